@@ -1,0 +1,41 @@
+# Each target sets up what it needs; nothing else has to be installed before it but Python 3.11+.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(name) 2>/dev/null)))
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format benchmark clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("omniconv needs Python 3.11 or newer; got %d.%d. Say which one: make PYTHON=/path/to/python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## learn land and sea from a picture of the Earth, on three surfaces, and write a report
+	$(BIN)/omniconv demo
+
+test: $(VENV)/.ready  ## the tests that run in a few minutes
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: $(VENV)/.ready  ## every test, also the slow ones
+	$(BIN)/python -m pytest -n $(WORKERS) -m ''
+
+lint: $(VENV)/.ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready  ## put the code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.ready  ## ratios to torch.nn on this machine, written to benchmarks/results/
+	$(BIN)/python -m benchmarks.convolutions
+
+clean:  ## remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,36 @@
+"""The one error that omniconv raises for what its user can mend."""
+
+
+class InputError(ValueError):
+    """Something the user gave does not fit; one line says what, what came, the rule and the cure.
+
+    Args:
+        argument: the argument, option or file that is wrong.
+        value: what was received.
+        rule: what it must be.
+        cure: what to do about it.
+
+    Example:
+        >>> raise InputError("stride", 0, "must be at least 1", "use stride=1 to keep every sample")
+        Traceback (most recent call last):
+        omniconv.errors.InputError: stride=0: must be at least 1; use stride=1 to keep every sample
+    """
+
+    def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
+        super().__init__(f"{argument}={value!r}: {rule}; {cure}")
+
+    def __reduce__(self) -> tuple[object, ...]:  # an error crosses process borders whole (data loader workers)
+        return (_rebuild, (self.args[0],))
+
+
+def _rebuild(text: str) -> InputError:
+    error = InputError.__new__(InputError)
+    error.args = (text,)
+    return error
+
+
+class FileError(InputError):
+    """A file or folder that cannot be used as it is; the line starts with its path."""
+
+    def __init__(self, path: object, rule: str, cure: str) -> None:
+        ValueError.__init__(self, f"{path}: {rule}; {cure}")

@@ -1,0 +1,102 @@
+"""Files that are whole or not there: written beside, flushed to the disk, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from omniconv.errors import FileError
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
+    """Open a file for writing that appears under its name only when it is whole and on the disk.
+
+    Args:
+        path: where the file will be; its folder must exist.
+        mode: ``"wb"`` for bytes, ``"w"`` for UTF-8 text.
+
+    Raises:
+        FileError: the folder cannot be written or the disk is full; an older file of that name is untouched.
+
+    Example:
+        >>> with atomic_write("/tmp/example.txt", "w") as file:
+        ...     _ = file.write("whole")
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+        _flush_folder(path.parent)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _write_error(path, error) from error
+        raise
+
+
+def claim_folder(wanted: str | Path) -> Path:
+    """Make a folder that did not exist: ``wanted``, or ``wanted-2``, ``wanted-3``, … where that is taken.
+
+    Two processes that ask at the same time get two folders.
+    """
+    wanted = Path(wanted)
+    number = 1
+    while True:
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            if not folder.parent.is_dir():
+                raise FileError(folder.parent, "is a file, not a folder", "choose another place with --out") from None
+            number += 1
+        except OSError as error:
+            raise _write_error(folder, error) from error
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and its parents unless they are there.
+
+    Raises:
+        FileError: it cannot be made, or a file has its name.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _write_error(Path(path), error) from error
+    return Path(path)
+
+
+def _write_error(path: Path, error: OSError) -> FileError:
+    reason = (error.strerror or str(error)).lower()
+    return FileError(path, f"cannot be written ({reason})", "free some space or choose another place with --out")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # other systems cannot open a folder
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
