@@ -1,0 +1,163 @@
+"""Sizes, receptive fields and costs of convolutions and poolings, axis by axis.
+
+Sizes follow PyTorch's words: a 3-tap kernel with ``dilation=2`` spans five samples. Padding is a number of samples on
+both sides, a pair ``(before, after)``, or one of the names ``"valid"``, ``"same"`` (symmetric), ``"same_upper"``
+(TensorFlow, Keras, JAX: the odd sample goes to the end) and ``"same_lower"``.
+
+Example:
+    >>> output_size(224, kernel_size=7, stride=2, padding=3)
+    112
+    >>> output_size(112, kernel_size=3, stride=2, padding=1, transposed=True, output_padding=1)
+    224
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+
+from omniconv.errors import InputError
+
+PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
+
+
+def span(kernel_size: int, dilation: int = 1) -> int:
+    """Samples that a dilated kernel covers: d(k − 1) + 1."""
+    return dilation * (kernel_size - 1) + 1
+
+
+def padding_amounts(
+    padding: int | str | tuple[int, int], size: int, kernel_size: int, stride: int = 1, dilation: int = 1
+) -> tuple[int, int]:
+    """Samples that ``padding`` puts before and after an axis of ``size`` samples.
+
+    ``"same"`` depends on the kernel alone, ``"same_upper"`` and ``"same_lower"`` also on the size; all three give
+    ⌈size / stride⌉ outputs.
+
+    Raises:
+        InputError: an unknown name of padding.
+
+    Example:
+        >>> padding_amounts("same", 8, kernel_size=3, stride=2), padding_amounts("same_upper", 8, 3, stride=2)
+        ((1, 1), (0, 1))
+    """
+    if isinstance(padding, int):
+        return padding, padding
+    if isinstance(padding, tuple):
+        return padding
+    reach = span(kernel_size, dilation) - 1
+    if padding == "valid":
+        return 0, 0
+    if padding == "same":
+        return reach // 2, reach - reach // 2
+    if padding not in PADDING_NAMES:
+        raise InputError(
+            "padding", padding, f"must be a number, a pair or one of {', '.join(PADDING_NAMES)}", "correct it"
+        )
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + reach + 1 - size, 0)
+    small, large = total // 2, total - total // 2
+    return (small, large) if padding == "same_upper" else (large, small)
+
+
+def output_size(
+    size: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int | str | tuple[int, int] = 0,
+    dilation: int = 1,
+    transposed: bool = False,
+    output_padding: int = 0,
+) -> int:
+    """Samples that a convolution or pooling leaves of an axis: ⌊(x + 2p − d(k − 1) − 1) / s⌋ + 1.
+
+    Args:
+        size: samples of the axis, x.
+        kernel_size: taps of the kernel, k.
+        stride: step from one output to the next, s.
+        padding: samples added on both sides, a pair, or a name (see the module's text).
+        dilation: step from one tap to the next, d.
+        transposed: give the size after the transposed convolution, (x − 1)s − 2p + d(k − 1) + 1 + output_padding;
+            with a name of SAME it is x·s.
+        output_padding: which of the s sizes that convolve to x is meant; 0 is the smallest.
+
+    Raises:
+        InputError: an argument below its range, or nothing would be left.
+    """
+    _check_ranges(size=size, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    if transposed and isinstance(padding, str) and padding != "valid":
+        return size * stride
+    before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
+    if transposed:
+        result = (size - 1) * stride - before - after + span(kernel_size, dilation) + output_padding
+    else:
+        result = (size + before + after - span(kernel_size, dilation)) // stride + 1
+    if result < 1:
+        raise InputError(
+            "size",
+            size,
+            f"leaves no output under a kernel that spans {span(kernel_size, dilation)}",
+            "pad more or use a smaller kernel or dilation",
+        )
+    return result
+
+
+def receptive_field(layers: Iterable[Sequence[int]]) -> int:
+    """Input samples, along one axis, that one output of a chain of layers sees.
+
+    Args:
+        layers: ``(kernel_size, stride)`` or ``(kernel_size, stride, dilation)`` of each layer, first layer first.
+
+    Example:
+        >>> receptive_field([(3, 1), (3, 1), (2, 2), (3, 1)])
+        10
+    """
+    field, step = 1, 1
+    for kernel_size, stride, *dilation in layers:
+        field += (span(kernel_size, *dilation) - 1) * step
+        step *= stride
+    return field
+
+
+def parameters(
+    in_channels: int, out_channels: int, kernel_size: int | Sequence[int], groups: int = 1, bias: bool = True
+) -> int:
+    """Weights and biases of a convolution; for a stencil ``kernel_size`` is its number of taps.
+
+    Example:
+        >>> parameters(64, 64, (3, 3)), parameters(64, 64, 4)
+        (36928, 16448)
+    """
+    taps = kernel_size if isinstance(kernel_size, int) else prod(kernel_size)
+    return out_channels * (in_channels // groups) * taps + (out_channels if bias else 0)
+
+
+def multiply_adds(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | Sequence[int],
+    outputs: int | Sequence[int],
+    groups: int = 1,
+) -> int:
+    """Multiplications (each with its addition) of a convolution on one sample of the batch.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel_size: taps, one number for all or one an axis.
+        outputs: output positions, one number for all or one an axis. For a transposed convolution give the *input*
+            positions: each of them meets every tap once.
+        groups: groups of channels that do not see one another.
+
+    Example:
+        >>> multiply_adds(64, 64, (3, 3), (128, 256))
+        1207959552
+    """
+    positions = outputs if isinstance(outputs, int) else prod(outputs)
+    return parameters(in_channels, out_channels, kernel_size, groups, bias=False) * positions
+
+
+def _check_ranges(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(name, value, "must be at least 1", f"use {name}=1 or more")

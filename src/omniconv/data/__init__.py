@@ -1,0 +1,1 @@
+"""Reading images, masks and folders of them."""

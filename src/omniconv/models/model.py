@@ -1,0 +1,46 @@
+"""What every whole network has: a surface, the arguments it was built with, and what images need before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from omniconv.errors import InputError
+from omniconv.surfaces import Surface
+
+
+class Model(nn.Module):
+    """A network that can be saved and built again.
+
+    Args:
+        surface: where its input lies.
+        arguments: all arguments of its construction but the surface, as plain numbers, texts and lists.
+
+    Attributes:
+        preprocessing: what was done to images before they came in; plain data, saved with the weights.
+    """
+
+    def __init__(self, surface: Surface, **arguments: Any) -> None:
+        super().__init__()
+        self.surface = surface
+        self.arguments = {**arguments, "surface": str(surface)}
+        self.preprocessing: dict[str, Any] = {}
+
+
+def check_depth(depth: int, surface: Surface) -> None:
+    """There is a coarser surface for every step down."""
+    if not isinstance(depth, int) or depth < 1:
+        raise InputError("depth", depth, "must be a whole number from 1", "use depth=3")
+    level = getattr(surface, "level", None)
+    if level is not None and depth > level:
+        raise InputError(
+            "depth", depth, f"must be at most {level}, the level of {surface}", "use fewer steps or a higher level"
+        )
+
+
+def widths(width: int, depth: int) -> list[int]:
+    """Channels of each size: doubled at every step down."""
+    if not isinstance(width, int) or width < 1:
+        raise InputError("width", width, "must be a whole number from 1", "use width=32")
+    return [width * 2**step for step in range(depth + 1)]

@@ -1,0 +1,113 @@
+"""The arguments of layers, parsed once when a layer is built; and the one check of what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
+from omniconv.errors import InputError
+
+Size = int | Sequence[int]
+Padding = int | str | Sequence[int | tuple[int, int]]
+
+
+def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
+    """One whole number for each axis, from one for all or one each."""
+    values = (value,) * ndim if isinstance(value, int) else tuple(value)
+    if len(values) != ndim or any(not isinstance(number, int) or number < least for number in values):
+        raise InputError(
+            name, value, f"must be a whole number from {least}, or {ndim} of them", "give one for each axis"
+        )
+    return values
+
+
+def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
+    """Both numbers of channels are positive and ``groups`` divides them."""
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(name, value, "must be a whole number from 1", "count the channels")
+    if in_channels % groups or out_channels % groups:
+        raise InputError(
+            "groups",
+            groups,
+            f"must divide in_channels={in_channels} and out_channels={out_channels}",
+            "use groups=1 or another number of channels",
+        )
+
+
+def check_signal(x: Tensor, channels: int | None, ndim: int, samples: int | None = None) -> None:
+    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes and, on a mesh, ``samples`` samples."""
+    if x.ndim != ndim + 2:
+        axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
+        raise InputError(
+            "input",
+            tuple(x.shape),
+            f"must have {ndim + 2} axes: (batch, channels, {axes})",
+            "add or remove axes, for example with unsqueeze(0)",
+        )
+    if channels is not None and x.shape[1] != channels:
+        raise InputError(
+            "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"
+        )
+    if samples is not None and x.shape[2] != samples:
+        raise InputError(
+            "input",
+            tuple(x.shape),
+            f"must have {samples} samples on axis 2, as its surface has",
+            "map the image with surface.from_equirectangular, or build the layer on another level",
+        )
+
+
+class GridPadding:
+    """Padding of every axis of a grid, parsed: fixed amounts where they do not depend on the size of the input.
+
+    Args:
+        padding: a number, one an axis, one ``(before, after)`` pair an axis, or a name (``omniconv.arithmetic``).
+        kernel_size: taps of each axis.
+        stride: step of each axis.
+        dilation: step between taps of each axis.
+
+    Raises:
+        InputError: an unknown name, a negative amount or a wrong number of axes.
+    """
+
+    def __init__(
+        self, padding: Padding, kernel_size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+    ) -> None:
+        self.rules = tuple(zip(_by_axis(padding, len(kernel_size)), kernel_size, stride, dilation, strict=True))
+
+    def amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """``(before, after)`` of each axis for an input of these sizes."""
+        return tuple(
+            padding_amounts(rule, size, kernel, stride, dilation)
+            for size, (rule, kernel, stride, dilation) in zip(sizes, self.rules, strict=True)
+        )
+
+    def symmetric(self, axis: int) -> int | None:
+        """The amount on both sides of an axis where it is the same for every size, else ``None``."""
+        rule, kernel, stride, dilation = self.rules[axis]
+        if rule in ("same_upper", "same_lower") and stride > 1:
+            return None
+        before, after = padding_amounts(rule, span(kernel, dilation), kernel, stride, dilation)
+        return before if before == after else None
+
+
+def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], ...]:
+    if isinstance(padding, str):
+        if padding not in PADDING_NAMES:
+            padding_amounts(padding, 1, 1)  # raises the one error that names them all
+        return (padding,) * ndim
+    if isinstance(padding, int):
+        return per_axis("padding", padding, ndim, least=0)
+    axes = tuple(axis if isinstance(axis, int) else tuple(axis) for axis in padding)
+    pairs_fit = all(len(axis) == 2 and min(axis) >= 0 for axis in axes if isinstance(axis, tuple))
+    if len(axes) != ndim or not pairs_fit or any(isinstance(axis, int) and axis < 0 for axis in axes):
+        raise InputError(
+            "padding",
+            padding,
+            f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
+            "count the axes",
+        )
+    return axes  # type: ignore[return-value]  # pairs, as was just seen

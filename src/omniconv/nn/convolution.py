@@ -1,0 +1,231 @@
+"""Convolution and transposed convolution on any surface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from omniconv.errors import InputError
+from omniconv.nn.arguments import GridPadding, Padding, Size, check_channels, check_signal, per_axis
+from omniconv.nn.grid import GridConvolution, GridTransposedConvolution
+from omniconv.nn.stencil import convolution_on
+from omniconv.surfaces import Border, Plane, Stencil, Surface
+
+
+class _Weighted(nn.Module):
+    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√(fan in)."""
+
+    def __init__(self, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(fan_in)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.register_parameter(
+            "bias", nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+        )
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self.described)
+
+    described = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "surface")
+
+
+class Conv(_Weighted):
+    """A convolution of the samples of a surface with those around them.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: taps on each axis; on an icosphere 3 means its four operators, 1 the samples alone.
+        stride: step from one output to the next; on a mesh 1, or 2 for the next coarser level.
+        padding: a number, one an axis, one ``(before, after)`` pair an axis, ``"valid"``, ``"same"`` (symmetric,
+            ⌈size / stride⌉ outputs), ``"same_upper"`` (TensorFlow's) or ``"same_lower"``. What the padded samples hold
+            is the surface's affair. A mesh has no edge: only ``"same"``.
+        dilation: step between taps.
+        groups: groups of channels that do not see one another.
+        bias: add a learned number to each output channel.
+        surface: where the input lies.
+
+    Shape:
+        ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``.
+
+    Attributes:
+        weight: ``(out, in / groups, *kernel)`` on grids, ``(out, in / groups, taps)`` on stencils.
+        output_surface: where the output lies.
+
+    Raises:
+        InputError: an argument out of range or without a meaning on the surface; an input of the wrong shape.
+
+    Example:
+        >>> Conv(3, 8, surface=Plane())(torch.zeros(1, 3, 5, 7)).shape
+        torch.Size([1, 8, 5, 7])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        stride: Size = 1,
+        padding: Padding = "same",
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        check_channels(in_channels, out_channels, groups)
+        neighbours = surface.conv_neighbours(*uniform(surface, kernel_size, stride, dilation))
+        kernel, product = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
+        fan_in = in_channels // groups * math.prod(kernel)
+        super().__init__((out_channels, in_channels // groups, *kernel), out_channels, fan_in, bias)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.surface, self.output_surface = surface, surface if stride == 1 else surface.coarser()
+        self.product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(batch, in_channels, *grid)``."""
+        check_signal(x, self.in_channels, self.surface.ndim)
+        return self.product(x, self.weight, self.bias)
+
+
+class ConvTranspose(_Weighted):
+    """The transposed ("fractionally strided") convolution: on grids the exact adjoint of ``Conv`` as it was built.
+
+    What the convolution reads past an edge, this one writes back to where it came from: round the ring, over the pole,
+    or nowhere for zeros. On an icosphere the signal is 0 at the new vertices and then convolved on the finer level.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: taps on each axis.
+        stride: how many times finer the output is.
+        padding: as in ``Conv``: what the convolution would add, this one takes away.
+        output_padding: which of the ``stride`` sizes that convolve to the input's size is meant; only with numbers.
+        dilation: step between taps.
+        groups: groups of channels.
+        bias: add a learned number to each output channel.
+        surface: where the input lies.
+
+    Shape:
+        ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *output_size)``; by default ``size · stride`` for the
+        names of SAME, (size − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding for numbers.
+
+    Attributes:
+        weight: ``(in, out / groups, *kernel)`` on grids, as torch's; ``(out, in / groups, taps)`` on stencils.
+
+    Raises:
+        InputError: an argument out of range; an ``output_size`` that does not convolve to the input's size.
+
+    Example:
+        >>> up = ConvTranspose(8, 4, kernel_size=3, stride=2)
+        >>> up(torch.zeros(1, 8, 3, 4)).shape, up(torch.zeros(1, 8, 3, 4), output_size=(5, 7)).shape
+        (torch.Size([1, 4, 6, 8]), torch.Size([1, 4, 5, 7]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        stride: Size = 2,
+        padding: Padding = "same",
+        output_padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        check_channels(in_channels, out_channels, groups)
+        neighbours = surface.transposed_neighbours(*uniform(surface, kernel_size, stride, dilation))
+        product: nn.Module
+        if isinstance(neighbours, Border):
+            product = _transposed(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
+            kernel = product.kernel_size
+            shape = (in_channels, out_channels // groups, *kernel)
+        else:
+            kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
+            product = _OfFixedSize(direct, neighbours.outputs)
+            shape = (out_channels, in_channels // groups, *kernel)
+        super().__init__(shape, out_channels, in_channels // groups * math.prod(kernel), bias)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.surface, self.output_surface = surface, surface if stride == 1 else surface.finer()
+        self.product = product
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""
+        check_signal(x, self.in_channels, self.surface.ndim)
+        return self.product(x, self.weight, self.bias, output_size)
+
+
+class _OfFixedSize(nn.Module):
+    """A convolution on a mesh as a transposed one: there is one size that it can give."""
+
+    def __init__(self, product: nn.Module, samples: int) -> None:
+        super().__init__()
+        self.product, self.samples = product, samples
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
+        check_mesh_size(output_size, self.samples)
+        return self.product(x, weight, bias)
+
+
+def check_mesh_size(output_size: Sequence[int] | None, samples: int) -> None:
+    """A mesh of the next level has one size."""
+    if output_size is not None and tuple(output_size) != (samples,):
+        raise InputError("output_size", tuple(output_size), f"must be ({samples},) on this surface", "leave it out")
+
+
+def uniform(surface: Surface, *values: Size) -> tuple[int, ...]:
+    """Kernel size, stride and dilation as one number each for surfaces that take no others.
+
+    Grids do not look at them: their neighbours are index shifts whatever the kernel.
+    """
+    firsts = []
+    for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
+        numbers = set(per_axis(name, value, surface.ndim))
+        firsts.append(max(numbers))
+    return tuple(firsts)
+
+
+def _convolution(
+    neighbours: Border | Stencil, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
+) -> tuple[tuple[int, ...], nn.Module]:
+    """Taps and the layer that convolves: the one place where a convolution chooses between grid and stencil."""
+    if isinstance(neighbours, Stencil):
+        check_mesh_padding(padding)
+        return (neighbours.taps,), convolution_on(neighbours, groups)
+    parsed = _grid_arguments(neighbours.ndim, kernel_size, stride, padding, dilation)
+    return parsed[0], GridConvolution(neighbours, *parsed, groups)
+
+
+def _transposed(
+    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
+) -> GridTransposedConvolution:
+    parsed = _grid_arguments(border.ndim, kernel_size, stride, padding, dilation)
+    extra = per_axis("output_padding", output_padding, border.ndim, least=0)
+    if any(extra) and isinstance(padding, str) and padding != "valid":
+        raise InputError(
+            "output_padding",
+            output_padding,
+            f"has no meaning with padding={padding!r}, which gives size · stride",
+            "give the layer an output_size when you call it",
+        )
+    return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
+
+
+def _grid_arguments(
+    ndim: int, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
+) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
+    kernel, step = per_axis("kernel_size", kernel_size, ndim), per_axis("stride", stride, ndim)
+    spread = per_axis("dilation", dilation, ndim)
+    return kernel, step, GridPadding(padding, kernel, step, spread), spread
+
+
+def check_mesh_padding(padding: Padding) -> None:
+    """A closed mesh has no edge to pad."""
+    if padding not in ("same", 0):
+        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")

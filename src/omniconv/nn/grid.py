@@ -1,0 +1,142 @@
+"""Convolution and its adjoint on regular grids: the border pads what the backend cannot, the backend does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omniconv.arithmetic import output_size, span
+from omniconv.errors import InputError
+from omniconv.nn.arguments import GridPadding
+from omniconv.nn.padding import fold, pad
+from omniconv.surfaces.border import Border
+
+CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
+    1: F.conv_transpose1d,
+    2: F.conv_transpose2d,
+    3: F.conv_transpose3d,
+}
+
+
+class GridConvolution(nn.Module):
+    """A convolution without weights of its own: ``forward(x, weight, bias)``.
+
+    Zeros that come in equal numbers before and after an axis are left to the backend; every other border is put there
+    first.
+
+    Args:
+        border: what lies beyond the edges.
+        kernel_size: taps of each axis.
+        stride: step of each axis.
+        padding: parsed padding of every axis.
+        dilation: step between the taps of each axis.
+        groups: groups of channels.
+    """
+
+    def __init__(
+        self,
+        border: Border,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: GridPadding,
+        dilation: tuple[int, ...],
+        groups: int,
+    ) -> None:
+        super().__init__()
+        self.border, self.padding = border, padding
+        self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
+        self.backend = tuple(_backend_padding(border, padding, axis) for axis in range(border.ndim))
+        self.pads = any(self.backend[axis] != padding.symmetric(axis) for axis in range(border.ndim))
+        self.convolve = CONVOLVE[border.ndim]
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``(batch, in, *grid)`` to ``(batch, out, *smaller grid)``."""
+        sizes = x.shape[2:]
+        if self.pads:
+            x = pad(x, self.own_amounts(sizes), self.border)
+        self._check_room(sizes, x.shape[2:])
+        return self.convolve(x, weight, bias, self.stride, self.backend, self.dilation, self.groups)
+
+    def own_amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """What the backend does not pad."""
+        amounts = self.padding.amounts(sizes)
+        return tuple((0, 0) if left else sides for left, sides in zip(self.backend, amounts, strict=True))
+
+    def _check_room(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
+        for axis, (size, left) in enumerate(zip(padded, self.backend, strict=True)):
+            reach = span(self.kernel_size[axis], self.dilation[axis])
+            if size + 2 * left < reach:
+                raise InputError(
+                    "input",
+                    tuple(sizes),
+                    f"is smaller on grid axis {axis} than the kernel, which spans {reach}",
+                    "pad more or use a smaller kernel or dilation",
+                )
+
+
+class GridTransposedConvolution(GridConvolution):
+    """The exact adjoint of ``GridConvolution`` of the same arguments: ``forward(x, weight, bias, output_size)``.
+
+    Args:
+        output_padding: which of the ``stride`` sizes that convolve to the input's size is meant, for each axis.
+    """
+
+    def __init__(self, *arguments, output_padding: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(*arguments)
+        self.output_padding = output_padding
+        self.convolve = CONVOLVE_TRANSPOSED[self.border.ndim]
+
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None = None
+    ) -> Tensor:
+        """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
+        sizes = self.default_size(x.shape[2:]) if output_size is None else tuple(output_size)
+        rest = self._rest(x.shape[2:], sizes)
+        direct = not self.pads
+        y = self.convolve(
+            x, weight, bias if direct else None, self.stride, self.backend, rest, self.groups, self.dilation
+        )
+        if direct:
+            return y
+        y = fold(y, self.own_amounts(sizes), self.border)
+        return y if bias is None else y + bias.view(-1, *[1] * self.border.ndim)
+
+    def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """``size · stride`` for the names of SAME, PyTorch's formula for numbers."""
+        return tuple(
+            output_size(size, kernel, stride, rule, dilation, transposed=True, output_padding=extra)
+            for size, (rule, kernel, stride, dilation), extra in zip(
+                sizes, self.padding.rules, self.output_padding, strict=True
+            )
+        )
+
+    def _rest(self, sizes: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+        """Samples at the end of each padded axis that no window of the convolution reaches: 0 … stride − 1."""
+        if len(wanted) != len(sizes):
+            raise InputError(
+                "output_size", wanted, f"must have {len(sizes)} numbers, one for each grid axis", "count them"
+            )
+        rests = []
+        for size, target, sides, (_, kernel, stride, dilation) in zip(
+            sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
+        ):
+            rest = target + sum(sides) - (size - 1) * stride - span(kernel, dilation)
+            if not 0 <= rest < stride:
+                raise InputError(
+                    "output_size",
+                    tuple(wanted),
+                    f"cannot come from {tuple(sizes)} at stride {stride}",
+                    f"ask for {target - rest} to {target - rest + stride - 1} on that axis",
+                )
+            rests.append(rest)
+        return tuple(rests)
+
+
+def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:
+    """What the backend pads by itself on an axis."""
+    if border.modes[axis] != ("zeros", "zeros") or border.value != 0:
+        return 0
+    return padding.symmetric(axis) or 0

@@ -1,0 +1,144 @@
+"""Signals at another size: interpolated where they grow, averaged where they shrink, without a seam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omniconv.errors import InputError
+from omniconv.nn.arguments import check_signal
+from omniconv.nn.convolution import check_mesh_size
+from omniconv.nn.padding import pad
+from omniconv.nn.stencil import StencilProduct
+from omniconv.surfaces import Border, Plane, Stencil, Surface
+from omniconv.surfaces.surface import Resampling
+
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "linear") -> Tensor:
+    """A grid signal at another size; sample centres keep their places (``align_corners=False``).
+
+    An axis that goes on past its edges (a ring, a pole) is extended by as many samples as map to a whole number of
+    outputs, resized, and cut: so the result does not depend on where the ring was cut open. Other axes end at their
+    edge samples, as everywhere in torch. ``linear`` averages where an axis shrinks.
+
+    Args:
+        x: ``(batch, channels, *grid)``.
+        size: the new grid.
+        border: the continuation of the grid.
+        mode: ``linear`` or ``nearest``.
+    """
+    size = tuple(size)
+    if tuple(x.shape[2:]) == size:
+        return x
+    margins = tuple(
+        _margin(old, new, mode) if wraps else (0, 0)
+        for old, new, wraps in zip(x.shape[2:], size, border.wraps, strict=True)
+    )
+    x = pad(x, [(before, before) for before, _ in margins], border)
+    extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
+    x = _interpolate(x, extended, mode)
+    for axis, (new, (_, after)) in enumerate(zip(size, margins, strict=True), start=2):
+        x = x.narrow(axis, after, new) if after else x
+    return x
+
+
+def _margin(old: int, new: int, mode: Resampling) -> tuple[int, int]:
+    """Samples to extend an axis by, and the outputs they become; enough for the filter's reach of max(1, old/new)."""
+    common = math.gcd(old, new)
+    step, outputs = old // common, new // common
+    if mode == "nearest":
+        return (0, 0)
+    steps = max(1, math.ceil(max(1.0, old / new) / step))
+    return steps * step, steps * outputs
+
+
+def _interpolate(x: Tensor, size: tuple[int, ...], mode: Resampling) -> Tensor:
+    if mode == "nearest":
+        return F.interpolate(x, size, mode="nearest-exact")
+    if all(new >= old for new, old in zip(size, x.shape[2:], strict=True)):
+        return F.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
+    return _shrink(x, size)
+
+
+def _shrink(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Averaging is there in torch for two axes only: the others are folded into channels or beside them."""
+    if len(size) == 1:
+        return _antialiased(x[:, :, None], (1, size[0]))[:, :, 0]
+    if len(size) == 2:
+        return _antialiased(x, size)
+    channels = x.shape[1]
+    x = _antialiased(x.flatten(1, 2), size[1:]).unflatten(1, (channels, -1))  # (B, C, D, h, w)
+    depth = _antialiased(x.flatten(3), (size[0], size[1] * size[2]))
+    return depth.unflatten(3, size[1:])
+
+
+def _antialiased(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+class Upsample(nn.Module):
+    """A signal on the finer surface.
+
+    Args:
+        scale_factor: how many times finer; 2 on a mesh.
+        mode: ``linear`` or ``nearest``.
+        surface: where the input lies.
+
+    Shape:
+        ``(batch, channels, *grid)`` to ``(batch, channels, *output_size)``, by default ``grid · scale_factor``.
+
+    Raises:
+        InputError: a scale below 1, an unknown mode, an ``output_size`` that the surface cannot have.
+
+    Example:
+        >>> import torch
+        >>> Upsample(surface=Plane())(torch.ones(1, 1, 3, 5), output_size=(5, 9)).shape
+        torch.Size([1, 1, 5, 9])
+    """
+
+    def __init__(
+        self,
+        scale_factor: int = 2,
+        mode: Resampling = "linear",
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        super().__init__()
+        if not isinstance(scale_factor, int) or scale_factor < 1:
+            raise InputError("scale_factor", scale_factor, "must be a whole number from 1", "use 2 for one level")
+        if mode not in ("linear", "nearest"):
+            raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")
+        self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
+        self.output_surface = surface.finer()
+        neighbours = surface.resize_neighbours(scale_factor, mode)
+        self.product = (
+            _MeshResize(neighbours) if isinstance(neighbours, Stencil) else _GridResize(neighbours, scale_factor, mode)
+        )
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Resize ``(batch, channels, *grid)``."""
+        check_signal(x, None, self.surface.ndim)
+        return self.product(x, output_size)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
+
+
+class _GridResize(nn.Module):
+    def __init__(self, border: Border, scale_factor: int, mode: Resampling) -> None:
+        super().__init__()
+        self.border, self.scale_factor, self.mode = border, scale_factor, mode
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
+        size = [length * self.scale_factor for length in x.shape[2:]] if output_size is None else output_size
+        return resize(x, size, self.border, self.mode)
+
+
+class _MeshResize(StencilProduct):
+    def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:  # type: ignore[override]
+        check_mesh_size(output_size, self.stencil.outputs)
+        return super().forward(x)

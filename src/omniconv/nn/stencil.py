@@ -1,0 +1,143 @@
+"""Layers without weights of their own on samples that lie anywhere: a stencil put to work on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omniconv.nn.arguments import check_signal
+from omniconv.nn.stencil_product import Tables, stencil_convolution, stencil_product
+from omniconv.surfaces.stencil import Stencil
+
+
+class StencilTables(nn.Module):
+    """A stencil's tables as tensors that follow their module to its device and precision.
+
+    Values come anew from the stencil's float64 when the precision changes, and stay in float32 for half precision:
+    a Laplacian rounded to bfloat16 would no longer send a constant to zero.
+    """
+
+    values: Tensor
+    transposed_values: Tensor
+
+    def __init__(self, stencil: Stencil) -> None:
+        super().__init__()
+        self.stencil = stencil
+        for name, tensor in zip(Tables._fields, _tables(stencil, torch.get_default_dtype()), strict=True):
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def tables(self) -> Tables:
+        """Rows, columns, values, and those of the transpose."""
+        return Tables(*(getattr(self, name) for name in Tables._fields))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        before = self.values.dtype
+        super()._apply(fn, recurse)
+        if self.values.dtype != before:
+            exact = _tables(self.stencil, self.values.dtype)
+            self.values = exact.values.to(self.values.device)
+            self.transposed_values = exact.transposed_values.to(self.values.device)
+        return self
+
+
+class StencilConvolution(StencilTables):
+    """``y = Σ_m W_m (S_m x)``: ``forward(x, weight, bias)`` with weights ``(out, in / groups, taps)``.
+
+    Args:
+        stencil: neighbours and fixed weights.
+        groups: groups of channels.
+    """
+
+    def __init__(self, stencil: Stencil, groups: int) -> None:
+        super().__init__(stencil)
+        self.inputs, self.groups = stencil.inputs, groups
+        self.multiply = self._multiply if groups == 1 else self._multiply_groups
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``(batch, in, N)`` to ``(batch, out, N')``, in memory channels last."""
+        check_signal(x, None, 1, self.inputs)
+        y = self.multiply(x.transpose(1, 2).contiguous(), weight)
+        return (y if bias is None else y + bias).transpose(1, 2)
+
+    def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
+        by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
+        return stencil_convolution(rows, by_tap, *self.tables)
+
+    def _multiply_groups(self, rows: Tensor, weight: Tensor) -> Tensor:
+        taps = weight.shape[2]
+        gathered = stencil_product(rows, *self.tables).unflatten(1, (-1, taps))  # (B, N', taps, in)
+        channels = gathered.permute(0, 3, 2, 1).flatten(1, 2)  # (B, in · taps, N')
+        return F.conv1d(channels, weight.flatten(1)[..., None], groups=self.groups).transpose(1, 2)
+
+
+class PointwiseConvolution(nn.Module):
+    """A convolution whose stencil is the identity: every sample by itself."""
+
+    def __init__(self, stencil: Stencil, groups: int) -> None:
+        super().__init__()
+        self.inputs, self.groups = stencil.inputs, groups
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``(batch, in, N)`` to ``(batch, out, N)``."""
+        check_signal(x, None, 1, self.inputs)
+        return F.conv1d(x, weight, bias, groups=self.groups)
+
+
+class StencilProduct(StencilTables):
+    """A stencil of one operator on every channel alike: averages, interpolation, maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
+        check_signal(x, None, 1, self.stencil.inputs)
+        return stencil_product(x.transpose(1, 2).contiguous(), *self.tables).transpose(1, 2)
+
+
+class StencilMaximum(nn.Module):
+    """The largest of the samples that a stencil's first operator sees."""
+
+    windows: Tensor
+
+    def __init__(self, stencil: Stencil) -> None:
+        super().__init__()
+        self.inputs = stencil.inputs
+        self.register_buffer("windows", torch.from_numpy(_windows(stencil)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
+        check_signal(x, None, 1, self.inputs)
+        seen = x.transpose(1, 2).index_select(1, self.windows.flatten())
+        return seen.unflatten(1, tuple(self.windows.shape)).amax(2).transpose(1, 2)
+
+
+def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
+    """The cheapest layer that convolves on a stencil."""
+    return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
+
+
+def _is_identity(stencil: Stencil) -> bool:
+    if stencil.taps != 1 or stencil.inputs != stencil.outputs or stencil.fused.nnz != stencil.outputs:
+        return False
+    return bool((stencil.fused.diagonal() == 1).all())
+
+
+def _tables(stencil: Stencil, dtype: torch.dtype) -> Tables:
+    precise = torch.float64 if dtype == torch.float64 else torch.float32
+    tensors = []
+    for matrix in (stencil.fused, stencil.transposed):
+        tensors += [torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))]
+        tensors.append(torch.from_numpy(matrix.data).to(precise))
+    return Tables(*tensors)
+
+
+def _windows(stencil: Stencil) -> np.ndarray:
+    """Samples in each row of the first operator, ``(N', most)``; a shorter row repeats its last."""
+    operator = stencil.operators[0]
+    counts = np.diff(operator.indptr)
+    slots = np.minimum(np.arange(counts.max())[None, :], counts[:, None] - 1)
+    return operator.indices[operator.indptr[:-1, None] + slots].astype(np.int64)

@@ -1,0 +1,175 @@
+"""The product of a stencil with a signal, and the convolution built on it: slow and readable, and fast.
+
+Signals here are rows of channels, ``(batch, samples, channels)``. The fast operators hold one buffer of gathered
+samples for one picture at a time and gather again in the backward pass instead of storing it, so that memory does not
+grow with the batch; sums run in the precision of ``values``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Tables(NamedTuple):
+    """A fused stencil and its transpose as compressed sparse rows (int32 indices)."""
+
+    pointers: Tensor
+    columns: Tensor
+    values: Tensor
+    transposed_pointers: Tensor
+    transposed_columns: Tensor
+    transposed_values: Tensor
+
+
+def reference_product(x: Tensor, operators: list[Tensor]) -> Tensor:
+    """``S_m x`` for every tap, one after the other: ``(B, N, C)`` and M dense (N', N) to ``(B, N', M, C)``."""
+    return torch.stack([torch.einsum("pn,bnc->bpc", operator.to(x), x) for operator in operators], dim=2)
+
+
+def reference_convolution(x: Tensor, weight: Tensor, operators: list[Tensor]) -> Tensor:
+    """``y = Σ_m W_m (S_m x)``, one tap after the other: weight ``(O, C, M)``, result ``(B, N', O)``."""
+    gathered = reference_product(x, operators)
+    return sum(
+        (torch.einsum("bpc,oc->bpo", gathered[:, :, tap], weight[:, :, tap]) for tap in range(len(operators))),
+        start=x.new_zeros(()),
+    )
+
+
+@torch.library.custom_op("omniconv::stencil_product", mutates_args=())
+def stencil_product(
+    x: Tensor,
+    pointers: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    transposed_pointers: Tensor,
+    transposed_columns: Tensor,
+    transposed_values: Tensor,
+) -> Tensor:
+    """A sparse matrix of R rows times each picture: ``(B, N, C)`` to ``(B, R, C)``."""
+    matrix = _matrix(pointers, columns, values, x.shape[1])
+    result = x.new_empty(x.shape[0], matrix.shape[0], x.shape[2])
+    with _own_precision(x):
+        for picture, out in zip(x, result, strict=True):
+            out.copy_(matrix @ picture.to(values.dtype))
+    return result
+
+
+@torch.library.custom_op("omniconv::stencil_convolution", mutates_args=())
+def stencil_convolution(
+    x: Tensor,
+    weight: Tensor,
+    pointers: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    transposed_pointers: Tensor,
+    transposed_columns: Tensor,
+    transposed_values: Tensor,
+) -> Tensor:
+    """Gather, then multiply: ``(B, N, C)`` and weights ``(M · C, O)`` to ``(B, N', O)``."""
+    matrix = _matrix(pointers, columns, values, x.shape[1])
+    outputs = matrix.shape[0] * x.shape[2] // weight.shape[0]
+    weight = weight.to(values.dtype)
+    result = x.new_empty(x.shape[0], outputs, weight.shape[1])
+    gathered = values.new_empty(matrix.shape[0], x.shape[2])
+    with _own_precision(x):
+        for picture, out in zip(x, result, strict=True):
+            _gather(matrix, picture, gathered)
+            out.copy_(gathered.view(outputs, -1) @ weight)
+    return result
+
+
+@torch.library.custom_op("omniconv::stencil_input_gradient", mutates_args=())
+def _input_gradient(
+    gradient: Tensor, weight: Tensor, pointers: Tensor, columns: Tensor, values: Tensor, rows: int
+) -> Tensor:
+    """Gradient of ``stencil_convolution`` with respect to its input; the tables are those of the transpose."""
+    samples = pointers.shape[0] - 1
+    matrix = _matrix(pointers, columns, values, rows)
+    channels = weight.shape[0] * gradient.shape[1] // rows
+    weight = weight.to(values.dtype)
+    result = gradient.new_empty(gradient.shape[0], samples, channels)
+    with _own_precision(gradient):
+        for picture, out in zip(gradient, result, strict=True):
+            out.copy_(matrix @ (picture.to(values.dtype) @ weight.T).view(rows, channels))
+    return result
+
+
+@torch.library.custom_op("omniconv::stencil_weight_gradient", mutates_args=())
+def _weight_gradient(gradient: Tensor, x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """Gradient of ``stencil_convolution`` with respect to its weight, ``(M · C, O)``."""
+    matrix = _matrix(pointers, columns, values, x.shape[1])
+    gathered = values.new_empty(matrix.shape[0], x.shape[2])
+    flat = gathered.view(gradient.shape[1], -1)
+    result = values.new_zeros(flat.shape[1], gradient.shape[2])
+    with _own_precision(x):
+        for picture, out in zip(x, gradient, strict=True):
+            _gather(matrix, picture, gathered)
+            result.addmm_(flat.T, out.to(values.dtype))
+    return result
+
+
+@stencil_product.register_fake
+def _(x: Tensor, pointers: Tensor, *tables: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], pointers.shape[0] - 1, x.shape[2])
+
+
+@stencil_convolution.register_fake
+def _(x: Tensor, weight: Tensor, pointers: Tensor, *tables: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], (pointers.shape[0] - 1) * x.shape[2] // weight.shape[0], weight.shape[1])
+
+
+@_input_gradient.register_fake
+def _(gradient: Tensor, weight: Tensor, pointers: Tensor, columns: Tensor, values: Tensor, rows: int) -> Tensor:
+    channels = weight.shape[0] * gradient.shape[1] // rows
+    return gradient.new_empty(gradient.shape[0], pointers.shape[0] - 1, channels)
+
+
+@_weight_gradient.register_fake
+def _(gradient: Tensor, x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    taps = (pointers.shape[0] - 1) // gradient.shape[1]
+    return values.new_empty(taps * x.shape[2], gradient.shape[2])
+
+
+def _keep_tables(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs)
+
+
+def _product_backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    _, *tables = ctx.saved_tensors
+    turned = [*tables[3:], *tables[:3]]
+    return (stencil_product(gradient.contiguous(), *turned), *[None] * 6)
+
+
+def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    x, weight, pointers, columns, values, *transposed = ctx.saved_tensors
+    gradient = gradient.contiguous()
+    input_gradient = weight_gradient = None
+    if ctx.needs_input_grad[0]:
+        input_gradient = _input_gradient(gradient, weight, *transposed, pointers.shape[0] - 1)
+    if ctx.needs_input_grad[1]:
+        weight_gradient = _weight_gradient(gradient, x, pointers, columns, values).to(weight.dtype)
+    return (input_gradient, weight_gradient, *[None] * 6)
+
+
+stencil_product.register_autograd(_product_backward, setup_context=_keep_tables)
+stencil_convolution.register_autograd(_convolution_backward, setup_context=_keep_tables)
+
+
+def _own_precision(x: Tensor) -> torch.autocast:
+    """Autocast stays outside: sums run in the precision of the tables."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def _gather(matrix: Tensor, picture: Tensor, out: Tensor) -> None:
+    torch.addmm(out, matrix, picture.to(out.dtype), beta=0, out=out)
+
+
+def _matrix(pointers: Tensor, columns: Tensor, values: Tensor, inputs: int) -> Tensor:
+    shape = (pointers.shape[0] - 1, inputs)
+    with warnings.catch_warnings():  # torch says once that its sparse tensors are in beta
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(pointers, columns, values, shape, check_invariants=False)

@@ -1,0 +1,1 @@
+"""What people look at: globes, coloured labels, charts and self-contained pages."""

@@ -1,0 +1,147 @@
+"""Equirectangular images as functions on the sphere: where pixels lie, sampling, resizing, turning.
+
+Row i has latitude 90° − (i + ½)·180°/H, column j longitude −180° + (j + ½)·360°/W. Past a pole an image continues as
+its mirrored rows turned by half the width, and left and right edges meet: no function here knows a seam.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from omniconv.errors import InputError
+from omniconv.surfaces.border import continue_index
+
+
+def pixel_directions(height: int, width: int) -> np.ndarray:
+    """Unit vectors of the pixel centres, ``(height, width, 3)``."""
+    latitude = np.pi / 2 - (np.arange(height) + 0.5) * np.pi / height
+    longitude = -np.pi + (np.arange(width) + 0.5) * 2 * np.pi / width
+    return unit_vectors(latitude[:, None], longitude[None, :])
+
+
+def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Directions ``(…, 3)`` of angles in radians."""
+    latitude, longitude = np.broadcast_arrays(latitude, longitude)
+    cosine = np.cos(latitude)
+    return np.stack([cosine * np.cos(longitude), cosine * np.sin(longitude), np.sin(latitude)], axis=-1)
+
+
+def pixel_areas(height: int, width: int) -> np.ndarray:
+    """Area of each pixel on the unit sphere, ``(height, width)``; they sum to 4π."""
+    edges = np.sin(np.pi / 2 - np.arange(height + 1) * np.pi / height)
+    return np.repeat((edges[:-1] - edges[1:])[:, None] * 2 * np.pi / width, width, axis=1)
+
+
+def pixel_coordinates(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column, in pixels from the first pixel's centre, of directions ``(…, 3)``."""
+    x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
+    latitude = np.arctan2(z, np.hypot(x, y))
+    rows = (np.pi / 2 - latitude) * height / np.pi - 0.5
+    columns = (np.arctan2(y, x) + np.pi) * width / (2 * np.pi) - 0.5
+    return rows, columns
+
+
+def nearest_pixels(directions: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Flat index of the pixel that holds each direction, ``(…,)``."""
+    rows, columns = pixel_coordinates(directions, height, width)
+    row = np.clip(np.floor(rows + 0.5).astype(np.int64), 0, height - 1)
+    return row * width + np.floor(columns + 0.5).astype(np.int64) % width
+
+
+def bilinear_pixels(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices and weights ``(…, 4)`` of the four pixels around each direction."""
+    rows, columns = pixel_coordinates(directions, height, width)
+    top = np.floor(rows).astype(np.int64)
+    indices, weights = [], []
+    for row, row_weight in ((top, 1 - (rows - top)), (top + 1, rows - top)):
+        on_grid, flag = continue_index(row, height, "pole")
+        turned = np.where(flag < 0, columns + width / 2, columns)
+        left = np.floor(turned).astype(np.int64)
+        for column, column_weight in ((left, 1 - (turned - left)), (left + 1, turned - left)):
+            indices.append(on_grid * width + column % width)
+            weights.append(row_weight * column_weight)
+    return np.stack(indices, axis=-1), np.stack(weights, axis=-1)
+
+
+def sampling_matrix(directions: np.ndarray, height: int, width: int) -> sparse.csr_array:
+    """Bilinear sampling of a flattened panorama at directions ``(n, 3)`` as a matrix (n, height · width)."""
+    indices, weights = bilinear_pixels(directions, height, width)
+    rows = np.repeat(np.arange(len(indices)), 4)
+    entries = (weights.ravel(), (rows, indices.ravel()))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(len(indices), height * width)))
+
+
+def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> np.ndarray:
+    """Values of a panorama ``(…, H, W)`` at directions ``(*shape, 3)``, as ``(…, *shape)``.
+
+    ``linear`` interpolates (floating-point result), ``nearest`` keeps the values as they are.
+    """
+    height, width = image.shape[-2:]
+    flat = image.reshape(*image.shape[:-2], height * width)
+    if mode == "nearest":
+        return flat[..., nearest_pixels(directions, height, width)]
+    indices, weights = bilinear_pixels(directions, height, width)
+    dtype = np.result_type(image.dtype, np.float32)
+    result = np.zeros((*flat.shape[:-1], *directions.shape[:-1]), dtype)
+    for corner in range(4):
+        result += flat[..., indices[..., corner]] * weights[..., corner].astype(dtype)
+    return result
+
+
+def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.ndarray:
+    """A panorama ``(…, H, W)`` after its sphere is turned by a rotation matrix: what lay at ``d`` lies at ``R d``.
+
+    Raises:
+        InputError: ``rotation`` is not a 3×3 rotation matrix.
+    """
+    rotation = np.asarray(rotation, dtype=np.float64)
+    if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
+        raise InputError(
+            "rotation",
+            rotation.shape,
+            "must be an orthogonal 3×3 matrix",
+            "make one with scipy.spatial.transform.Rotation",
+        )
+    return sample(image, pixel_directions(*image.shape[-2:]) @ rotation, mode)
+
+
+def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> np.ndarray:
+    """A panorama ``(…, H, W)`` at another size: interpolated where it grows, averaged where it shrinks."""
+    if image.shape[-2:] == (height, width):
+        return image
+    if mode == "nearest":
+        rows = np.floor((np.arange(height) + 0.5) * image.shape[-2] / height).astype(np.int64)
+        columns = np.floor((np.arange(width) + 0.5) * image.shape[-1] / width).astype(np.int64)
+        return image[..., rows[:, None], columns]
+    dtype = np.result_type(image.dtype, np.float32)
+    by_rows, row_margin = _resize_matrix(image.shape[-2], height)
+    by_columns, column_margin = _resize_matrix(image.shape[-1], width)
+    wide = extend(image.astype(dtype), row_margin, column_margin)
+    flat = wide.reshape(-1, *wide.shape[-2:])
+    result = [by_columns.dot(by_rows.dot(plane).T).T for plane in flat]
+    return np.stack(result).reshape(*image.shape[:-2], height, width).astype(dtype)
+
+
+def extend(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """A panorama with ``rows`` more over each pole and ``columns`` more past each edge."""
+    height, width = image.shape[-2:]
+    row, flag = continue_index(np.arange(-rows, height + rows), height, "pole")
+    column = np.arange(-columns, width + columns)
+    turned = np.where(flag < 0, width // 2, 0)
+    return image[..., row[:, None], (column[None, :] + turned[:, None]) % width]
+
+
+def _resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:
+    """A triangle filter from an axis extended by a margin on both sides to ``target`` samples, and the margin."""
+    scale = size / target
+    support = max(scale, 1.0)
+    margin = int(np.ceil(support))
+    centres = (np.arange(target) + 0.5) * scale - 0.5
+    taps = np.floor(centres - support).astype(np.int64)[:, None] + 1 + np.arange(2 * margin)
+    weights = np.clip(1 - np.abs(taps - centres[:, None]) / support, 0, None)
+    weights /= weights.sum(axis=1, keepdims=True)
+    columns = np.clip(taps + margin, 0, size + 2 * margin - 1)
+    rows = np.repeat(np.arange(target), taps.shape[1])
+    entries = (weights.ravel(), (rows, columns.ravel()))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(target, size + 2 * margin))), margin

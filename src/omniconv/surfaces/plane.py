@@ -1,0 +1,99 @@
+"""The flat grid: signals, pictures and volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from omniconv.errors import InputError
+from omniconv.surfaces import panorama
+from omniconv.surfaces.border import Border
+from omniconv.surfaces.modes import Mode
+from omniconv.surfaces.surface import Resampling, Shape, Surface
+
+
+@dataclass(frozen=True)
+class Plane(Surface):
+    """The grid of the ordinary CNN, of any size.
+
+    Args:
+        ndim: grid axes: 1 for signals (L), 2 for pictures (H, W), 3 for volumes (D, H, W).
+        border: what lies beyond every edge: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+
+    Raises:
+        InputError: another number of axes or an unknown border.
+
+    Example:
+        >>> Plane().shape, Plane(3, border="reflect").shape
+        ((None, None), (None, None, None))
+    """
+
+    ndim: int = 2
+    border: Mode = "zeros"
+    spherical: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.ndim not in (1, 2, 3):
+            raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for pictures")
+        Border.of(self.border, self.ndim)
+
+    def __str__(self) -> str:
+        return f"plane:ndim={self.ndim},border={self.border}"
+
+    @property
+    def shape(self) -> Shape:
+        """Any size on every axis."""
+        return (None,) * self.ndim
+
+    def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """A plane has no directions.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "surface", str(self), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
+        )
+
+    def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """One for each sample."""
+        if shape is None:
+            raise InputError("shape", shape, "is needed: a plane has any size", "give the shape of the grid")
+        return np.ones(shape)
+
+    def coarser(self) -> Plane:
+        """Itself: any size goes."""
+        return self
+
+    def finer(self) -> Plane:
+        """Itself: any size goes."""
+        return self
+
+    def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
+        """Index shifts, and ``border`` past every edge."""
+        return Border.of(self.border, self.ndim)
+
+    transposed_neighbours = conv_neighbours
+
+    def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
+        """Index shifts, and ``border`` past every edge."""
+        return self.conv_neighbours()
+
+    def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
+        """Index shifts, and ``border`` past every edge."""
+        return self.conv_neighbours()
+
+    def panorama_height(self) -> None:
+        """Any height goes."""
+
+    def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
+        """The panorama as it is: a flat picture with a seam and two smeared edges."""
+        if self.ndim != 2:
+            raise InputError("surface", str(self), "must have two axes to hold a panorama", "use oc.Plane(2)")
+        return image
+
+    def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
+        """The picture at another height, width twice the height."""
+        return panorama.resize(signal, height, 2 * height, mode)

@@ -1,0 +1,81 @@
+"""Neighbours and fixed weights on samples that lie anywhere: a small stack of sparse operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from omniconv.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Stencil:
+    """A stack of sparse operators ``S_m``, one for each tap or basis function of a convolution ``y = Σ_m W_m (S_m x)``.
+
+    Args:
+        operators: sparse matrices of one shape (outputs, inputs), float64.
+
+    Raises:
+        InputError: no operator, or operators of different shapes.
+
+    Example:
+        >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)   # a sample and its next
+        >>> ring.taps, ring.outputs, ring.inputs
+        (2, 3, 3)
+    """
+
+    operators: tuple[sparse.csr_array, ...]
+
+    def __post_init__(self) -> None:
+        shapes = {operator.shape for operator in self.operators}
+        if len(shapes) != 1:
+            raise InputError("operators", sorted(shapes), "must be at least one, all of one shape", "check the stack")
+
+    @classmethod
+    def of(cls, operators: Sequence[sparse.sparray]) -> Stencil:
+        """A stencil from any sparse matrices."""
+        return cls(tuple(sparse.csr_array(operator, dtype=np.float64) for operator in operators))
+
+    @classmethod
+    def from_table(cls, table: np.ndarray, inputs: int) -> Stencil:
+        """A stencil that picks: output ``n`` sees at tap ``m`` the sample ``table[n, m]``."""
+        outputs, taps = table.shape
+        rows, ones = np.arange(outputs), np.ones(outputs)
+        return cls.of([sparse.coo_array((ones, (rows, table[:, m])), shape=(outputs, inputs)) for m in range(taps)])
+
+    @property
+    def taps(self) -> int:
+        """Number of operators."""
+        return len(self.operators)
+
+    @property
+    def outputs(self) -> int:
+        """Number of samples that come out."""
+        return int(self.operators[0].shape[0])
+
+    @property
+    def inputs(self) -> int:
+        """Number of samples that go in."""
+        return int(self.operators[0].shape[1])
+
+    @cached_property
+    def fused(self) -> sparse.csr_array:
+        """All taps as one matrix (outputs · taps, inputs); row ``n · taps + m`` is tap ``m`` of output ``n``."""
+        rows, columns, values = [], [], []
+        for tap, operator in enumerate(self.operators):
+            entries = operator.tocoo()
+            rows.append(entries.row.astype(np.int64) * self.taps + tap)
+            columns.append(entries.col)
+            values.append(entries.data)
+        shape = (self.outputs * self.taps, self.inputs)
+        stacked = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        return sparse.csr_array(sparse.coo_array(stacked, shape=shape))
+
+    @cached_property
+    def transposed(self) -> sparse.csr_array:
+        """The transpose of ``fused``, row by row: what carries gradients back."""
+        return sparse.csr_array(self.fused.T)

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import labels, pattern, save
+
+from omniconv.data.folders import Folder, Sample, find_splits, has_splits, scan, scan_images
+from omniconv.errors import FileError, InputError
+
+SEGMENT = "expected images/NAME.jpg with masks/NAME.png in it"
+CLASSIFY = "expected CLASS/NAME.jpg with a folder for each class in it"
+
+
+def segment(root: Path, names=("a", "b"), top=3) -> Path:
+    for name in names:
+        save(root / "images" / f"{name}.jpg", pattern())
+        save(root / "masks" / f"{name}.png", np.minimum(labels(), top).astype(np.uint8))
+    return root
+
+
+def classify(root: Path, classes=("cat", "dog")) -> Path:
+    for name in classes:
+        save(root / name / "1.png", pattern())
+    return root
+
+
+def refused(path, rule, cure, call, *arguments):
+    with pytest.raises(FileError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert rule in text
+    assert cure in text
+    assert "\n" not in text
+
+
+def test_segment(tmp_path):
+    root = segment(tmp_path, ("b", "rome/a.1", "rome/b"))
+    samples = tuple(
+        Sample(root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png") for name in ("b", "rome/a.1", "rome/b")
+    )
+    expected = Folder("segment", root, samples, ("class 0", "class 1", "class 2", "class 3"), ())
+    assert scan("segment", root) == expected
+    assert scan("segment", str(root)) == expected
+
+
+def test_segment_has_two_classes_at_least(tmp_path):
+    save(tmp_path / "images/a.png", pattern())
+    save(tmp_path / "masks/a.png", (labels() > 1).astype(np.uint8) * 255)
+    assert scan("segment", tmp_path).classes == ("class 0", "class 1")
+
+
+def test_segment_leaves_bad_masks_to_inspect(tmp_path):
+    root = segment(tmp_path, top=2)
+    (root / "masks/b.png").write_text("no mask")
+    assert len(scan("segment", root).classes) == 3
+
+
+def test_segment_skips_with_reason(tmp_path):
+    root = segment(tmp_path)
+    for name in ("Thumbs.db", ".DS_Store", "._a.jpg", ".cache/c.jpg", "notes.txt"):
+        (root / "images" / name).parent.mkdir(exist_ok=True)
+        (root / "images" / name).touch()
+    save(root / "masks/z.png", labels())
+    folder = scan("segment", root)
+    assert len(folder.samples) == 2
+    assert {str(path.relative_to(root)): reason for path, reason in folder.skipped} == {
+        "images/.DS_Store": "is hidden",
+        "images/._a.jpg": "is hidden",
+        "images/.cache": "is hidden",
+        "images/Thumbs.db": "has not the suffix of an image",
+        "images/notes.txt": "has not the suffix of an image",
+        "masks/z.png": "has no image",
+    }
+
+
+def test_links_to_files_are_followed_and_to_folders_not(tmp_path):
+    root = segment(tmp_path / "data")
+    (root / "images/c.jpg").symlink_to(root / "images/a.jpg")
+    (root / "masks/c.png").symlink_to(root / "masks/a.png")
+    (root / "images/loop").symlink_to(root / "images")
+    folder = scan("segment", root)
+    assert [sample.image.name for sample in folder.samples] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert folder.skipped == ((root / "images/loop", "is a link to a folder"),)
+
+
+def test_segment_layout(tmp_path):
+    refused(tmp_path / "no", "does not exist", SEGMENT, scan, "segment", tmp_path / "no")
+    (tmp_path / "file").touch()
+    refused(tmp_path / "file", "is a file, not a folder", SEGMENT, scan, "segment", tmp_path / "file")
+    refused(tmp_path / "images", "does not exist", SEGMENT, scan, "segment", tmp_path)
+    (tmp_path / "images").mkdir()
+    refused(tmp_path / "masks", "does not exist", SEGMENT, scan, "segment", tmp_path)
+    (tmp_path / "masks").mkdir()
+    refused(tmp_path / "images", "holds no images", SEGMENT, scan, "segment", tmp_path)
+
+
+def test_images_without_masks(tmp_path):
+    root = segment(tmp_path, ("a", "b", "rome/c"))
+    (root / "masks/rome/c.png").unlink()
+    image, mask = root / "images/rome/c.jpg", root / "masks/rome/c.png"
+    refused(
+        image,
+        "has no mask (1 of 3 images lack one)",
+        f"expected {mask}, or take the image out",
+        scan,
+        "segment",
+        root,
+    )
+    (root / "masks/b.png").unlink()
+    refused(root / "images/b.jpg", "has no mask (2 of 3 images lack one)", "masks/b.png", scan, "segment", root)
+
+
+@pytest.mark.parametrize("place", ["images", "masks"])
+def test_equal_stems(tmp_path, place):
+    root = segment(tmp_path)
+    save(root / place / "a.tif", pattern())
+    other = "a.jpg" if place == "images" else "a.png"
+    refused(root / place / "a.tif", f"has the same name as {other}", "rename one", scan, "segment", root)
+
+
+def test_class_names(tmp_path):
+    root = segment(tmp_path)
+    (root / "classes.txt").write_bytes("\ufeffsea\n\n  land \r\nice\nÖl\n".encode())
+    assert scan("segment", root).classes == ("sea", "land", "ice", "Öl")
+
+
+@pytest.mark.parametrize(
+    ("content", "rule", "cure"),
+    [
+        (b"sea\nland\nsea\n", "names the class 'sea' twice", "give every class a name of its own"),
+        (b"sea\n", "has 1 names: there must be at least 2 classes", "write one name a line"),
+        (b"", "has 0 names", "write one name a line"),
+        (b"\xff\xfe\x00", "is not UTF-8 text", "save it as UTF-8"),
+    ],
+)
+def test_bad_class_names(tmp_path, content, rule, cure):
+    root = segment(tmp_path)
+    (root / "classes.txt").write_bytes(content)
+    refused(root / "classes.txt", rule, cure, scan, "segment", root)
+
+
+def test_class_names_that_cannot_be_read(tmp_path):
+    root = segment(tmp_path)
+    (root / "classes.txt").mkdir()
+    refused(root / "classes.txt", "cannot be read", "check the file's permissions", scan, "segment", root)
+
+
+def test_too_many_classes_for_a_mask(tmp_path):
+    root = segment(tmp_path)
+    (root / "classes.txt").write_text("\n".join(map(str, range(256))))
+    refused(root / "classes.txt", "names 256 classes: a mask holds up to 255", "merge", scan, "segment", root)
+
+
+def test_unknown_task(tmp_path):
+    with pytest.raises(InputError, match="task='detect': must be 'segment' or 'classify'; choose"):
+        scan("detect", tmp_path)
+
+
+def test_classify(tmp_path):
+    root = classify(tmp_path, ("class10", "class2", "class1/deep"))
+    save(root / "class2/0.jpg", pattern())
+    save(root / "stray.png", pattern())
+    (root / ".git").mkdir()
+    folder = scan("classify", root)
+    assert folder.classes == ("class1", "class2", "class10")
+    assert [(str(sample.image.relative_to(root)), sample.target) for sample in folder.samples] == [
+        ("class1/deep/1.png", 0),
+        ("class2/0.jpg", 1),
+        ("class2/1.png", 1),
+        ("class10/1.png", 2),
+    ]
+    assert folder.skipped == ((root / "stray.png", "lies in no class folder"),)
+
+
+def test_classify_order_from_file(tmp_path):
+    root = classify(tmp_path)
+    (root / "classes.txt").write_text("dog\ncat\n")
+    folder = scan("classify", root)
+    assert folder.classes == ("dog", "cat")
+    assert folder.samples[0] == Sample(root / "dog/1.png", 0)
+    assert folder.skipped == ()
+
+
+def test_classify_names_must_be_folders(tmp_path):
+    root = classify(tmp_path)
+    (root / "classes.txt").write_text("dog\ncow\n")
+    refused(root, "lacks the class 'cow' of classes.txt", "make the classes the same", scan, "classify", root)
+    (root / "classes.txt").write_text("dog\ncat\n")
+    classify(root, ["eel"])
+    refused(root, "has the class 'eel', unknown to classes.txt", "the same in both", scan, "classify", root)
+
+
+def test_classify_layout(tmp_path):
+    refused(tmp_path, "has 0 class folders: there must be at least 2", CLASSIFY, scan, "classify", tmp_path)
+    classify(tmp_path, ["cat"])
+    refused(tmp_path, "has 1 class folders", CLASSIFY, scan, "classify", tmp_path)
+    (tmp_path / "dog").mkdir()
+    refused(tmp_path / "dog", "holds no images", "put images of this class in it", scan, "classify", tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    root = classify(tmp_path)
+
+    def deny(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", deny)  # a real folder would not do: root may read everything
+    monkeypatch.setattr("os.listdir", deny)
+    refused(root, "cannot be read (permission denied)", "check the folder's permissions", scan, "classify", root)
+
+
+def test_without_splits(tmp_path):
+    root = segment(tmp_path)
+    assert not has_splits(root)
+    assert find_splits("segment", root) == {"all": scan("segment", root)}
+
+
+def test_a_class_named_train_is_no_split(tmp_path):
+    root = classify(tmp_path, ("car", "train"))
+    assert not has_splits(root)
+    assert find_splits("classify", root)["all"].classes == ("car", "train")
+
+
+def test_segment_splits_take_the_largest_number_of_classes(tmp_path):
+    segment(tmp_path / "train", top=2)
+    segment(tmp_path / "val", top=3)
+    splits = find_splits("segment", tmp_path)
+    assert list(splits) == ["train", "val"]
+    assert {split.classes for split in splits.values()} == {("class 0", "class 1", "class 2", "class 3")}
+
+
+@pytest.mark.parametrize("places", [["."], ["train", "val", "test"], [".", "val"]])
+def test_class_names_of_splits(tmp_path, places):
+    for split in ("test", "val", "train"):
+        segment(tmp_path / split)
+    for place in places:
+        (tmp_path / place / "classes.txt").write_text("a\nb\nc\nd\n")
+    splits = find_splits("segment", tmp_path)
+    assert list(splits) == ["train", "val", "test"]
+    assert {split.classes for split in splits.values()} == {("a", "b", "c", "d")}
+
+
+def test_class_names_of_splits_differ(tmp_path):
+    train, val = segment(tmp_path / "train"), segment(tmp_path / "val")
+    (train / "classes.txt").write_text("a\nb\nc\nd\n")
+    (val / "classes.txt").write_text("a\nc\nb\nd\n")
+    cure = "make the classes the same in both"
+    refused(val, "orders the classes unlike the train folder", cure, find_splits, "segment", tmp_path)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
+    refused(val / "classes.txt", "unlike the classes given", cure, find_splits, "segment", tmp_path)
+
+
+def test_classify_splits(tmp_path):
+    classify(tmp_path / "train", ("cat", "dog", "eel"))
+    classify(tmp_path / "test", ("cat", "dog", "eel"))
+    assert [split.classes for split in find_splits("classify", tmp_path).values()] == [("cat", "dog", "eel")] * 2
+    val = classify(tmp_path / "val", ("cat", "dog"))
+    refused(val, "lacks the class 'eel' of the train folder", "same in both", find_splits, "classify", tmp_path)
+
+
+def outputs(*paths):
+    return [str(output) for _, output in scan_images(paths)]
+
+
+def test_outputs_mirror_a_folder(tmp_path):
+    for name in ("b.jpg", "rome/a.1.png", "rome/b.tif"):
+        save(tmp_path / name, pattern())
+    (tmp_path / "notes.txt").touch()
+    assert scan_images([tmp_path])[1] == (tmp_path / "rome/a.1.png", Path("rome/a.1"))
+    assert outputs(tmp_path) == ["b", "rome/a.1", "rome/b"]
+    assert outputs(str(tmp_path / "rome/b.tif"), tmp_path / "rome/a.1.png") == ["b", "a.1"]
+
+
+def test_outputs_never_meet(tmp_path):
+    for name in ("x/a.jpg", "y/a.jpg", "y/z/a.jpg", "x/b.jpg", "x/b.png", "x/b.jpg.png", "y/c.png", "x/c.jpg"):
+        save(tmp_path / name, pattern())
+    found = outputs(tmp_path / "x", tmp_path / "y")
+    assert found == ["x/a", "b.jpg", "b.jpg.png", "b.png", "c.jpg", "y/a", "c.png", "z/a"]
+    assert len({f"{name}.png" for name in found}) == 8
+
+
+def test_an_image_named_twice_is_listed_once(tmp_path, monkeypatch):
+    save(tmp_path / "x/a.jpg", pattern())
+    monkeypatch.chdir(tmp_path)
+    assert scan_images(["x", "x/a.jpg", tmp_path / "x" / ".." / "x"]) == [(Path("x/a.jpg"), Path("a"))]
+
+
+def test_no_images_to_predict(tmp_path):
+    with pytest.raises(InputError, match=r"paths=\[\]: must name an image or a folder; give at least one path"):
+        scan_images([])
+    refused(tmp_path / "no", "does not exist", "check the path", scan_images, [tmp_path / "no"])
+    refused(tmp_path, "holds no images", "with the suffix .bmp, .jpeg, .jpg", scan_images, [tmp_path])
