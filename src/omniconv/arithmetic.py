@@ -85,9 +85,9 @@ def output_size(
         InputError: an argument below its range, or nothing would be left.
     """
     _check_ranges(size=size, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
     if transposed and isinstance(padding, str) and padding != "valid":
         return size * stride
-    before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
     if transposed:
         result = (size - 1) * stride - before - after + span(kernel_size, dilation) + output_padding
     else:

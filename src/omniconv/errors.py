@@ -20,11 +20,11 @@ class InputError(ValueError):
         super().__init__(f"{argument}={value!r}: {rule}; {cure}")
 
     def __reduce__(self) -> tuple[object, ...]:  # an error crosses process borders whole (data loader workers)
-        return (_rebuild, (self.args[0],))
+        return (_rebuild, (type(self), self.args[0]))
 
 
-def _rebuild(text: str) -> InputError:
-    error = InputError.__new__(InputError)
+def _rebuild(kind: type[InputError], text: str) -> InputError:
+    error = kind.__new__(kind)
     error.args = (text,)
     return error
 

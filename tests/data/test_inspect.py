@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pictures import cut, labels, noise, pattern, save, stored
 
-from omniconv.data.folders import scan
-from omniconv.data.inspect import inspect
+from omniconv.data.folders import find_splits, scan
+from omniconv.data.inspect import inspect, require_objects
 from omniconv.errors import FileError
 
 
@@ -41,11 +41,19 @@ def test_classify(tmp_path):
 
 def test_binary(tmp_path):
     save(tmp_path / "images/a.png", pattern())
-    mask = save(tmp_path / "masks/a.png", (labels() == 2).astype(np.uint8) * 255)
+    save(tmp_path / "masks/a.png", (labels() == 2).astype(np.uint8) * 255)
     folder = scan("segment", tmp_path)
     assert inspect(folder, binary=True).class_counts.tolist() == [180, 60]
-    with pytest.raises(FileError, match=f"^{mask}: has only the values 0 and 255.*add --binary"):
-        inspect(folder)
+    require_objects([inspect(folder, binary=True)])
+    with pytest.raises(FileError, match=f"^{tmp_path}: the masks hold only the values 0 and 255.*add --binary"):
+        require_objects([inspect(folder)])
+
+
+def test_objects_in_any_split_are_enough(tmp_path):
+    segment(tmp_path / "train")
+    save(tmp_path / "val/images/a.png", pattern())
+    save(tmp_path / "val/masks/a.png", (labels() == 2).astype(np.uint8) * 255)
+    require_objects([inspect(folder) for folder in find_splits("segment", tmp_path).values()])
 
 
 def test_the_first_bad_file_raises(tmp_path):

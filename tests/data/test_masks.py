@@ -156,16 +156,13 @@ def test_check_labels_names_the_place():
         check_labels("m.png", mask, 4)
 
 
-def test_check_labels_suspects_a_binary_mask():
-    mask = (labels() == 2).astype(np.uint8) * 255
-    text = r"m\.png: has only the values 0 and 255, and 255 means 'ignore', so .* no object; add --binary if 255 marks"
-    with pytest.raises(FileError, match=text):
-        check_labels("m.png", mask, 2)
-
-
 @pytest.mark.parametrize("value", [0, 1, IGNORED])
 def test_check_labels_takes_uniform_masks(value):
     check_labels("m.png", np.full((4, 5), value, np.uint8), 2)
+
+
+def test_check_labels_takes_background_with_ignored_pixels():
+    check_labels("m.png", np.array([[0, IGNORED]], np.uint8), 2)
 
 
 def test_label_counts():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +69,21 @@ def inspect(folder: Folder, *, binary: bool = False, skip_bad: bool = False) -> 
     return Inspection(remaining, sizes, counts[:-1], int(counts[-1]))
 
 
+def require_objects(inspections: Iterable[Inspection]) -> None:
+    """Check that the masks of all splits together hold more than background and ignored pixels.
+
+    Raises:
+        FileError: the values are 0 and 255 throughout, as in masks that mark the object with 255.
+    """
+    inspections = list(inspections)
+    pixels = np.sum([inspection.class_counts for inspection in inspections], axis=0)
+    folder = inspections[0].folder
+    if folder.task == "segment" and not np.any(pixels[1:]) and any(inspection.ignored for inspection in inspections):
+        rule = "the masks hold only the values 0 and 255, and 255 means 'ignore', so there is no object"
+        cure = "add --binary if 255 marks the object, or save the object with its class index"
+        raise FileError(folder.root, rule, cure)
+
+
 def _look_at(sample: Sample, classes: int, binary: bool) -> tuple[Header, np.ndarray]:
     """The image's header and one count a class, with the count of ignored pixels behind them."""
     header = read_header(sample.image)
@@ -75,7 +91,7 @@ def _look_at(sample: Sample, classes: int, binary: bool) -> tuple[Header, np.nda
     if isinstance(sample.target, int):
         return header, np.eye(1, classes + 1, sample.target, dtype=np.int64)[0]
     labels = read_mask(sample.target, header, binary)
-    check_labels(sample.target, labels, classes, binary)
+    check_labels(sample.target, labels, classes)
     counts = label_counts(labels)
     return header, np.append(counts[:classes], counts[IGNORED])
 

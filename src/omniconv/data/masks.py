@@ -56,26 +56,21 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
     return _read_binary(path, labels) if binary else labels
 
 
-def check_labels(path: str | Path, labels: np.ndarray, classes: int, binary: bool = False) -> None:
+def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
     """Check that every label is a class or 255.
 
     Args:
         path: the mask's file, for the message.
         labels: what ``read_mask`` returned, (height, width).
         classes: the number of classes.
-        binary: the labels were read with ``binary``.
 
     Raises:
-        FileError: a label is not below ``classes``, or the mask is 0 and 255 throughout although 255 means
-            ignored.
+        FileError: a label is not below ``classes``.
 
     Example:
         >>> check_labels("mask.png", np.array([[0, 1], [2, 255]], np.uint8), classes=3)
     """
     values = np.flatnonzero(label_counts(labels))
-    if not binary and values.tolist() == [0, IGNORED]:
-        rule = "has only the values 0 and 255, and 255 means 'ignore', so this mask has no object"
-        raise FileError(path, rule, "add --binary if 255 marks the object, or save the object with its class index")
     largest = max(values[values != IGNORED], default=0)
     if largest >= classes:
         row, column = np.unravel_index(np.argmax(labels == largest), labels.shape)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from omniconv.models.encoder import Down, Encoder
 from omniconv.models.model import Model, check_depth, widths
 from omniconv.nn import GlobalAvgPool
+from omniconv.nn.arguments import check_channels
 from omniconv.surfaces import Plane, Surface
 
 
@@ -47,6 +48,7 @@ class Classifier(Model):
         activation: str = "relu",
     ) -> None:
         check_depth(depth, surface)
+        check_channels(in_channels, out_channels, groups=1)
         super().__init__(
             surface,
             in_channels=in_channels,

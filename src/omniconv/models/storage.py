@@ -20,6 +20,7 @@ MODELS: dict[str, type[Model]] = {"classifier": Classifier, "unet": UNet}
 """The closed list of networks that a file may name."""
 
 FORMAT = "1"
+_DESCRIBED = {"model": str, "arguments": dict, "preprocessing": dict}
 
 
 def build(name: str, arguments: dict[str, Any]) -> Model:
@@ -78,7 +79,12 @@ def load(path: str | Path) -> Model:
         raise FileError(path, "is not there", "give the model.safetensors of a run") from None
     except (SafetensorError, OSError) as error:
         raise FileError(path, f"is damaged or no safetensors file ({error})", "copy it again or train again") from error
-    model = build(description["model"], description["arguments"])
+    try:
+        model = build(description["model"], description["arguments"])
+    except InputError as error:
+        raise FileError(
+            path, f"names a network that cannot be built ({error})", "copy it again or train again"
+        ) from error
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -99,6 +105,9 @@ def _description(path: str | Path, metadata: dict[str, str] | None) -> dict[str,
         )
     try:
         description = json.loads((metadata or {})["description"])
-        return {key: description[key] for key in ("model", "arguments", "preprocessing")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(path, "does not say which network it holds", "copy it again or train again") from error
+        result = {key: description[key] for key in _DESCRIBED}
+    except (KeyError, TypeError, ValueError):
+        result = {}
+    if not result or any(not isinstance(result[key], kind) for key, kind in _DESCRIBED.items()):
+        raise FileError(path, "does not say which network it holds", "copy it again or train again")
+    return result

@@ -15,7 +15,7 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
     """One whole number for each axis, from one for all or one each."""
-    values = (value,) * ndim if isinstance(value, int) else tuple(value)
+    values = (value,) * ndim if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     if len(values) != ndim or any(not isinstance(number, int) or number < least for number in values):
         raise InputError(
             name, value, f"must be a whole number from {least}, or {ndim} of them", "give one for each axis"
@@ -101,13 +101,19 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], 
         return (padding,) * ndim
     if isinstance(padding, int):
         return per_axis("padding", padding, ndim, least=0)
-    axes = tuple(axis if isinstance(axis, int) else tuple(axis) for axis in padding)
-    pairs_fit = all(len(axis) == 2 and min(axis) >= 0 for axis in axes if isinstance(axis, tuple))
-    if len(axes) != ndim or not pairs_fit or any(isinstance(axis, int) and axis < 0 for axis in axes):
+    axes = tuple(padding) if isinstance(padding, Sequence) else ()
+    sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
+    if len(axes) != ndim or not all(map(_is_pair, sides)):
         raise InputError(
             "padding",
             padding,
             f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
             "count the axes",
         )
-    return axes  # type: ignore[return-value]  # pairs, as was just seen
+    return tuple(axis if isinstance(axis, int) else (axis[0], axis[1]) for axis in axes)
+
+
+def _is_pair(sides: object) -> bool:
+    """Whether it is ``(before, after)``, two whole numbers from 0."""
+    is_two = isinstance(sides, Sequence) and len(sides) == 2
+    return is_two and all(isinstance(amount, int) and amount >= 0 for amount in sides)  # type: ignore[attr-defined]

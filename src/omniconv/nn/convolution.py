@@ -82,7 +82,7 @@ class Conv(_Weighted):
         super().__init__((out_channels, in_channels // groups, *kernel), out_channels, fan_in, bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if stride == 1 else surface.coarser()
+        self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.coarser()
         self.product = product
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class ConvTranspose(_Weighted):
         super().__init__(shape, out_channels, in_channels // groups * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if stride == 1 else surface.finer()
+        self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()
         self.product = product
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -191,6 +191,11 @@ def uniform(surface: Surface, *values: Size) -> tuple[int, ...]:
     return tuple(firsts)
 
 
+def keeps_size(stride: Size) -> bool:
+    """Whether every step is 1."""
+    return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
+
+
 def _convolution(
     neighbours: Border | Stencil, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
 ) -> tuple[tuple[int, ...], nn.Module]:
@@ -213,6 +218,13 @@ def _transposed(
             output_padding,
             f"has no meaning with padding={padding!r}, which gives size · stride",
             "give the layer an output_size when you call it",
+        )
+    if any(more >= step for more, step in zip(extra, parsed[1], strict=True)):
+        raise InputError(
+            "output_padding",
+            output_padding,
+            f"must be smaller than stride={stride}: only so many sizes convolve to the input's",
+            "use a smaller one",
         )
     return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
 

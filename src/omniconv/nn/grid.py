@@ -13,6 +13,7 @@ from omniconv.nn.arguments import GridPadding
 from omniconv.nn.padding import fold, pad
 from omniconv.surfaces.border import Border
 
+SAME_NAMES = ("same", "same_upper", "same_lower")
 CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
     1: F.conv_transpose1d,
@@ -120,16 +121,17 @@ class GridTransposedConvolution(GridConvolution):
                 "output_size", wanted, f"must have {len(sizes)} numbers, one for each grid axis", "count them"
             )
         rests = []
-        for size, target, sides, (_, kernel, stride, dilation) in zip(
+        for size, target, sides, (rule, kernel, stride, dilation) in zip(
             sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
         ):
             rest = target + sum(sides) - (size - 1) * stride - span(kernel, dilation)
             if not 0 <= rest < stride:
+                least = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
                 raise InputError(
                     "output_size",
                     tuple(wanted),
                     f"cannot come from {tuple(sizes)} at stride {stride}",
-                    f"ask for {target - rest} to {target - rest + stride - 1} on that axis",
+                    f"ask for {least} to {least + stride - 1} on that axis",
                 )
             rests.append(rest)
         return tuple(rests)

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import span
+from omniconv.arithmetic import padding_amounts, span
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, check_signal, per_axis
-from omniconv.nn.convolution import check_mesh_padding, uniform
+from omniconv.nn.convolution import check_mesh_padding, keeps_size, uniform
 from omniconv.nn.padding import pad
 from omniconv.nn.stencil import StencilMaximum, StencilProduct
 from omniconv.surfaces import Border, Plane, Surface
@@ -29,7 +29,7 @@ class _Pool(nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
-        self.output_surface = surface if self.stride == 1 else surface.coarser()
+        self.output_surface = surface if keeps_size(self.stride) else surface.coarser()
         self.product = self._product(surface.pool_neighbours(*uniform(surface, kernel_size, self.stride)))
 
     def _product(self, neighbours: object) -> nn.Module:
@@ -71,6 +71,7 @@ class _GridPool(nn.Module):
         super().__init__()
         self.border, self.padding = border, padding
         self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self._check_windows()
 
     def padded(self, x: Tensor, border: Border) -> Tensor:
         """The signal with what its border puts around it, large enough for one window."""
@@ -84,6 +85,18 @@ class _GridPool(nn.Module):
                     "pad with 'same_upper' or use a smaller window",
                 )
         return padded
+
+    def _check_windows(self) -> None:
+        """Numbers of zeros as large as a window would make windows that hold nothing."""
+        for (rule, kernel, _, dilation), modes in zip(self.padding.rules, self.border.modes, strict=True):
+            for amount, mode in zip(padding_amounts(rule, 1, kernel), modes, strict=True):
+                if mode == "zeros" and amount >= span(kernel, dilation):
+                    raise InputError(
+                        "padding",
+                        amount,
+                        f"must be smaller than the window, which spans {span(kernel, dilation)}",
+                        "pad less",
+                    )
 
 
 class GridMaximum(_GridPool):
@@ -193,15 +206,15 @@ class GlobalAvgPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim)
-        weights = self.weights(x)
-        return (x * weights).flatten(2).sum(2)
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
+        return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)
 
 
 class _MeanWeights(nn.Module):
     """Weights of a mean over a grid of any size; they sum to 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.new_ones(()) / x[0, 0].numel()
+        return x.new_ones(()) / x.shape[2:].numel()
 
     @staticmethod
     def of(surface: Surface) -> nn.Module:
@@ -224,7 +237,7 @@ class _LatitudeWeights(nn.Module):
         rows = x.shape[2 + self.axis]
         colatitude = (torch.arange(rows, device=x.device, dtype=torch.float64) + 0.5) * torch.pi / rows
         weights = torch.sin(colatitude)
-        return (weights / weights.sum() * rows / x[0, 0].numel()).to(x.dtype).view(self.broadcast)
+        return (weights / weights.sum() * rows / x.shape[2:].numel()).to(x.dtype).view(self.broadcast)
 
 
 class _AreaWeights(nn.Module):
@@ -235,7 +248,8 @@ class _AreaWeights(nn.Module):
     def __init__(self, surface: Surface) -> None:
         super().__init__()
         areas = torch.from_numpy(surface.areas())
-        self.register_buffer("areas", (areas / areas.sum()).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("areas", areas.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.areas.to(x.dtype)
+        areas = self.areas.to(x.dtype)
+        return areas / areas.sum()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
-from omniconv.nn.arguments import check_signal
+from omniconv.nn.arguments import check_signal, per_axis
 from omniconv.nn.convolution import check_mesh_size
 from omniconv.nn.padding import pad
 from omniconv.nn.stencil import StencilProduct
@@ -31,8 +31,11 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         size: the new grid.
         border: the continuation of the grid.
         mode: ``linear`` or ``nearest``.
+
+    Raises:
+        InputError: a ``size`` that is not one whole number from 1 for each axis.
     """
-    size = tuple(size)
+    size = per_axis("output_size", size, border.ndim)
     if tuple(x.shape[2:]) == size:
         return x
     margins = tuple(

@@ -48,6 +48,8 @@ class Border:
 
     def __post_init__(self) -> None:
         for sides in self.modes:
+            if len(sides) != 2:
+                raise InputError("padding_mode", sides, "must be a pair (before, after)", "give both sides")
             for mode in sides:
                 if mode not in get_args(Mode):
                     raise InputError("padding_mode", mode, f"must be one of {', '.join(get_args(Mode))}", "correct it")

@@ -126,7 +126,11 @@ class Icosphere(Surface):
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Old vertices as they are, new ones between their two neighbours (``nearest``: as the first of them)."""
-        finer = self._step(scale_factor).finer()
+        if scale_factor != 2:
+            raise InputError(
+                "scale_factor", scale_factor, "must be 2: an icosphere grows to the next level", "chain steps of 2"
+            )
+        finer = self.finer()
         if mode == "linear":
             return Stencil.of([_interpolation(self.level)])
         table = np.concatenate([np.arange(self.shape[0]), _subdivided(finer.level)[1][:, 0]])
@@ -140,11 +144,12 @@ class Icosphere(Surface):
         """A panorama ``(…, H, W)`` at the vertices, ``(…, N)``."""
         if mode == "nearest":
             return panorama.sample(image, self.directions(), "nearest")
+        dtype = np.result_type(image.dtype, np.float32)
         image = panorama.resize(image, *self._working_size(*image.shape[-2:]))
         height, width = image.shape[-2:]
         flat = image.reshape(-1, height * width)
         result = _from_panorama(self.level, height, width).dot(flat.T).T
-        return result.reshape(*image.shape[:-2], *self.shape).astype(image.dtype)
+        return result.reshape(*image.shape[:-2], *self.shape).astype(dtype)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
         """A signal ``(…, N)`` as a panorama, linear on the triangles or the value of the nearest vertex."""
@@ -235,7 +240,7 @@ def _from_panorama(level: int, height: int, width: int) -> sparse.csr_array:
     """Averages around the vertices where many pixels lie around each of them, else the pixels between which it lies."""
     surface = Icosphere(level)
     spacing = np.sqrt(4 * np.pi / surface.shape[0])
-    if 2 * np.pi / height > spacing:
+    if 2 * max(np.pi / height, 2 * np.pi / width) > spacing:
         return panorama.sampling_matrix(surface.directions(), height, width)
     vertices, weights = surface.mesh.locate(panorama.pixel_directions(height, width).reshape(-1, 3))
     weights = weights * panorama.pixel_areas(height, width).reshape(-1, 1)

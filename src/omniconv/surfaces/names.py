@@ -48,9 +48,12 @@ def _build(name: str, kind: Callable[..., Surface], parts: list[str]) -> Surface
             raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(options)}")
         arguments[key] = _number(value)
     if "level" in options and "level" not in arguments:
-        raise InputError("surface", name, "needs a level", f"write {name}:5 for level 5")
+        raise InputError("surface", name, "needs a level", f"write {name.partition(':')[0]}:5 for level 5")
     return kind(**arguments)
 
 
 def _number(text: str) -> int | str:
-    return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text

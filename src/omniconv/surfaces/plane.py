@@ -90,10 +90,14 @@ class Plane(Surface):
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
         """The panorama as it is: a flat picture with a seam and two smeared edges."""
-        if self.ndim != 2:
-            raise InputError("surface", str(self), "must have two axes to hold a panorama", "use oc.Plane(2)")
+        self._check_two_axes()
         return image
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
         """The picture at another height, width twice the height."""
+        self._check_two_axes()
         return panorama.resize(signal, height, 2 * height, mode)
+
+    def _check_two_axes(self) -> None:
+        if self.ndim != 2:
+            raise InputError("surface", str(self), "must have two axes to hold a panorama", "use oc.Plane(2)")

@@ -1,0 +1,281 @@
+"""The command line: each command parses its words here and leaves the work to the room below, imported when needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from omniconv import __version__
+from omniconv.errors import InputError
+from omniconv.training.config import RunConfig, parse_names, parse_size
+
+if TYPE_CHECKING:
+    from omniconv.data.layouts import Folder
+    from omniconv.inference.predictor import Predictor
+
+INTERRUPTED = 130
+
+
+class NearestGroup(click.Group):
+    """A group that answers a mistyped command with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was probably meant."""
+        if args and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            cure = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(self.list_commands(ctx))}."
+            raise click.UsageError(f"No such command '{args[0]}'. {cure}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 done, 2 wrong input, 130 interrupted.
+
+    Args:
+        arguments: words after ``omniconv``; those of the process where left out.
+    """
+    try:
+        outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except click.ClickException as error:
+        error.show()
+    except InputError as error:
+        click.echo(f"omniconv: {error}", err=True)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("omniconv: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        return 0
+    except (OSError, MemoryError) as error:
+        click.echo(f"omniconv: {' '.join(str(error).split()) or 'out of memory'}", err=True)
+    return 2
+
+
+@click.group(cls=NearestGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="omniconv")
+def commands() -> None:
+    """Convolutional networks on any image: flat pictures and images on a sphere.
+
+    A folder of images in; a trained network, its measured quality, and predictions as images out:
+
+    \b
+        omniconv train segment DATA --surface icosphere:5
+        omniconv predict runs/DATA IMAGES --out OUT
+    """
+
+
+def _setting_options(*names: str) -> Callable[[Callable], Callable]:
+    """Options for settings of a run, the same words with the same meaning wherever they stand."""
+
+    def add(command: Callable) -> Callable:
+        for setting in reversed(fields(RunConfig)):
+            if setting.name in names:
+                command = _setting_option(setting)(command)
+        return command
+
+    return add
+
+
+def _setting_option(setting: Any) -> Callable[[Callable], Callable]:
+    option = "--" + setting.name.replace("_", "-")
+    shown = setting.default not in (None, "", ()) and setting.type != "bool"
+    text = setting.metadata["help"] + (f"  [default: {setting.default}]" if shown else "")
+    if setting.type == "bool":
+        return click.option(f"{option}/--no-{option[2:]}", setting.name, default=None, help=text)
+    kinds = {"int": click.INT, "float": click.FLOAT}
+    return click.option(option, setting.name, type=kinds.get(setting.type, click.STRING), default=None, help=text)
+
+
+NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
+TRAINING = tuple(setting.name for setting in fields(RunConfig) if setting.name not in ("task", "data"))
+PATH = click.Path(path_type=Path)
+
+
+@commands.command()
+@click.argument("task", required=False)
+@click.argument("data", required=False)
+@_setting_options(*TRAINING)
+@click.option("--config", type=PATH, help="a YAML file of settings; options given here come before it")
+@click.option("--resume", type=PATH, metavar="RUN", help="go on with a run where it stopped")
+@click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
+@click.option("--out", help="exactly this folder instead of runs/NAME")
+def train(
+    task: str | None,
+    data: str | None,
+    config: Path | None,
+    resume: Path | None,
+    name: str | None,
+    out: str | None,
+    **settings: Any,
+) -> None:
+    """Train a network on a folder of images.
+
+    TASK is 'classify' (DATA holds a folder of images for each class) or 'segment' (DATA holds images/ and masks/ of the
+    same names, and perhaps classes.txt). DATA may be split into train/, val/ and test/. Masks hold the class index of
+    each pixel; 255 is ignored.
+    """
+    from omniconv.training.session import begin, go_on
+
+    given = {"task": task, "data": data, **_parsed(settings)}
+    given = {key: value for key, value in given.items() if value is not None}
+    if resume is None:
+        run = begin(given, config, name, out, say=_say, progress_bar=_is_screen())
+    else:
+        if config or name or out:
+            raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
+        run = go_on(resume, given, say=_say, progress_bar=_is_screen())
+    click.echo(run.path)
+
+
+@commands.command()
+@click.argument("run", type=PATH)
+@click.argument("data", type=PATH)
+@click.option("--split", default=None, help="train, val or test; by default test, val or all that is there")
+@click.option("--out", type=PATH, help="also write the measures to this JSON file")
+@_setting_options("device")
+def evaluate(run: Path, data: Path, split: str | None, out: Path | None, device: str | None) -> None:
+    """Measure the network of RUN on the images of DATA, at their own size."""
+    from omniconv.inference.evaluation import evaluate as measure
+    from omniconv.report.run_report import quality_table
+    from omniconv.training.run_folder import write_json
+
+    predictor = _predictor(run, device)
+    folder = _split(predictor, data, split)
+    with _bar(len(folder.samples), "evaluate") as step:
+        found = measure(predictor, folder, step)
+    if out:
+        write_json(out, found)
+    header, rows = quality_table(found)
+    _table(header, rows, f"{found['images']} images of {folder.root}")
+
+
+@commands.command()
+@click.argument("run", type=PATH)
+@click.argument("images", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, help="folder to write to")
+@_setting_options("device")
+def predict(run: Path, images: tuple[Path, ...], out: Path, device: str | None) -> None:
+    """Predict IMAGES (files or folders) with the network of RUN.
+
+    Segmentation writes labels/ (PNG, each pixel its class index) and overlays/ (to look at); classification writes
+    predictions.csv and overview.png. Both mirror the folders of the images.
+    """
+    from omniconv.data.folders import scan_images
+    from omniconv.inference import outputs
+
+    predictor = _predictor(run, device)
+    listed = scan_images(images)
+    outputs.check_out(out, listed)
+    write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
+    with _bar(len(listed), "predict") as step:
+        write(predictor, listed, out, lambda path: step())
+    click.echo(f"{len(listed)} images predicted into {out}")
+
+
+@commands.command()
+@click.argument("run", type=PATH)
+@_setting_options("device")
+def report(run: Path, device: str | None) -> None:
+    """Write RUN's report.html anew."""
+    from omniconv.training.run_folder import open_run
+    from omniconv.training.session import write_run_report
+
+    predictor = _predictor(run, device)
+    click.echo(write_run_report(open_run(run), predictor))
+
+
+@commands.command()
+@click.argument("what")
+@click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="channels that come out")
+@_setting_options(*NETWORK)
+def summary(what: str, classes: int, **settings: Any) -> None:
+    """Show the layers of a network: output size, receptive field, parameters, multiply-adds.
+
+    WHAT is a task ('segment' or 'classify', with the options of train) or the folder of a run.
+    """
+    from omniconv.inference.describe import summarise
+
+    click.echo(summarise(what, classes, {key: value for key, value in _parsed(settings).items() if value is not None}))
+
+
+@commands.command()
+@click.option("--out", type=PATH, default=Path("demo"), show_default=True, help="folder to write to")
+@_setting_options("epochs", "seed", "device")
+def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) -> None:
+    """Learn land and sea from a picture of the Earth on three surfaces, and compare them.
+
+    Needs the extra omniconv[demo]. Takes a few minutes on two cores and ends with report.html.
+    """
+    from omniconv.demo.earth import run_demo
+
+    given = {"epochs": epochs, "seed": seed, "device": device}
+    page = run_demo(out, {key: value for key, value in given.items() if value is not None}, _say, _is_screen(), _table)
+    click.echo(page)
+
+
+def _parsed(settings: dict[str, Any]) -> dict[str, Any]:
+    parsers: dict[str, Callable[[str], Any]] = {"size": parse_size, "augment": parse_names}
+    return {
+        key: parsers[key](value) if key in parsers and value is not None else value for key, value in settings.items()
+    }
+
+
+def _predictor(run: Path, device: str | None) -> Predictor:
+    from omniconv.inference.predictor import Predictor
+
+    return Predictor.open(run, device or "auto")
+
+
+def _split(predictor: Predictor, data: Path, split: str | None) -> Folder:
+    from omniconv.data.folders import find_splits
+
+    splits = find_splits(predictor.task, data)
+    wanted = (split,) if split else ("test", "val", "all", "train")
+    for name in wanted:
+        if name in splits:
+            return splits[name]
+    raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _is_screen() -> bool:
+    return sys.stdout.isatty()
+
+
+def _bar(length: int, label: str) -> Any:
+    """A progress bar on a screen, nothing elsewhere; gives the function that moves it."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar() -> Any:
+        with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+            yield lambda: shown.update(1)
+
+    return bar()
+
+
+def _table(header: list[str], rows: list[list[str | float]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

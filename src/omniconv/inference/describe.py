@@ -1,0 +1,45 @@
+"""A network in words and numbers, before or after its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omniconv.data.preparation import default_size
+from omniconv.errors import InputError
+from omniconv.models import build
+from omniconv.summary import summary
+from omniconv.surfaces import surface
+from omniconv.training.config import TASKS, RunConfig
+
+
+def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:
+    """The table of layers of a task's network or of a run's.
+
+    Args:
+        what: a task or the folder of a run.
+        classes: channels that come out of a task's network.
+        settings: settings of a task's network.
+
+    Raises:
+        InputError: neither a task nor a run, or settings that do not fit.
+    """
+    if what not in TASKS:
+        if not Path(what).exists():
+            raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", "correct it")
+        if settings:
+            raise InputError(next(iter(settings)), next(iter(settings.values())), "is fixed in a run", "leave it out")
+        return _of_run(what)
+    config = RunConfig(task=what, **settings)
+    where = surface(config.surface)
+    size = config.size or default_size(where, [])
+    network = build(config.network, config.network_arguments(classes))
+    return str(summary(network, (3, *(size if where.ndim == 2 else ()))))
+
+
+def _of_run(path: str) -> str:
+    from omniconv.inference.predictor import Predictor
+
+    predictor = Predictor.open(path, "cpu")
+    where = predictor.preparation.where
+    return str(summary(predictor.model, (3, *(predictor.preparation.size if where.ndim == 2 else ()))))

@@ -1,0 +1,101 @@
+"""Predictions as files that mirror the images they belong to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from omniconv.data.images import read_image
+from omniconv.errors import FileError
+from omniconv.files import atomic_write, make_folder
+from omniconv.inference.predictor import Predictor
+from omniconv.report.pictures import contact_sheet, overlay, palette, png_bytes
+
+Listed = Sequence[tuple[Path, Path]]
+SHOWN = 40
+
+
+def write_labels(
+    predictor: Predictor, images: Listed, out: Path, step: Callable[[Path], None] = lambda path: None
+) -> list[Path]:
+    """Write ``out/labels/STEM.png`` (the class index of each pixel, shown in colours) and ``out/overlays/STEM.png``.
+
+    Args:
+        predictor: a segmenting network.
+        images: files and the stems of their outputs.
+        out: where to.
+        step: called with each label file when it is there.
+    """
+    written = []
+    for file, stem in images:
+        labels = predictor.labels(file)
+        target = _put(out / "labels" / f"{stem}.png", index_png(labels, len(predictor.classes)))
+        _put(out / "overlays" / f"{stem}.png", png_bytes(overlay(read_image(file), labels, len(predictor.classes))))
+        written.append(target)
+        step(target)
+    return written
+
+
+def write_probabilities(
+    predictor: Predictor, images: Listed, out: Path, step: Callable[[Path], None] = lambda path: None
+) -> list[Path]:
+    """Write ``out/predictions.csv``, a row for each image, and ``out/overview.png`` with the first of them.
+
+    Args:
+        predictor: a classifying network.
+        images: files and the stems of their outputs.
+        out: where to.
+        step: called with each image when it is done.
+    """
+    rows: list[list[str]] = []
+    tiles: list[tuple[np.ndarray, str]] = []
+    for file, _ in images:
+        probabilities = predictor.probabilities(file)
+        best = int(probabilities.argmax())
+        rows.append([str(file), predictor.classes[best], *(f"{value:.6f}" for value in probabilities)])
+        if len(tiles) < SHOWN:
+            tiles.append((_small(file), f"{predictor.classes[best]} {100 * probabilities[best]:.0f} %"))
+        step(file)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "predicted", *predictor.classes])
+    writer.writerows(rows)
+    table = _put(out / "predictions.csv", text.getvalue().encode())
+    return [table, _put(out / "overview.png", png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
+
+
+def index_png(labels: np.ndarray, classes: int) -> bytes:
+    """Labels ``(H, W)`` as a PNG whose pixel values are the class indices and whose palette shows them."""
+    picture = Image.fromarray(labels)
+    picture.putpalette(palette(classes).tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def check_out(out: Path, images: Listed) -> None:
+    """Predictions never overwrite the images that they are made from."""
+    if any(
+        file.resolve().is_relative_to(part.resolve())
+        for part in (out / "labels", out / "overlays")
+        for file, _ in images
+    ):
+        raise FileError(out, "holds the images themselves", "choose another folder with --out")
+
+
+def _put(path: Path, content: bytes) -> Path:
+    make_folder(path.parent)
+    with atomic_write(path) as file:
+        file.write(content)
+    return path
+
+
+def _small(file: Path) -> np.ndarray:
+    picture = Image.fromarray(read_image(file))
+    picture.thumbnail((220, 220))
+    return np.asarray(picture)

@@ -1,0 +1,172 @@
+"""From settings to a trained network in a run's folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import lightning.pytorch as L
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from omniconv.data.augmentation import parse_augmentations
+from omniconv.data.datasets import EpochSampler, PreparedSamples
+from omniconv.data.layouts import Folder
+from omniconv.errors import FileError, InputError
+from omniconv.models import Model, build
+from omniconv.surfaces import surface
+from omniconv.training.callbacks import BestNetwork, EpochLines, LastCheckpoint, MetricsFile
+from omniconv.training.checkpoints import WholeCheckpoints
+from omniconv.training.config import RunConfig
+from omniconv.training.environment import describe_environment
+from omniconv.training.module import TrainingModule
+from omniconv.training.run_folder import RunFolder, write_json
+from omniconv.training.understanding import Understanding, write_samples
+
+Say = Callable[[str], None]
+MIXED = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def resolve(config: RunConfig, understanding: Understanding) -> RunConfig:
+    """The settings with everything decided that was left to the data.
+
+    Raises:
+        InputError: an augmentation without a meaning on the surface.
+    """
+    where = surface(config.surface)
+    default = ("turn",) if where.spherical else ("flip",) if config.task == "segment" else ()
+    augment = parse_augmentations(default if config.augment is None else config.augment)
+    height, width = understanding.preparation.size
+    if "rotate" in augment and width != 2 * height:
+        raise InputError(
+            "augment", "rotate", f"needs panoramas, twice as wide as high; the images are brought to {height}x{width}",
+            f"use --size {height}x{2 * height}",
+        )  # fmt: skip
+    return replace(
+        config,
+        data=str(Path(config.data).resolve()),
+        surface=str(where),
+        model=config.network,
+        size=understanding.preparation.size,
+        augment=augment,
+    )
+
+
+def make_network(config: RunConfig, classes: tuple[str, ...], understanding: Understanding) -> Model:
+    """The network of a run, with random weights that depend on the seed, and what it must know of its images."""
+    torch.manual_seed(config.seed)
+    network = build(config.network, config.network_arguments(len(classes)))
+    network.preprocessing = {
+        "task": config.task,
+        "classes": list(classes),
+        "preparation": understanding.preparation.plain(),
+    }
+    return network
+
+
+def start(run: RunFolder, config: RunConfig, understanding: Understanding) -> None:
+    """Write what a run's folder holds before its first step."""
+    config.write(run.config)
+    write_json(run.environment, describe_environment())
+    write_samples(understanding, run.samples)
+
+
+def fit(
+    run: RunFolder, config: RunConfig, understanding: Understanding, say: Say, progress_bar: bool, resume: bool = False
+) -> None:
+    """Train, and leave the best network, the measures and the last checkpoint in the run's folder.
+
+    Args:
+        run: the folder.
+        config: resolved settings.
+        understanding: the samples.
+        say: takes a line for each epoch where there is no progress bar.
+        progress_bar: draw one.
+        resume: go on from the last checkpoint, or from the start where there is none yet.
+
+    Raises:
+        FileError: the checkpoint is damaged, or a file cannot be written.
+        InputError: the device or the network's settings do not fit.
+    """
+    network = make_network(config, understanding.classes, understanding)
+    _check_task(config, network)
+    areas = understanding.preparation.areas()
+    module = TrainingModule(
+        network, config, len(understanding.classes), None if areas is None else torch.from_numpy(areas)
+    )
+    training = _loader(understanding.training, understanding, config, train=True)
+    measured = _loader(understanding.measured, understanding, config, train=False) if understanding.measured else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
+        warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
+        trainer = _trainer(run, config, say, progress_bar, steps=len(training))
+        checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+        trainer.fit(module, training, measured, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trainer(run: RunFolder, config: RunConfig, say: Say, progress_bar: bool, steps: int) -> L.Trainer:
+    rows = MetricsFile(run.metrics)
+    callbacks: list[L.Callback] = [rows, BestNetwork(run.model)]
+    if config.patience:
+        callbacks.append(_early_stopping(config))
+    callbacks += [LastCheckpoint(run.checkpoint), RichProgressBar() if progress_bar else EpochLines(say, rows)]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        return L.Trainer(
+            accelerator={"cuda": "gpu"}.get(config.device, config.device),
+            devices=1,
+            precision=MIXED[config.precision],  # type: ignore[arg-type]  # one of Lightning's words
+            max_epochs=config.epochs,
+            callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
+            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+            enable_checkpointing=False,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=max(1, min(50, steps)),
+        )
+    except (RuntimeError, ValueError) as error:  # no such device on this machine
+        if "ccelerator" not in str(error):
+            raise
+        raise InputError("device", config.device, "is not there", "use --device auto or cpu") from error
+
+
+def _early_stopping(config: RunConfig) -> EarlyStopping:
+    measure = "val_iou" if config.task == "segment" else "val_accuracy"
+    return EarlyStopping(measure, patience=config.patience, mode="max", strict=False, check_on_train_epoch_end=True)
+
+
+def _loader(folder: Folder | None, understanding: Understanding, config: RunConfig, train: bool) -> DataLoader:
+    if folder is None:
+        raise FileError(config.data, "holds no images of this split", "add some")
+    augmentations = (config.augment or ()) if train else ()
+    samples = PreparedSamples(folder.samples, understanding.preparation, augmentations, config.seed)
+    sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
+    leftover = len(sampler) % config.batch
+    return DataLoader(
+        samples,
+        config.batch,
+        sampler=sampler,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        drop_last=train and leftover == 1 and len(sampler) > 1,  # batch norm cannot learn from a single picture
+    )
+
+
+def _check_task(config: RunConfig, network: Model) -> None:
+    fitting = {"segment": "unet", "classify": "classifier"}[config.task]
+    if config.network != fitting:
+        raise InputError("model", config.network, f"does not {config.task}", f"use --model {fitting}")
+    if network.surface.ndim == 3 or (network.surface.ndim == 1 and not network.surface.spherical):
+        raise InputError(
+            "surface", config.surface, "does not hold pictures", "use plane, equirectangular or icosphere:5"
+        )

@@ -1,0 +1,115 @@
+"""A training from its first word to its report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omniconv.data.folders import find_splits
+from omniconv.data.layouts import Folder
+from omniconv.data.splitting import hold_out
+from omniconv.errors import InputError
+from omniconv.inference.evaluation import evaluate
+from omniconv.inference.predictor import Predictor
+from omniconv.report.run_report import write_report
+from omniconv.training.config import RunConfig, read_config
+from omniconv.training.fit import Say, fit, make_network, resolve, start
+from omniconv.training.run_folder import RunFolder, new_run, open_run, read_metrics, write_json
+from omniconv.training.understanding import Understanding, understand
+
+CHANGEABLE = ("epochs", "device", "workers", "patience")
+
+
+def begin(
+    given: dict[str, Any], config_file: Path | None, name: str | None, out: str | None, say: Say, progress_bar: bool
+) -> RunFolder:
+    """Train in a new folder, and evaluate and report the result.
+
+    Everything that can be wrong with the settings or the data is found before the folder is made.
+
+    Args:
+        given: settings that were given by the user.
+        config_file: a file of further settings.
+        name: name of the run.
+        out: exactly this folder.
+        say: takes a line to tell the user.
+        progress_bar: draw one.
+
+    Raises:
+        InputError: settings or data cannot be used.
+    """
+    settings = (read_config(config_file) if config_file else {}) | given
+    for argument in ("task", "data"):
+        if not settings.get(argument):
+            raise InputError(argument.upper(), None, "is needed", "write: omniconv train segment DATA")
+    config = RunConfig(**settings)
+    understanding = understand(config)
+    config = resolve(config, understanding)
+    make_network(config, understanding.classes, understanding)
+    run = new_run(name or Path(config.data).name or "run", out)
+    say(str(run.path))
+    _tell(understanding, say)
+    start(run, config, understanding)
+    return _train(run, config, understanding, say, progress_bar, resume=False)
+
+
+def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> RunFolder:
+    """Go on with a run where it stopped.
+
+    Raises:
+        InputError: no run, or a setting that cannot change on the way.
+    """
+    run = open_run(path)
+    for name in given:
+        if name not in CHANGEABLE:
+            raise InputError(name, given[name], "cannot change when a run goes on", f"only {', '.join(CHANGEABLE)} can")
+    config = replace(RunConfig(**read_config(run.config)), **given)
+    understanding = understand(config)
+    say(str(run.path))
+    done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
+    say(f"{done} of {config.epochs} epochs are done")
+    config.write(run.config)
+    return _train(run, config, understanding, say, progress_bar, resume=True)
+
+
+def write_run_report(run: RunFolder, predictor: Predictor) -> Path:
+    """Write a run's page anew from what lies in its folder."""
+    config = RunConfig(**read_config(run.config))
+    return write_report(run, predictor, _shown(config))
+
+
+def _train(
+    run: RunFolder, config: RunConfig, understanding: Understanding, say: Say, progress_bar: bool, resume: bool
+) -> RunFolder:
+    try:
+        fit(run, config, understanding, say, progress_bar, resume)
+    except KeyboardInterrupt:
+        say(f"interrupted; go on with: omniconv train --resume {run.path}")
+        raise
+    predictor = Predictor.open(run.path, config.device)
+    if understanding.measured:
+        found = evaluate(predictor, understanding.measured)
+        write_json(run.evaluation, found)
+        say(_quality(found))
+    write_report(run, predictor, understanding.measured or understanding.training)
+    return run
+
+
+def _shown(config: RunConfig) -> Folder:
+    """The held-out samples of a run, without reading its images again."""
+    splits = find_splits(config.task, config.data)
+    if "val" in splits:
+        return splits["val"]
+    training, measured = hold_out(next(iter(splits.values())), config.validation, config.seed)
+    return measured or training
+
+
+def _tell(understanding: Understanding, say: Say) -> None:
+    for name, text in understanding.facts().items():
+        say(f"  {name}: {text}")
+
+
+def _quality(found: dict[str, Any]) -> str:
+    text = f"held-out images: accuracy {found['accuracy']:.4f}, mean IoU {found['iou']:.4f}"
+    return text + (f", by area {found['by_area']['iou']:.4f}" if "by_area" in found else "")

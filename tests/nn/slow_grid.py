@@ -1,0 +1,78 @@
+"""Slow, readable definitions that the fast grid layers are held against; and what hypothesis draws for them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from hypothesis import strategies as st
+
+from omniconv.arithmetic import padding_amounts, span
+from omniconv.surfaces import Border
+from omniconv.surfaces.border import continue_index
+
+PLAIN_MODES = ("zeros", "reflect", "replicate", "circular")
+PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
+
+
+def slow_pad(x, amounts, border):
+    """``x`` past its edges, axis after axis, by ``surfaces.border.continue_index``."""
+    first = x.ndim - border.ndim
+    for axis, ((before, after), modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
+        size = x.shape[axis]
+        slices = []
+        for index in range(-before, size + after):
+            mode = modes[0] if index < 0 else modes[1]
+            (position,), (flag,) = continue_index(np.array([index]), size, mode)
+            piece = np.take(x, position, axis)
+            if flag == -1:
+                piece = np.roll(piece, x.shape[-1] // 2, -1)
+            slices.append(np.full_like(piece, border.value) if flag == 0 else piece)
+        x = np.stack(slices, axis)
+    return x
+
+
+def slow_convolution(x, weight, bias, stride, padding, dilation, groups, border):
+    """A convolution as four nested loops say it: ``(B, in, *grid)`` and ``(out, in / groups, *kernel)``."""
+    kernel, ndim = weight.shape[2:], border.ndim
+    rules = [padding] * ndim if isinstance(padding, str) else padding
+    amounts = [
+        padding_amounts(rules[axis], x.shape[2 + axis], kernel[axis], stride[axis], dilation[axis])
+        for axis in range(ndim)
+    ]
+    padded = slow_pad(x, amounts, border)
+    sizes = [
+        (padded.shape[2 + axis] - span(kernel[axis], dilation[axis])) // stride[axis] + 1 for axis in range(ndim)
+    ]
+    result = np.zeros((x.shape[0], weight.shape[0], *sizes))
+    inputs, outputs = weight.shape[1], weight.shape[0] // groups
+    for out in range(weight.shape[0]):
+        channels = slice(out // outputs * inputs, (out // outputs + 1) * inputs)
+        for position in product(*map(range, sizes)):
+            window = tuple(
+                slice(p * s, p * s + span(k, d), d)
+                for p, s, k, d in zip(position, stride, kernel, dilation, strict=True)
+            )
+            seen = padded[(slice(None), channels, *window)]
+            result[(slice(None), out, *position)] = (seen * weight[out]).sum(axis=tuple(range(1, seen.ndim)))
+    return result + (0 if bias is None else bias.reshape(-1, *[1] * ndim))
+
+
+@st.composite
+def borders(draw, ndim, value=0.0, modes=PLAIN_MODES):
+    """A border with its own mode on every side of every axis; on pictures, now and then, one with poles."""
+    if ndim == 2 and modes == PLAIN_MODES and draw(st.booleans()):
+        rows = st.sampled_from(("pole", *modes))
+        return Border.of(((draw(rows), draw(rows)), "circular"), 2, value)
+    side = st.sampled_from(modes)
+    return Border.of([(draw(side), draw(side)) for _ in range(ndim)], ndim, value)
+
+
+@st.composite
+def amounts_for(draw, border, shape, most=3):
+    """Padding that a border allows on a grid: reflecting needs a larger axis."""
+    amounts = []
+    for size, sides in zip(shape, border.modes, strict=True):
+        limits = [min(most, size - 1) if mode == "reflect" else most for mode in sides]
+        amounts.append(tuple(draw(st.integers(0, limit)) for limit in limits))
+    return tuple(amounts)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from omniconv.errors import InputError
+from omniconv.surfaces import Border
+from omniconv.surfaces.border import continue_index
+
+NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@pytest.mark.parametrize(("mode", "numpy_name"), NUMPY_NAMES.items())
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("amount", [0, 1, 2, 5, 17])
+def test_continued_index_is_that_of_numpy_pad(mode, numpy_name, size, amount):
+    index, flag = continue_index(np.arange(-amount, size + amount), size, mode)
+    np.testing.assert_array_equal(index, np.pad(np.arange(size), amount, mode=numpy_name))
+    assert (flag == 1).all()
+
+
+def test_zeros_are_flagged():
+    index, flag = continue_index(np.arange(-2, 5), 3, "zeros")
+    assert flag.tolist() == [0, 0, 1, 1, 1, 0, 0]
+    assert index.min() == 0
+    assert index.max() == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_two_poles_make_a_full_turn(size):
+    index, flag = continue_index(np.arange(-2 * size, 4 * size), size, "pole")
+    np.testing.assert_array_equal(index[: 2 * size], index[2 * size : 4 * size])
+    np.testing.assert_array_equal(flag[: 2 * size], flag[2 * size : 4 * size])
+    np.testing.assert_array_equal(index[2 * size : 3 * size], np.arange(size))
+    np.testing.assert_array_equal(index[3 * size : 4 * size], np.arange(size)[::-1])
+    assert (flag[3 * size : 4 * size] == -1).all()
+
+
+def test_border_from_one_mode_one_an_axis_or_one_a_side():
+    assert Border.of("zeros", 2) == Border((("zeros", "zeros"),) * 2)
+    assert Border.of(["reflect", ("zeros", "circular")], 2).modes == (("reflect", "reflect"), ("zeros", "circular"))
+    assert Border.of("zeros", 3).ndim == 3
+
+
+def test_border_wraps_only_where_both_sides_go_on():
+    assert Border.of(("pole", "circular"), 2).wraps == (True, True)
+    assert Border.of((("pole", "zeros"), "circular"), 2).wraps == (False, True)
+    assert Border.of(("reflect", "replicate"), 2).wraps == (False, False)
+
+
+def test_equal_borders_hash_alike():
+    assert len({Border.of("zeros", 2), Border.of(("zeros", "zeros"), 2), Border.of("zeros", 2, 1.0)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("modes", "ndim", "text"),
+    [
+        ("wrap", 2, "padding_mode='wrap': must be one of zeros, reflect, replicate, circular, pole; correct it"),
+        (("zeros",), 2, "padding_mode=('zeros',): must be one mode or 2, one for each axis; count the axes"),
+        (("pole", "zeros"), 2, "padding_mode='pole': needs rows in front of a circular last axis; use oc.Equi"),
+        ("pole", 1, "padding_mode='pole': needs rows in front of a circular last axis"),
+        ("pole", 2, "padding_mode='pole': needs rows in front of a circular last axis"),
+        (("pole", "zeros", "circular"), 3, "padding_mode='pole': needs rows in front of a circular last axis"),
+        ([("zeros", "zeros", "zeros")], 1, "padding_mode=('zeros', 'zeros', 'zeros'): must be a pair (before, after)"),
+    ],
+)
+def test_border_that_cannot_be_is_refused(modes, ndim, text):
+    with pytest.raises(InputError, match=re.escape(text)):
+        Border.of(modes, ndim)

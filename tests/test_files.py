@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from omniconv.errors import FileError
+from omniconv.files import atomic_write, claim_folder, make_folder
+
+
+def refuse(reason):
+    def refusing(*arguments, **options):
+        raise OSError(reason, os.strerror(reason))
+
+    return refusing
+
+
+def write(path, content=b"new and whole"):
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+    return path
+
+
+def holds_only(path, content):
+    return path.read_bytes() == content and os.listdir(path.parent) == [path.name]
+
+
+def test_new_file_is_whole_and_alone(tmp_path):
+    write(tmp_path / "a.bin")
+    assert holds_only(tmp_path / "a.bin", b"new and whole")
+
+
+def test_text_is_utf8(tmp_path):
+    with atomic_write(str(tmp_path / "a.txt"), "w") as file:
+        file.write("Δφ = 90°\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Δφ = 90°\n".encode()
+
+
+def test_file_has_the_rights_of_an_ordinary_new_file(tmp_path):
+    write(tmp_path / "atomic")
+    (tmp_path / "ordinary").write_bytes(b"")
+    rights = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "ordinary")]
+    assert rights[0] == rights[1]
+
+
+def test_nothing_appears_before_the_block_ends(old_file):
+    with atomic_write(old_file) as file:
+        file.write(b"half")
+        file.flush()
+        assert old_file.read_bytes() == b"old"
+    assert holds_only(old_file, b"half")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_failure_inside_the_block_keeps_the_old_file(old_file, error):
+    with pytest.raises(error), atomic_write(old_file) as file:
+        file.write(b"half")
+        raise error
+    assert holds_only(old_file, b"old")
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync", "chmod"])
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, reason):
+    monkeypatch.setattr(os, call, refuse(reason))
+    with pytest.raises(FileError) as caught:
+        write(old_file)
+    monkeypatch.undo()
+    assert str(caught.value) == (
+        f"{old_file}: cannot be written ({os.strerror(reason).lower()}); "
+        "free some space or choose another place with --out"
+    )
+    assert holds_only(old_file, b"old")
+
+
+def test_full_disk_while_writing_keeps_the_old_file(old_file):
+    with pytest.raises(FileError, match="no space left on device"), atomic_write(old_file) as file:
+        file.write(b"half")
+        refuse(errno.ENOSPC)()
+    assert holds_only(old_file, b"old")
+
+
+def test_failure_leaves_no_new_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", refuse(errno.EROFS))
+    with pytest.raises(FileError, match="read-only file system"):
+        write(tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+def test_missing_folder_is_said(tmp_path):
+    with pytest.raises(FileError, match=r"missing/a: cannot be written \(no such file or directory\)"):
+        write(tmp_path / "missing" / "a")
+
+
+def test_a_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(FileError, match="cannot be written"):
+        write(tmp_path / "a")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_taken_folders_get_numbers(tmp_path):
+    names = [claim_folder(tmp_path / "runs" / "first").name for _ in range(3)]
+    assert names == ["first", "first-2", "first-3"]
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [ThreadPoolExecutor, lambda count: ProcessPoolExecutor(count, mp_context=get_context("spawn"))],
+    ids=["threads", "processes"],
+)
+def test_two_at_once_never_claim_the_same_folder(tmp_path, workers):
+    with workers(2) as pool:
+        claimed = list(pool.map(claim_folder, [tmp_path / "run"] * 40))
+    assert len(set(claimed)) == 40
+    assert all(folder.is_dir() for folder in claimed)
+
+
+@pytest.mark.parametrize("below", ["run", "deeper/run"])
+def test_folder_below_a_file_is_refused(tmp_path, below):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileError, match=r"is a file, not a folder|not a directory"):
+        claim_folder(tmp_path / "file" / below)
+
+
+def test_make_folder_makes_parents_and_keeps_what_is_there(tmp_path):
+    folder = make_folder(tmp_path / "a" / "b")
+    (folder / "kept").write_bytes(b"")
+    assert make_folder(str(folder)) == folder
+    assert os.listdir(folder) == ["kept"]
+
+
+def test_make_folder_refuses_the_name_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(FileError, match=r"a: cannot be written \(file exists\)"):
+        make_folder(tmp_path / "a")

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import omniconv
+
+SOURCE = Path(omniconv.__file__).parent
+DOCUMENTED = ("surfaces", "nn", "models")
+ABOVE = ("training", "inference", "cli", "app", "demo")
+FORBIDDEN = {
+    "surfaces": {"torch", "nn", "models", "data", "report", *ABOVE},
+    "nn": {"models", "data", "report", *ABOVE},
+    "models": {"data", "report", *ABOVE},
+    "data": {"nn", "models", "report", *ABOVE},
+    "report": {"nn", "models", "training", "cli", "app", "demo"},
+}
+
+
+def public_names():
+    for room in ("omniconv", "omniconv.nn", "omniconv.models"):
+        for name in importlib.import_module(room).__all__:
+            yield room, name
+
+
+def documented_modules():
+    yield from (f"omniconv.{name}" for name in ("arithmetic", "errors", "files"))
+    for room in DOCUMENTED:
+        yield f"omniconv.{room}"
+        yield from (f"omniconv.{room}.{module.name}" for module in pkgutil.iter_modules([str(SOURCE / room)]))
+
+
+def imported_rooms(path):
+    """First names below ``omniconv``, and first names of other packages, that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "omniconv":
+            modules = [f"omniconv.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports by a relative name"
+            modules = [node.module or ""]
+        else:
+            continue
+        for module in modules:
+            first, _, rest = module.partition(".")
+            yield rest.partition(".")[0] if first == "omniconv" else first
+
+
+@pytest.mark.parametrize(("room", "name"), list(public_names()))
+def test_public_name_is_there_and_described(room, name):
+    value = getattr(importlib.import_module(room), name)
+    if callable(value) or isinstance(value, type(ast)):
+        assert value.__doc__
+
+
+@pytest.mark.parametrize("room", ["omniconv", "omniconv.nn", "omniconv.models", "omniconv.surfaces"])
+def test_list_of_public_names_has_no_name_twice(room):
+    names = importlib.import_module(room).__all__
+    assert len(names) == len(set(names))
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Plain'"):
+        omniconv.Plain  # noqa: B018
+
+
+def test_dir_lists_every_public_name():
+    assert set(omniconv.__all__) <= set(dir(omniconv))
+
+
+@pytest.mark.parametrize("module", list(documented_modules()))
+def test_examples_in_docstrings_run(module):
+    found = importlib.import_module(module)
+    results = doctest.testmod(found, extraglobs={"torch": torch}, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import omniconv", {"torch", "numpy", "scipy"}),
+        ("import omniconv.arithmetic", {"torch", "numpy"}),
+        ("import omniconv.surfaces", {"torch", "matplotlib"}),
+        ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
+    ],
+)
+def test_import_loads_nothing_heavier_than_it_needs(statement, absent):
+    script = f"{statement}; import sys; assert not {absent!r} & set(sys.modules), {absent!r} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("room", list(FORBIDDEN))
+def test_imports_run_downward_only(room):
+    for path in (SOURCE / room).rglob("*.py"):
+        wrong = FORBIDDEN[room] & set(imported_rooms(path))
+        assert not wrong, f"{path.relative_to(SOURCE)} imports {wrong}"
