@@ -71,6 +71,44 @@ def test_receptive_field_is_what_a_gradient_reaches(layers):
     assert int(seen.max() - seen.min()) + 1 == arithmetic.receptive_field(layers)
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.integers(1, 40), kernel=small, stride=small, dilation=st.integers(1, 3),
+    padding=st.one_of(st.integers(0, 4), st.tuples(st.integers(0, 4), st.integers(0, 4)), st.just("valid")),
+    more=st.integers(0, 6),
+)  # fmt: skip
+def test_a_transposed_size_convolves_back(size, kernel, stride, dilation, padding, more):
+    arguments = (kernel, stride, padding, dilation)
+    try:
+        wider = arithmetic.output_size(size, *arguments, transposed=True, output_padding=more % stride)
+    except InputError:
+        return
+    assert arithmetic.output_size(wider, *arguments) == size
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.integers(1, 40), kernel=small, stride=small, dilation=st.integers(1, 3),
+    padding=st.one_of(st.tuples(st.integers(0, 4), st.integers(0, 4)), st.sampled_from([*SAME, "valid"])),
+)  # fmt: skip
+def test_sizes_count_the_windows_that_fit(size, kernel, stride, dilation, padding):
+    before, after = arithmetic.padding_amounts(padding, size, kernel, stride, dilation)
+    last = size + after - arithmetic.span(kernel, dilation)
+    windows = [start for start in range(-before, last + 1) if (start + before) % stride == 0]
+    if windows:
+        assert arithmetic.output_size(size, kernel, stride, padding, dilation) == len(windows)
+    else:
+        with pytest.raises(InputError, match="leaves no output"):
+            arithmetic.output_size(size, kernel, stride, padding, dilation)
+
+
+def test_published_receptive_fields():
+    blocks = [[(3, 1)] * count + [(2, 2)] for count in (2, 2, 3, 3, 3)]
+    vgg16 = [layer for block in blocks for layer in block]
+    assert (arithmetic.receptive_field(vgg16[:-1]), arithmetic.receptive_field(vgg16)) == (196, 212)
+    assert arithmetic.receptive_field([(7, 2), (3, 2)]) == 11  # the stem of ResNet-50
+
+
 def test_parameters_and_multiply_adds_count_what_torch_holds():
     layer = torch.nn.Conv2d(8, 12, (3, 5), groups=4)
     assert arithmetic.parameters(8, 12, (3, 5), groups=4) == sum(p.numel() for p in layer.parameters())

@@ -63,9 +63,12 @@ def test_nothing_appears_before_the_block_ends(old_file):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_failure_inside_the_block_keeps_the_old_file(old_file, error):
-    with pytest.raises(error), atomic_write(old_file) as file:
+    def write_half(file):
         file.write(b"half")
         raise error
+
+    with pytest.raises(error), atomic_write(old_file) as file:
+        write_half(file)
     assert holds_only(old_file, b"old")
 
 
@@ -84,8 +87,7 @@ def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, r
 
 
 def test_full_disk_while_writing_keeps_the_old_file(old_file):
-    with pytest.raises(FileError, match="no space left on device"), atomic_write(old_file) as file:
-        file.write(b"half")
+    with pytest.raises(FileError, match="no space left on device"), atomic_write(old_file):
         refuse(errno.ENOSPC)()
     assert holds_only(old_file, b"old")
 

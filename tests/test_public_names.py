@@ -14,14 +14,19 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models")
-ABOVE = ("training", "inference", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries")
+ABOVE = ("training", "inference", "runs", "cli", "app", "demo")
 FORBIDDEN = {
     "surfaces": {"torch", "nn", "models", "data", "report", *ABOVE},
     "nn": {"models", "data", "report", *ABOVE},
     "models": {"data", "report", *ABOVE},
     "data": {"nn", "models", "report", *ABOVE},
-    "report": {"nn", "models", "training", "cli", "app", "demo"},
+    "summaries": {"data", "report", *ABOVE},
+    "report": {"nn", "models", *ABOVE},
+    "training": {"inference", "runs", "cli", "app", "demo"},
+    "inference": {"runs", "cli", "app", "demo"},
+    "runs": {"cli", "app", "demo"},
+    "demo": {"cli", "app"},
 }
 
 

@@ -16,12 +16,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from omniconv import arithmetic, models, nn
     from omniconv.models import load, save
-    from omniconv.summary import summary
+    from omniconv.summaries import summary
     from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane, Stencil, surface
 
 _ROOMS = {
     "Border": "surfaces", "Equirectangular": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces",
-    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summary",
+    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
 }  # fmt: skip
 _MODULES = ("arithmetic", "models", "nn")
 

@@ -122,7 +122,7 @@ def train(
     same names, and perhaps classes.txt). DATA may be split into train/, val/ and test/. Masks hold the class index of
     each pixel; 255 is ignored.
     """
-    from omniconv.training.session import begin, go_on
+    from omniconv.runs.session import begin, go_on
 
     given = {"task": task, "data": data, **_parsed(settings)}
     given = {key: value for key, value in given.items() if value is not None}
@@ -144,7 +144,7 @@ def train(
 def evaluate(run: Path, data: Path, split: str | None, out: Path | None, device: str | None) -> None:
     """Measure the network of RUN on the images of DATA, at their own size."""
     from omniconv.inference.evaluation import evaluate as measure
-    from omniconv.report.run_report import quality_table
+    from omniconv.runs.page import quality_table
     from omniconv.training.run_folder import write_json
 
     predictor = _predictor(run, device)
@@ -185,8 +185,8 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
 @_setting_options("device")
 def report(run: Path, device: str | None) -> None:
     """Write RUN's report.html anew."""
+    from omniconv.runs.session import write_run_report
     from omniconv.training.run_folder import open_run
-    from omniconv.training.session import write_run_report
 
     predictor = _predictor(run, device)
     click.echo(write_run_report(open_run(run), predictor))
@@ -214,7 +214,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
 
     Needs the extra omniconv[demo]. Takes a few minutes on two cores and ends with report.html.
     """
-    from omniconv.demo.earth import run_demo
+    from omniconv.demo.run import run_demo
 
     given = {"epochs": epochs, "seed": seed, "device": device}
     page = run_demo(out, {key: value for key, value in given.items() if value is not None}, _say, _is_screen(), _table)

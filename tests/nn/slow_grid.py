@@ -41,9 +41,7 @@ def slow_convolution(x, weight, bias, stride, padding, dilation, groups, border)
         for axis in range(ndim)
     ]
     padded = slow_pad(x, amounts, border)
-    sizes = [
-        (padded.shape[2 + axis] - span(kernel[axis], dilation[axis])) // stride[axis] + 1 for axis in range(ndim)
-    ]
+    sizes = [(padded.shape[2 + axis] - span(kernel[axis], dilation[axis])) // stride[axis] + 1 for axis in range(ndim)]
     result = np.zeros((x.shape[0], weight.shape[0], *sizes))
     inputs, outputs = weight.shape[1], weight.shape[0] // groups
     for out in range(weight.shape[0]):

@@ -64,9 +64,7 @@ def test_transposed_is_the_adjoint(surface, data, groups, named):
     torch.testing.assert_close((forth * y).sum(), (x * back).sum(), rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(
-    ("border", "outputs"), [("circular", [2, 2, -1, 4, -1, 6]), ("zeros", [-1, 2, -1, 4, -1, 6])]
-)
+@pytest.mark.parametrize(("border", "outputs"), [("circular", [2, 2, -1, 4, -1, 6]), ("zeros", [-1, 2, -1, 4, -1, 6])])
 def test_worked_example_on_a_ring(border, outputs):
     layer = ConvTranspose(1, 1, 3, 2, "same_upper", bias=False, surface=Plane(1, border))
     layer.weight.data = torch.tensor([[[-1.0, 2, 1]]])

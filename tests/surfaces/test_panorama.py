@@ -101,7 +101,9 @@ def test_labels_stay_labels():
         assert set(np.unique(result)) <= {3, 7, 250}
 
 
-@pytest.mark.parametrize(("given_type", "result_type"), [("uint8", "float32"), ("float32", "float32"), ("float64",) * 2])
+@pytest.mark.parametrize(
+    ("given_type", "result_type"), [("uint8", "float32"), ("float32", "float32"), ("float64",) * 2]
+)
 def test_linear_results_are_floating_point(given_type, result_type):
     image = np.arange(32).reshape(4, 8).astype(given_type)
     assert panorama.resize(image, 5, 10).dtype == result_type
@@ -109,7 +111,9 @@ def test_linear_results_are_floating_point(given_type, result_type):
 
 
 @settings(deadline=None, max_examples=20)
-@given(height=st.integers(1, 6), half=st.integers(1, 5), new_height=size, times=st.integers(1, 3), turn=st.integers(1, 9))
+@given(
+    height=st.integers(1, 6), half=st.integers(1, 5), new_height=size, times=st.integers(1, 3), turn=st.integers(1, 9)
+)
 def test_resizing_knows_no_seam(height, half, new_height, times, turn):
     image = np.random.default_rng(height).random((height, 2 * half))
     resized = panorama.resize(image, new_height, 2 * half * times)

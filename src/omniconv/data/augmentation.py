@@ -40,9 +40,8 @@ def colour(image: np.ndarray, labels: np.ndarray | None, random: np.random.Gener
     It keeps a network from learning one picture's colours by heart.
     """
     channels = image.shape[0]
-    mixing = random.normal(0, 1, (channels, channels))
-    mixing = np.eye(channels) + 0.3 * (mixing - mixing.mean(axis=1, keepdims=True))
-    contrast, brightness = random.uniform(0.6, 1.4), random.uniform(-0.2, 0.2)
+    mixing = np.eye(channels) + random.normal(0, 0.1, (channels, channels))
+    contrast, brightness = random.uniform(0.8, 1.2), random.uniform(-0.1, 0.1)
     mixed = np.einsum("dc,chw->dhw", mixing * contrast, image - 0.5, dtype=image.dtype, casting="same_kind")
     return np.clip(mixed + image.dtype.type(0.5 + brightness), 0, 1), labels
 

@@ -8,7 +8,7 @@ from typing import Any
 from omniconv.data.preparation import default_size
 from omniconv.errors import InputError
 from omniconv.models import build
-from omniconv.summary import summary
+from omniconv.summaries import summary
 from omniconv.surfaces import surface
 from omniconv.training.config import TASKS, RunConfig
 

@@ -43,7 +43,7 @@ def save(model: Model, path: str | Path) -> None:
     """Write a network with the arguments it was built with and its ``preprocessing``; the file is whole or not there.
 
     Raises:
-        InputError: a network that is not one of omniconv's.
+        InputError: a network that is not one of omniconv's, or ``preprocessing`` that is not plain data.
         FileError: the folder cannot be written or the disk is full.
 
     Example:
@@ -58,7 +58,13 @@ def save(model: Model, path: str | Path) -> None:
         )
     description = {"model": names[0], "arguments": model.arguments, "preprocessing": model.preprocessing}
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    content = to_bytes(tensors, metadata={"omniconv": FORMAT, "description": json.dumps(description)})
+    try:
+        text = json.dumps(description)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "preprocessing", model.preprocessing, f"must be plain data ({error})", "use numbers, texts, lists"
+        ) from error
+    content = to_bytes(tensors, metadata={"omniconv": FORMAT, "description": text})
     with atomic_write(path) as file:
         file.write(content)
 
@@ -85,6 +91,9 @@ def load(path: str | Path) -> Model:
         raise FileError(
             path, f"names a network that cannot be built ({error})", "copy it again or train again"
         ) from error
+    precisions = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    if len(precisions) == 1:
+        model.to(precisions.pop())
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -110,7 +110,7 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], 
             f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
             "count the axes",
         )
-    return tuple(axis if isinstance(axis, int) else (axis[0], axis[1]) for axis in axes)
+    return tuple(axis if isinstance(axis, int) else tuple(axis) for axis in axes)  # type: ignore[misc]  # pairs
 
 
 def _is_pair(sides: object) -> bool:

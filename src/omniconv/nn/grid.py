@@ -103,7 +103,7 @@ class GridTransposedConvolution(GridConvolution):
         if direct:
             return y
         y = fold(y, self.own_amounts(sizes), self.border)
-        return y if bias is None else y + bias.view(-1, *[1] * self.border.ndim)
+        return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * self.border.ndim)
 
     def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """``size · stride`` for the names of SAME, PyTorch's formula for numbers."""

@@ -29,8 +29,10 @@ class Icosphere(Surface):
 
     Args:
         level: how often the icosahedron was subdivided, 0 … 9.
-        laplacian: ``mass`` divides the cotangent Laplacian by the area of each sample, so that a weight means the same
-            on every level; ``raw`` leaves it undivided, as the published code does.
+        laplacian: ``mass`` divides the cotangent Laplacian by the area of each sample, and measures lengths in
+            ``spacing``, so that the four operators answer alike to detail as fine as the mesh and a weight means the
+            same on every level; ``raw`` takes the operators of the published code: the Laplacian undivided, the
+            derivatives by radian.
 
     Raises:
         InputError: a level out of range or an unknown ``laplacian``.
@@ -63,17 +65,22 @@ class Icosphere(Surface):
         return (10 * 4**self.level + 2,)
 
     @property
+    def spacing(self) -> float:
+        """Side of a square as large as a sample's mean area, in radians: the unit of length of ``mass`` operators."""
+        return float(np.sqrt(4 * np.pi / self.shape[0]))
+
+    @property
     def mesh(self) -> TriangleMesh:
         """Vertices and faces."""
         return _subdivided(self.level)[0]
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Unit vectors of the vertices, ``(N, 3)``."""
-        return self.mesh.vertices
+        return self.mesh.vertices.copy()
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """A third of the spherical triangles around each vertex, ``(N,)``."""
-        return self.mesh.spherical_areas
+        return self.mesh.spherical_areas.copy()
 
     def coarser(self) -> Icosphere:
         """One level down.
@@ -113,13 +120,11 @@ class Icosphere(Surface):
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Each coarser vertex and the finer ones around it, weighed by area and by half where two share them."""
-        if (kernel_size, stride) != (2, 2):
-            raise InputError(
-                "kernel_size",
-                kernel_size,
-                "must be 2 with stride 2: an icosphere pools to the next level",
-                "use kernel_size=2, stride=2",
-            )
+        for name, value in (("kernel_size", kernel_size), ("stride", stride)):
+            if value != 2:
+                raise InputError(
+                    name, value, "must be 2: an icosphere pools to the next level", "use kernel_size=2, stride=2"
+                )
         spread = _interpolation(self.coarser().level).T.tocsr() * self.areas()[None, :]
         spread = sparse.csr_array(spread)
         return Stencil.of([sparse.diags_array(1 / spread.sum(axis=1)) @ spread])
@@ -219,10 +224,12 @@ def _operators(surface: Icosphere, kernel_size: int) -> Stencil:
     latitude = np.arctan2(mesh.vertices[:, 2], np.hypot(mesh.vertices[:, 0], mesh.vertices[:, 1]))
     north = np.einsum("fcx,fc->fx", mesh.hat_gradients, latitude[mesh.faces])
     east = np.cross(north, mesh.normals)
-    laplacian = mesh.cotangent_laplacian
-    if surface.laplacian == "mass":
-        laplacian = sparse.diags_array(1 / mesh.voronoi_areas) @ laplacian
-    return Stencil.of([identity, mesh.gradient_along(east), mesh.gradient_along(north), laplacian])
+    derivatives = [mesh.gradient_along(east), mesh.gradient_along(north)]
+    if surface.laplacian == "raw":
+        return Stencil.of([identity, *derivatives, mesh.cotangent_laplacian])
+    length = surface.spacing
+    laplacian = sparse.diags_array(length**2 / mesh.voronoi_areas) @ mesh.cotangent_laplacian
+    return Stencil.of([identity, *(length * derivative for derivative in derivatives), laplacian])
 
 
 @lru_cache(maxsize=FINEST + 1)
@@ -239,8 +246,7 @@ def _interpolation(level: int) -> sparse.csr_array:
 def _from_panorama(level: int, height: int, width: int) -> sparse.csr_array:
     """Averages around the vertices where many pixels lie around each of them, else the pixels between which it lies."""
     surface = Icosphere(level)
-    spacing = np.sqrt(4 * np.pi / surface.shape[0])
-    if 2 * max(np.pi / height, 2 * np.pi / width) > spacing:
+    if 2 * max(np.pi / height, 2 * np.pi / width) > surface.spacing:
         return panorama.sampling_matrix(surface.directions(), height, width)
     vertices, weights = surface.mesh.locate(panorama.pixel_directions(height, width).reshape(-1, 3))
     weights = weights * panorama.pixel_areas(height, width).reshape(-1, 1)

@@ -19,8 +19,8 @@ def surface(name: str | Surface) -> Surface:
     """The surface of a short name: ``name``, ``name:level`` or ``name:level,option=value``.
 
     Args:
-        name: for example ``plane``, ``plane:ndim=3``, ``equirectangular:poles=zeros``, ``icosphere:5``. A surface is
-            given back as it is.
+        name: for example ``plane``, ``plane:ndim=3``, ``plane:border=zeros/circular``, ``equirectangular:poles=zeros``,
+            ``icosphere:5``. A surface is given back as it is.
 
     Raises:
         InputError: an unknown name, option or value; it says what is known.
@@ -40,20 +40,21 @@ def surface(name: str | Surface) -> Surface:
 
 def _build(name: str, kind: Callable[..., Surface], parts: list[str]) -> Surface:
     options = list(signature(kind).parameters)
-    arguments: dict[str, int | str] = {}
+    arguments: dict[str, int | str | tuple[str, ...]] = {}
     for part in parts:
         key, equals, value = part.partition("=")
         key, value = (key, value) if equals else (options[0], key)
         if key not in options:
             raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(options)}")
-        arguments[key] = _number(value)
+        arguments[key] = _value(value)
     if "level" in options and "level" not in arguments:
         raise InputError("surface", name, "needs a level", f"write {name.partition(':')[0]}:5 for level 5")
     return kind(**arguments)
 
 
-def _number(text: str) -> int | str:
+def _value(text: str) -> int | str | tuple[str, ...]:
+    """A number, a word, or words parted by slashes."""
     try:
         return int(text)
     except ValueError:
-        return text
+        return tuple(text.split("/")) if "/" in text else text

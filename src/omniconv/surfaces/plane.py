@@ -20,7 +20,8 @@ class Plane(Surface):
 
     Args:
         ndim: grid axes: 1 for signals (L), 2 for pictures (H, W), 3 for volumes (D, H, W).
-        border: what lies beyond every edge: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+        border: what lies beyond the edges: ``zeros``, ``reflect``, ``replicate`` or ``circular``, or one of them for
+            each axis.
 
     Raises:
         InputError: another number of axes or an unknown border.
@@ -31,16 +32,19 @@ class Plane(Surface):
     """
 
     ndim: int = 2
-    border: Mode = "zeros"
+    border: Mode | tuple[Mode, ...] = "zeros"
     spherical: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.ndim not in (1, 2, 3):
             raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for pictures")
+        if not all(isinstance(mode, str) for mode in self.border):
+            raise InputError("border", self.border, "must be one mode or one for each axis", "use border='circular'")
         Border.of(self.border, self.ndim)
 
     def __str__(self) -> str:
-        return f"plane:ndim={self.ndim},border={self.border}"
+        border = self.border if isinstance(self.border, str) else "/".join(self.border)
+        return f"plane:ndim={self.ndim},border={border}"
 
     @property
     def shape(self) -> Shape:

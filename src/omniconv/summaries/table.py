@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from omniconv.errors import InputError
+from omniconv.summaries.tracing import BATCH, Visit, trace
 from omniconv.surfaces import Surface
-from omniconv.tracing import BATCH, Visit, trace
 
 Field = tuple[int | float, ...]
 HEADER = ("layer", "kind", "output", "sees", "parameters", "multiply-adds")
@@ -75,11 +75,12 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
     that the network really has.
 
     - *Receptive fields* are those of the output that sees most, with the edges left out: they may exceed the image.
-      Signals that meet (a skip connection) see what both see. A mesh counts in rings along a line: a kernel of 3, one
-      ring, sees 3. Normalisation is not counted as seeing, though in training it mixes the whole batch.
+      Signals that meet (a skip connection) see what both see; a step up to twice the size less one counts as to twice
+      the size, so that at odd sizes an output may see up to one sample of the coarser grid more. A mesh counts in
+      rings along a line: a kernel of 3, one ring, sees 3. Normalisation is not counted as seeing.
     - *Multiply-adds*: a convolution has output positions · taps · in / groups · out; a transposed one on a grid
       the same with its input positions; one on a stencil one more for each stored entry and input channel; a linear
-      layer in · out. Pooling, resizing, normalisation, activation and products of two signals count 0.
+      layer in · out. All else counts 0: pooling, resizing, normalisation, activation, attention, recurrent layers.
 
     Args:
         model: any network of layers of omniconv and torch.
@@ -92,13 +93,15 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
         >>> import omniconv as oc
         >>> table = oc.summary(oc.models.UNet(3, 2, width=8, depth=2), (3, 64, 128))
         >>> table.parameters, table.receptive_field
-        (29458, (45, 45))
+        (29930, (43, 43))
     """
     shape = _complete(shape, _surface(model))
     try:
         visits, sight = trace(model, shape)
     except InputError as error:
         raise error if str(error).startswith("shape=") else _unfit(shape, error) from error
+    except NotImplementedError:  # a function that torch cannot follow without content; no fault of the shape
+        raise
     except (RuntimeError, ValueError, IndexError) as error:
         raise _unfit(shape, error) from error
     rows = _rows(visits)

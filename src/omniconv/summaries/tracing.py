@@ -15,8 +15,9 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from omniconv.errors import InputError
-from omniconv.reach import Reach, together
-from omniconv.sight import OMNICONV_LAYERS, Moves, function_cost, function_moves, layer_cost, layer_moves
+from omniconv.summaries.function_sight import Moves, function_cost, function_moves
+from omniconv.summaries.layer_sight import OMNICONV_LAYERS, layer_cost, layer_moves
+from omniconv.summaries.reach import Reach, together
 
 BATCH = 2
 """Pictures in the run: batch normalisation in training refuses one alone."""
@@ -63,7 +64,7 @@ def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[Visit], Sight]:
     with ExitStack() as stack, torch.no_grad():
         for name, layer in _workers(model):
             stack.callback(layer.register_forward_pre_hook(partial(tracer.enter, name)).remove)
-            stack.callback(layer.register_forward_hook(tracer.leave).remove)
+            stack.callback(layer.register_forward_hook(tracer.leave, with_kwargs=True).remove)
         with tracer:
             result = functional_call(model, empty, (tracer.image,))
     return tracer.visits, tracer.sight_of(_tensors(result))
@@ -113,12 +114,12 @@ class _Tracer(TorchFunctionMode):
             _check_channels(layer, name, self.image)
         self.running.append(Visit(name, layer))
 
-    def leave(self, layer: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
+    def leave(self, layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], result: Any) -> None:
         """After a layer has run."""
         visit = self.running.pop()
         outputs = list(_tensors(result))
         if isinstance(layer, OMNICONV_LAYERS):
-            x, (y, *_) = inputs[0], outputs
+            x, y = next(_tensors((inputs, options))), outputs[0]
             sight = self._moved(self.sight_of([x]), layer_moves(layer, y, x))
             visit.cost = layer_cost(layer, y, x)
             for tensor in outputs:

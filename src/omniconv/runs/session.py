@@ -12,7 +12,7 @@ from omniconv.data.splitting import hold_out
 from omniconv.errors import InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor
-from omniconv.report.run_report import write_report
+from omniconv.runs.page import write_report
 from omniconv.training.config import RunConfig, read_config
 from omniconv.training.fit import Say, fit, make_network, resolve, start
 from omniconv.training.run_folder import RunFolder, new_run, open_run, read_metrics, write_json

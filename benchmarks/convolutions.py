@@ -1,0 +1,152 @@
+"""Time of oc.nn.Conv on every surface, as a ratio to torch.nn.Conv2d(64, 64, 3, padding=1) on as many samples.
+
+    python -m benchmarks.convolutions [--device cuda] [--repeats 30] [--out FILE]
+
+Batch 4, float32, forward in inference mode, and forward with backward to weights and input. A ratio of 1 is the speed
+of the backend's own dense convolution. The first line of each group is that reference itself; its spread over its
+median tells how far the other numbers can be trusted. A mesh is timed on signals that lie channel by channel, as an
+image comes in, and channels last, as they lie from layer to layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import isqrt
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+import omniconv as oc
+from benchmarks.timing import Timing, Work, machine, time_in_turn, write_report
+
+CHANNELS, BATCH = 64, 4
+PANORAMA = (128, 256)
+REFERENCE = "torch.nn.Conv2d"
+Pair = tuple[nn.Module, Tensor]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement: a layer, one kind of pass, its time and the ratio to the reference."""
+
+    layer: str
+    samples: int
+    work: str
+    median: float
+    spread: float
+    ratio: float
+
+
+def groups() -> Iterator[tuple[tuple[int, int], dict[str, oc.surfaces.Surface]]]:
+    """Surfaces to compare, and the grid of the reference with as many samples."""
+    grids = {f"Plane(border={border!r})": oc.Plane(border=border) for border in ("zeros", "reflect", "circular")}
+    yield PANORAMA, {**grids, "Equirectangular()": oc.Equirectangular()}
+    for level in (5, 6):
+        surface = oc.Icosphere(level)
+        yield nearest_grid(surface.shape[0]), {f"Icosphere({level})": surface}
+
+
+def nearest_grid(samples: int) -> tuple[int, int]:
+    """Height and width ≈ 2 · height with as many samples as can be.
+
+    Example:
+        >>> nearest_grid(10242)
+        (77, 133)
+    """
+    heights = range(isqrt(samples // 2) - 8, isqrt(samples // 2) + 9)
+    sizes = [(height, round(samples / height)) for height in heights if height > 0]
+    return min(sizes, key=lambda size: (abs(size[0] * size[1] - samples), abs(size[1] - 2 * size[0])))
+
+
+def layers(grid: tuple[int, int], surfaces: dict[str, oc.surfaces.Surface], device: torch.device) -> dict[str, Pair]:
+    """The reference and the layers to compare, each with its input."""
+    found: dict[str, Pair] = {REFERENCE: (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(device), signal(grid, device))}
+    for name, surface in surfaces.items():
+        layer = oc.nn.Conv(CHANNELS, CHANNELS, surface=surface).to(device)
+        samples = tuple(size for size in surface.shape if size is not None)
+        found[name] = layer, signal(samples or grid, device)
+        if samples:
+            found[f"{name}, channels last"] = layer, signal(samples, device, channels_last=True)
+    return found
+
+
+def signal(shape: tuple[int, ...], device: torch.device, channels_last: bool = False) -> Tensor:
+    """A batch of noise that asks for its gradient."""
+    x = torch.randn(BATCH, CHANNELS, *shape, device=device)
+    x = x.transpose(1, 2).contiguous().transpose(1, 2) if channels_last else x
+    return x.requires_grad_()
+
+
+def forward(layer: nn.Module, x: Tensor) -> Work:
+    """The layer alone."""
+
+    def work() -> Tensor:
+        with torch.inference_mode():
+            return layer(x)
+
+    return work
+
+
+def both_ways(layer: nn.Module, x: Tensor) -> Work:
+    """The layer, and the gradients of its weights and its input."""
+    with torch.no_grad():
+        gradient = torch.randn_like(layer(x))
+
+    def work() -> None:
+        x.grad = None
+        layer.zero_grad(set_to_none=True)
+        layer(x).backward(gradient)
+
+    return work
+
+
+def measure(device: torch.device, repeats: int) -> Iterator[Line]:
+    """All lines, group by group."""
+    torch.manual_seed(0)
+    for grid, surfaces in groups():
+        pairs = layers(grid, surfaces, device)
+        for kind, prepare in (("forward", forward), ("forward + backward", both_ways)):
+            works = {name: prepare(layer, x) for name, (layer, x) in pairs.items()}
+            timings = time_in_turn(works, repeats, device)
+            for name, (_, x) in pairs.items():
+                yield line(name, x[0, 0].numel(), kind, timings[name], timings[REFERENCE])
+
+
+def line(name: str, samples: int, kind: str, timing: Timing, reference: Timing) -> Line:
+    """One measurement beside its reference."""
+    return Line(name, samples, kind, timing.median, timing.spread, timing.median / reference.median)
+
+
+def show(lines: list[Line]) -> Table:
+    """The lines as a table."""
+    table = Table("layer", "samples", "work", "median", "spread", "ratio", title="time, as a ratio to torch.nn.Conv2d")
+    for found in lines:
+        numbers = f"{1e3 * found.median:.1f} ms", f"{1e3 * found.spread:.1f} ms", f"{found.ratio:.2f}"
+        table.add_row(found.layer, f"{found.samples:,}", found.work, *numbers)
+    return table
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
+@click.option("--repeats", default=30, show_default=True, type=click.IntRange(1), help="Rounds that count.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/.")
+def main(device: str, repeats: int, out: Path | None) -> None:
+    """Measure, print and write."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise click.BadParameter(f"{device}: there is no CUDA here; use --device cpu")
+    where = torch.device(device)
+    about = machine(where)
+    lines = list(measure(where, repeats))
+    Console(width=110).print(show(lines))
+    setting = {"channels": CHANNELS, "batch": BATCH, "dtype": "float32", "repeats": repeats}
+    path = write_report("convolutions", {"machine": about, **setting, "lines": [asdict(x) for x in lines]}, out)
+    click.echo(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

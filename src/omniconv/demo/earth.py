@@ -1,0 +1,74 @@
+"""The Earth as a picture and a mask: Natural Earth from the cartopy package, land from global-land-mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from omniconv.data.images import read_image
+from omniconv.data.masks import IGNORED
+from omniconv.errors import InputError
+from omniconv.files import atomic_write, make_folder
+from omniconv.inference.outputs import index_png
+from omniconv.report.pictures import png_bytes
+
+PICTURE = "data/raster/natural_earth/50-natural-earth-1-downsampled.png"
+CLASSES = ("sea", "land")
+FIRST_UNSEEN_LONGITUDE = 60.0
+"""Degrees east: the training sees nothing between here and 180°, about Asia, Australia and half of the Pacific."""
+
+
+@dataclass(frozen=True, eq=False)
+class Earth:
+    """A picture of the whole Earth.
+
+    Attributes:
+        image: uint8 ``(H, W, 3)``.
+        land: uint8 ``(H, W)``, 1 on land.
+        unseen: bool ``(H, W)``, true where the training must not look.
+    """
+
+    image: np.ndarray
+    land: np.ndarray
+    unseen: np.ndarray
+
+
+def load_earth() -> Earth:
+    """The Earth at the picture's own size, 360 × 720.
+
+    Raises:
+        InputError: the extra ``omniconv[demo]`` is not installed.
+    """
+    found = find_spec("cartopy")
+    if found is None or found.origin is None or find_spec("global_land_mask") is None:
+        raise InputError("demo", "omniconv[demo]", "is not installed", "pip install 'omniconv[demo]'")
+    from global_land_mask import globe
+
+    image = read_image(Path(found.origin).parent / PICTURE)
+    height, width = image.shape[:2]
+    latitude = 90 - (np.arange(height) + 0.5) * 180 / height
+    longitude = -180 + (np.arange(width) + 0.5) * 360 / width
+    land = globe.is_land(*np.meshgrid(latitude, longitude, indexing="ij")).astype(np.uint8)
+    unseen = np.broadcast_to(longitude > FIRST_UNSEEN_LONGITUDE, land.shape)
+    return Earth(image, land, unseen)
+
+
+def write_training_folder(earth: Earth, folder: Path) -> Path:
+    """Write the Earth as a folder to train on: the unseen part is one flat colour, and its labels are ignored."""
+    image, labels = earth.image.copy(), earth.land.copy()
+    image[earth.unseen] = earth.image[~earth.unseen].mean(axis=0).astype(np.uint8)
+    labels[earth.unseen] = IGNORED
+    contents = {
+        "images/earth.png": png_bytes(Image.fromarray(image)),
+        "masks/earth.png": index_png(labels, len(CLASSES)),
+        "classes.txt": "\n".join(CLASSES).encode(),
+    }
+    for name, content in contents.items():
+        make_folder((folder / name).parent)
+        with atomic_write(folder / name) as file:
+            file.write(content)
+    return folder

@@ -1,0 +1,69 @@
+"""The demonstration from its data to its report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omniconv.data.images import read_image
+from omniconv.demo.comparison import measure, views
+from omniconv.demo.earth import load_earth, write_training_folder
+from omniconv.demo.page import band_table, comparison_table, write_page
+from omniconv.errors import FileError
+from omniconv.files import make_folder
+from omniconv.runs.session import begin
+from omniconv.training.fit import Say
+
+SETTINGS = {"task": "segment", "epochs": 8, "repeat": 60, "batch": 4, "augment": ("turn", "colour"), "size": (96, 192)}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "plane": {"surface": "plane"},
+    "equirectangular": {"surface": "equirectangular"},
+    "icosphere": {"surface": "icosphere:5"},
+    "plane, rotated pictures": {"surface": "plane", "augment": ("rotate", "colour")},
+}
+"""The same network everywhere; the last is the flat one with what a careful user would do for it."""
+
+ShowTable = Callable[[list[str], list[list[str | float]], str], None]
+
+
+def run_demo(out: Path, given: dict[str, Any], say: Say, progress_bar: bool, show: ShowTable) -> Path:
+    """Train every network, measure all, and write ``report.html``.
+
+    Args:
+        out: folder of the demonstration; an earlier one in it is replaced.
+        given: settings that the user changed: ``epochs``, ``seed``, ``device``.
+        say: takes a line to tell the user.
+        progress_bar: draw one for each training.
+        show: shows a table of results.
+
+    Raises:
+        InputError: the extra ``omniconv[demo]`` is missing.
+        FileError: the folder holds something else, or cannot be written.
+    """
+    earth = load_earth()
+    _clear(out)
+    data = write_training_folder(earth, out / "data")
+    upright, turned = views(earth, seed=given.get("seed", 0))
+    results = []
+    for name, settings in NETWORKS.items():
+        say(f"\n{name}")
+        folder = out / "runs" / name.replace(", ", "-").replace(" ", "-")
+        chosen = SETTINGS | {"data": str(data)} | settings | given
+        run = begin(chosen, None, None, str(folder), say, progress_bar)
+        results.append(measure(name, run, given.get("device", "auto"), upright, turned))
+    show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that no network has seen")
+    show(*band_table(results), "The same by area, in bands of latitude")
+    return write_page(out / "report.html", results, upright, turned[0], read_image(data / "images/earth.png"))
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demonstration, and nothing else."""
+    make_folder(out)
+    strangers = [path.name for path in out.iterdir() if path.name not in ("data", "runs", "report.html")]
+    if strangers:
+        raise FileError(out, f"holds {strangers[0]}, which is no part of a demonstration", "choose another --out")
+    for part in ("data", "runs"):
+        if (out / part).exists():
+            shutil.rmtree(out / part)

@@ -1,0 +1,1 @@
+"""A run from its first word to its report: what the doors call."""

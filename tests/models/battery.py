@@ -1,0 +1,154 @@
+"""The tests that every model passes on every surface; a model's own test class names its factory and no more."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from omniconv.models import load, save
+from omniconv.surfaces import Equirectangular, Icosphere, Plane
+
+SHAPES = {
+    Plane(1): (16,),
+    Plane(2): (16, 24),
+    Plane(2, border="reflect"): (16, 24),
+    Plane(3): (8, 8, 12),
+    Equirectangular(): (8, 16),
+    Equirectangular("zeros"): (8, 16),
+    Icosphere(2): (162,),
+}
+GRIDS = [surface for surface in SHAPES if None in surface.shape]
+every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)
+compiled_surfaces = pytest.mark.parametrize(
+    "surface",
+    [surface if surface == Plane(1) else pytest.param(surface, marks=pytest.mark.slow) for surface in SHAPES],
+    ids=str,
+)
+TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def gradients(model, x):
+    """Gradients of all parameters, and of the input, of a sum of squares."""
+    x = x.clone().requires_grad_()
+    model(x).float().square().mean().backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    return {**found, "input": x.grad}
+
+
+@pytest.mark.battery
+class ModelBattery:
+    """Inherit, and give ``build(surface)``, a small network of three channels in and two out; ``dense``: everywhere."""
+
+    dense = True
+
+    @staticmethod
+    def build(surface):
+        raise NotImplementedError
+
+    def model(self, surface):
+        torch.manual_seed(0)
+        return self.build(surface)
+
+    def signal(self, surface, batch=2):
+        return torch.randn(batch, 3, *SHAPES[surface], generator=torch.Generator().manual_seed(1))
+
+    def shape_of_output(self, x):
+        return (x.shape[0], 2, *x.shape[2:]) if self.dense else (x.shape[0], 2)
+
+    @every_surface
+    def test_forward_has_the_promised_shape(self, surface):
+        x = self.signal(surface)
+        y = self.model(surface)(x)
+        assert y.shape == self.shape_of_output(x)
+        assert torch.isfinite(y).all()
+
+    @every_surface
+    def test_every_parameter_gets_a_finite_gradient(self, surface):
+        for name, gradient in gradients(self.model(surface), self.signal(surface)).items():
+            assert gradient is not None, name
+            assert torch.isfinite(gradient).all(), name
+
+    @pytest.mark.parametrize("surface", GRIDS, ids=str)
+    def test_odd_sizes(self, surface):
+        shape = (13, 11, 7)[: surface.ndim]
+        x = torch.randn(2, 3, *shape)
+        assert self.model(surface)(x).shape == self.shape_of_output(x)
+
+    @every_surface
+    def test_samples_of_a_batch_do_not_mix_in_evaluation(self, surface):
+        model, x = self.model(surface).eval(), self.signal(surface)
+        with torch.no_grad():
+            torch.testing.assert_close(model(x[:1]), model(x)[:1], **TOLERANCES)
+
+    @every_surface
+    def test_saved_and_loaded_it_answers_the_same(self, surface, tmp_path):
+        model, x = self.model(surface), self.signal(surface)
+        model(x)  # moves the batch statistics
+        save(model, tmp_path / "model.safetensors")
+        again = load(tmp_path / "model.safetensors")
+        assert not again.training
+        assert again.arguments == model.arguments
+        with torch.no_grad():
+            assert torch.equal(model.eval()(x), again(x))
+
+    @every_surface
+    def test_state_holds_weights_and_statistics_only(self, surface):
+        model = self.model(surface)
+        statistics = {name for name in model.state_dict() if "running" in name or "num_batches" in name}
+        assert set(model.state_dict()) == {name for name, _ in model.named_parameters()} | statistics
+
+    @every_surface
+    def test_it_says_what_it_is(self, surface):
+        text = repr(self.model(surface))
+        assert type(self.model(surface)).__name__ in text
+        assert str(surface) in text
+
+    @every_surface
+    def test_double_precision_is_near_single(self, surface):
+        model, x = self.model(surface).eval(), self.signal(surface)
+        with torch.no_grad():
+            single = model(x)
+            double = model.double()(x.double())
+        assert double.dtype == torch.float64
+        assert (double - single).abs().max() < 1e-4 * double.abs().max()
+
+    @every_surface
+    def test_half_precision_is_near_single(self, surface):
+        model, x = self.model(surface).eval(), self.signal(surface)
+        with torch.no_grad():
+            single = model(x)
+            half = model.bfloat16()(x.bfloat16())
+        assert half.dtype == torch.bfloat16
+        error = (half.float() - single).square().mean().sqrt()
+        assert error < 0.05 * single.square().mean().sqrt()
+
+    @compiled_surfaces
+    def test_compiled_it_gives_the_same(self, surface):
+        self.compare_with_compiled(surface, "aot_eager")
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler of its own older compiler
+    @pytest.mark.parametrize("surface", [Equirectangular(), Icosphere(2)], ids=str)
+    def test_compiled_to_machine_code_it_gives_the_same(self, surface):
+        self.compare_with_compiled(surface, "inductor")
+
+    @compiled_surfaces
+    def test_exported_it_takes_any_batch(self, surface):
+        model = self.model(surface).eval()
+        batch = torch.export.Dim("batch", min=1, max=64)
+        program = torch.export.export(model, (self.signal(surface),), dynamic_shapes=({0: batch},)).module()
+        with torch.no_grad():
+            for size in (1, 3):
+                x = self.signal(surface, size)
+                torch.testing.assert_close(program(x), model(x), **TOLERANCES)
+
+    def compare_with_compiled(self, surface, backend):
+        torch._dynamo.reset()
+        eager, x = self.model(surface), self.signal(surface)
+        compiled = torch.compile(copy.deepcopy(eager), fullgraph=True, backend=backend)
+        torch.testing.assert_close(compiled(x), eager(x), **TOLERANCES)
+        for one, other in zip(gradients(compiled, x).values(), gradients(eager, x).values(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)  # sums in another order

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from battery import ModelBattery
+
+from omniconv.errors import InputError
+from omniconv.models import Classifier
+from omniconv.surfaces import Equirectangular, Icosphere
+
+
+class TestClassifier(ModelBattery):
+    dense = False
+
+    @staticmethod
+    def build(surface):
+        return Classifier(3, 2, surface, width=4, depth=2)
+
+
+@pytest.mark.parametrize("down", ["stride", "max", "average"])
+@pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
+def test_turning_the_panorama_does_not_change_the_answer(down, poles):
+    model = Classifier(2, 3, Equirectangular(poles), width=4, depth=2, down=down).double()
+    x = torch.randn(2, 2, 12, 16, dtype=torch.float64)
+    for mode in (model.train(), model.eval()):
+        torch.testing.assert_close(mode(x.roll(4, -1)), mode(x), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 17, 40])
+def test_any_size_goes(size):
+    model = Classifier(1, 4, width=2, depth=3).eval()
+    assert model(torch.zeros(2, 1, size, size + 1)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"out_channels": 0}, "out_channels=0: must be a whole number from 1"),
+        ({"in_channels": 0}, "in_channels=0: must be a whole number from 1"),
+        ({"width": 0}, "width=0: must be a whole number from 1; use width=32"),
+        ({"depth": 0}, "depth=0: must be a whole number from 1; use depth=3"),
+        ({"depth": 3, "surface": Icosphere(2)}, "depth=3: must be at most 2, the level of icosphere:2"),
+        ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
+        ({"activation": "swish"}, "activation='swish': must be one of"),
+        ({"normalization": "group"}, "normalization='group': must be one of batch, none"),
+    ],
+)
+def test_network_that_cannot_be_is_refused(arguments, text):
+    with pytest.raises(InputError, match=text):
+        Classifier(**{"in_channels": 3, "out_channels": 2, **arguments})

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from omniconv.errors import FileError, InputError
+from omniconv.models import MODELS, Classifier, UNet, build, load, save
+from omniconv.surfaces import Equirectangular, Icosphere, Plane
+
+
+@pytest.fixture
+def path(tmp_path):
+    target = tmp_path / "model.safetensors"
+    save(UNet(1, 2, width=2, depth=1), target)
+    return target
+
+
+def rewrite(path, **changes):
+    """The same file with parts of its description changed; ``None`` takes a part out."""
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    description = json.loads(metadata["description"])
+    description.update(changes)
+    metadata["description"] = json.dumps({key: value for key, value in description.items() if value is not None})
+    save_file(state, path, metadata=metadata)
+
+
+def refuses(path, text):
+    with pytest.raises(FileError, match=text) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "surface",
+    [Plane(3, "circular"), Equirectangular("replicate"), Icosphere(1, "raw")],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", MODELS.values())
+def test_network_comes_back_with_its_surface_and_preprocessing(tmp_path, surface, kind):
+    model = kind(1, 2, surface, width=2, depth=1, activation="elu")
+    model.preprocessing = {"mean": [0.5, 0.25], "size": [8, 16], "classes": ["sea", "land"], "resize": None}
+    save(model, tmp_path / "a.safetensors")
+    again = load(str(tmp_path / "a.safetensors"))
+    assert type(again) is kind
+    assert again.surface == surface
+    assert again.preprocessing == model.preprocessing
+    assert again.arguments == model.arguments
+    assert all(torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_memory_layout_does_not_matter(tmp_path, layout):
+    model = UNet(1, 2, width=2, depth=1).to(memory_format=layout)
+    save(model, tmp_path / "a")
+    assert torch.equal(load(tmp_path / "a").head[0].weight, model.head[0].weight)
+
+
+def test_foreign_network_is_not_saved(tmp_path):
+    class Own(UNet):
+        pass
+
+    for model in (nn.Linear(1, 1), Own(1, 2, width=2, depth=1)):
+        with pytest.raises(InputError, match="must be one of classifier, unet; save its state_dict yourself"):
+            save(model, tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+def test_preprocessing_must_be_plain(tmp_path):
+    model = UNet(1, 2, width=2, depth=1)
+    model.preprocessing = {"mean": np.float32(0.5)}
+    with pytest.raises(InputError, match=r"preprocessing=.*must be plain data"):
+        save(model, tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        ("os.system", {}, "model='os.system': must be one of classifier, unet; correct the name"),
+        ("unet", {"in_channels": 1}, "does not take these arguments"),
+        ("unet", {"in_channels": 1, "out_channels": 2, "colour": 3}, "does not take these arguments"),
+        ("unet", {"in_channels": 1, "out_channels": 2, "surface": "torus"}, "surface='torus': must be one of"),
+    ],
+)
+def test_network_that_cannot_be_built_is_refused(name, arguments, text):
+    with pytest.raises(InputError, match=text):
+        build(name, arguments)
+
+
+def test_missing_file(tmp_path):
+    refuses(tmp_path / "none", "is not there; give the model.safetensors of a run")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 0.5, 0.99])
+def test_file_cut_short_is_damaged(path, keep):
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
+    refuses(path, "is damaged or no safetensors file")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04cos\nsystem\n(S'true'\ntR.", b"PK\x03\x04" + bytes(100), b"\xff" * 64])
+def test_pickle_or_noise_is_damaged(path, content):
+    path.write_bytes(content)
+    refuses(path, "is damaged or no safetensors file")
+
+
+def test_folder_is_no_file(tmp_path):
+    refuses(tmp_path, "is damaged or no safetensors file")
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"format": "pt"}, {"omniconv": "2"}, {"omniconv": "1"}, {"omniconv": "1", "description": "{"}]
+)
+def test_foreign_safetensors_are_refused(path, metadata):
+    save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
+    refuses(path, r"was not written by this omniconv|does not say which network it holds")
+
+
+@pytest.mark.parametrize("part", ["model", "arguments", "preprocessing"])
+@pytest.mark.parametrize("value", [None, 7, ["x"]])
+def test_description_of_another_kind_is_refused(path, part, value):
+    rewrite(path, **{part: value})
+    refuses(path, "does not say which network it holds")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"model": "os.system"}, "names a network that cannot be built.*must be one of classifier, unet"),
+        ({"model": "__class__"}, "names a network that cannot be built"),
+        ({"arguments": {"surface": "plane", "in_channels": "os.system('true')"}}, "cannot be built"),
+        ({"arguments": {"in_channels": 1, "out_channels": 2, "surface": "os.system:1"}}, "cannot be built"),
+        ({"arguments": {"in_channels": 1, "out_channels": 2, "surface": ["plane"]}}, "cannot be built"),
+        ({"arguments": {"in_channels": 1, "out_channels": 2, "width": [2]}}, "cannot be built"),
+        ({"arguments": {"in_channels": 1, "out_channels": 2, "down": ["max"]}}, "cannot be built"),
+        ({"arguments": {"in_channels": 1, "out_channels": 2, "activation": {}}}, "cannot be built"),
+    ],
+)
+def test_tampered_description_runs_nothing(path, monkeypatch, changes, text):
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail("the file ran a command"))
+    rewrite(path, **changes)
+    refuses(path, text)
+
+
+def test_weights_of_another_network_are_refused(path):
+    rewrite(path, model="classifier", arguments={"in_channels": 1, "out_channels": 2, "width": 2, "depth": 1})
+    refuses(path, "holds weights that do not fit the network it names")
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
+def test_disk_that_refuses_leaves_the_old_file_whole(path, monkeypatch, call, reason):
+    def refusing(*arguments):
+        raise OSError(reason, os.strerror(reason))
+
+    old = path.read_bytes()
+    monkeypatch.setattr(os, call, refusing)
+    with pytest.raises(FileError, match=os.strerror(reason).lower()):
+        save(Classifier(1, 2, width=2, depth=1), path)
+    monkeypatch.undo()
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+    assert isinstance(load(path), UNet)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from omniconv.errors import InputError
+from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, UpBlock, Upsample
+from omniconv.nn.blocks import ACTIVATIONS, activation_layer, norm_layer, up_channels
+from omniconv.surfaces import Equirectangular, Icosphere, Plane
+
+SURFACES = {
+    Plane(1): (9,), Plane(2): (9, 10), Plane(3): (5, 4, 6), Equirectangular(): (8, 16), Icosphere(2): (162,)
+}  # fmt: skip
+
+
+def signal(surface, channels=4):
+    return torch.randn(2, channels, *SURFACES[surface])
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_block_is_convolution_norm_activation(surface, activation):
+    block = ConvBlock(4, 6, activation=activation, surface=surface).eval()
+    conv, norm, active = block
+    x = signal(surface)
+    torch.testing.assert_close(block(x), active(norm(conv(x))))
+    assert conv.bias is None
+    assert block(x).shape == (2, 6, *SURFACES[surface])
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
+def test_stride_two_leads_to_the_coarser_surface(surface):
+    block = ConvBlock(4, 6, stride=2, normalization="none", surface=surface)
+    assert block.output_surface == surface.coarser()
+    assert block[0].bias is not None
+    assert DoubleConv(6, 3, surface=block.output_surface)(block(signal(surface))).shape[1] == 3
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
+@pytest.mark.parametrize(("up", "channels"), [("linear", 8), ("transposed", 4)])
+def test_step_up_meets_the_signal_of_the_encoder(surface, up, channels):
+    coarse = ConvBlock(4, 8, stride=2, surface=surface)
+    assert up_channels(8, up) == channels
+    block = UpBlock(8, DoubleConv(4 + channels, 5, surface=surface), up, surface.coarser())
+    x = signal(surface)
+    assert block(coarse(x), x).shape == (2, 5, *SURFACES[surface])
+    assert isinstance(block.up, Upsample if up == "linear" else ConvTranspose)
+
+
+def test_step_up_gives_the_encoder_first():
+    block = UpBlock(2, nn.Identity())
+    skip = torch.ones(1, 3, 4, 4)
+    found = block(torch.full((1, 2, 2, 2), 5.0), skip)
+    assert found[0, :, 0, 0].tolist() == [1, 1, 1, 5, 5]
+
+
+def test_learned_step_up_is_that_of_the_original_on_even_sizes():
+    block = UpBlock(4, nn.Identity(), "transposed")
+    x = torch.randn(1, 4, 3, 5)
+    wanted = nn.functional.conv_transpose2d(x, block.up.weight, block.up.bias, stride=2)
+    assert block.up.weight.shape == (4, 2, 2, 2)
+    torch.testing.assert_close(block(x, torch.zeros(1, 0, 6, 10)), wanted)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_head_ends_with_a_convolution_or_a_sigmoid(kernel_size):
+    x = signal(Icosphere(2))
+    head = OutputHead(4, 2, kernel_size, surface=Icosphere(2))
+    squeezed = OutputHead(4, 2, kernel_size, sigmoid=True, surface=Icosphere(2))
+    squeezed.load_state_dict(head.state_dict())
+    assert [type(layer) for layer in head] == [Conv]
+    torch.testing.assert_close(squeezed(x), head(x).sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: norm_layer("layer", 4, 2), "normalization='layer': must be one of batch, none; use 'batch'"),
+        (
+            lambda: activation_layer("swish"),
+            "activation='swish': must be one of relu, leaky_relu, elu, gelu",
+        ),
+        (lambda: up_channels(4, "nearest"), "up='nearest': must be 'linear' or 'transposed'; use 'linear'"),
+        (lambda: UpBlock(4, nn.Identity(), "nearest"), "up='nearest': must be 'linear' or 'transposed'"),
+    ],
+)
+def test_unknown_names_are_refused(build, text):
+    with pytest.raises(InputError, match=text):
+        build()
