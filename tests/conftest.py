@@ -1,5 +1,64 @@
-"""What every test run needs: one thread for each worker, so that workers do not fight for cores."""
+"""What every test run needs: one thread for each worker, so that workers do not fight for cores; small runs."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 import torch
 
+if TYPE_CHECKING:
+    from omniconv.training.run_folder import RunFolder
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def segment_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures with masks; tests leave it as it is."""
+    from tiny import segment_folder
+
+    return segment_folder(tmp_path_factory.mktemp("data") / "boxes")
+
+
+@pytest.fixture(scope="session")
+def classify_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures of two classes; tests leave it as it is."""
+    from tiny import classify_folder
+
+    return classify_folder(tmp_path_factory.mktemp("data") / "lights")
+
+
+@pytest.fixture(scope="session")
+def segment_run(tmp_path_factory: pytest.TempPathFactory, segment_data: Path) -> RunFolder:
+    """A finished run on a plane; tests leave it as it is."""
+    from tiny import trained
+
+    return trained(tmp_path_factory.mktemp("run") / "flat", "segment", segment_data, epochs=2)
+
+
+@pytest.fixture(scope="session")
+def sphere_run(tmp_path_factory: pytest.TempPathFactory, segment_data: Path) -> RunFolder:
+    """A finished run on panoramas; tests leave it as it is."""
+    from tiny import trained
+
+    settings = {"surface": "equirectangular", "width": 4, "epochs": 4, "repeat": 4, "rate": 0.02}
+    return trained(tmp_path_factory.mktemp("run") / "round", "segment", segment_data, **settings)
+
+
+@pytest.fixture(scope="session")
+def classify_run(tmp_path_factory: pytest.TempPathFactory, classify_data: Path) -> RunFolder:
+    """A finished run that classifies; tests leave it as it is."""
+    from tiny import trained
+
+    return trained(tmp_path_factory.mktemp("run") / "sorter", "classify", classify_data)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -76,5 +77,7 @@ def parse_augmentations(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in AUGMENTATIONS:
-            raise InputError("augment", name, f"must be among {', '.join(AUGMENTATIONS)}", "correct it, or write none")
+            near = get_close_matches(str(name), AUGMENTATIONS, n=1)
+            cure = f"did you mean {near[0]}?" if near else "write none to do without"
+            raise InputError("augment", name, f"must be among {', '.join(AUGMENTATIONS)}", cure)
     return tuple(names)

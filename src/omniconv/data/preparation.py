@@ -109,7 +109,8 @@ def channel_statistics(
     preparation: Preparation, samples: Sequence[Sample]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over at most ``BIGGEST_SAMPLE`` images, evenly picked."""
-    picked = samples[:: max(1, len(samples) // BIGGEST_SAMPLE)][:BIGGEST_SAMPLE]
+    places = np.linspace(0, len(samples) - 1, min(BIGGEST_SAMPLE, len(samples))).astype(int)
+    picked = [samples[place] for place in places]
     sums = np.zeros((2, 3))
     for sample in picked:
         image = preparation.image(sample.image).astype(np.float64)

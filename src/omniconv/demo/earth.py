@@ -18,6 +18,8 @@ from omniconv.report.pictures import png_bytes
 
 PICTURE = "data/raster/natural_earth/50-natural-earth-1-downsampled.png"
 CLASSES = ("sea", "land")
+FILES = ("images/earth.png", "masks/earth.png", "classes.txt")
+"""What the folder to train on holds."""
 FIRST_UNSEEN_LONGITUDE = 60.0
 """Degrees east: the training sees nothing between here and 180°, about Asia, Australia and half of the Pacific."""
 
@@ -62,12 +64,8 @@ def write_training_folder(earth: Earth, folder: Path) -> Path:
     image, labels = earth.image.copy(), earth.land.copy()
     image[earth.unseen] = earth.image[~earth.unseen].mean(axis=0).astype(np.uint8)
     labels[earth.unseen] = IGNORED
-    contents = {
-        "images/earth.png": png_bytes(Image.fromarray(image)),
-        "masks/earth.png": index_png(labels, len(CLASSES)),
-        "classes.txt": "\n".join(CLASSES).encode(),
-    }
-    for name, content in contents.items():
+    contents = png_bytes(Image.fromarray(image)), index_png(labels, len(CLASSES)), "\n".join(CLASSES).encode()
+    for name, content in zip(FILES, contents, strict=True):
         make_folder((folder / name).parent)
         with atomic_write(folder / name) as file:
             file.write(content)

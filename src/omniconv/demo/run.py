@@ -9,14 +9,23 @@ from typing import Any
 
 from omniconv.data.images import read_image
 from omniconv.demo.comparison import measure, views
-from omniconv.demo.earth import load_earth, write_training_folder
+from omniconv.demo.earth import FILES, load_earth, write_training_folder
 from omniconv.demo.page import band_table, comparison_table, write_page
 from omniconv.errors import FileError
 from omniconv.files import make_folder
+from omniconv.inference.predictor import choose_device
 from omniconv.runs.session import begin
+from omniconv.training.config import RunConfig
 from omniconv.training.fit import Say
 
-SETTINGS = {"task": "segment", "epochs": 8, "repeat": 60, "batch": 4, "augment": ("turn", "colour"), "size": (96, 192)}
+SETTINGS: dict[str, Any] = {
+    "task": "segment",
+    "epochs": 8,
+    "repeat": 60,
+    "batch": 4,
+    "augment": ("turn", "colour"),
+    "size": (96, 192),
+}
 NETWORKS: dict[str, dict[str, Any]] = {
     "plane": {"surface": "plane"},
     "equirectangular": {"surface": "equirectangular"},
@@ -42,28 +51,39 @@ def run_demo(out: Path, given: dict[str, Any], say: Say, progress_bar: bool, sho
         InputError: the extra ``omniconv[demo]`` is missing.
         FileError: the folder holds something else, or cannot be written.
     """
+    config = RunConfig(**(SETTINGS | given))
+    choose_device(config.device)
     earth = load_earth()
     _clear(out)
     data = write_training_folder(earth, out / "data")
-    upright, turned = views(earth, seed=given.get("seed", 0))
+    upright, turned = views(earth, config.seed)
     results = []
     for name, settings in NETWORKS.items():
         say(f"\n{name}")
-        folder = out / "runs" / name.replace(", ", "-").replace(" ", "-")
+        folder = out / _folder(name)
         chosen = SETTINGS | {"data": str(data)} | settings | given
         run = begin(chosen, None, None, str(folder), say, progress_bar)
-        results.append(measure(name, run, given.get("device", "auto"), upright, turned))
+        results.append(measure(name, run, config.device, upright, turned))
     show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that no network has seen")
     show(*band_table(results), "The same by area, in bands of latitude")
-    return write_page(out / "report.html", results, upright, turned[0], read_image(data / "images/earth.png"))
+    return write_page(out / "report.html", results, upright, turned[0], read_image(data / FILES[0]))
+
+
+def _folder(network: str) -> str:
+    return "runs/" + network.replace(", ", "-").replace(" ", "-")
 
 
 def _clear(out: Path) -> None:
     """Remove an earlier demonstration, and nothing else."""
     make_folder(out)
-    strangers = [path.name for path in out.iterdir() if path.name not in ("data", "runs", "report.html")]
+    own = {"report.html", "runs", *map(_folder, NETWORKS), "data", "data/images", "data/masks"}
+    own |= {f"data/{name}" for name in FILES}
+    there = {*out.iterdir(), *out.glob("runs/*"), *out.glob("data/**/*")}
+    strangers = sorted({path.relative_to(out).as_posix() for path in there} - own)
+    if (out / "runs").exists() and not (out / "data" / FILES[0]).is_file():
+        strangers.append("runs")
     if strangers:
         raise FileError(out, f"holds {strangers[0]}, which is no part of a demonstration", "choose another --out")
-    for part in ("data", "runs"):
+    for part in ("runs", "data"):
         if (out / part).exists():
             shutil.rmtree(out / part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:
     """
     if what not in TASKS:
         if not Path(what).exists():
-            raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", "correct it")
+            near = get_close_matches(what, TASKS, n=1)
+            cure = f"did you mean {near[0]}?" if near else "check the path for a typing error"
+            raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", cure)
         if settings:
             raise InputError(next(iter(settings)), next(iter(settings.values())), "is fixed in a run", "leave it out")
         return _of_run(what)

@@ -70,9 +70,11 @@ def write_probabilities(
 
 
 def index_png(labels: np.ndarray, classes: int) -> bytes:
-    """Labels ``(H, W)`` as a PNG whose pixel values are the class indices and whose palette shows them."""
+    """Labels ``(H, W)`` as a PNG whose pixel values are the class indices and whose palette shows them; 255 is grey."""
+    colours = np.full((256, 3), 128, np.uint8)  # all of them: Pillow fits the bits of a pixel to the palette's length
+    colours[:classes] = palette(classes)
     picture = Image.fromarray(labels)
-    picture.putpalette(palette(classes).tobytes())
+    picture.putpalette(colours.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()

@@ -11,7 +11,7 @@ from omniconv.data.layouts import Folder
 from omniconv.data.splitting import hold_out
 from omniconv.errors import InputError
 from omniconv.inference.evaluation import evaluate
-from omniconv.inference.predictor import Predictor
+from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.runs.page import write_report
 from omniconv.training.config import RunConfig, read_config
 from omniconv.training.fit import Say, fit, make_network, resolve, start
@@ -44,6 +44,7 @@ def begin(
         if not settings.get(argument):
             raise InputError(argument.upper(), None, "is needed", "write: omniconv train segment DATA")
     config = RunConfig(**settings)
+    choose_device(config.device)
     understanding = understand(config)
     config = resolve(config, understanding)
     make_network(config, understanding.classes, understanding)
@@ -65,9 +66,12 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change when a run goes on", f"only {', '.join(CHANGEABLE)} can")
     config = replace(RunConfig(**read_config(run.config)), **given)
+    choose_device(config.device)
+    done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
+    if config.epochs < done:
+        raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
     understanding = understand(config)
     say(str(run.path))
-    done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
     say(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
     return _train(run, config, understanding, say, progress_bar, resume=True)

@@ -67,8 +67,10 @@ class RunConfig:
                 )
         if not 0 < self.rate < 10:
             raise InputError("rate", self.rate, "must be above 0 and below 10", "use --rate 0.002")
-        if self.decay < 0:
-            raise InputError("decay", self.decay, "must be at least 0", "use --decay 0.0001")
+        if not 0 <= self.decay < 10:
+            raise InputError("decay", self.decay, "must be at least 0 and below 10", "use --decay 0.0001")
+        if self.seed >= 2**63:
+            raise InputError("seed", self.seed, "must be below 2⁶³", "use --seed 0")
         if self.size and (len(self.size) != 2 or min(self.size) < 8):
             raise InputError(
                 "size", self.size, "must be rows and columns, each at least 8", "use --size 256 or 128x256"
@@ -106,7 +108,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(path, f"cannot be read ({error})", "give the config.yaml of a run") from error
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise FileError(path, f"cannot be read ({reason.lower()})", "give the config.yaml of a run") from error
     except yaml.YAMLError as error:
         raise FileError(path, f"is no YAML ({' '.join(str(error).split())})", "mend that line") from error
     if not isinstance(loaded, dict):

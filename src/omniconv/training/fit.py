@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,9 +60,14 @@ def resolve(config: RunConfig, understanding: Understanding) -> RunConfig:
 
 
 def make_network(config: RunConfig, classes: tuple[str, ...], understanding: Understanding) -> Model:
-    """The network of a run, with random weights that depend on the seed, and what it must know of its images."""
+    """The network of a run, with random weights that depend on the seed, and what it must know of its images.
+
+    Raises:
+        InputError: the network's settings do not fit each other, the task or pictures.
+    """
     torch.manual_seed(config.seed)
     network = build(config.network, config.network_arguments(len(classes)))
+    _check_task(config, network)
     network.preprocessing = {
         "task": config.task,
         "classes": list(classes),
@@ -92,24 +98,28 @@ def fit(
 
     Raises:
         FileError: the checkpoint is damaged, or a file cannot be written.
-        InputError: the device or the network's settings do not fit.
+        InputError: the network's settings do not fit.
+        KeyboardInterrupt: the user or the system ended it; the last checkpoint is whole.
     """
     network = make_network(config, understanding.classes, understanding)
-    _check_task(config, network)
     areas = understanding.preparation.areas()
     module = TrainingModule(
         network, config, len(understanding.classes), None if areas is None else torch.from_numpy(areas)
     )
-    training = _loader(understanding.training, understanding, config, train=True)
+    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    first = WholeCheckpoints().load_checkpoint(checkpoint)["epoch"] + 1 if checkpoint else 0
+    training = _loader(understanding.training, understanding, config, train=True, epoch=first)
     measured = _loader(understanding.measured, understanding, config, train=False) if understanding.measured else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
         trainer = _trainer(run, config, say, progress_bar, steps=len(training))
-        checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
-        trainer.fit(module, training, measured, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, training, measured, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as ended:  # so Lightning answers Ctrl-C, which it ignores from then on, and a plain kill
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from ended
 
 
 def _trainer(run: RunFolder, config: RunConfig, say: Say, progress_bar: bool, steps: int) -> L.Trainer:
@@ -119,25 +129,20 @@ def _trainer(run: RunFolder, config: RunConfig, say: Say, progress_bar: bool, st
         callbacks.append(_early_stopping(config))
     callbacks += [LastCheckpoint(run.checkpoint), RichProgressBar() if progress_bar else EpochLines(say, rows)]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
-        return L.Trainer(
-            accelerator={"cuda": "gpu"}.get(config.device, config.device),
-            devices=1,
-            precision=MIXED[config.precision],  # type: ignore[arg-type]  # one of Lightning's words
-            max_epochs=config.epochs,
-            callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
-            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
-            enable_checkpointing=False,
-            enable_progress_bar=progress_bar,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=max(1, min(50, steps)),
-        )
-    except (RuntimeError, ValueError) as error:  # no such device on this machine
-        if "ccelerator" not in str(error):
-            raise
-        raise InputError("device", config.device, "is not there", "use --device auto or cpu") from error
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(config.device, config.device),
+        devices=1,
+        precision=MIXED[config.precision],  # type: ignore[arg-type]  # one of Lightning's words
+        max_epochs=config.epochs,
+        callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
+        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+        enable_checkpointing=False,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=max(1, min(50, steps)),
+    )
 
 
 def _early_stopping(config: RunConfig) -> EarlyStopping:
@@ -145,12 +150,15 @@ def _early_stopping(config: RunConfig) -> EarlyStopping:
     return EarlyStopping(measure, patience=config.patience, mode="max", strict=False, check_on_train_epoch_end=True)
 
 
-def _loader(folder: Folder | None, understanding: Understanding, config: RunConfig, train: bool) -> DataLoader:
+def _loader(
+    folder: Folder | None, understanding: Understanding, config: RunConfig, train: bool, epoch: int = 0
+) -> DataLoader:
     if folder is None:
         raise FileError(config.data, "holds no images of this split", "add some")
     augmentations = (config.augment or ()) if train else ()
     samples = PreparedSamples(folder.samples, understanding.preparation, augmentations, config.seed)
     sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
+    sampler.set_epoch(epoch)  # workers ask for their first images before Lightning says which epoch it is
     leftover = len(sampler) % config.batch
     return DataLoader(
         samples,

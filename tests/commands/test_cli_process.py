@@ -1,0 +1,102 @@
+"""What only a process of its own shows: what is imported, what a signal does, how a pipe ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tiny import rows_without_seconds, trained, words
+
+from omniconv.cli import main
+
+pytestmark = pytest.mark.command
+
+HEAVY = ("torch", "numpy", "scipy", "PIL", "lightning", "torchmetrics", "rich", "matplotlib")
+LONG = {"epochs": 3, "repeat": 30, "batch": 2, "augment": ("flip",)}
+
+
+def start(*arguments, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "omniconv.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options,
+    )  # fmt: skip
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def start_long(here, data):
+    """A training that has its first checkpoint and is in the middle of its second epoch."""
+    given = words(**(LONG | {"augment": "flip"}))
+    process = start("train", "segment", data, "--out", here / "run", *given)
+    deadline = time.monotonic() + 100
+    while not (here / "run/checkpoints/last.ckpt").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["predict", "-h"], ["trian"]])
+def test_help_imports_nothing_heavy(arguments):
+    program = (
+        "import sys\nfrom omniconv.cli import main\n"
+        f"main({arguments!r})\n"
+        f"found = sorted(set({HEAVY!r}) & set(sys.modules))\n"
+        "sys.exit(f'imported: {found}' if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_usage_error_of_a_process():
+    code, out, err = finish(start("train", "segment", "nowhere", "--epochs", "two"))
+    assert code == 2
+    assert out == ""
+    assert err.splitlines()[-1] == "Error: Invalid value for '--epochs': 'two' is not a valid integer."
+
+
+def test_killed_at_any_moment_goes_on_as_if_nothing_had_been(here, segment_data, capsys):
+    process = start_long(here, segment_data)
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    done = len(rows_without_seconds(here / "run/metrics.csv"))
+    assert 1 <= done < 3
+    assert main(["train", "--resume", str(here / "run")]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == out[-1] == str(here / "run")
+    assert out[1] == f"{done} of 3 epochs are done"
+    whole = trained(here / "whole", "segment", segment_data, **LONG)
+    assert rows_without_seconds(here / "run/metrics.csv") == rows_without_seconds(whole.metrics)
+    paths = (here / "run/checkpoints/last.ckpt", whole.checkpoint)
+    state, other = (torch.load(path, weights_only=True)["state_dict"] for path in paths)
+    assert all(torch.equal(state[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_signal_ends_it_with_the_way_to_go_on(here, segment_data, number):
+    process = start_long(here, segment_data)
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert code == 130
+    assert err.strip() == "omniconv: interrupted"
+    assert out.splitlines()[-1] == f"interrupted; go on with: omniconv train --resume {here / 'run'}"
+    assert not list((here / "run").rglob(".*"))
+
+
+def test_a_reader_that_goes_away():
+    process = start("--help")
+    process.stdout.close()
+    process.wait(timeout=60)
+    err = process.stderr.read()
+    process.stderr.close()
+    assert "Traceback" not in err

@@ -1,0 +1,416 @@
+"""Whatever is wrong with what a user gives ends with one line, exit code 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import claim_size, cut, picture, save, segment_folder, words
+
+from omniconv.cli import main
+
+
+@pytest.fixture
+def refused(here, capsys):
+    """Runs a command that must be refused, and gives its line."""
+
+    def run(*arguments, leaves=None):
+        before = leaves if leaves is not None else set(here.rglob("*"))
+        capsys.readouterr()
+        assert main([str(word) for word in arguments]) == 2
+        captured = capsys.readouterr()
+        said = [line for line in captured.err.splitlines() if line]
+        if said[0].startswith("Usage: "):  # click shows how the command is used, and then its one line
+            assert said[1].startswith("Try 'omniconv")
+            said = said[2:]
+        assert len(said) == 1
+        assert said[0].startswith(("omniconv: ", "Error: "))
+        assert "Traceback" not in captured.err + captured.out
+        assert "OSError" not in said[0]
+        assert "Errno" not in said[0]
+        if leaves is None:
+            assert set(here.rglob("*")) == before
+        return said[0]
+
+    return run
+
+
+@pytest.fixture
+def data(here):
+    return segment_folder(here / "data", 4)
+
+
+def train(*arguments, **settings):
+    return ["train", "segment", "data", *arguments, *words(**settings)]
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["trian", "segment", "data"], "Did you mean 'train'?"),
+        (["predct"], "Did you mean 'predict'?"),
+        (["xyz"], "There are: demo, evaluate, predict, report, summary, train."),
+        (["train", "segment", "data", "--surfce", "plane"], "--surface"),
+        (["train", "segment", "data", "--epoch", "3"], "--epochs"),
+        (["summary", "segment", "--dept", "3"], "--depth"),
+        (["train", "segment", "data", "--epochs", "two"], "'two' is not a valid integer"),
+        (["train", "segment", "data", "--surface"], "requires an argument"),
+        (["train", "segment", "data", "extra"], "unexpected extra argument (extra)"),
+        (["predict", "run", "--out", "x"], "Missing argument 'IMAGES...'"),
+        (["predict", "run", "data"], "Missing option '--out'"),
+        (["evaluate", "run"], "Missing argument 'DATA'"),
+        (["report"], "Missing argument 'RUN'"),
+        (["summary", "segment", "--classes", "0"], "0 is not in the range"),
+    ],
+)
+def test_usage(refused, data, arguments, cure):
+    assert cure in refused(*arguments)
+
+
+def test_resume_takes_no_other_words(refused, data):
+    for option in ("--out", "--name", "--config"):
+        assert "--resume takes its settings from the run" in refused("train", "--resume", "run", option, "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["train"], "TASK=None: is needed; write: omniconv train segment DATA"),
+        (["train", "segment"], "DATA=None: is needed; write: omniconv train segment DATA"),
+        (["train", "segmnt", "data"], "task='segmnt': must be one of classify, segment; did you mean segment?"),
+        (["summary", "clasify"], "did you mean classify?"),
+        (["summary", "runs/none"], "must be one of classify, segment or the folder of a run"),
+        (["train", "segment", "data", "--size", "big"], "size='big': must be N or HxW in pixels"),
+        (["train", "segment", "data", "--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["report", "data"], "data: holds no config.yaml, so it is no run"),
+        (["report", "none"], "none: is no folder; give the folder of a run"),
+        (["evaluate", "none", "data"], "none: is no folder"),
+        (["predict", "none", "data", "--out", "x"], "none: is no folder"),
+        (["train", "--resume", "none"], "none: is no folder"),
+    ],
+)
+def test_words_that_do_not_fit(refused, data, arguments, line):
+    assert line in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"surface": "icospher:2"}, "did you mean icosphere?"),
+        ({"surface": "plan"}, "did you mean plane?"),
+        ({"surface": "icosphere"}, "needs a level; write icosphere:5 for level 5"),
+        ({"surface": "icosphere:99"}, "level=99: must be a whole number from 0 to 9"),
+        ({"surface": "icosphere:x"}, "level='x': must be a whole number"),
+        ({"surface": "icosphere:2,lapacian=mass"}, "has no option 'lapacian'; its options are level, laplacian"),
+        ({"surface": "plane:border=odd"}, "padding_mode='odd': must be one of"),
+        ({"surface": "plane:ndim=3"}, "does not hold pictures"),
+        ({"surface": "plane:ndim=1"}, "does not hold pictures"),
+        ({"surface": "icosphere:1", "depth": 3}, "depth=3: must be at most 1, the level of icosphere:1"),
+        ({"depth": 0}, "depth=0: must be"),
+        ({"width": 0}, "width=0: must be"),
+        ({"model": "unett"}, "model='unett': must be one of classifier, unet"),
+        ({"model": "classifier"}, "model='classifier': does not segment; use --model unet"),
+        ({"device": "gpu"}, "device='gpu': must be one of auto, cpu, cuda, mps"),
+        ({"augment": "flpi"}, "did you mean flip?"),
+        ({"augment": "rotate", "size": "16"}, "needs panoramas, twice as wide as high"),
+        ({"down": "mx"}, "down='mx': must be one of stride, max, average"),
+        ({"up": "odd"}, "up='odd': must be"),
+        ({"precision": "33"}, "precision='33': must be one of 32, bf16, 16"),
+        ({"size": "4"}, "size=(4, 4): must be rows and columns, each at least 8"),
+        ({"epochs": 0}, "epochs=0: must be at least 1"),
+        ({"batch": 0}, "batch=0: must be at least 1"),
+        ({"rate": -1}, "rate=-1.0: must be above 0"),
+        ({"decay": "nan"}, "decay=nan: must be at least 0"),
+        ({"seed": 2**70}, f"seed={2**70}: must be below"),
+        ({"validation": 2}, "validation=2.0: must be between 0 and 0.9"),
+    ],
+)
+def test_settings_that_do_not_fit(refused, data, settings, line):
+    assert line in refused(*train(**settings))
+
+
+def test_a_device_that_is_not_there(refused, data, monkeypatch, segment_run):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    line = "device='cuda': is not there; use --device auto or cpu"
+    assert line in refused(*train(device="cuda"))
+    for command in (["evaluate", segment_run.path, "data"], ["predict", segment_run.path, "data/images", "--out", "x"],
+                    ["report", segment_run.path]):  # fmt: skip
+        assert line in refused(*command, "--device", "cuda")
+
+
+def test_going_on_with_a_device_that_is_not_there(refused, here, monkeypatch, segment_run):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run = shutil.copytree(segment_run.path, here / "run")
+    before = (run / "config.yaml").read_text()
+    assert "device='cuda': is not there" in refused("train", "--resume", "run", "--device", "cuda")
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_going_on_with_other_settings(refused, here, segment_run):
+    shutil.copytree(segment_run.path, here / "run")
+    line = refused("train", "--resume", "run", "--width", "8")
+    assert "width=8: cannot change when a run goes on; only epochs, device, workers, patience can" in line
+    assert "task='segment': cannot change" in refused("train", "segment", "--resume", "run")
+    assert "epochs=1: must be at least 2, which are done" in refused("train", "--resume", "run", "--epochs", "1")
+
+
+# Data
+
+
+def test_no_such_folder(refused):
+    assert "omniconv: data: does not exist; expected images/NAME.jpg" in refused(*train())
+
+
+def test_a_file_for_a_folder(refused, here):
+    (here / "data").touch()
+    assert "data: is a file" in refused(*train())
+
+
+def test_empty_folders(refused, here):
+    (here / "data").mkdir()
+    assert "data/images: does not exist; expected images/NAME.jpg with masks/NAME.png" in refused(*train())
+    assert "data: has 0 class folders: there must be at least 2" in refused("train", "classify", "data", *words())
+    for name in ("images", "masks"):
+        (here / "data" / name).mkdir()
+    assert "data/images: holds no images" in refused(*train())
+
+
+def test_an_image_without_its_mask(refused, data):
+    (data / "masks/2.png").unlink()
+    line = refused(*train())
+    assert "data/images/2.png: has no mask (1 of 4 images lack one); expected data/masks/2.png" in line
+
+
+def break_mask(data, name):
+    mask = data / "masks/1.png"
+    labels = picture(1)[1]
+    if name == "size":
+        save(mask, labels[:, :-2])
+    elif name == "label":
+        (data / "classes.txt").write_text("sea\nland\n")
+        labels[3, 4] = 7
+        save(mask, labels)
+    elif name == "jpeg":
+        mask.unlink()
+        save(mask.with_suffix(".jpg"), labels)
+    elif name == "colour":
+        save(mask, picture(1)[0])
+    elif name == "binary":
+        for path in (data / "masks").iterdir():
+            save(path, labels * 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("size", ["masks/1.png: the mask is 16 x 30 but its image is 16 x 32", "save the mask at the size"]),
+        ("label", ["masks/1.png: has the label 7 at row 3, column 4, but there are 2 classes", "classes.txt"]),
+        ("jpeg", ["masks/1.jpg: is a lossy JPEG mask", "save masks as PNG"]),
+        ("colour", ["masks/1.png: is a colour picture, not a mask", "save the class index"]),
+        ("binary", ["data: the masks hold only the values 0 and 255", "add --binary if 255 marks the object"]),
+    ],
+)
+def test_bad_masks(refused, data, segment_run, name, lines):
+    break_mask(data, name)
+    line = refused(*train())
+    assert all(part in line for part in lines)
+    if name != "binary":  # without its class 1 an evaluation is dull, not wrong
+        line = refused("evaluate", segment_run.path, "data")
+        assert line.startswith("omniconv: data")
+
+
+def break_image(path, name):
+    if name == "truncated":
+        cut(save(path, np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)))
+    elif name == "deep":
+        Image.fromarray(np.zeros((16, 32), np.uint16)).save(path)
+    elif name == "cmyk":
+        Image.new("CMYK", (32, 16)).save(path, "JPEG")
+    elif name == "tiny":
+        save(path, np.zeros((1, 1, 3), np.uint8))
+    elif name == "bomb":
+        claim_size(save(path, picture(0)[0]), 40000, 40000)
+    elif name == "empty":
+        path.write_bytes(b"")
+    elif name == "text":
+        path.write_text("no image")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("truncated", "is cut short or damaged"),
+        ("deep", "is a 16-bit image: omniconv reads 8 bits a channel; scale it to 8 bits"),
+        ("cmyk", "is a CMYK image: omniconv reads grey and RGB images; save it as RGB"),
+        ("tiny", "is 1 x 1 (height x width): each side must have at least 2 pixels"),
+        ("bomb", "megapixels, which are refused as unsafe to decode; shrink it"),
+        ("empty", "is empty (0 bytes)"),
+        ("text", "is not a PNG, JPEG, BMP, TIFF or WebP image"),
+    ],
+)
+def test_bad_images(refused, here, data, segment_run, name, rule):
+    image = data / "images/1.png"
+    break_image(image, name)
+    assert f"omniconv: data/images/1.png: {rule}" in refused(*train()).replace("has more than 178 ", "")
+    line = refused("predict", segment_run.path, image, "--out", "out", leaves=()).replace("has more than 178 ", "")
+    assert f"data/images/1.png: {rule}" in line
+    assert not [path for path in here.glob("out/**/*") if path.is_file()]
+
+
+def test_a_large_panorama_is_no_bomb(here):
+    path = claim_size(save(here / "a.png", picture(0)[0]), 16384, 8192)
+    from omniconv.data.images import read_header
+
+    assert read_header(path).size == (8192, 16384)
+
+
+# Runs and their files
+
+
+def test_out_that_is_not_empty(refused, data):
+    assert "data: is not empty; choose another --out, or go on with it by --resume" in refused(*train("--out", "data"))
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])
+def test_a_network_cut_in_half(refused, here, data, segment_run, command):
+    cut(Path(shutil.copytree(segment_run.path, here / "run")) / "model.safetensors")
+    more = {"predict": ["data", "--out", "x"], "evaluate": ["data"]}.get(command, [])
+    assert "run/model.safetensors: is damaged or no safetensors file" in refused(command, "run", *more)
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])
+def test_a_run_without_a_network_yet(refused, here, data, segment_run, command):
+    run = Path(shutil.copytree(segment_run.path, here / "run"))
+    (run / "model.safetensors").unlink()
+    more = {"predict": ["data", "--out", "x"], "evaluate": ["data"]}.get(command, [])
+    line = refused(command, "run", *more)
+    assert "run: holds no network yet; let it train: omniconv train --resume run" in line
+
+
+def test_a_checkpoint_cut_in_half(refused, here, segment_run):
+    run = Path(shutil.copytree(segment_run.path, here / "run"))
+    cut(run / "checkpoints/last.ckpt")
+    before = (run / "model.safetensors").read_bytes(), (run / "metrics.csv").read_bytes()
+    line = refused("train", "--resume", "run", "--epochs", "3")
+    assert "run/checkpoints/last.ckpt: is damaged; restore it from a copy" in line
+    assert ((run / "model.safetensors").read_bytes(), (run / "metrics.csv").read_bytes()) == before
+
+
+@pytest.mark.parametrize(("text", "rule"), [("epochs: [", "is no YAML"), ("epoch: 3", "did you mean epochs?")])
+def test_damaged_settings(refused, here, segment_run, text, rule):
+    run = Path(shutil.copytree(segment_run.path, here / "run"))
+    (run / "config.yaml").write_text(text)
+    for arguments in (["train", "--resume", "run"], ["report", "run"], ["train", "--config", "run/config.yaml"]):
+        line = refused(*arguments)
+        assert "run/config.yaml: " in line
+        assert rule in line
+
+
+def test_evaluate_with_other_classes(refused, here, segment_run):
+    segment_folder(here / "data", 2, "sea land")
+    line = refused("evaluate", segment_run.path, "data")
+    assert "data: has the classes sea, land, but the network knows class 0, class 1; give data of the same" in line
+
+
+def test_evaluate_with_another_layout(refused, segment_run, classify_run, classify_data, segment_data):
+    assert "does not exist; expected images/" in refused("evaluate", segment_run.path, classify_data)
+    assert "has the classes images, masks, but the network knows" in refused(
+        "evaluate", classify_run.path, segment_data
+    )
+
+
+def test_predict_without_images(refused, here, segment_run):
+    (here / "empty").mkdir()
+    assert "empty: holds no images; put files in it" in refused("predict", segment_run.path, "empty", "--out", "x")
+    assert "none.png: does not exist" in refused("predict", segment_run.path, "none.png", "--out", "x")
+
+
+def test_predict_onto_the_images(refused, here, segment_run):
+    save(here / "photos/labels/a.png", picture(0)[0])
+    line = refused("predict", segment_run.path, "photos/labels", "--out", "photos")
+    assert "photos: holds the images themselves; choose another folder with --out" in line
+
+
+# Disks
+
+
+def full(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_only(*arguments, **options):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_while_predicting(refused, here, segment_run, segment_data, monkeypatch, call):
+    monkeypatch.setattr(os, call, full)
+    arguments = ["predict", segment_run.path, segment_data / "images", "--out", "out"]
+    assert "out/labels/0.png: cannot be written (no space left on device)" in refused(*arguments, leaves=())
+    assert not [path for path in here.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_keeps_earlier_predictions(refused, here, segment_run, segment_data, monkeypatch):
+    arguments = ["predict", segment_run.path, segment_data / "images/0.png", "--out", "out"]
+    assert main([str(word) for word in arguments]) == 0
+    before = (here / "out/labels/0.png").read_bytes()
+    monkeypatch.setattr(os, "replace", full)
+    assert "no space left on device" in refused(*arguments)
+    assert (here / "out/labels/0.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_while_training(refused, here, data, monkeypatch, call):
+    monkeypatch.setattr(os, call, full)
+    assert "cannot be written (no space left on device); free some space" in refused(*train(), leaves=())
+    assert not [path for path in (here / "runs").rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_in_the_last_epoch(refused, here, data, monkeypatch):
+    def fill(trainer, path, weights_only=None):
+        monkeypatch.setattr(os, "replace", full)
+        original(trainer, path)
+
+    import lightning.pytorch as L
+
+    original = L.Trainer.save_checkpoint
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", fill)
+    assert "last.ckpt: cannot be written (no space left on device)" in refused(*train(), leaves=())
+    assert {path.name for path in (here / "runs/data").iterdir() if path.name.startswith(".")} == set()
+    assert (here / "runs/data/model.safetensors").is_file()
+
+
+def test_a_read_only_folder(refused, data, segment_run, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", read_only)
+        line = refused(*train())
+        assert "runs/data: cannot be written (read-only file system); free some space or choose another place" in line
+        assert "out: cannot be written (read-only file system)" in refused(*train("--out", "out"))
+        assert "out/labels: cannot be written" in refused("predict", segment_run.path, "data/images", "--out", "out")
+    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    line = refused("evaluate", segment_run.path, "data", "--out", "found.json")
+    assert "found.json: cannot be written (read-only file system)" in line
+
+
+def test_a_report_on_a_full_disk_keeps_the_old_one(refused, here, segment_run, monkeypatch):
+    run = Path(shutil.copytree(segment_run.path, here / "run"))
+    before = (run / "report.html").read_bytes()
+    monkeypatch.setattr(os, "replace", full)
+    assert "run/report.html: cannot be written" in refused("report", "run")
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_no_memory_left(refused, data, monkeypatch):
+    def none_left(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("omniconv.runs.session.understand", none_left)
+    assert refused(*train()) == "omniconv: out of memory"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import classify_folder, segment_folder
+
+from omniconv.data import datasets
+from omniconv.data.datasets import EpochSampler, PreparedSamples
+from omniconv.data.folders import scan
+from omniconv.data.preparation import Preparation
+
+ALL = ("flip", "turn", "rotate", "colour")
+
+
+def prepared(folder, augmentations=ALL, seed=0, name="plane"):
+    return PreparedSamples(folder.samples, Preparation(name, (16, 32)), augmentations, seed)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return scan("segment", segment_folder(tmp_path))
+
+
+def equal(first, second):
+    return all(torch.equal(*parts) for parts in zip(first, second, strict=True))
+
+
+def order(sampler, epoch):
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    first, second = EpochSampler(20, seed=3), EpochSampler(20, seed=3)
+    order(first, 0), order(first, 1)
+    torch.rand(3), np.random.default_rng().random()
+    assert order(first, 5) == order(second, 5)
+    assert order(first, 5) != order(first, 6)
+    assert order(first, 5) != order(EpochSampler(20, seed=4), 5)
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_position_is_drawn_once(repeat, shuffle):
+    sampler = EpochSampler(7, repeat, shuffle=shuffle)
+    drawn = order(sampler, 4)
+    assert len(sampler) == len(drawn) == 7 * repeat
+    assert {epoch for epoch, _ in drawn} == {4}
+    positions = [position for _, position in drawn]
+    assert sorted(positions) == list(range(7 * repeat))
+    assert (positions == sorted(positions)) is not shuffle
+
+
+@pytest.mark.parametrize("name", ["plane", "equirectangular", "icosphere:2"])
+def test_the_same_draw_gives_the_same_sample(folder, name):
+    first, second = (prepared(folder, name=name) for _ in range(2))
+    second[0, 0], second[3, 1]
+    for draw in ((0, 0), (2, 1), (9, 4)):
+        assert equal(first[draw], second[draw])
+        assert equal(first[draw], first[draw])
+
+
+def test_other_draws_differ(folder):
+    samples = prepared(folder)
+    assert not equal(samples[0, 1], samples[1, 1])
+    assert not equal(samples[0, 1], samples[0, 2])
+    assert not equal(samples[0, 1], prepared(folder, seed=1)[0, 1])
+
+
+def test_repeated_draws_of_an_image_are_changed_anew(folder):
+    samples, plain = prepared(folder, ("turn",)), prepared(folder, ())
+    assert equal(plain[0, 1], plain[0, 1 + len(folder.samples)])
+    assert not equal(samples[0, 1], samples[0, 1 + len(folder.samples)])
+
+
+def test_changes_do_not_add_up(folder):
+    samples = prepared(folder)
+    before = prepared(folder, ())[2]
+    for epoch in range(5):
+        samples[epoch, 2]
+    samples.augmentations = ()
+    assert equal(samples[2], before)
+
+
+def test_images_too_large_to_keep_are_read_anew(folder, monkeypatch):
+    kept = prepared(folder)
+    monkeypatch.setattr(datasets, "CACHE_BYTES", 100)
+    read = prepared(folder)
+    for draw in ((0, 0), (1, 2), (0, 0)):
+        assert equal(kept[draw], read[draw])
+
+
+def test_labels_go_with_the_image(folder):
+    samples = prepared(folder, ("flip", "turn"))
+    for epoch in range(4):
+        x, labels = samples[epoch, 0]
+        assert labels.shape == x.shape[1:]
+        assert labels.dtype == torch.int64
+        assert torch.equal(x.mean(0) > 0, labels == 1)
+
+
+def test_classes(tmp_path):
+    folder = scan("classify", classify_folder(tmp_path, count=2))
+    samples = prepared(folder, ("flip", "colour"))
+    assert len(samples) == 4
+    assert [int(samples[0, position][1]) for position in range(4)] == [0, 0, 1, 1]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import picture, save
+
+from omniconv.data.folders import scan_images
+from omniconv.data.masks import IGNORED, read_mask
+from omniconv.errors import FileError
+from omniconv.inference.outputs import check_out, index_png, write_labels, write_probabilities
+from omniconv.inference.predictor import Predictor
+
+
+def files(root):
+    return {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def predictor(segment_run):
+    return Predictor.open(segment_run.path, "cpu")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Equal stems in different folders, and stems that differ in the suffix alone."""
+    for seed, name in enumerate(("rome/1.png", "oslo/1.png", "oslo/1.jpg", "oslo/deep/1.png", "2.png")):
+        save(tmp_path / "photos" / name, picture(seed, 13, 27)[0])
+    return tmp_path / "photos"
+
+
+def test_label_files_hold_class_indices(predictor, photos, tmp_path):
+    listed, seen = scan_images([photos]), []
+    written = write_labels(predictor, listed, tmp_path / "out", seen.append)
+    assert seen == written
+    for (image, _), label_file in zip(listed, written, strict=True):
+        with Image.open(label_file) as opened:
+            assert opened.mode == "P"
+            assert np.array_equal(np.asarray(opened), predictor.labels(image))
+        with Image.open(str(label_file).replace("/labels/", "/overlays/")) as overlay:
+            assert overlay.mode == "RGB"
+            assert overlay.size == (27, 13)
+
+
+def test_outputs_mirror_the_inputs_and_none_is_lost(predictor, photos, tmp_path):
+    write_labels(predictor, scan_images([photos]), tmp_path / "out")
+    names = {"2.png", "oslo/1.jpg.png", "oslo/1.png.png", "oslo/deep/1.png", "rome/1.png"}
+    assert set(files(tmp_path / "out")) == {f"{part}/{name}" for part in ("labels", "overlays") for name in names}
+
+
+def test_folders_given_one_by_one(predictor, photos, tmp_path):
+    listed = scan_images([photos / "rome", photos / "oslo", photos / "2.png"])
+    written = write_labels(predictor, listed, tmp_path / "out")
+    assert len(set(written)) == len(listed) == 5
+    assert len(files(tmp_path / "out")) == 10
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/oslo", "elsewhere"])
+def test_inputs_are_never_overwritten(predictor, photos, tmp_path, out):
+    before = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files(photos).items()}
+    listed = scan_images([photos])
+    check_out(tmp_path / out, listed)
+    write_labels(predictor, listed, tmp_path / out)
+    for name, digest in before.items():
+        assert hashlib.sha256((photos / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("part", ["labels", "overlays"])
+def test_images_where_predictions_would_go_are_refused(tmp_path, part):
+    save(tmp_path / part / "deep/a.png", picture(0)[0])
+    with pytest.raises(FileError, match="holds the images themselves; choose another folder with --out"):
+        check_out(tmp_path, scan_images([tmp_path / part]))
+    check_out(tmp_path / "out", scan_images([tmp_path / part]))
+
+
+def test_a_link_to_the_images_is_seen_through(tmp_path):
+    save(tmp_path / "photos/labels/a.png", picture(0)[0])
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    with pytest.raises(FileError, match="holds the images themselves"):
+        check_out(tmp_path / "link", scan_images([tmp_path / "photos/labels"]))
+
+
+def test_a_bad_image_leaves_whole_files_only(predictor, photos, tmp_path):
+    (photos / "oslo/1.png").write_bytes(b"no image")
+    with pytest.raises(FileError, match=r"oslo/1\.png: is not a PNG"):
+        write_labels(predictor, scan_images([photos]), tmp_path / "out")
+    for path in files(tmp_path / "out").values():
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_probabilities(classify_run, classify_data, tmp_path):
+    predictor = Predictor.open(classify_run.path, "cpu")
+    listed, seen = scan_images([classify_data]), []
+    table, overview = write_probabilities(predictor, listed, tmp_path / "out", seen.append)
+    assert seen == [image for image, _ in listed]
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "predicted", "bright", "dark"]
+    assert [row["image"] for row in rows] == [str(image) for image, _ in listed]
+    for row in rows:
+        values = {name: float(row[name]) for name in predictor.classes}
+        assert sum(values.values()) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(values, key=values.get)
+        assert list(values.values()) == pytest.approx(predictor.probabilities(Path(row["image"])), abs=1e-6)
+    with Image.open(overview) as image:
+        image.load()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 16, 17, 254])
+def test_index_png_keeps_every_label_and_what_is_ignored(tmp_path, classes):
+    labels = np.append(np.arange(classes), IGNORED).astype(np.uint8)[None].repeat(2, axis=0)
+    (tmp_path / "a.png").write_bytes(index_png(labels, classes))
+    assert np.array_equal(read_mask(tmp_path / "a.png"), labels)
+
+
+def test_index_png_shows_every_class_in_its_own_colour(tmp_path):
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    (tmp_path / "a.png").write_bytes(index_png(labels, 12))
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P"
+        assert np.array_equal(np.asarray(image), labels)
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) == 12

@@ -1,0 +1,87 @@
+"""Small folders of pictures, small runs, and ways to break files, for the tests of what is done with a network."""
+
+from __future__ import annotations
+
+import csv
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from omniconv.runs.session import begin
+from omniconv.training.run_folder import RunFolder
+
+SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch": 4, "device": "cpu"}
+"""Settings of a network that learns little, but quickly."""
+
+
+def words(**settings: object) -> list[str]:
+    """Settings as words of the command line, behind those of ``SMALL``."""
+    return [word for name, value in (SMALL | settings).items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    """Save pixels; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def picture(seed: int, height: int = 16, width: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """An RGB picture of a bright box on a dark ground, and the labels: 1 in the box."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros((height, width), np.uint8)
+    top, left = int(random.integers(height // 2)), int(random.integers(width // 2))
+    labels[top : top + height // 2, left : left + width // 2] = 1
+    pixels = random.integers(0, 60, (height, width, 3)) + 150 * labels[..., None]
+    return pixels.astype(np.uint8), labels
+
+
+def segment_folder(root: Path, count: int = 5, classes: str = "", height: int = 16, width: int = 32) -> Path:
+    """``images/`` and ``masks/``, and ``classes.txt`` where names are given."""
+    for index in range(count):
+        image, labels = picture(index, height, width)
+        save(root / "images" / f"{index}.png", image)
+        save(root / "masks" / f"{index}.png", labels)
+    if classes:
+        (root / "classes.txt").write_text("\n".join(classes.split()))
+    return root
+
+
+def classify_folder(root: Path, count: int = 4) -> Path:
+    """The folders ``bright`` and ``dark``."""
+    for index in range(count):
+        image, _ = picture(index)
+        save(root / "dark" / f"{index}.png", image // 2)
+        save(root / "bright" / f"{index}.png", 255 - image // 2)
+    return root
+
+
+def trained(root: Path, task: str, data: Path, **settings: object) -> RunFolder:
+    """A finished run in ``root``."""
+    given = SMALL | {"task": task, "data": str(data)} | settings
+    return begin(given, None, None, str(root), say=lambda text: None, progress_bar=False)
+
+
+def rows_without_seconds(path: Path) -> list[dict[str, str]]:
+    """The rows of a ``metrics.csv`` but for the time that they took."""
+    with path.open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def cut(path: Path, share: float = 0.5) -> Path:
+    """Cut the end off a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def claim_size(path: Path, width: int, height: int) -> Path:
+    """Make a PNG's header say another size than its pixels have."""
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
+    path.write_bytes(content)
+    return path

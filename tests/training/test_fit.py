@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import SMALL, classify_folder, cut, rows_without_seconds, segment_folder, trained
+
+import omniconv as oc
+from omniconv.data.preparation import Preparation
+from omniconv.errors import FileError, InputError
+from omniconv.runs.session import begin, go_on
+from omniconv.training.config import RunConfig, read_config
+from omniconv.training.module import TrainingModule
+from omniconv.training.run_folder import RunFolder, read_metrics
+
+VARIED = {"epochs": 4, "repeat": 2, "batch": 2, "augment": ("flip", "turn", "colour")}
+
+
+def quiet(text):
+    pass
+
+
+def weights(run):
+    return torch.load(run.checkpoint, weights_only=True)["state_dict"]
+
+
+def same_end(first, second):
+    """Two runs ended alike: last weights, best network, and measures."""
+    state, other = weights(first), weights(second)
+    assert state.keys() == other.keys()
+    assert all(torch.equal(state[name], other[name]) for name in state)
+    assert rows_without_seconds(first.metrics) == rows_without_seconds(second.metrics)
+    best, other_best = (oc.load(run.model).state_dict() for run in (first, second))
+    assert all(torch.equal(best[name], other_best[name]) for name in best)
+
+
+def interrupted_after(epoch, monkeypatch, root, data, **settings):
+    """A run that ends by Ctrl-C as soon as an epoch's line has been said."""
+
+    def stop(text):
+        if text.startswith(f"epoch {epoch}/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(SMALL | {"task": "segment", "data": str(data)} | settings, None, None, str(root), stop, False)
+    return RunFolder(root)
+
+
+def interrupted_within(step, monkeypatch, root, data, **settings):
+    """A run that ends by Ctrl-C in the middle of an epoch."""
+    original = TrainingModule.training_step
+
+    def stop(self, batch, index):
+        if self.global_step == step:
+            raise KeyboardInterrupt
+        return original(self, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingModule, "training_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(root, "segment", data, **settings)
+    return RunFolder(root)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, segment_data):
+    return trained(tmp_path_factory.mktemp("whole") / "run", "segment", segment_data, **VARIED)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_resumed_after_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, epoch):
+    run = interrupted_after(epoch, monkeypatch, tmp_path / "run", segment_data, **VARIED)
+    assert len(read_metrics(run.metrics)) == epoch
+    go_on(run.path, {}, quiet, False)
+    same_end(whole, run)
+
+
+@pytest.mark.parametrize("step", [0, 6, 9])
+def test_resumed_within_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, step):
+    run = interrupted_within(step, monkeypatch, tmp_path / "run", segment_data, **VARIED)
+    assert run.checkpoint.is_file() == (step > 0)
+    go_on(run.path, {}, quiet, False)
+    same_end(whole, run)
+
+
+def test_interrupted_twice(whole, tmp_path, segment_data, monkeypatch):
+    run = interrupted_within(5, monkeypatch, tmp_path / "run", segment_data, **VARIED)
+    original = TrainingModule.training_step
+
+    def stop(self, batch, index):
+        if self.global_step == 13:
+            raise KeyboardInterrupt
+        return original(self, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingModule, "training_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(run.path, {}, quiet, False)
+    go_on(run.path, {}, quiet, False)
+    same_end(whole, run)
+
+
+def test_resumed_with_workers(whole, tmp_path, segment_data, monkeypatch):
+    run = interrupted_within(5, monkeypatch, tmp_path / "run", segment_data, **VARIED)
+    go_on(run.path, {"workers": 2}, quiet, False)
+    same_end(whole, run)
+
+
+def test_same_settings_give_the_same_weights_again(whole, tmp_path):
+    run = begin({}, whole.config, None, str(tmp_path / "again"), quiet, False)
+    same_end(whole, run)
+    assert run.config.read_text() == whole.config.read_text()
+    assert json.loads(run.evaluation.read_text()) == json.loads(whole.evaluation.read_text())
+
+
+def test_workers_change_nothing(whole, tmp_path, segment_data):
+    same_end(whole, trained(tmp_path / "run", "segment", segment_data, **VARIED, workers=2))
+
+
+def test_another_seed_gives_other_weights(whole, tmp_path, segment_data):
+    other = trained(tmp_path / "run", "segment", segment_data, **VARIED, seed=1)
+    assert not all(torch.equal(value, weights(other)[name]) for name, value in weights(whole).items())
+
+
+def test_config_is_resolved(whole, segment_data):
+    config = RunConfig(**read_config(whole.config))
+    assert config.data == str(segment_data.resolve())
+    assert config.surface == str(oc.surface("plane"))
+    assert config.model == "unet"
+    assert config.size == (16, 32)
+    assert config.augment == ("flip", "turn", "colour")
+
+
+@pytest.mark.parametrize("surface", ["plane", "equirectangular", "icosphere:2"])
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_every_task_on_every_surface(task, surface, tmp_path, classify_data, segment_data):
+    data = {"classify": classify_data, "segment": segment_data}[task]
+    run = trained(tmp_path / "run", task, data, surface=surface)
+    made = {path.name for path in run.path.iterdir()}
+    assert made == {
+        "checkpoints", "config.yaml", "environment.json", "evaluation.json", "metrics.csv", "model.safetensors",
+        "report.html", "samples.png", "tensorboard",
+    }  # fmt: skip
+    (row,) = read_metrics(run.metrics)
+    assert {"epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"} == set(row)
+    network = oc.load(run.model)
+    assert str(network.surface) == read_config(run.config)["surface"]
+    assert network.preprocessing["task"] == task
+    assert network.preprocessing["classes"] == (["bright", "dark"] if task == "classify" else ["class 0", "class 1"])
+    preparation = Preparation.from_plain(network.preprocessing["preparation"])
+    assert str(preparation.where) == preparation.surface
+    assert ("by_area" in json.loads(run.evaluation.read_text())) == (task == "segment" and surface != "plane")
+
+
+def test_it_learns(tmp_path, segment_data, classify_data):
+    given = {"epochs": 6, "repeat": 4, "width": 4, "rate": 0.02}
+    for task, data in (("segment", segment_data), ("classify", classify_data)):
+        run = trained(tmp_path / task, task, data, **given)
+        found = json.loads(run.evaluation.read_text())
+        assert found["accuracy"] > 0.95
+        assert found["iou"] > 0.9
+
+
+def test_nothing_held_out(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, validation=0.0, epochs=2)
+    assert not run.evaluation.exists()
+    rows = read_metrics(run.metrics)
+    assert all("val_loss" not in row for row in rows)
+    state = weights(run)
+    best = oc.load(run.model).state_dict()
+    assert all(torch.equal(best[name], state[f"network.{name}"]) for name in best)  # that of the last epoch
+    assert "Nothing was held out" in run.report.read_text()
+
+
+def test_a_single_picture(tmp_path):
+    run = trained(tmp_path / "run", "segment", segment_folder(tmp_path / "data", 1), repeat=3)
+    assert not run.evaluation.exists()
+    assert run.model.is_file()
+
+
+def test_a_folder_with_splits(tmp_path):
+    for index, split in enumerate(("train", "val", "test")):
+        classify_folder(tmp_path / "data" / split, 2 + index)
+    found = json.loads(trained(tmp_path / "run", "classify", tmp_path / "data").evaluation.read_text())
+    assert found["images"] == 6
+
+
+def test_early_stopping(tmp_path, segment_data, monkeypatch):
+    monkeypatch.setattr("torch.optim.AdamW.step", lambda self, closure=None: closure() if closure else None)
+    monkeypatch.setattr("torch.nn.BatchNorm2d.forward", lambda self, x: x)  # nothing learns, so nothing gets better
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=9, patience=2)
+    assert len(read_metrics(run.metrics)) == 3
+
+
+def test_the_best_network_is_kept(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=6, rate=0.05, width=4)
+    best = max(row["val_iou"] for row in read_metrics(run.metrics))
+    callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
+    assert callbacks["BestNetwork"]["best"] == pytest.approx(best)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=2)
+    before = run.model.read_bytes(), run.metrics.read_bytes(), run.config.read_bytes()
+    go_on(run.path, {}, quiet, False)
+    assert (run.model.read_bytes(), run.metrics.read_bytes(), run.config.read_bytes()) == before
+
+
+def test_going_on_for_longer(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=1)
+    go_on(run.path, {"epochs": 3}, quiet, False)
+    assert [row["epoch"] for row in read_metrics(run.metrics)] == [0, 1, 2]
+    assert read_config(run.config)["epochs"] == 3
+
+
+def test_fewer_epochs_than_are_done(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=2)
+    with pytest.raises(InputError, match=r"^epochs=1: must be at least 2, which are done; use --epochs 2$"):
+        go_on(run.path, {"epochs": 1}, quiet, False)
+    assert read_config(run.config)["epochs"] == 2  # so that the run can still go on
+
+
+def test_a_checkpoint_cut_in_half(tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data)
+    before = run.model.read_bytes()
+    cut(run.checkpoint)
+    with pytest.raises(FileError, match=r"last\.ckpt: is damaged; restore it from a copy"):
+        go_on(run.path, {"epochs": 2}, quiet, False)
+    assert run.model.read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("name", ["metrics.csv", "model.safetensors", "last.ckpt"])
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path, segment_data, monkeypatch, call, name):
+    run = trained(tmp_path / "run", "segment", segment_data)
+    places = (run.metrics, run.model, run.checkpoint)
+    kept = next(place for place in places if place.name == name)
+    before = kept.read_bytes()
+    original = getattr(os, call)
+
+    def full(first, *others):
+        path = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
+        if Path(path).name.startswith(f".{name}."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(first, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, full)
+        patched.setattr("omniconv.training.callbacks.BestNetwork.load_state_dict", lambda self, state: None)
+        with pytest.raises(FileError, match=rf"{name}: cannot be written \(no space left on device\)"):
+            go_on(run.path, {"epochs": 2}, quiet, False)
+    assert kept.read_bytes() == before
+    assert {path.name for path in kept.parent.iterdir() if path.name.startswith(".")} == set()
+    go_on(run.path, {}, quiet, False)
+    assert len(read_metrics(run.metrics)) == 2
+
+
+def test_metrics_is_a_table(whole):
+    with whole.metrics.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"]
+    assert [row[0] for row in rows] == ["0", "1", "2", "3"]
+    assert all(len(row) == len(header) for row in rows)

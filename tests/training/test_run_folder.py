@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from omniconv.errors import FileError
+from omniconv.training.run_folder import new_run, open_run, read_json, read_metrics, write_json
+
+
+def test_names_that_are_taken_get_numbers(here):
+    paths = [str(new_run("boxes", None).path) for _ in range(3)]
+    assert paths == ["runs/boxes", "runs/boxes-2", "runs/boxes-3"]
+    assert all((here / path / "checkpoints").is_dir() for path in paths)
+
+
+def test_out_is_exactly_that_folder(here):
+    assert str(new_run("boxes", "deep/place").path) == "deep/place"
+    assert os.listdir("deep/place") == ["checkpoints"]
+    assert os.listdir(here) == ["deep"]
+
+
+def test_an_empty_folder_may_be_there(here):
+    (here / "empty").mkdir()
+    assert new_run("boxes", "empty").path.is_dir()
+
+
+def test_a_full_folder_is_refused_and_left_alone(here):
+    (here / "full").mkdir()
+    (here / "full/thesis.txt").touch()
+    with pytest.raises(FileError, match=r"^full: is not empty; choose another --out, or go on with it by --resume$"):
+        new_run("boxes", "full")
+    assert os.listdir("full") == ["thesis.txt"]
+
+
+def test_out_below_a_file(here):
+    (here / "file").touch()
+    with pytest.raises(FileError, match="cannot be written"):
+        new_run("boxes", "file/run")
+
+
+def test_open_run(here):
+    with pytest.raises(FileError, match=r"^runs/boxes: is no folder; give the folder of a run"):
+        open_run("runs/boxes")
+    run = new_run("boxes", None)
+    with pytest.raises(FileError, match=r"^runs/boxes: holds no config\.yaml, so it is no run"):
+        open_run(run.path)
+    run.config.touch()
+    assert open_run("runs/boxes") == run
+
+
+def test_everything_lies_in_the_folder(here):
+    run = new_run("boxes", None)
+    places = [run.config, run.environment, run.checkpoint, run.metrics, run.model, run.samples, run.evaluation]
+    assert len(set(places)) == 7
+    assert all(place.is_relative_to(run.path) for place in [*places, run.report])
+
+
+def test_json(tmp_path):
+    path = tmp_path / "a.json"
+    assert read_json(path) is None
+    write_json(path, {"a": [1, 2.5], "b": {"c": None}})
+    assert read_json(path) == {"a": [1, 2.5], "b": {"c": None}}
+    path.write_text('{"a": ')
+    with pytest.raises(FileError, match="is damaged"):
+        read_json(path)
+
+
+def test_metrics(tmp_path):
+    path = tmp_path / "metrics.csv"
+    assert read_metrics(path) == []
+    path.write_text("epoch,train_loss,val_loss\n0,0.5,\n1,0.25,0.75\n")
+    assert read_metrics(path) == [{"epoch": 0, "train_loss": 0.5}, {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75}]
