@@ -53,7 +53,7 @@ def write_page(path: Path, results: list[Result], upright: View, turned: View, t
         "Each network learned from one picture of the Earth in which everything east of "
         f"{FIRST_UNSEEN_LONGITUDE:.0f}° E was blanked out, and is measured on that part alone: upright, and after "
         f"{ROTATIONS} random rotations of the sphere. Colours were mixed at random and the picture turned about its "
-        "axis, the same for every network; the network in the last row learned from pictures rotated at random instead. "
+        "axis, the same for every network; the last one learned from pictures rotated at random instead. "
         "The network of the last epoch is measured: the unseen part had no say in choosing it."
     )
     page.heading("Quality")
