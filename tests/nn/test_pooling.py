@@ -30,9 +30,9 @@ def test_pooling_of_planes_is_that_of_torch(ndim, kernel, stride, dilation, data
     padding = data.draw(st.integers(0, kernel // 2))
     x = torch.randn(2, 3, *data.draw(st.tuples(*[st.integers(7, 9)] * ndim)))
     surface = Plane(ndim)
-    found = MaxPool(kernel, stride, padding, dilation, surface)(x)
+    found = MaxPool(kernel, stride, padding, dilation, surface=surface)(x)
     torch.testing.assert_close(found, MAXIMUM[ndim](x, kernel, stride, padding, dilation))
-    found = AvgPool(kernel, stride, padding, surface)(x)
+    found = AvgPool(kernel, stride, padding, surface=surface)(x)
     torch.testing.assert_close(found, MEAN[ndim](x, kernel, stride, padding, count_include_pad=False))
 
 

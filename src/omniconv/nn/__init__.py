@@ -1,12 +1,18 @@
 """Layers on every surface."""
 
+from omniconv.nn.aspp import ASPP
 from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
 from omniconv.nn.convolution import Conv, ConvTranspose
+from omniconv.nn.coordinates import CoordConv
 from omniconv.nn.flat import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from omniconv.nn.pooling import AvgPool, GlobalAvgPool, MaxPool
+from omniconv.nn.gated import GatedConv
+from omniconv.nn.global_pooling import GlobalAvgPool
+from omniconv.nn.pooling import AvgPool, LpPool, MaxPool, MaxUnpool
 from omniconv.nn.resizing import Upsample
+from omniconv.nn.separable import SeparableConv
 
 __all__ = [
+    "ASPP",
     "AvgPool",
     "Conv",
     "Conv1d",
@@ -17,10 +23,15 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CoordConv",
     "DoubleConv",
+    "GatedConv",
     "GlobalAvgPool",
+    "LpPool",
     "MaxPool",
+    "MaxUnpool",
     "OutputHead",
+    "SeparableConv",
     "UpBlock",
     "Upsample",
 ]
