@@ -7,8 +7,9 @@ from omniconv.nn.coordinates import CoordConv
 from omniconv.nn.flat import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from omniconv.nn.gated import GatedConv
 from omniconv.nn.global_pooling import GlobalAvgPool
+from omniconv.nn.pad import Pad
 from omniconv.nn.pooling import AvgPool, LpPool, MaxPool, MaxUnpool
-from omniconv.nn.resizing import Upsample
+from omniconv.nn.resizing import Downsample, Upsample
 from omniconv.nn.separable import SeparableConv
 
 __all__ = [
@@ -25,12 +26,14 @@ __all__ = [
     "ConvTranspose3d",
     "CoordConv",
     "DoubleConv",
+    "Downsample",
     "GatedConv",
     "GlobalAvgPool",
     "LpPool",
     "MaxPool",
     "MaxUnpool",
     "OutputHead",
+    "Pad",
     "SeparableConv",
     "UpBlock",
     "Upsample",
