@@ -16,7 +16,7 @@ from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 
 class _Weighted(nn.Module):
-    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√(fan in)."""
+    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√fan."""
 
     def __init__(self, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool) -> None:
         super().__init__()
@@ -143,13 +143,14 @@ class ConvTranspose(_Weighted):
         product: nn.Module
         if isinstance(neighbours, Border):
             product = transposed_on_grid(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
-            kernel = product.kernel_size
+            kernel, fan = product.kernel_size, out_channels // groups  # what torch counts
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
             product = _OfFixedSize(direct, neighbours.outputs)
+            fan = in_channels // groups
             shape = (out_channels, in_channels // groups, *kernel)
-        super().__init__(shape, out_channels, in_channels // groups * math.prod(kernel), bias)
+        super().__init__(shape, out_channels, fan * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,8 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         _margin(old, new, mode) if wraps else (0, 0)
         for old, new, wraps in zip(x.shape[2:], size, border.wraps, strict=True)
     )
+    if mode == "linear" and any(before > 2 for before, _ in margins) and _grows(x, size):
+        return _lerp(x, size, border)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
     x = _interpolate(x, extended, mode)
@@ -62,10 +65,29 @@ def _margin(old: int, new: int, mode: Resampling) -> tuple[int, int]:
     return steps * step, steps * outputs
 
 
+def _grows(x: Tensor, size: tuple[int, ...]) -> bool:
+    return all(new >= old for new, old in zip(size, x.shape[2:], strict=True))
+
+
+def _lerp(x: Tensor, size: tuple[int, ...], border: Border) -> Tensor:
+    """Linear growth axis by axis, where a ring and its outputs have no small common measure to extend by."""
+    ends = Border(tuple(("replicate", "replicate") if not wraps else sides
+                        for wraps, sides in zip(border.wraps, border.modes, strict=True)))  # fmt: skip
+    old_sizes = x.shape[2:]
+    x = pad(x, [(1, 1)] * len(size), ends)
+    for axis, (old, new) in enumerate(zip(old_sizes, size, strict=True), start=2):
+        place = (torch.arange(new, device=x.device, dtype=torch.float64) + 0.5) * old / new + 0.5
+        before = place.floor()
+        share = (place - before).to(x.dtype).view([-1 if other == axis else 1 for other in range(x.ndim)])
+        left, right = (x.index_select(axis, (before + step).long()) for step in (0, 1))
+        x = torch.lerp(left, right, share)
+    return x
+
+
 def _interpolate(x: Tensor, size: tuple[int, ...], mode: Resampling) -> Tensor:
     if mode == "nearest":
         return F.interpolate(x, size, mode="nearest-exact")
-    if all(new >= old for new, old in zip(size, x.shape[2:], strict=True)):
+    if _grows(x, size):
         return F.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
     if all(old % new == 0 for new, old in zip(size, x.shape[2:], strict=True)):
         return F.interpolate(x, size, mode="area")  # means of whole windows: halving is average pooling by 2

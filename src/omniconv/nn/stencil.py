@@ -63,7 +63,7 @@ class StencilConvolution(StencilTables):
         """``(batch, in, N)`` to ``(batch, out, N')``, in memory channels last."""
         check_signal(x, None, 1, self.inputs)
         y = self.multiply(x.transpose(1, 2).contiguous(), weight)
-        return (y if bias is None else y + bias).transpose(1, 2)
+        return (y if bias is None else y + bias.to(y.dtype)).transpose(1, 2)
 
     def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
