@@ -47,7 +47,7 @@ class Confusion(Metric):
             self.counts += counts.view(self.classes, self.classes)
 
     def compute(self) -> dict[str, Any]:
-        """``accuracy``, ``iou`` (mean over the classes that occur), ``iou_by_class`` (``None`` where one neither occurs nor is predicted)."""
+        """``accuracy``, ``iou`` (mean over the classes that occur), ``iou_by_class`` (``None`` where one does not)."""
         return measures(self.counts)
 
 
