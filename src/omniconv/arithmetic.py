@@ -102,6 +102,22 @@ def output_size(
     return result
 
 
+def overhang(size: int, kernel_size: int, stride: int = 1, padding: tuple[int, int] = (0, 0), dilation: int = 1) -> int:
+    """Samples by which the last pooling window hangs over the padded end when sizes are rounded up.
+
+    As in PyTorch and ONNX, a window that would start behind the axis and the padding before it is left out.
+
+    Example:
+        >>> overhang(5, kernel_size=2, stride=2), overhang(6, kernel_size=2, stride=2)
+        (1, 0)
+    """
+    padded = size + sum(padding)
+    last = -(-max(padded - span(kernel_size, dilation), 0) // stride) * stride
+    if last >= size + padding[0]:
+        last -= stride
+    return max(last + span(kernel_size, dilation) - padded, 0)
+
+
 def receptive_field(layers: Iterable[Sequence[int]]) -> int:
     """Input samples, along one axis, that one output of a chain of layers sees.
 

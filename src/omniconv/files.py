@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +28,9 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         ...     _ = file.write("whole")
     """
     path = Path(path)
+    name = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise _write_error(path, error) from error
     try:
@@ -37,14 +38,25 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
         _flush_folder(path.parent)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _write_error(path, error) from error
         raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write a whole file, and its folder where that is not there.
+
+    Raises:
+        FileError: as ``atomic_write``.
+    """
+    make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        file.write(content)
+    return Path(path)
 
 
 def claim_folder(wanted: str | Path) -> Path:
@@ -84,12 +96,6 @@ def make_folder(path: str | Path) -> Path:
 def _write_error(path: Path, error: OSError) -> FileError:
     reason = (error.strerror or str(error)).lower()
     return FileError(path, f"cannot be written ({reason})", "free some space or choose another place with --out")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _flush_folder(folder: Path) -> None:

@@ -21,9 +21,10 @@ SHAPES = {
 }
 GRIDS = [surface for surface in SHAPES if None in surface.shape]
 every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)
+QUICK = (Plane(1), Equirectangular(), Icosphere(2))
 compiled_surfaces = pytest.mark.parametrize(
     "surface",
-    [surface if surface == Plane(1) else pytest.param(surface, marks=pytest.mark.slow) for surface in SHAPES],
+    [surface if surface in QUICK else pytest.param(surface, marks=pytest.mark.slow) for surface in SHAPES],
     ids=str,
 )
 TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}

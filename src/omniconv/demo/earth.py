@@ -12,7 +12,7 @@ from PIL import Image
 from omniconv.data.images import read_image
 from omniconv.data.masks import IGNORED
 from omniconv.errors import InputError
-from omniconv.files import atomic_write, make_folder
+from omniconv.files import write_bytes
 from omniconv.inference.outputs import index_png
 from omniconv.report.pictures import png_bytes
 
@@ -66,7 +66,5 @@ def write_training_folder(earth: Earth, folder: Path) -> Path:
     labels[earth.unseen] = IGNORED
     contents = png_bytes(Image.fromarray(image)), index_png(labels, len(CLASSES)), "\n".join(CLASSES).encode()
     for name, content in zip(FILES, contents, strict=True):
-        make_folder((folder / name).parent)
-        with atomic_write(folder / name) as file:
-            file.write(content)
+        write_bytes(folder / name, content)
     return folder

@@ -11,13 +11,16 @@ import numpy as np
 from PIL import Image
 
 from omniconv.data.images import read_image
+from omniconv.data.preparation import nearest
 from omniconv.errors import FileError
-from omniconv.files import atomic_write, make_folder
+from omniconv.files import write_bytes
 from omniconv.inference.predictor import Predictor
 from omniconv.report.pictures import contact_sheet, overlay, palette, png_bytes
 
 Listed = Sequence[tuple[Path, Path]]
 SHOWN = 40
+LARGEST_OVERLAY = 4096
+"""Pixels along the longer side."""
 
 
 def write_labels(
@@ -34,8 +37,8 @@ def write_labels(
     written = []
     for file, stem in images:
         labels = predictor.labels(file)
-        target = _put(out / "labels" / f"{stem}.png", index_png(labels, len(predictor.classes)))
-        _put(out / "overlays" / f"{stem}.png", png_bytes(overlay(read_image(file), labels, len(predictor.classes))))
+        target = write_bytes(out / "labels" / f"{stem}.png", index_png(labels, len(predictor.classes)))
+        write_bytes(out / "overlays" / f"{stem}.png", png_bytes(_overlay(file, labels, len(predictor.classes))))
         written.append(target)
         step(target)
     return written
@@ -65,8 +68,8 @@ def write_probabilities(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "predicted", *predictor.classes])
     writer.writerows(rows)
-    table = _put(out / "predictions.csv", text.getvalue().encode())
-    return [table, _put(out / "overview.png", png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
+    table = write_bytes(out / "predictions.csv", text.getvalue().encode(errors="surrogateescape"))
+    return [table, write_bytes(out / "overview.png", png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
 
 
 def index_png(labels: np.ndarray, classes: int) -> bytes:
@@ -90,11 +93,11 @@ def check_out(out: Path, images: Listed) -> None:
         raise FileError(out, "holds the images themselves", "choose another folder with --out")
 
 
-def _put(path: Path, content: bytes) -> Path:
-    make_folder(path.parent)
-    with atomic_write(path) as file:
-        file.write(content)
-    return path
+def _overlay(file: Path, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Labels over their picture, small enough to look at."""
+    scale = min(1.0, LARGEST_OVERLAY / max(labels.shape))
+    size = (max(1, round(labels.shape[0] * scale)), max(1, round(labels.shape[1] * scale)))
+    return overlay(read_image(file, size), nearest(labels, size), classes)
 
 
 def _small(file: Path) -> np.ndarray:

@@ -9,6 +9,8 @@ from torch import nn
 from omniconv.errors import InputError
 from omniconv.surfaces import Surface
 
+DEEPEST, WIDEST = 10, 1024
+
 
 class Model(nn.Module):
     """A network that can be saved and built again.
@@ -30,8 +32,8 @@ class Model(nn.Module):
 
 def check_depth(depth: int, surface: Surface) -> None:
     """There is a coarser surface for every step down."""
-    if not isinstance(depth, int) or depth < 1:
-        raise InputError("depth", depth, "must be a whole number from 1", "use depth=3")
+    if not isinstance(depth, int) or not 1 <= depth <= DEEPEST:
+        raise InputError("depth", depth, f"must be a whole number from 1 to {DEEPEST}", "use depth=3")
     level = getattr(surface, "level", None)
     if level is not None and depth > level:
         raise InputError(
@@ -41,6 +43,6 @@ def check_depth(depth: int, surface: Surface) -> None:
 
 def widths(width: int, depth: int) -> list[int]:
     """Channels of each size: doubled at every step down."""
-    if not isinstance(width, int) or width < 1:
-        raise InputError("width", width, "must be a whole number from 1", "use width=32")
+    if not isinstance(width, int) or not 1 <= width <= WIDEST:
+        raise InputError("width", width, f"must be a whole number from 1 to {WIDEST}", "use width=32")
     return [width * 2**step for step in range(depth + 1)]

@@ -87,7 +87,7 @@ def load(path: str | Path) -> Model:
         raise FileError(path, f"is damaged or no safetensors file ({error})", "copy it again or train again") from error
     try:
         model = build(description["model"], description["arguments"])
-    except InputError as error:
+    except (InputError, MemoryError, RuntimeError) as error:
         raise FileError(
             path, f"names a network that cannot be built ({error})", "copy it again or train again"
         ) from error

@@ -81,7 +81,7 @@ class UNet(Model):
                 here,
                 normalization=normalization,
                 activation=activation,
-                surface=level.finer(),
+                surface=self.encoder.surfaces[step - 1],
             )
             self.decoder.append(UpBlock(below, merge, up, level))
         self.head = OutputHead(width, out_channels, head_kernel, sigmoid, surface)

@@ -1,19 +1,40 @@
 """Layers on every surface."""
 
+from omniconv.nn.aspp import ASPP
 from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
 from omniconv.nn.convolution import Conv, ConvTranspose
-from omniconv.nn.pooling import AvgPool, GlobalAvgPool, MaxPool
-from omniconv.nn.resizing import Upsample
+from omniconv.nn.coordinates import CoordConv
+from omniconv.nn.flat import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from omniconv.nn.gated import GatedConv
+from omniconv.nn.global_pooling import GlobalAvgPool
+from omniconv.nn.pad import Pad
+from omniconv.nn.pooling import AvgPool, LpPool, MaxPool, MaxUnpool
+from omniconv.nn.resizing import Downsample, Upsample
+from omniconv.nn.separable import SeparableConv
 
 __all__ = [
+    "ASPP",
     "AvgPool",
     "Conv",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
     "ConvBlock",
     "ConvTranspose",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "CoordConv",
     "DoubleConv",
+    "Downsample",
+    "GatedConv",
     "GlobalAvgPool",
+    "LpPool",
     "MaxPool",
+    "MaxUnpool",
     "OutputHead",
+    "Pad",
+    "SeparableConv",
     "UpBlock",
     "Upsample",
 ]

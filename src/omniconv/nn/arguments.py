@@ -85,6 +85,12 @@ class GridPadding:
             for size, (rule, kernel, stride, dilation) in zip(sizes, self.rules, strict=True)
         )
 
+    @property
+    def described(self) -> str | tuple[int | str | tuple[int, int], ...]:
+        """What the user said: the name, or what each axis gets."""
+        axes = tuple(rule for rule, *_ in self.rules)
+        return axes[0] if isinstance(axes[0], str) else axes
+
     def symmetric(self, axis: int) -> int | None:
         """The amount on both sides of an axis where it is the same for every size, else ``None``."""
         rule, kernel, stride, dilation = self.rules[axis]

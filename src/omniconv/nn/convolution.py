@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, check_channels, check_signal, per_axis
-from omniconv.nn.grid import GridConvolution, GridTransposedConvolution
+from omniconv.nn.arguments import Padding, Size, check_channels, check_signal, per_axis
+from omniconv.nn.grid import convolution_on_grid, transposed_on_grid
 from omniconv.nn.stencil import convolution_on
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 
 class _Weighted(nn.Module):
-    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√(fan in)."""
+    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√fan."""
 
     def __init__(self, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool) -> None:
         super().__init__()
@@ -142,14 +142,15 @@ class ConvTranspose(_Weighted):
         neighbours = surface.transposed_neighbours(*uniform(surface, kernel_size, stride, dilation))
         product: nn.Module
         if isinstance(neighbours, Border):
-            product = _transposed(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
-            kernel = product.kernel_size
+            product = transposed_on_grid(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
+            kernel, fan = product.kernel_size, out_channels // groups  # what torch counts
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
             product = _OfFixedSize(direct, neighbours.outputs)
+            fan = in_channels // groups
             shape = (out_channels, in_channels // groups, *kernel)
-        super().__init__(shape, out_channels, in_channels // groups * math.prod(kernel), bias)
+        super().__init__(shape, out_channels, fan * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()
@@ -203,38 +204,8 @@ def _convolution(
     if isinstance(neighbours, Stencil):
         check_mesh_padding(padding)
         return (neighbours.taps,), convolution_on(neighbours, groups)
-    parsed = _grid_arguments(neighbours.ndim, kernel_size, stride, padding, dilation)
-    return parsed[0], GridConvolution(neighbours, *parsed, groups)
-
-
-def _transposed(
-    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
-) -> GridTransposedConvolution:
-    parsed = _grid_arguments(border.ndim, kernel_size, stride, padding, dilation)
-    extra = per_axis("output_padding", output_padding, border.ndim, least=0)
-    if any(extra) and isinstance(padding, str) and padding != "valid":
-        raise InputError(
-            "output_padding",
-            output_padding,
-            f"has no meaning with padding={padding!r}, which gives size · stride",
-            "give the layer an output_size when you call it",
-        )
-    if any(more >= step for more, step in zip(extra, parsed[1], strict=True)):
-        raise InputError(
-            "output_padding",
-            output_padding,
-            f"must be smaller than stride={stride}: only so many sizes convolve to the input's",
-            "use a smaller one",
-        )
-    return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
-
-
-def _grid_arguments(
-    ndim: int, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
-) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
-    kernel, step = per_axis("kernel_size", kernel_size, ndim), per_axis("stride", stride, ndim)
-    spread = per_axis("dilation", dilation, ndim)
-    return kernel, step, GridPadding(padding, kernel, step, spread), spread
+    product = convolution_on_grid(neighbours, kernel_size, stride, padding, dilation, groups)
+    return product.kernel_size, product
 
 
 def check_mesh_padding(padding: Padding) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import output_size, span
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding
+from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
 from omniconv.nn.padding import fold, pad
 from omniconv.surfaces.border import Border
 
@@ -115,7 +115,7 @@ class GridTransposedConvolution(GridConvolution):
         )
 
     def _rest(self, sizes: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-        """Samples at the end of each padded axis that no window of the convolution reaches: 0 … stride − 1."""
+        """Samples at the end of each padded axis that no window of the convolution reaches."""
         if len(wanted) != len(sizes):
             raise InputError(
                 "output_size", wanted, f"must have {len(sizes)} numbers, one for each grid axis", "count them"
@@ -125,7 +125,7 @@ class GridTransposedConvolution(GridConvolution):
             sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
         ):
             rest = target + sum(sides) - (size - 1) * stride - span(kernel, dilation)
-            if not 0 <= rest < stride:
+            if not 0 <= rest < max(stride, dilation):
                 least = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
                 raise InputError(
                     "output_size",
@@ -135,6 +135,52 @@ class GridTransposedConvolution(GridConvolution):
                 )
             rests.append(rest)
         return tuple(rests)
+
+
+def convolution_on_grid(
+    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
+) -> GridConvolution:
+    """The layer that convolves on a grid, from arguments as they were given.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    return GridConvolution(border, *_parsed(border.ndim, kernel_size, stride, padding, dilation), groups)
+
+
+def transposed_on_grid(
+    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
+) -> GridTransposedConvolution:
+    """The layer that undoes a convolution on a grid, from arguments as they were given.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    parsed = _parsed(border.ndim, kernel_size, stride, padding, dilation)
+    extra = per_axis("output_padding", output_padding, border.ndim, least=0)
+    if any(extra) and isinstance(padding, str) and padding != "valid":
+        raise InputError(
+            "output_padding",
+            output_padding,
+            f"has no meaning with padding={padding!r}, which gives size · stride",
+            "give the layer an output_size when you call it",
+        )
+    if any(more >= max(steps) for more, steps in zip(extra, zip(parsed[1], parsed[3], strict=True), strict=True)):
+        raise InputError(
+            "output_padding",
+            output_padding,
+            f"must be smaller than stride={stride} or dilation={dilation}",
+            "use a smaller one",
+        )
+    return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
+
+
+def _parsed(
+    ndim: int, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
+) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
+    kernel, step = per_axis("kernel_size", kernel_size, ndim), per_axis("stride", stride, ndim)
+    spread = per_axis("dilation", dilation, ndim)
+    return kernel, step, GridPadding(padding, kernel, step, spread), spread
 
 
 def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:

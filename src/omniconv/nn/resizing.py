@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,7 +26,8 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
 
     An axis that goes on past its edges (a ring, a pole) is extended by as many samples as map to a whole number of
     outputs, resized, and cut: so the result does not depend on where the ring was cut open. Other axes end at their
-    edge samples, as everywhere in torch. ``linear`` averages where an axis shrinks.
+    edge samples, as everywhere in torch. ``linear`` averages where an axis shrinks: over whole windows where the ratio
+    is a whole number, else with a triangle as wide as two steps.
 
     Args:
         x: ``(batch, channels, *grid)``.
@@ -42,6 +45,8 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         _margin(old, new, mode) if wraps else (0, 0)
         for old, new, wraps in zip(x.shape[2:], size, border.wraps, strict=True)
     )
+    if mode == "linear" and any(before > 2 for before, _ in margins) and _grows(x, size):
+        return _lerp(x, size, border)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
     x = _interpolate(x, extended, mode)
@@ -60,11 +65,32 @@ def _margin(old: int, new: int, mode: Resampling) -> tuple[int, int]:
     return steps * step, steps * outputs
 
 
+def _grows(x: Tensor, size: tuple[int, ...]) -> bool:
+    return all(new >= old for new, old in zip(size, x.shape[2:], strict=True))
+
+
+def _lerp(x: Tensor, size: tuple[int, ...], border: Border) -> Tensor:
+    """Linear growth axis by axis, where a ring and its outputs have no small common measure to extend by."""
+    ends = Border(tuple(("replicate", "replicate") if not wraps else sides
+                        for wraps, sides in zip(border.wraps, border.modes, strict=True)))  # fmt: skip
+    old_sizes = x.shape[2:]
+    x = pad(x, [(1, 1)] * len(size), ends)
+    for axis, (old, new) in enumerate(zip(old_sizes, size, strict=True), start=2):
+        place = (torch.arange(new, device=x.device, dtype=torch.float64) + 0.5) * old / new + 0.5
+        before = place.floor()
+        share = (place - before).to(x.dtype).view([-1 if other == axis else 1 for other in range(x.ndim)])
+        left, right = (x.index_select(axis, (before + step).long()) for step in (0, 1))
+        x = torch.lerp(left, right, share)
+    return x
+
+
 def _interpolate(x: Tensor, size: tuple[int, ...], mode: Resampling) -> Tensor:
     if mode == "nearest":
         return F.interpolate(x, size, mode="nearest-exact")
-    if all(new >= old for new, old in zip(size, x.shape[2:], strict=True)):
+    if _grows(x, size):
         return F.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
+    if all(old % new == 0 for new, old in zip(size, x.shape[2:], strict=True)):
+        return F.interpolate(x, size, mode="area")  # means of whole windows: halving is average pooling by 2
     return _shrink(x, size)
 
 
@@ -111,15 +137,14 @@ class Upsample(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        if not isinstance(scale_factor, int) or scale_factor < 1:
-            raise InputError("scale_factor", scale_factor, "must be a whole number from 1", "use 2 for one level")
-        if mode not in ("linear", "nearest"):
-            raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")
+        _check_resizing(scale_factor, mode)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.finer()
         neighbours = surface.resize_neighbours(scale_factor, mode)
         self.product = (
-            _MeshResize(neighbours) if isinstance(neighbours, Stencil) else _GridResize(neighbours, scale_factor, mode)
+            _MeshResize(neighbours)
+            if isinstance(neighbours, Stencil)
+            else _GridResize(neighbours, scale_factor, 1, mode)
         )
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -131,13 +156,61 @@ class Upsample(nn.Module):
         return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
 
 
-class _GridResize(nn.Module):
-    def __init__(self, border: Border, scale_factor: int, mode: Resampling) -> None:
+class Downsample(nn.Module):
+    """A signal on the coarser surface: averaged, or the nearest sample alone.
+
+    Args:
+        scale_factor: how many times coarser; 2 on a mesh.
+        mode: ``linear`` averages, ``nearest`` picks.
+        surface: where the input lies.
+
+    Shape:
+        ``(batch, channels, *grid)`` to ``(batch, channels, *output_size)``, by default ⌈grid / scale_factor⌉.
+
+    Raises:
+        InputError: a scale below 1, an unknown mode, an ``output_size`` that the surface cannot have.
+
+    Example:
+        >>> import torch
+        >>> Downsample()(torch.arange(4.0).view(1, 1, 2, 2)).item()
+        1.5
+    """
+
+    def __init__(
+        self,
+        scale_factor: int = 2,
+        mode: Resampling = "linear",
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
         super().__init__()
-        self.border, self.scale_factor, self.mode = border, scale_factor, mode
+        _check_resizing(scale_factor, mode)
+        self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
+        self.output_surface = surface.coarser()
+        neighbours = surface.pool_neighbours(2, scale_factor)
+        if isinstance(neighbours, Border):
+            self.product: nn.Module = _GridResize(neighbours, 1, scale_factor, mode)
+        else:
+            picking = Stencil.from_table(np.arange(neighbours.outputs)[:, None], neighbours.inputs)
+            self.product = _MeshResize(neighbours if mode == "linear" else picking)
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Resize ``(batch, channels, *grid)``."""
+        check_signal(x, None, self.surface.ndim)
+        return self.product(x, output_size)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
+
+
+class _GridResize(nn.Module):
+    """A grid ``up`` times finer and ``down`` times coarser, sizes rounded up."""
+
+    def __init__(self, border: Border, up: int, down: int, mode: Resampling) -> None:
+        super().__init__()
+        self.border, self.up, self.down, self.mode = border, up, down, mode
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
-        size = [length * self.scale_factor for length in x.shape[2:]] if output_size is None else output_size
+        size = [-(-length * self.up // self.down) for length in x.shape[2:]] if output_size is None else output_size
         return resize(x, size, self.border, self.mode)
 
 
@@ -145,3 +218,10 @@ class _MeshResize(StencilProduct):
     def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:  # type: ignore[override]
         check_mesh_size(output_size, self.stencil.outputs)
         return super().forward(x)
+
+
+def _check_resizing(scale_factor: int, mode: str) -> None:
+    if not isinstance(scale_factor, int) or scale_factor < 1:
+        raise InputError("scale_factor", scale_factor, "must be a whole number from 1", "use 2 for one level")
+    if mode not in ("linear", "nearest"):
+        raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")

@@ -63,7 +63,7 @@ class StencilConvolution(StencilTables):
         """``(batch, in, N)`` to ``(batch, out, N')``, in memory channels last."""
         check_signal(x, None, 1, self.inputs)
         y = self.multiply(x.transpose(1, 2).contiguous(), weight)
-        return (y if bias is None else y + bias).transpose(1, 2)
+        return (y if bias is None else y + bias.to(y.dtype)).transpose(1, 2)
 
     def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
@@ -113,6 +113,31 @@ class StencilMaximum(nn.Module):
         check_signal(x, None, 1, self.inputs)
         seen = x.transpose(1, 2).index_select(1, self.windows.flatten())
         return seen.unflatten(1, tuple(self.windows.shape)).amax(2).transpose(1, 2)
+
+    def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest samples, and the index of each."""
+        check_signal(x, None, 1, self.inputs)
+        seen = x.transpose(1, 2).index_select(1, self.windows.flatten()).unflatten(1, tuple(self.windows.shape))
+        values, taps = seen.max(2)  # (B, N', C)
+        switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, taps)
+        return values.transpose(1, 2), switches.transpose(1, 2)
+
+
+class StencilPower(StencilProduct):
+    """The p-norm of the samples that a stencil of averages sees, each by its share of the window.
+
+    Args:
+        stencil: averages; they are scaled so that windows of equal shares give the plain norm.
+        p: exponent.
+    """
+
+    def __init__(self, stencil: Stencil, p: float) -> None:
+        super().__init__(stencil)
+        self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
+        return (super().forward(x.abs().pow(self.p)) * self.samples).pow(1 / self.p)
 
 
 def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:

@@ -170,6 +170,14 @@ def _gather(matrix: Tensor, picture: Tensor, out: Tensor) -> None:
 
 def _matrix(pointers: Tensor, columns: Tensor, values: Tensor, inputs: int) -> Tensor:
     shape = (pointers.shape[0] - 1, inputs)
-    with warnings.catch_warnings():  # torch says once that its sparse tensors are in beta
+    return torch.sparse_csr_tensor(pointers, columns, values, shape, check_invariants=False)
+
+
+def _hear_beta_warning() -> None:
+    """Torch says once in a process that its sparse rows are in beta: here, where no user listens."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(pointers, columns, values, shape, check_invariants=False)
+        _matrix(torch.tensor([0, 1], dtype=torch.int32), torch.tensor([0], dtype=torch.int32), torch.ones(1), 1)
+
+
+_hear_beta_warning()

@@ -38,7 +38,7 @@ class Plane(Surface):
     def __post_init__(self) -> None:
         if self.ndim not in (1, 2, 3):
             raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for pictures")
-        if not all(isinstance(mode, str) for mode in self.border):
+        if not isinstance(self.border, str | tuple) or not all(isinstance(mode, str) for mode in self.border):
             raise InputError("border", self.border, "must be one mode or one for each axis", "use border='circular'")
         Border.of(self.border, self.ndim)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write beside, flush, rename."""
+        content = io.BytesIO()  # torch's writer hides what the disk says
+        torch.save(checkpoint, content)
         with atomic_write(path) as file:
-            torch.save(checkpoint, file)
+            file.write(content.getbuffer())
 
     def load_checkpoint(
         self,

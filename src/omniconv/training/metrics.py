@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from omniconv.data.masks import IGNORED
+
+BLOCK = 2**22
+"""Samples counted at once: what a huge picture takes beside itself stays small."""
 
 
 class Confusion(Metric):
@@ -32,20 +38,20 @@ class Confusion(Metric):
 
     def update(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
         """Add labels of one shape; ``true`` 255 is left out; ``areas`` weigh them and broadcast to their shape."""
-        kept = true != IGNORED
-        pairs = true[kept].long() * self.classes + predicted[kept].long()
-        weights = torch.ones_like(pairs, dtype=torch.float64)
-        if areas is not None:
-            weights = areas.expand_as(true)[kept].double()
-        counts = torch.bincount(pairs, weights, minlength=self.classes**2)
-        self.counts += counts.view(self.classes, self.classes)
+        weights = torch.ones((), device=true.device) if areas is None else areas
+        parts = (part.flatten().split(BLOCK) for part in (predicted, true, weights.expand_as(true)))
+        for labels, truth, weight in zip(*parts, strict=True):
+            kept = truth != IGNORED
+            pairs = truth[kept].long() * self.classes + labels[kept].long()
+            counts = torch.bincount(pairs, weight[kept].double(), minlength=self.classes**2)
+            self.counts += counts.view(self.classes, self.classes)
 
-    def compute(self) -> dict[str, float | list[float]]:
-        """``accuracy``, ``iou`` (mean over the classes that occur), ``iou_by_class`` (nan where none occurs)."""
+    def compute(self) -> dict[str, Any]:
+        """``accuracy``, ``iou`` (mean over the classes that occur), ``iou_by_class`` (``None`` where one does not)."""
         return measures(self.counts)
 
 
-def measures(counts: Tensor) -> dict[str, float | list[float]]:
+def measures(counts: Tensor) -> dict[str, Any]:
     """Measures of a table of true (rows) and predicted (columns) classes."""
     right = counts.diagonal()
     union = counts.sum(0) + counts.sum(1) - right
@@ -54,5 +60,5 @@ def measures(counts: Tensor) -> dict[str, float | list[float]]:
     return {
         "accuracy": float(right.sum() / total),
         "iou": float(by_class.nanmean()),
-        "iou_by_class": [round(value, 6) for value in by_class.tolist()],
+        "iou_by_class": [None if math.isnan(value) else round(value, 6) for value in by_class.tolist()],
     }
