@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
+OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch or --width"
 
 
 class NearestGroup(click.Group):
@@ -55,7 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         return 0
     except (OSError, MemoryError) as error:
-        click.echo(f"omniconv: {' '.join(str(error).split()) or 'out of memory'}", err=True)
+        click.echo(f"omniconv: {' '.join(str(error).split()) or OUT_OF_MEMORY}", err=True)
+    except RuntimeError as error:  # torch has no kind of its own for this on every device
+        if "memory" not in str(error):
+            raise
+        click.echo(f"omniconv: {OUT_OF_MEMORY}", err=True)
     return 2
 
 
@@ -139,9 +144,9 @@ def train(
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
 @click.option("--split", default=None, help="train, val or test; by default test, val or all that is there")
-@click.option("--out", type=PATH, help="also write the measures to this JSON file")
+@click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
-def evaluate(run: Path, data: Path, split: str | None, out: Path | None, device: str | None) -> None:
+def evaluate(run: Path, data: Path, split: str | None, json_file: Path | None, device: str | None) -> None:
     """Measure the network of RUN on the images of DATA, at their own size."""
     from omniconv.inference.evaluation import evaluate as measure
     from omniconv.runs.page import quality_table
@@ -151,8 +156,8 @@ def evaluate(run: Path, data: Path, split: str | None, out: Path | None, device:
     folder = _split(predictor, data, split)
     with _bar(len(folder.samples), "evaluate") as step:
         found = measure(predictor, folder, step)
-    if out:
-        write_json(out, found)
+    if json_file:
+        write_json(json_file, found)
     header, rows = quality_table(found)
     _table(header, rows, f"{found['images']} images of {folder.root}")
 
@@ -173,7 +178,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
 
     predictor = _predictor(run, device)
     listed = scan_images(images)
-    outputs.check_out(out, listed)
+    outputs.check_out(out, listed, images)
     write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
     with _bar(len(listed), "predict") as step:
         write(predictor, listed, out, lambda path: step())
@@ -273,8 +278,14 @@ def _table(header: list[str], rows: list[list[str | float]], title: str) -> None
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*map(_cell, row))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

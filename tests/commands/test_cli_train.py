@@ -110,7 +110,7 @@ def test_binary_masks(here, segment_data, capsys):
     assert "add --binary if 255 marks the object" in capsys.readouterr().err
     assert not (here / "runs").exists()
     assert main(["train", "segment", "data", "--binary", "--out", "run", *words()]) == 0
-    assert main(["evaluate", "run", "data", "--out", "found.json"]) == 0
+    assert main(["evaluate", "run", "data", "--json", "found.json"]) == 0
     assert json.loads((here / "found.json").read_text())["images"] == 5
 
 

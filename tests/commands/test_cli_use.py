@@ -24,7 +24,7 @@ def table_rows(text):
 
 
 def test_evaluate(segment_run, segment_data, here, capsys):
-    assert main(["evaluate", str(segment_run.path), str(segment_data), "--out", "found.json"]) == 0
+    assert main(["evaluate", str(segment_run.path), str(segment_data), "--json", "found.json"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     found = json.loads((here / "found.json").read_text())
@@ -46,7 +46,7 @@ def test_evaluate_chooses_the_split(classify_run, tmp_path, here, capsys):
     for count, split in ((1, "train"), (2, "val"), (3, "test")):
         classify_folder(tmp_path / "data" / split, count)
     for words, images in (((), 6), (("--split", "train"), 2), (("--split", "val"), 4)):
-        assert main(["evaluate", str(classify_run.path), str(tmp_path / "data"), *words, "--out", "a.json"]) == 0
+        assert main(["evaluate", str(classify_run.path), str(tmp_path / "data"), *words, "--json", "a.json"]) == 0
         assert json.loads((here / "a.json").read_text())["images"] == images
     assert main(["evaluate", str(classify_run.path), str(tmp_path / "data"), "--split", "tset"]) == 2
     assert "must be one of train, val, test" in capsys.readouterr().err

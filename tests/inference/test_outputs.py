@@ -125,3 +125,20 @@ def test_index_png_shows_every_class_in_its_own_colour(tmp_path):
         assert image.mode == "P"
         assert np.array_equal(np.asarray(image), labels)
         assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) == 12
+
+
+def test_results_do_not_lie_among_the_images(tmp_path):
+    folder = tmp_path / "photos"
+    save(folder / "a.png", picture(0)[0])
+    listed = scan_images([folder])
+    for out in (folder, folder / "found"):
+        with pytest.raises(FileError, match="lies among the images, and would be taken for images next time; choose"):
+            check_out(out, listed, [folder])
+    check_out(tmp_path / "found", listed, [folder])
+
+
+def test_every_picture_is_looked_at_before_the_first_is_predicted(tmp_path):
+    save(tmp_path / "photos/a.png", picture(0)[0])
+    (tmp_path / "photos/b.png").write_text("no picture")
+    with pytest.raises(FileError, match=r"b\.png"):
+        check_out(tmp_path / "found", scan_images([tmp_path / "photos"]))

@@ -143,8 +143,8 @@ def test_every_task_on_every_surface(task, surface, tmp_path, classify_data, seg
     run = trained(tmp_path / "run", task, data, surface=surface)
     made = {path.name for path in run.path.iterdir()}
     assert made == {
-        "checkpoints", "config.yaml", "environment.json", "evaluation.json", "metrics.csv", "model.safetensors",
-        "report.html", "samples.png", "tensorboard",
+        "checkpoints", "config.yaml", "data.json", "environment.json", "evaluation.json", "metrics.csv",
+        "model.safetensors", "report.html", "samples.png", "tensorboard",
     }  # fmt: skip
     (row,) = read_metrics(run.metrics)
     assert {"epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"} == set(row)

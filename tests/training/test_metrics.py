@@ -60,7 +60,7 @@ def test_a_class_that_is_nowhere_is_left_out():
     confusion.update(torch.tensor([0, 1, 0]), torch.tensor([0, 1, 1]))
     found = confusion.compute()
     assert found["iou_by_class"][:2] == [0.5, 0.5]
-    assert math.isnan(found["iou_by_class"][2])
+    assert found["iou_by_class"][2] is None
     assert found["iou"] == 0.5
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from omniconv.data.images import read_image
+from omniconv.data.images import read_header, read_image
 from omniconv.data.preparation import nearest
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
@@ -83,8 +83,17 @@ def index_png(labels: np.ndarray, classes: int) -> bytes:
     return buffer.getvalue()
 
 
-def check_out(out: Path, images: Listed) -> None:
-    """Predictions never overwrite the images that they are made from."""
+def check_out(out: Path, images: Listed, inputs: Sequence[Path] = ()) -> None:
+    """Check, before anything is written, that predictions overwrite no image and mix with none, and all can be read.
+
+    Raises:
+        FileError: ``out`` holds an image or lies in one of the folders ``inputs``; a file that is no picture.
+    """
+    if any(folder.is_dir() and out.resolve().is_relative_to(folder.resolve()) for folder in inputs):
+        rule = "lies among the images, and would be taken for images next time"
+        raise FileError(out, rule, "choose another folder with --out")
+    for file, _ in images:
+        read_header(file)
     if any(
         file.resolve().is_relative_to(part.resolve())
         for part in (out / "labels", out / "overlays")

@@ -23,7 +23,7 @@ class Predictor:
 
     Args:
         model: a network that was saved by a run.
-        device: where it computes: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        device: where it computes: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         InputError: the network knows nothing of its images, or the device is not there.
@@ -96,9 +96,9 @@ def choose_device(name: str) -> torch.device:
     Raises:
         InputError: it is not there.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cpu": True, "cuda": torch.cuda.is_available()}
     if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+        name = "cuda" if there["cuda"] else "cpu"
     if not there.get(name, False):
         raise InputError("device", name, "is not there", "use --device auto or cpu")
     return torch.device(name)

@@ -6,15 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omniconv.data.folders import find_splits
-from omniconv.data.layouts import Folder
-from omniconv.data.splitting import hold_out
 from omniconv.errors import InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.runs.page import write_report
 from omniconv.training.config import RunConfig, read_config
 from omniconv.training.fit import Say, fit, make_network, resolve, start
+from omniconv.training.material import Material, read_material
 from omniconv.training.run_folder import RunFolder, new_run, open_run, read_metrics, write_json
 from omniconv.training.understanding import Understanding, understand
 
@@ -46,17 +44,18 @@ def begin(
     config = RunConfig(**settings)
     choose_device(config.device)
     understanding = understand(config)
-    config = resolve(config, understanding)
-    make_network(config, understanding.classes, understanding)
+    material = understanding.material
+    config = resolve(config, material)
+    make_network(config, material.classes, material)
     run = new_run(name or Path(config.data).name or "run", out)
     say(str(run.path))
     _tell(understanding, say)
-    start(run, config, understanding)
-    return _train(run, config, understanding, say, progress_bar, resume=False)
+    start(run, config, material)
+    return _train(run, config, material, say, progress_bar, resume=False)
 
 
 def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> RunFolder:
-    """Go on with a run where it stopped.
+    """Go on with a run where it stopped, on the very samples it began with.
 
     Raises:
         InputError: no run, or a setting that cannot change on the way.
@@ -70,43 +69,33 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
     done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
-    understanding = understand(config)
+    material = read_material(run.material)
     say(str(run.path))
     say(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
-    return _train(run, config, understanding, say, progress_bar, resume=True)
+    return _train(run, config, material, say, progress_bar, resume=True)
 
 
 def write_run_report(run: RunFolder, predictor: Predictor) -> Path:
     """Write a run's page anew from what lies in its folder."""
-    config = RunConfig(**read_config(run.config))
-    return write_report(run, predictor, _shown(config))
+    return write_report(run, predictor, read_material(run.material).shown)
 
 
 def _train(
-    run: RunFolder, config: RunConfig, understanding: Understanding, say: Say, progress_bar: bool, resume: bool
+    run: RunFolder, config: RunConfig, material: Material, say: Say, progress_bar: bool, resume: bool
 ) -> RunFolder:
     try:
-        fit(run, config, understanding, say, progress_bar, resume)
+        fit(run, config, material, say, progress_bar, resume)
     except KeyboardInterrupt:
         say(f"interrupted; go on with: omniconv train --resume {run.path}")
         raise
     predictor = Predictor.open(run.path, config.device)
-    if understanding.measured:
-        found = evaluate(predictor, understanding.measured)
+    if material.measured:
+        found = evaluate(predictor, material.measured)
         write_json(run.evaluation, found)
         say(_quality(found))
-    write_report(run, predictor, understanding.measured or understanding.training)
+    write_report(run, predictor, material.shown)
     return run
-
-
-def _shown(config: RunConfig) -> Folder:
-    """The held-out samples of a run, without reading its images again."""
-    splits = find_splits(config.task, config.data)
-    if "val" in splits:
-        return splits["val"]
-    training, measured = hold_out(next(iter(splits.values())), config.validation, config.seed)
-    return measured or training
 
 
 def _tell(understanding: Understanding, say: Say) -> None:

@@ -16,7 +16,7 @@ from omniconv.files import atomic_write
 TASKS = ("classify", "segment")
 MODELS = {"classify": "classifier", "segment": "unet"}
 PRECISIONS = ("32", "bf16", "16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -53,7 +53,7 @@ class RunConfig:
     skip_bad: bool = _setting(False, "leave out files that cannot be used instead of stopping")
     seed: int = _setting(0, "of every random choice")
     precision: str = _setting("32", "32, bf16 or 16 (mixed)")
-    device: str = _setting("auto", "auto, cpu, cuda or mps")
+    device: str = _setting("auto", "auto, cpu or cuda")
     workers: int = _setting(0, "processes that load images beside the training")
 
     def __post_init__(self) -> None:

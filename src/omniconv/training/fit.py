@@ -26,15 +26,16 @@ from omniconv.training.callbacks import BestNetwork, EpochLines, LastCheckpoint,
 from omniconv.training.checkpoints import WholeCheckpoints
 from omniconv.training.config import RunConfig
 from omniconv.training.environment import describe_environment
+from omniconv.training.material import Material, write_material
 from omniconv.training.module import TrainingModule
 from omniconv.training.run_folder import RunFolder, write_json
-from omniconv.training.understanding import Understanding, write_samples
+from omniconv.training.understanding import write_samples
 
 Say = Callable[[str], None]
 MIXED = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def resolve(config: RunConfig, understanding: Understanding) -> RunConfig:
+def resolve(config: RunConfig, material: Material) -> RunConfig:
     """The settings with everything decided that was left to the data.
 
     Raises:
@@ -43,7 +44,7 @@ def resolve(config: RunConfig, understanding: Understanding) -> RunConfig:
     where = surface(config.surface)
     default = ("turn",) if where.spherical else ("flip",) if config.task == "segment" else ()
     augment = parse_augmentations(default if config.augment is None else config.augment)
-    height, width = understanding.preparation.size
+    height, width = material.preparation.size
     if "rotate" in augment and width != 2 * height:
         raise InputError(
             "augment", "rotate", f"needs panoramas, twice as wide as high; the images are brought to {height}x{width}",
@@ -54,12 +55,12 @@ def resolve(config: RunConfig, understanding: Understanding) -> RunConfig:
         data=str(Path(config.data).resolve()),
         surface=str(where),
         model=config.network,
-        size=understanding.preparation.size,
+        size=material.preparation.size,
         augment=augment,
     )
 
 
-def make_network(config: RunConfig, classes: tuple[str, ...], understanding: Understanding) -> Model:
+def make_network(config: RunConfig, classes: tuple[str, ...], material: Material) -> Model:
     """The network of a run, with random weights that depend on the seed, and what it must know of its images.
 
     Raises:
@@ -71,27 +72,28 @@ def make_network(config: RunConfig, classes: tuple[str, ...], understanding: Und
     network.preprocessing = {
         "task": config.task,
         "classes": list(classes),
-        "preparation": understanding.preparation.plain(),
+        "preparation": material.preparation.plain(),
     }
     return network
 
 
-def start(run: RunFolder, config: RunConfig, understanding: Understanding) -> None:
+def start(run: RunFolder, config: RunConfig, material: Material) -> None:
     """Write what a run's folder holds before its first step."""
     config.write(run.config)
     write_json(run.environment, describe_environment())
-    write_samples(understanding, run.samples)
+    write_material(material, run.material)
+    write_samples(material, run.samples)
 
 
 def fit(
-    run: RunFolder, config: RunConfig, understanding: Understanding, say: Say, progress_bar: bool, resume: bool = False
+    run: RunFolder, config: RunConfig, material: Material, say: Say, progress_bar: bool, resume: bool = False
 ) -> None:
     """Train, and leave the best network, the measures and the last checkpoint in the run's folder.
 
     Args:
         run: the folder.
         config: resolved settings.
-        understanding: the samples.
+        material: the samples.
         say: takes a line for each epoch where there is no progress bar.
         progress_bar: draw one.
         resume: go on from the last checkpoint, or from the start where there is none yet.
@@ -101,15 +103,13 @@ def fit(
         InputError: the network's settings do not fit.
         KeyboardInterrupt: the user or the system ended it; the last checkpoint is whole.
     """
-    network = make_network(config, understanding.classes, understanding)
-    areas = understanding.preparation.areas()
-    module = TrainingModule(
-        network, config, len(understanding.classes), None if areas is None else torch.from_numpy(areas)
-    )
+    network = make_network(config, material.classes, material)
+    areas = material.preparation.areas()
+    module = TrainingModule(network, config, len(material.classes), None if areas is None else torch.from_numpy(areas))
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     first = WholeCheckpoints().load_checkpoint(checkpoint)["epoch"] + 1 if checkpoint else 0
-    training = _loader(understanding.training, understanding, config, train=True, epoch=first)
-    measured = _loader(understanding.measured, understanding, config, train=False) if understanding.measured else None
+    training = _loader(material.training, material, config, train=True, epoch=first)
+    measured = _loader(material.measured, material, config, train=False) if material.measured else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
@@ -130,7 +130,7 @@ def _trainer(run: RunFolder, config: RunConfig, say: Say, progress_bar: bool, st
     callbacks += [LastCheckpoint(run.checkpoint), RichProgressBar() if progress_bar else EpochLines(say, rows)]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return L.Trainer(
-        accelerator={"cuda": "gpu"}.get(config.device, config.device),
+        accelerator=_accelerator(config.device),
         devices=1,
         precision=MIXED[config.precision],  # type: ignore[arg-type]  # one of Lightning's words
         max_epochs=config.epochs,
@@ -145,18 +145,21 @@ def _trainer(run: RunFolder, config: RunConfig, say: Say, progress_bar: bool, st
     )
 
 
+def _accelerator(device: str) -> str:
+    """Lightning's word; ``auto`` leaves out devices that know neither float64 nor sparse rows."""
+    return "gpu" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+
+
 def _early_stopping(config: RunConfig) -> EarlyStopping:
     measure = "val_iou" if config.task == "segment" else "val_accuracy"
     return EarlyStopping(measure, patience=config.patience, mode="max", strict=False, check_on_train_epoch_end=True)
 
 
-def _loader(
-    folder: Folder | None, understanding: Understanding, config: RunConfig, train: bool, epoch: int = 0
-) -> DataLoader:
+def _loader(folder: Folder | None, material: Material, config: RunConfig, train: bool, epoch: int = 0) -> DataLoader:
     if folder is None:
         raise FileError(config.data, "holds no images of this split", "add some")
     augmentations = (config.augment or ()) if train else ()
-    samples = PreparedSamples(folder.samples, understanding.preparation, augmentations, config.seed)
+    samples = PreparedSamples(folder.samples, material.preparation, augmentations, config.seed)
     sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
     sampler.set_epoch(epoch)  # workers ask for their first images before Lightning says which epoch it is
     leftover = len(sampler) % config.batch

@@ -29,6 +29,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def material(self) -> Path:
+        """Every sample that trains or measures, and what is done to it."""
+        return self.path / "data.json"
+
+    @property
     def checkpoint(self) -> Path:
         """State of the training after its last whole epoch."""
         return self.path / "checkpoints" / "last.ckpt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,44 +13,40 @@ from omniconv.data.inspect import Inspection, inspect, require_objects
 from omniconv.data.layouts import Folder, Sample
 from omniconv.data.preparation import Preparation, channel_statistics, default_size
 from omniconv.data.splitting import hold_out
-from omniconv.files import atomic_write
+from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, overlay, png_bytes
 from omniconv.surfaces import surface
 from omniconv.training.config import RunConfig
+from omniconv.training.material import Material
 
 SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Understanding:
-    """Samples to train on, samples to measure on, and what is done to them.
+    """Samples to train on and to measure on, and what was found in them.
 
     Attributes:
-        training: samples that train.
-        measured: samples held out, ``None`` where there are none.
+        material: the samples.
         inspections: what was found in each split, by its name.
-        preparation: from a file to the network's input.
-        classes: names of the classes.
     """
 
-    training: Folder
-    measured: Folder | None
+    material: Material
     inspections: dict[str, Inspection]
-    preparation: Preparation
-    classes: tuple[str, ...]
 
     def facts(self) -> dict[str, str]:
         """What was understood, a line each."""
-        facts = {"classes": ", ".join(self.classes), "to train on": f"{len(self.training.samples)} images"}
-        facts["held out"] = f"{len(self.measured.samples)} images" if self.measured else "none: quality is not measured"
+        classes, measured = self.material.classes, self.material.measured
+        facts = {"classes": ", ".join(classes), "to train on": f"{len(self.material.training.samples)} images"}
+        facts["held out"] = f"{len(measured.samples)} images" if measured else "none: quality is not measured"
         counts = sum(found.class_counts for found in self.inspections.values())
-        facts["class shares"] = _shares(self.classes, np.asarray(counts))
+        facts["class shares"] = _shares(classes, np.asarray(counts))
         ignored = sum(found.ignored for found in self.inspections.values())
         if ignored:
             facts["ignored pixels"] = f"{100 * ignored / (ignored + np.sum(counts)):.1f} %"
         facts["image sizes"] = _sizes(self.inspections)
-        facts["brought to"] = "{}x{}".format(*self.preparation.size)
-        facts["surface"] = self.preparation.surface
+        facts["brought to"] = "{}x{}".format(*self.material.preparation.size)
+        facts["surface"] = self.material.preparation.surface
         skipped = [item for found in self.inspections.values() for item in found.folder.skipped]
         for path, reason in skipped[:5]:
             facts[f"skipped {path}"] = reason
@@ -79,16 +76,15 @@ def understand(config: RunConfig) -> Understanding:
     if measured is None:
         training, measured = hold_out(training, config.validation, config.seed)
     preparation = _preparation(config, training, inspections)
-    return Understanding(training, measured, inspections, preparation, training.classes)
+    return Understanding(Material(training, measured, preparation), inspections)
 
 
-def write_samples(understanding: Understanding, path: object) -> None:
-    """Write a page of labelled samples as they come to the network's surface."""
-    samples = understanding.training.samples
+def write_samples(material: Material, path: Path) -> None:
+    """Write a page of labelled samples, at the size that they come to the network's surface with."""
+    samples = material.training.samples
     picked = [samples[index] for index in np.linspace(0, len(samples) - 1, min(SHOWN, len(samples))).astype(int)]
-    tiles = [_tile(understanding, sample) for sample in picked]
-    with atomic_write(str(path)) as file:
-        file.write(png_bytes(contact_sheet(tiles, columns=min(4, len(tiles)))))
+    tiles = [_tile(material, sample) for sample in picked]
+    write_bytes(path, png_bytes(contact_sheet(tiles, columns=min(4, len(tiles)))))
 
 
 def _preparation(config: RunConfig, training: Folder, inspections: dict[str, Inspection]) -> Preparation:
@@ -100,12 +96,12 @@ def _preparation(config: RunConfig, training: Folder, inspections: dict[str, Ins
     return Preparation(str(where), (size[0], size[1]), mean, spread, config.binary)
 
 
-def _tile(understanding: Understanding, sample: Sample) -> tuple[np.ndarray, str]:
-    image = np.moveaxis(np.round(understanding.preparation.image(sample.image) * 255).astype(np.uint8), 0, -1)
+def _tile(material: Material, sample: Sample) -> tuple[np.ndarray, str]:
+    image = np.moveaxis(np.round(material.preparation.image(sample.image) * 255).astype(np.uint8), 0, -1)
     if isinstance(sample.target, int):
-        return image, f"{understanding.classes[sample.target]}: {sample.image.name}"
-    labels = understanding.preparation.labels(sample.target, read_header(sample.image))
-    return overlay(image, labels, len(understanding.classes)), sample.image.name
+        return image, f"{material.classes[sample.target]}: {sample.image.name}"
+    labels = material.preparation.labels(sample.target, read_header(sample.image))
+    return overlay(image, labels, len(material.classes)), sample.image.name
 
 
 def _shares(classes: tuple[str, ...], counts: np.ndarray) -> str:
