@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        help_of = context.command_path if context else "omniconv"
+        click.echo(f"omniconv: {error.format_message()} (see {help_of} --help)", err=True)
     except InputError as error:
         click.echo(f"omniconv: {error}", err=True)
     except (KeyboardInterrupt, click.Abort):
@@ -77,22 +79,22 @@ def commands() -> None:
     """
 
 
-def _setting_options(*names: str) -> Callable[[Callable], Callable]:
-    """Options for settings of a run, the same words with the same meaning wherever they stand."""
+def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Callable]:
+    """Options for settings of a run, the same words with the same meaning wherever they stand; defaults may differ."""
 
     def add(command: Callable) -> Callable:
         for setting in reversed(fields(RunConfig)):
             if setting.name in names:
-                command = _setting_option(setting)(command)
+                command = _setting_option(setting, defaults.get(setting.name, setting.default))(command)
         return command
 
     return add
 
 
-def _setting_option(setting: Any) -> Callable[[Callable], Callable]:
+def _setting_option(setting: Any, default: Any) -> Callable[[Callable], Callable]:
     option = "--" + setting.name.replace("_", "-")
-    shown = setting.default not in (None, "", ()) and setting.type != "bool"
-    text = setting.metadata["help"] + (f"  [default: {setting.default}]" if shown else "")
+    shown = default not in (None, "", ()) and setting.type != "bool"
+    text = setting.metadata["help"] + (f"  [default: {default}]" if shown else "")
     if setting.type == "bool":
         return click.option(f"{option}/--no-{option[2:]}", setting.name, default=None, help=text)
     kinds = {"int": click.INT, "float": click.FLOAT}
@@ -142,32 +144,38 @@ def train(
 
 @commands.command()
 @click.argument("run", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=PATH, required=False)
 @click.option("--split", default=None, help="train, val or test; by default test, val or all that is there")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
-def evaluate(run: Path, data: Path, split: str | None, json_file: Path | None, device: str | None) -> None:
-    """Measure the network of RUN on the images of DATA, at their own size."""
+def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
+    """Measure the network of RUN on the images of DATA, at their own size.
+
+    Without DATA, on the images that the run held out; its best epoch was chosen on them.
+    """
     from omniconv.inference.evaluation import evaluate as measure
     from omniconv.runs.page import quality_table
     from omniconv.training.run_folder import write_json
 
+    if json_file and (json_file.suffix != ".json" or (json_file.exists() and not json_file.is_file())):
+        raise InputError("json", str(json_file), "must be a file named *.json", "use --json measures.json")
     predictor = _predictor(run, device)
-    folder = _split(predictor, data, split)
+    folder = _split(predictor, data, split) if data else _held_out(run)
     with _bar(len(folder.samples), "evaluate") as step:
         found = measure(predictor, folder, step)
     if json_file:
         write_json(json_file, found)
-    header, rows = quality_table(found)
-    _table(header, rows, f"{found['images']} images of {folder.root}")
+    _say(f"{found['images']} images of {folder.root}")
+    _table(*quality_table(found), "")
 
 
 @commands.command()
 @click.argument("run", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="folder to write to")
+@click.option("--overwrite", is_flag=True, help="replace what is there already")
 @_setting_options("device")
-def predict(run: Path, images: tuple[Path, ...], out: Path, device: str | None) -> None:
+def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict IMAGES (files or folders) with the network of RUN.
 
     Segmentation writes labels/ (PNG, each pixel its class index) and overlays/ (to look at); classification writes
@@ -178,7 +186,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
 
     predictor = _predictor(run, device)
     listed = scan_images(images)
-    outputs.check_out(out, listed, images)
+    outputs.check_out(out, listed, images, overwrite)
     write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
     with _bar(len(listed), "predict") as step:
         write(predictor, listed, out, lambda path: step())
@@ -213,7 +221,7 @@ def summary(what: str, classes: int, **settings: Any) -> None:
 
 @commands.command()
 @click.option("--out", type=PATH, default=Path("demo"), show_default=True, help="folder to write to")
-@_setting_options("epochs", "seed", "device")
+@_setting_options("epochs", "seed", "device", epochs=8)
 def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) -> None:
     """Learn land and sea from a picture of the Earth on three surfaces, and compare them.
 
@@ -250,12 +258,22 @@ def _split(predictor: Predictor, data: Path, split: str | None) -> Folder:
     raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
 
 
+def _held_out(run: Path) -> Folder:
+    from omniconv.training.material import read_material
+    from omniconv.training.run_folder import open_run
+
+    measured = read_material(open_run(run).material).measured
+    if measured is None:
+        raise InputError("DATA", None, "is needed: the run held nothing out", "write: omniconv evaluate RUN DATA")
+    return measured
+
+
 def _say(text: str) -> None:
     click.echo(text)
 
 
 def _is_screen() -> bool:
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _bar(length: int, label: str) -> Any:
@@ -274,18 +292,20 @@ def _table(header: list[str], rows: list[list[str | float]], title: str) -> None
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if _is_screen() else 120).print(table)
 
 
 def _cell(value: str | float | None) -> str:
+    from rich.markup import escape
+
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else value
+    return f"{value:.4f}" if isinstance(value, float) else escape(value)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
-        super().__init__(f"{argument}={value!r}: {rule}; {cure}")
+        super().__init__(f"{argument}={shortened(repr(value))}: {rule}; {cure}")
 
     def __reduce__(self) -> tuple[object, ...]:  # an error crosses process borders whole (data loader workers)
         return (_rebuild, (type(self), self.args[0]))
@@ -27,6 +27,14 @@ def _rebuild(kind: type[InputError], text: str) -> InputError:
     error = kind.__new__(kind)
     error.args = (text,)
     return error
+
+
+LONGEST = 200
+
+
+def shortened(text: str) -> str:
+    """A text that a line can hold: what is too long loses its middle."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
 
 
 class FileError(InputError):

@@ -61,7 +61,8 @@ def test_a_usage_error_of_a_process():
     code, out, err = finish(start("train", "segment", "nowhere", "--epochs", "two"))
     assert code == 2
     assert out == ""
-    assert err.splitlines()[-1] == "Error: Invalid value for '--epochs': 'two' is not a valid integer."
+    said = "omniconv: Invalid value for '--epochs': 'two' is not a valid integer. (see omniconv train --help)"
+    assert err.splitlines() == [said]
 
 
 def test_killed_at_any_moment_goes_on_as_if_nothing_had_been(here, segment_data, capsys):

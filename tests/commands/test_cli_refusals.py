@@ -25,11 +25,8 @@ def refused(here, capsys):
         assert main([str(word) for word in arguments]) == 2
         captured = capsys.readouterr()
         said = [line for line in captured.err.splitlines() if line]
-        if said[0].startswith("Usage: "):  # click shows how the command is used, and then its one line
-            assert said[1].startswith("Try 'omniconv")
-            said = said[2:]
         assert len(said) == 1
-        assert said[0].startswith(("omniconv: ", "Error: "))
+        assert said[0].startswith("omniconv: ")
         assert "Traceback" not in captured.err + captured.out
         assert "OSError" not in said[0]
         assert "Errno" not in said[0]
@@ -66,7 +63,6 @@ def train(*arguments, **settings):
         (["train", "segment", "data", "extra"], "unexpected extra argument (extra)"),
         (["predict", "run", "--out", "x"], "Missing argument 'IMAGES...'"),
         (["predict", "run", "data"], "Missing option '--out'"),
-        (["evaluate", "run"], "Missing argument 'DATA'"),
         (["report"], "Missing argument 'RUN'"),
         (["summary", "segment", "--classes", "0"], "0 is not in the range"),
     ],
@@ -275,8 +271,10 @@ def test_a_large_panorama_is_no_bomb(here):
 # Runs and their files
 
 
-def test_out_that_is_not_empty(refused, data):
-    assert "data: is not empty; choose another --out, or go on with it by --resume" in refused(*train("--out", "data"))
+def test_out_that_is_not_empty(refused, data, here):
+    (here / "runs").mkdir()
+    (here / "runs/mine.txt").write_text("mine")
+    assert "runs: is not empty; choose another --out, or go on with it by --resume" in refused(*train("--out", "runs"))
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])
@@ -359,7 +357,7 @@ def test_a_full_disk_while_predicting(refused, here, segment_run, segment_data, 
 
 
 def test_a_full_disk_keeps_earlier_predictions(refused, here, segment_run, segment_data, monkeypatch):
-    arguments = ["predict", segment_run.path, segment_data / "images/0.png", "--out", "out"]
+    arguments = ["predict", segment_run.path, segment_data / "images/0.png", "--out", "out", "--overwrite"]
     assert main([str(word) for word in arguments]) == 0
     before = (here / "out/labels/0.png").read_bytes()
     monkeypatch.setattr(os, "replace", full)

@@ -75,11 +75,18 @@ def test_predict_classes(classify_run, classify_data, here, capsys):
 
 def test_predicting_again_gives_the_same_files(segment_run, segment_data, here):
     found = []
-    for _ in range(2):
-        assert main(["predict", str(segment_run.path), str(segment_data / "images/0.png"), "--out", "out"]) == 0
+    command = ["predict", str(segment_run.path), str(segment_data / "images/0.png"), "--out", "out"]
+    for more in ([], ["--overwrite"]):
+        assert main(command + more) == 0
         found.append({path: path.read_bytes() for path in here.rglob("*.png")})
     assert found[0] == found[1]
     assert len(found[0]) == 2
+    assert main(command) == 2  # nothing is replaced unasked
+
+
+def test_evaluation_without_data_is_that_of_the_held_out_images(segment_run, here, capsys):
+    assert main(["evaluate", str(segment_run.path), "--json", "again.json"]) == 0
+    assert json.loads((here / "again.json").read_text()) == json.loads(segment_run.evaluation.read_text())
 
 
 def test_report_is_written_anew(segment_run, here, capsys):
@@ -154,6 +161,6 @@ def test_the_same_flag_means_the_same_everywhere():
     for command in commands.commands.values():
         for option in command.params:
             if option.opts[0].startswith("--") and option.name not in ("out", "help"):
-                kept = seen.setdefault(option.opts[0], (str(option.type), option.help))
-                assert kept == (str(option.type), option.help)
+                meaning = str(option.type), option.help.partition("  [default:")[0]
+                assert seen.setdefault(option.opts[0], meaning) == meaning
     assert {"--surface", "--device", "--epochs", "--seed"} <= set(seen)

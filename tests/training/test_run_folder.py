@@ -69,5 +69,11 @@ def test_json(tmp_path):
 def test_metrics(tmp_path):
     path = tmp_path / "metrics.csv"
     assert read_metrics(path) == []
-    path.write_text("epoch,train_loss,val_loss\n0,0.5,\n1,0.25,0.75\n")
-    assert read_metrics(path) == [{"epoch": 0, "train_loss": 0.5}, {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75}]
+    path.write_text("epoch,train_loss,val_loss,seconds\n0,0.5,,2\n1,0.25,0.75,3\n")
+    assert read_metrics(path) == [
+        {"epoch": 0, "train_loss": 0.5, "seconds": 2},
+        {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75, "seconds": 3},
+    ]
+    path.write_text("epoch,train_loss,val_loss,seconds\n0,0.5")
+    with pytest.raises(FileError, match="is cut short; remove it"):
+        read_metrics(path)

@@ -38,7 +38,12 @@ def evaluate(predictor: Predictor, folder: Folder, step: Callable[[], None] = la
         plain.update(predicted, true)
         by_area.update(predicted, true, areas)
         step()
-    result: dict[str, Any] = {"images": len(folder.samples), "classes": list(predictor.classes), **plain.compute()}
+    result: dict[str, Any] = {
+        "task": predictor.task,
+        "images": len(folder.samples),
+        "classes": list(predictor.classes),
+        **plain.compute(),
+    }
     result["confusion"] = plain.counts.tolist()
     if predictor.task == "segment" and predictor.preparation.where.spherical:
         result["by_area"] = by_area.compute()

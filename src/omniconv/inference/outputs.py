@@ -83,23 +83,29 @@ def index_png(labels: np.ndarray, classes: int) -> bytes:
     return buffer.getvalue()
 
 
-def check_out(out: Path, images: Listed, inputs: Sequence[Path] = ()) -> None:
+def check_out(out: Path, images: Listed, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:
     """Check, before anything is written, that predictions overwrite no image and mix with none, and all can be read.
 
     Raises:
-        FileError: ``out`` holds an image or lies in one of the folders ``inputs``; a file that is no picture.
+        FileError: ``out`` holds an image or lies in one of the folders ``inputs``; an output is there already and is
+            not to be overwritten; a file that is no picture.
     """
     if any(folder.is_dir() and out.resolve().is_relative_to(folder.resolve()) for folder in inputs):
         rule = "lies among the images, and would be taken for images next time"
         raise FileError(out, rule, "choose another folder with --out")
-    for file, _ in images:
-        read_header(file)
     if any(
         file.resolve().is_relative_to(part.resolve())
-        for part in (out / "labels", out / "overlays")
+        for part in (out / "labels", out / "overlays", out / "overview.png")
         for file, _ in images
     ):
         raise FileError(out, "holds the images themselves", "choose another folder with --out")
+    targets = [out / name for name in ("predictions.csv", "overview.png")]
+    targets += [out / part / f"{stem}.png" for part in ("labels", "overlays") for _, stem in images]
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise FileError(target, "is there already", "add --overwrite, or choose another folder with --out")
+    for file, _ in images:
+        read_header(file)
 
 
 def _overlay(file: Path, labels: np.ndarray, classes: int) -> np.ndarray:

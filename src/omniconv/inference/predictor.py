@@ -15,6 +15,7 @@ from omniconv.errors import FileError, InputError
 from omniconv.models import Model, load
 from omniconv.nn.resizing import resize
 from omniconv.surfaces import Border, panorama
+from omniconv.training.config import TASKS
 from omniconv.training.run_folder import open_run
 
 
@@ -35,10 +36,24 @@ class Predictor:
             raise InputError("model", type(model).__name__, "was saved without its preprocessing",
                              "give the model.safetensors of a run")  # fmt: skip
         self.device = choose_device(device)
-        self.model = model.to(self.device).eval()
-        self.task: str = known["task"]
-        self.classes: tuple[str, ...] = tuple(known["classes"])
-        self.preparation = Preparation.from_plain(known["preparation"])
+        self.model = model.to(self.device, torch.float32).eval()
+        try:
+            self.task: str = known["task"]
+            self.classes: tuple[str, ...] = tuple(map(str, known["classes"]))
+            self.preparation = Preparation.from_plain(known["preparation"])
+            self._check()
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("preprocessing", known, f"is not what a run writes ({error})",
+                             "copy the file again or train again") from error  # fmt: skip
+
+    def _check(self) -> None:
+        """What a run wrote fits itself and the network."""
+        channels = len(self.preparation.mean), len(self.preparation.spread)
+        numbers = (*self.preparation.size, *self.preparation.mean, *self.preparation.spread)
+        if len(self.preparation.size) != 2 or channels != (3, 3) or not np.isfinite(numbers).all() or min(numbers) <= 0:
+            raise ValueError("size, mean or spread is out of range")
+        if self.task not in TASKS or len(self.classes) != self.model.arguments["out_channels"]:
+            raise ValueError("task or classes are those of another network")
 
     @classmethod
     def open(cls, run: str | Path, device: str = "auto") -> Predictor:

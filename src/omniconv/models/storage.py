@@ -115,7 +115,7 @@ def _description(path: str | Path, metadata: dict[str, str] | None) -> dict[str,
     try:
         description = json.loads((metadata or {})["description"])
         result = {key: description[key] for key in _DESCRIBED}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         result = {}
     if not result or any(not isinstance(result[key], kind) for key, kind in _DESCRIBED.items()):
         raise FileError(path, "does not say which network it holds", "copy it again or train again")

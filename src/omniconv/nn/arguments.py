@@ -47,6 +47,8 @@ def check_signal(x: Tensor, channels: int | None, ndim: int, samples: int | None
             f"must have {ndim + 2} axes: (batch, channels, {axes})",
             "add or remove axes, for example with unsqueeze(0)",
         )
+    if not x.is_floating_point():
+        raise InputError("input", x.dtype, "must be of a floating-point kind", "use x.float()")
     if channels is not None and x.shape[1] != channels:
         raise InputError(
             "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"

@@ -118,7 +118,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _grid(names: Sequence[str]) -> tuple[Figure, Axes]:
-    figure, axes = new_chart("", "predicted", "true, % of its pixels")
+    figure, axes = new_chart("", "predicted", "true, % of each row")
     side = min(0.52, 12 / len(names)) * len(names)
     figure.set_layout_engine("none")  # each cell keeps its size, and the picture grows around them
     figure.set_size_inches(max(side, 1.6) / 0.775, max(side, 1.6) / 0.77)

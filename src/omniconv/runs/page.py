@@ -44,6 +44,8 @@ def write_report(run: RunFolder, predictor: Predictor, shown: Folder) -> Path:
 
 def quality_table(found: dict[str, Any]) -> tuple[list[str], list[list[str | float]]]:
     """Measures of an evaluation as a table: a row for each class and one for all."""
+    if found["task"] == "classify":
+        return _recalls(found)
     by_area = found.get("by_area")
     header = ["class", "IoU", *(["IoU by area"] if by_area else [])]
     rows: list[list[str | float]] = []
@@ -54,13 +56,22 @@ def quality_table(found: dict[str, Any]) -> tuple[list[str], list[list[str | flo
     return header, rows
 
 
+def _recalls(found: dict[str, Any]) -> tuple[list[str], list[list[str | float]]]:
+    rows: list[list[str | float]] = []
+    for index, counts in enumerate(found["confusion"]):
+        share = counts[index] / sum(counts) if sum(counts) else None
+        rows.append([found["classes"][index], share, sum(counts)])  # type: ignore[list-item]
+    rows.append(["all (accuracy)", found["accuracy"], sum(map(sum, found["confusion"]))])
+    return ["class", "recognised", "images"], [[name, share, f"{count:.0f}"] for name, share, count in rows]
+
+
 def _quality(page: Page, found: dict[str, Any] | None) -> None:
     page.heading("Quality")
     if found is None:
         page.text("Nothing was held out, so the quality was not measured.")
         return
     header, rows = quality_table(found)
-    page.table(header, rows, caption=f"Measured on {found['images']} images that the training never saw.")
+    page.table(header, rows, caption=f"{found['images']} held-out images; the best epoch was chosen on them.")
     page.svg(confusion(np.array(found["confusion"]), found["classes"]), caption="Share of each true class (rows).")
 
 

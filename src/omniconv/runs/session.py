@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import InputError
+from omniconv.errors import FileError, InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.runs.page import write_report
 from omniconv.training.config import RunConfig, read_config
+from omniconv.training.feasibility import read_checkpoint
 from omniconv.training.fit import Say, fit, make_network, resolve, start
 from omniconv.training.material import Material, read_material
-from omniconv.training.run_folder import RunFolder, new_run, open_run, read_metrics, write_json
-from omniconv.training.understanding import Understanding, understand
+from omniconv.training.run_folder import RunFolder, check_outside, new_run, open_run, read_metrics, write_json
+from omniconv.training.understanding import understand
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")
 
@@ -40,17 +42,23 @@ def begin(
     settings = (read_config(config_file) if config_file else {}) | given
     for argument in ("task", "data"):
         if not settings.get(argument):
-            raise InputError(argument.upper(), None, "is needed", "write: omniconv train segment DATA")
+            task = settings.get("task") or "segment"
+            raise InputError(argument.upper(), None, "is needed", f"write: omniconv train {task} DATA")
     config = RunConfig(**settings)
     choose_device(config.device)
+    check_outside(out or "runs", config.data, config.task)
     understanding = understand(config)
     material = understanding.material
     config = resolve(config, material)
     make_network(config, material.classes, material)
     run = new_run(name or Path(config.data).name or "run", out)
     say(str(run.path))
-    _tell(understanding, say)
-    start(run, config, material)
+    _tell(understanding.facts(config), say)
+    try:
+        start(run, config, material)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return _train(run, config, material, say, progress_bar, resume=False)
 
 
@@ -64,12 +72,21 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
     for name in given:
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change when a run goes on", f"only {', '.join(CHANGEABLE)} can")
-    config = replace(RunConfig(**read_config(run.config)), **given)
+    settings = read_config(run.config)
+    missing = [setting.name for setting in fields(RunConfig) if setting.name not in settings]
+    if missing:
+        raise FileError(run.config, f"is cut short: it lacks {missing[0]}", "bring it back as it was, or train anew")
+    config = replace(RunConfig(**settings), **given)
     choose_device(config.device)
     done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
     material = read_material(run.material)
+    network = make_network(config, material.classes, material)
+    if run.checkpoint.is_file():
+        read_checkpoint(run, network)
+    elif run.metrics.is_file():
+        raise FileError(run.checkpoint, "is gone, so that the run cannot go on", "train anew, with --config")
     say(str(run.path))
     say(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
@@ -98,11 +115,16 @@ def _train(
     return run
 
 
-def _tell(understanding: Understanding, say: Say) -> None:
-    for name, text in understanding.facts().items():
+def _tell(facts: dict[str, str], say: Say) -> None:
+    for name, text in facts.items():
         say(f"  {name}: {text}")
 
 
 def _quality(found: dict[str, Any]) -> str:
-    text = f"held-out images: accuracy {found['accuracy']:.4f}, mean IoU {found['iou']:.4f}"
-    return text + (f", by area {found['by_area']['iou']:.4f}" if "by_area" in found else "")
+    text = f"held-out images, the best epoch on them: accuracy {found['accuracy']:.4f}"
+    if found["task"] == "classify":
+        return text
+    by_class = zip(found["classes"], found["iou_by_class"], strict=True)
+    each = ", ".join(f"{name} {'–' if iou is None else format(iou, '.4f')}" for name, iou in by_class)
+    area = f", by area {found['by_area']['iou']:.4f}" if "by_area" in found else ""
+    return f"{text}, mean IoU {found['iou']:.4f}{area} ({each})"

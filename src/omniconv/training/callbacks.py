@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from omniconv.errors import InputError
 from omniconv.files import atomic_write
 from omniconv.models import save
 from omniconv.training.module import TrainingModule
@@ -43,6 +45,11 @@ class MetricsFile(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add the epoch's row."""
         measured = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        if not math.isfinite(measured["train_loss"]):
+            rate = _ours(pl_module).config.rate
+            raise InputError(
+                "rate", rate, "let the loss grow beyond all numbers", f"use a smaller one: --rate {rate / 10:g}"
+            )
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         seconds = time.perf_counter() - self.start
         self.rows.append({"epoch": trainer.current_epoch, **measured, "rate": rate, "seconds": round(seconds, 3)})
@@ -75,7 +82,9 @@ class BestNetwork(L.Callback):
         """Write the network where it is better than before."""
         module = _ours(pl_module)
         found = trainer.callback_metrics.get(f"val_{module.measure}")
-        score = float(found) if found is not None else float(trainer.current_epoch)
+        score = float("nan") if found is None else float(found)
+        if math.isnan(score):  # nothing was measured: the last epoch counts
+            score = float(trainer.current_epoch)
         if score > self.best or not self.path.is_file():
             self.best = score
             save(module.network, self.path)

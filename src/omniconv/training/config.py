@@ -10,13 +10,19 @@ from typing import Any
 
 import yaml
 
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, shortened
 from omniconv.files import atomic_write
 
 TASKS = ("classify", "segment")
 MODELS = {"classify": "classifier", "segment": "unet"}
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
+
+LARGEST = 16384
+RANGES = {
+    "epochs": (1, 1_000_000), "repeat": (1, 1_000_000), "batch": (1, 65_536), "patience": (0, 1_000_000),
+    "workers": (0, 64), "seed": (0, 2**200),
+}  # fmt: skip
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -49,8 +55,9 @@ class RunConfig:
     )
     validation: float = _setting(0.2, "share of the images held out to measure, where the folder has no val/")
     patience: int = _setting(0, "stop after so many epochs without gain; 0 never stops early")
-    binary: bool = _setting(False, "masks are 0 and 255, and 255 marks class 1")
-    skip_bad: bool = _setting(False, "leave out files that cannot be used instead of stopping")
+    balance: bool = _setting(False, "weigh rare classes up in the loss, by 1 / ln(1.02 + share)")
+    binary: bool = _setting(False, "masks are 0 and 255, and 255 marks class 1 instead of being ignored")
+    skip_bad: bool = _setting(False, "leave out images and masks that cannot be read instead of stopping")
     seed: int = _setting(0, "of every random choice")
     precision: str = _setting("32", "32, bf16 or 16 (mixed)")
     device: str = _setting("auto", "auto, cpu or cuda")
@@ -58,19 +65,25 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _check_choice("task", self.task, TASKS)
+        _check_choice("model", self.network, tuple(sorted(MODELS.values())))
+        if self.network != MODELS[self.task]:
+            raise InputError("model", self.network, f"does not {self.task}", f"use --model {MODELS[self.task]}")
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("device", self.device, DEVICES)
-        for name, least in (("epochs", 1), ("repeat", 1), ("batch", 1), ("patience", 0), ("workers", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    name, getattr(self, name), f"must be at least {least}", f"use --{name} {least} or more"
-                )
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if value < least:
+                raise InputError(name, value, f"must be at least {least}", f"use --{name} {least} or more")
+            if value > most:
+                raise InputError(name, value, f"must be at most {most:,}", f"use --{name} {most} or less")
         if not 0 < self.rate < 10:
             raise InputError("rate", self.rate, "must be above 0 and below 10", "use --rate 0.002")
         if not 0 <= self.decay < 10:
             raise InputError("decay", self.decay, "must be at least 0 and below 10", "use --decay 0.0001")
         if self.seed >= 2**63:
             raise InputError("seed", self.seed, "must be below 2⁶³", "use --seed 0")
+        if self.size and max(self.size) > LARGEST:
+            raise InputError("size", self.size, f"must be at most {LARGEST:,} on each side", "use --size 512")
         if self.size and (len(self.size) != 2 or min(self.size) < 8):
             raise InputError(
                 "size", self.size, "must be rows and columns, each at least 8", "use --size 256 or 128x256"
@@ -110,8 +123,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise FileError(path, f"cannot be read ({reason.lower()})", "give the config.yaml of a run") from error
-    except yaml.YAMLError as error:
-        raise FileError(path, f"is no YAML ({' '.join(str(error).split())})", "mend that line") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise FileError(path, f"is no YAML ({shortened(' '.join(str(error).split()))})", "mend that line") from error
     if not isinstance(loaded, dict):
         raise FileError(path, "must hold settings, one 'name: value' a line", "give the config.yaml of a run")
     known = {setting.name: setting for setting in fields(RunConfig)}
@@ -125,7 +138,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def parse_size(text: str) -> tuple[int, int]:
     """``256`` or ``128x256`` as rows and columns."""
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         raise InputError("size", text, "must be N or HxW in pixels", "use --size 256 or --size 128x256")
     return int(parts[0]), int(parts[-1])
 
@@ -135,6 +148,10 @@ def parse_names(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+WORDS = {
+    "int": "whole number", "float": "number", "bool": "true or false", "str": "text", "str | None": "text",
+    "tuple[int, ...]": "pair of whole numbers", "tuple[str, ...] | None": "list of words",
+}  # fmt: skip
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "float": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
@@ -142,7 +159,9 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
     "tuple[int, ...]": lambda value: isinstance(value, list) and all(isinstance(part, int) for part in value),
-    "tuple[str, ...] | None": lambda value: value is None or isinstance(value, list),
+    "tuple[str, ...] | None": lambda value: (
+        value is None or (isinstance(value, list) and all(isinstance(part, str) for part in value))
+    ),
 }
 
 
@@ -152,9 +171,20 @@ def _checked(path: str | Path, name: str, value: Any) -> Any:
         return parse_size(str(value))
     if name == "precision":
         value = str(value)
+    if kind == "float" and isinstance(value, str):  # YAML takes 1e-3 for a word
+        value = _as_float(value)
     if not _KINDS[str(kind)](value):
-        raise FileError(path, f"has {name}: {value!r}, which is no {kind}", "correct the value")
+        raise FileError(
+            path, f"has {name}: {shortened(repr(value))}, which is no {WORDS[str(kind)]}", "correct the value"
+        )
     return tuple(value) if isinstance(value, list) else value
+
+
+def _as_float(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

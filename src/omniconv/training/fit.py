@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import warnings
 from collections.abc import Callable
@@ -26,8 +27,9 @@ from omniconv.training.callbacks import BestNetwork, EpochLines, LastCheckpoint,
 from omniconv.training.checkpoints import WholeCheckpoints
 from omniconv.training.config import RunConfig
 from omniconv.training.environment import describe_environment
+from omniconv.training.feasibility import check_feasible, read_checkpoint
 from omniconv.training.material import Material, write_material
-from omniconv.training.module import TrainingModule
+from omniconv.training.module import MEASURES, TrainingModule
 from omniconv.training.run_folder import RunFolder, write_json
 from omniconv.training.understanding import write_samples
 
@@ -68,7 +70,8 @@ def make_network(config: RunConfig, classes: tuple[str, ...], material: Material
     """
     torch.manual_seed(config.seed)
     network = build(config.network, config.network_arguments(len(classes)))
-    _check_task(config, network)
+    _check_surface(config, network)
+    check_feasible(config, network, material)
     network.preprocessing = {
         "task": config.task,
         "classes": list(classes),
@@ -105,9 +108,12 @@ def fit(
     """
     network = make_network(config, material.classes, material)
     areas = material.preparation.areas()
-    module = TrainingModule(network, config, len(material.classes), None if areas is None else torch.from_numpy(areas))
+    weights = torch.tensor([1 / math.log(1.02 + share) for share in material.shares]) if config.balance else None
+    module = TrainingModule(
+        network, config, len(material.classes), None if areas is None else torch.from_numpy(areas), weights
+    )
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
-    first = WholeCheckpoints().load_checkpoint(checkpoint)["epoch"] + 1 if checkpoint else 0
+    first = read_checkpoint(run, network)["epoch"] + 1 if checkpoint else 0
     training = _loader(material.training, material, config, train=True, epoch=first)
     measured = _loader(material.measured, material, config, train=False) if material.measured else None
     with warnings.catch_warnings():
@@ -151,8 +157,13 @@ def _accelerator(device: str) -> str:
 
 
 def _early_stopping(config: RunConfig) -> EarlyStopping:
-    measure = "val_iou" if config.task == "segment" else "val_accuracy"
-    return EarlyStopping(measure, patience=config.patience, mode="max", strict=False, check_on_train_epoch_end=True)
+    return EarlyStopping(
+        f"val_{MEASURES[config.task]}",
+        patience=config.patience,
+        mode="max",
+        strict=False,
+        check_on_train_epoch_end=True,
+    )
 
 
 def _loader(folder: Folder | None, material: Material, config: RunConfig, train: bool, epoch: int = 0) -> DataLoader:
@@ -173,11 +184,6 @@ def _loader(folder: Folder | None, material: Material, config: RunConfig, train:
     )
 
 
-def _check_task(config: RunConfig, network: Model) -> None:
-    fitting = {"segment": "unet", "classify": "classifier"}[config.task]
-    if config.network != fitting:
-        raise InputError("model", config.network, f"does not {config.task}", f"use --model {fitting}")
+def _check_surface(config: RunConfig, network: Model) -> None:
     if network.surface.ndim == 3 or (network.surface.ndim == 1 and not network.surface.spherical):
-        raise InputError(
-            "surface", config.surface, "does not hold pictures", "use plane, equirectangular or icosphere:5"
-        )
+        raise InputError("surface", config.surface, "does not hold pictures", "use plane or equirectangular")

@@ -20,11 +20,13 @@ class Material:
         training: samples that train.
         measured: samples held out, ``None`` where there are none.
         preparation: from a file to the network's input.
+        shares: share of each class among the labels.
     """
 
     training: Folder
     measured: Folder | None
     preparation: Preparation
+    shares: tuple[float, ...]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,6 +46,7 @@ def write_material(material: Material, path: Path) -> None:
         "task": material.training.task,
         "classes": list(material.classes),
         "preparation": material.preparation.plain(),
+        "shares": list(material.shares),
     }
     write_json(path, content | {name: _plain(folder) for name, folder in folders.items() if folder})
 
@@ -59,7 +62,8 @@ def read_material(path: Path) -> Material:
         if content is None:
             raise FileError(path, "is not there", "train anew")
         folders = {name: _folder(content, content[name]) for name in ("training", "measured") if name in content}
-        return Material(folders["training"], folders.get("measured"), Preparation.from_plain(content["preparation"]))
+        preparation = Preparation.from_plain(content["preparation"])
+        return Material(folders["training"], folders.get("measured"), preparation, tuple(content["shares"]))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, FileError):
             raise

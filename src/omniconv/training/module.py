@@ -15,6 +15,9 @@ from omniconv.models import Model
 from omniconv.training.config import RunConfig
 from omniconv.training.metrics import Confusion
 
+MEASURES = {"segment": "iou", "classify": "accuracy"}
+"""What decides which epoch was the best."""
+
 WARM_UP = 0.05
 """Share of the steps in which the rate rises."""
 
@@ -27,14 +30,24 @@ class TrainingModule(L.LightningModule):
         config: how.
         classes: number of classes.
         areas: area of each sample on a sphere, mean 1.
+        class_weights: what a sample of each class counts in the loss.
     """
 
     areas: Tensor | None
+    class_weights: Tensor | None
 
-    def __init__(self, network: Model, config: RunConfig, classes: int, areas: Tensor | None) -> None:
+    def __init__(
+        self,
+        network: Model,
+        config: RunConfig,
+        classes: int,
+        areas: Tensor | None,
+        class_weights: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.config = network, config
         self.confusion = Confusion(classes)
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.register_buffer("areas", areas if config.task == "segment" else None, persistent=False)
 
     def on_train_epoch_start(self) -> None:
@@ -65,7 +78,7 @@ class TrainingModule(L.LightningModule):
     @property
     def measure(self) -> str:
         """What decides which epoch was the best."""
-        return "iou" if self.config.task == "segment" else "accuracy"
+        return MEASURES[self.config.task]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy over the samples that are not ignored, by area; 0 where all are."""
@@ -73,6 +86,8 @@ class TrainingModule(L.LightningModule):
         weights = (labels != IGNORED).to(losses.dtype)
         if self.areas is not None:
             weights = weights * self.areas
+        if self.class_weights is not None:
+            weights = weights * self.class_weights[labels.where(labels != IGNORED, 0)]
         return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
     def configure_optimizers(self) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import FileError
+from omniconv.errors import FileError, InputError
 from omniconv.files import atomic_write, claim_folder, make_folder
 
 
@@ -70,6 +71,8 @@ def new_run(name: str, out: str | None) -> RunFolder:
     Raises:
         FileError: ``out`` holds something already, or the folder cannot be made.
     """
+    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise InputError("name", name, "must be a plain name of a folder", "use --out for another place")
     if out is None:
         return _with_checkpoints(claim_folder(Path("runs") / name))
     folder = make_folder(out)
@@ -92,18 +95,35 @@ def open_run(path: str | Path) -> RunFolder:
     return run
 
 
+def check_outside(run: str | Path, data: str | Path, task: str) -> None:
+    """A run's folder does not lie where samples are looked for: its pictures would be taken for some next time.
+
+    Raises:
+        FileError: it would.
+    """
+    run, data = Path(run).resolve(), Path(data).resolve()
+    if run.is_relative_to(data) and (task == "classify" or {"images", "masks"} & set(run.relative_to(data).parts)):
+        raise FileError(run, f"would lie in the data, {data}", "go to another folder, or choose one with --out")
+
+
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``; none where there is no such file."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    except (TypeError, ValueError) as error:
+        raise FileError(path, "is damaged", "remove it") from error
+    if any("epoch" not in row or "seconds" not in row for row in rows):
+        raise FileError(path, "is cut short", "remove it")
+    return rows
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write readable JSON, whole or not at all."""
     with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=2)
+        json.dump(_finite(content), file, indent=2, allow_nan=False)
         file.write("\n")
 
 
@@ -115,6 +135,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise FileError(path, f"is damaged ({error})", "remove it and evaluate again") from error
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no numbers that are none: null stands for them."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_checkpoints(folder: Path) -> RunFolder:

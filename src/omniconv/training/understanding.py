@@ -13,6 +13,7 @@ from omniconv.data.inspect import Inspection, inspect, require_objects
 from omniconv.data.layouts import Folder, Sample
 from omniconv.data.preparation import Preparation, channel_statistics, default_size
 from omniconv.data.splitting import hold_out
+from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, overlay, png_bytes
 from omniconv.surfaces import surface
@@ -20,6 +21,8 @@ from omniconv.training.config import RunConfig
 from omniconv.training.material import Material
 
 SHOWN = 12
+FEW_STEPS = 200
+RARE = 0.03
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,44 @@ class Understanding:
     material: Material
     inspections: dict[str, Inspection]
 
-    def facts(self) -> dict[str, str]:
-        """What was understood, a line each."""
+    def facts(self, config: RunConfig) -> dict[str, str]:
+        """What was understood, a line each, and what the user may want to know before it is too late."""
         classes, measured = self.material.classes, self.material.measured
         facts = {"classes": ", ".join(classes), "to train on": f"{len(self.material.training.samples)} images"}
         facts["held out"] = f"{len(measured.samples)} images" if measured else "none: quality is not measured"
-        counts = sum(found.class_counts for found in self.inspections.values())
-        facts["class shares"] = _shares(classes, np.asarray(counts))
+        shares = zip(classes, self.material.shares, strict=True)
+        facts["class shares"] = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares)
         ignored = sum(found.ignored for found in self.inspections.values())
         if ignored:
-            facts["ignored pixels"] = f"{100 * ignored / (ignored + np.sum(counts)):.1f} %"
+            labelled = sum(found.class_counts.sum() for found in self.inspections.values())
+            facts["ignored pixels"] = f"{100 * ignored / (ignored + labelled):.1f} %"
         facts["image sizes"] = _sizes(self.inspections)
         facts["brought to"] = "{}x{}".format(*self.material.preparation.size)
         facts["surface"] = self.material.preparation.surface
+        facts |= self._advice(config)
         skipped = [item for found in self.inspections.values() for item in found.folder.skipped]
         for path, reason in skipped[:5]:
             facts[f"skipped {path}"] = reason
         if len(skipped) > 5:
             facts["skipped besides"] = f"{len(skipped) - 5} more files"
         return facts
+
+    def _advice(self, config: RunConfig) -> dict[str, str]:
+        advice = {}
+        steps = -(-len(self.material.training.samples) * config.repeat // config.batch) * config.epochs
+        if steps < FEW_STEPS:
+            advice["note"] = f"only {steps} steps of training; more with --epochs, --repeat or a smaller --batch"
+        odd = sum(
+            count
+            for found in self.inspections.values()
+            for size, count in found.sizes.items()
+            if not _is_panorama(size)
+        )
+        if odd and surface(config.surface).spherical:
+            advice["attention"] = f"{odd} images, not twice as wide as high, are taken for whole spheres"
+        if min(self.material.shares) < RARE and not config.balance:
+            advice["rare classes"] = "the network may never choose them; --balance weighs them up"
+        return advice
 
 
 def understand(config: RunConfig) -> Understanding:
@@ -73,10 +95,14 @@ def understand(config: RunConfig) -> Understanding:
     measured = whole.get("val")
     if training is None:  # find_splits gives one of them
         raise KeyError("train")
+    if not np.any(inspections.get("train", inspections.get("all", next(iter(inspections.values())))).class_counts):
+        raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")
     if measured is None:
         training, measured = hold_out(training, config.validation, config.seed)
     preparation = _preparation(config, training, inspections)
-    return Understanding(Material(training, measured, preparation), inspections)
+    counts = np.sum([found.class_counts for found in inspections.values()], axis=0)
+    shares = tuple((counts / counts.sum()).round(6).tolist())
+    return Understanding(Material(training, measured, preparation, shares), inspections)
 
 
 def write_samples(material: Material, path: Path) -> None:
@@ -104,9 +130,8 @@ def _tile(material: Material, sample: Sample) -> tuple[np.ndarray, str]:
     return overlay(image, labels, len(material.classes)), sample.image.name
 
 
-def _shares(classes: tuple[str, ...], counts: np.ndarray) -> str:
-    shares = 100 * counts / max(1, counts.sum())
-    return ", ".join(f"{name} {share:.1f} %" for name, share in zip(classes, shares, strict=True))
+def _is_panorama(size: tuple[int, int]) -> bool:
+    return abs(size[1] / size[0] - 2) < 0.02
 
 
 def _sizes(inspections: dict[str, Inspection]) -> str:
