@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from omniconv.nn import Conv
 from omniconv.nn.stencil import StencilConvolution, StencilTables
 from omniconv.nn.stencil_product import reference_convolution, reference_product, stencil_convolution, stencil_product
 from omniconv.surfaces import Icosphere, Stencil
@@ -122,3 +123,15 @@ def test_only_the_gradients_asked_for_are_computed(needs):
     x, weight = torch.randn(2, 6, 2, requires_grad=needs[0]), torch.randn(6, 3, requires_grad=needs[1])
     stencil_convolution(x, weight, *tables).sum().backward()
     assert [x.grad is not None, weight.grad is not None] == list(needs)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 41, 42, 1000])
+def test_chunks_make_no_difference(chunk, monkeypatch):
+    layer = Conv(3, 4, surface=Icosphere(1)).double()
+    x = torch.randn(2, 3, 42, dtype=torch.float64, requires_grad=True)
+    inputs = [x, layer.weight, layer.bias]
+    expected = layer(x)
+    gradients = torch.autograd.grad(expected.square().sum(), inputs)
+    monkeypatch.setattr("omniconv.nn.stencil_product.CHUNK", chunk)
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(torch.autograd.grad(layer(x).square().sum(), inputs), gradients)

@@ -8,10 +8,14 @@ grow with the batch; sums run in the precision of ``values``.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+CHUNK = 2048
+"""Outputs gathered at a time: the buffer stays in the cache, and what a system charges for new memory stays small."""
 
 
 class Tables(NamedTuple):
@@ -54,7 +58,7 @@ def stencil_product(
     result = x.new_empty(x.shape[0], matrix.shape[0], x.shape[2])
     with _own_precision(x):
         for picture, out in zip(x, result, strict=True):
-            out.copy_(matrix @ picture.to(values.dtype))
+            _write(out, matrix, picture.to(values.dtype))
     return result
 
 
@@ -70,15 +74,17 @@ def stencil_convolution(
     transposed_values: Tensor,
 ) -> Tensor:
     """Gather, then multiply: ``(B, N, C)`` and weights ``(M · C, O)`` to ``(B, N', O)``."""
-    matrix = _matrix(pointers, columns, values, x.shape[1])
-    outputs = matrix.shape[0] * x.shape[2] // weight.shape[0]
+    taps = weight.shape[0] // x.shape[2]
     weight = weight.to(values.dtype)
-    result = x.new_empty(x.shape[0], outputs, weight.shape[1])
-    gathered = values.new_empty(matrix.shape[0], x.shape[2])
+    result = x.new_empty(x.shape[0], (pointers.shape[0] - 1) // taps, weight.shape[1])
+    gathered = values.new_empty(_chunk(pointers, result.shape[1]) * taps, x.shape[2])
     with _own_precision(x):
-        for picture, out in zip(x, result, strict=True):
-            _gather(matrix, picture, gathered)
-            out.copy_(gathered.view(outputs, -1) @ weight)
+        for first, matrix in _chunks(pointers, columns, values, taps, x.shape[1]):
+            rows = gathered[: matrix.shape[0]]
+            for picture, out in zip(x, result, strict=True):
+                _write(rows, matrix, picture.to(values.dtype))
+                by_tap = rows.view(-1, weight.shape[0])
+                _write(out[first : first + len(by_tap)], by_tap, weight)
     return result
 
 
@@ -92,23 +98,27 @@ def _input_gradient(
     channels = weight.shape[0] * gradient.shape[1] // rows
     weight = weight.to(values.dtype)
     result = gradient.new_empty(gradient.shape[0], samples, channels)
+    spread = values.new_empty(gradient.shape[1], weight.shape[0])
     with _own_precision(gradient):
         for picture, out in zip(gradient, result, strict=True):
-            out.copy_(matrix @ (picture.to(values.dtype) @ weight.T).view(rows, channels))
+            _write(spread, picture.to(values.dtype), weight.T)
+            _write(out, matrix, spread.view(rows, channels))
     return result
 
 
 @torch.library.custom_op("omniconv::stencil_weight_gradient", mutates_args=())
 def _weight_gradient(gradient: Tensor, x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
     """Gradient of ``stencil_convolution`` with respect to its weight, ``(M · C, O)``."""
-    matrix = _matrix(pointers, columns, values, x.shape[1])
-    gathered = values.new_empty(matrix.shape[0], x.shape[2])
-    flat = gathered.view(gradient.shape[1], -1)
-    result = values.new_zeros(flat.shape[1], gradient.shape[2])
+    taps = (pointers.shape[0] - 1) // gradient.shape[1]
+    gathered = values.new_empty(_chunk(pointers, gradient.shape[1]) * taps, x.shape[2])
+    result = values.new_zeros(taps * x.shape[2], gradient.shape[2])
     with _own_precision(x):
-        for picture, out in zip(x, gradient, strict=True):
-            _gather(matrix, picture, gathered)
-            result.addmm_(flat.T, out.to(values.dtype))
+        for first, matrix in _chunks(pointers, columns, values, taps, x.shape[1]):
+            rows = gathered[: matrix.shape[0]]
+            for picture, out in zip(x, gradient, strict=True):
+                _write(rows, matrix, picture.to(values.dtype))
+                by_tap = rows.view(-1, result.shape[0])
+                result.addmm_(by_tap.T, out[first : first + len(by_tap)].to(values.dtype))
     return result
 
 
@@ -164,8 +174,31 @@ def _own_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-def _gather(matrix: Tensor, picture: Tensor, out: Tensor) -> None:
-    torch.addmm(out, matrix, picture.to(out.dtype), beta=0, out=out)
+def _write(out: Tensor, left: Tensor, right: Tensor) -> None:
+    """left · right, without a place of its own where the kinds of number agree."""
+    if out.dtype == right.dtype:
+        torch.addmm(out, left, right, beta=0, out=out)
+    else:
+        out.copy_(left @ right)
+
+
+def _chunk(pointers: Tensor, outputs: int) -> int:
+    """Outputs gathered at a time; all at once on an accelerator, which would have to ask for the bounds."""
+    return min(CHUNK, outputs) if pointers.device.type == "cpu" else outputs
+
+
+def _chunks(pointers: Tensor, columns: Tensor, values: Tensor, taps: int, inputs: int) -> Iterator[tuple[int, Tensor]]:
+    """The rows of a fused stencil chunk by chunk, and the first output of each."""
+    outputs = (pointers.shape[0] - 1) // taps
+    size = _chunk(pointers, outputs)
+    if size == outputs:
+        yield 0, _matrix(pointers, columns, values, inputs)
+        return
+    bounds = [*range(0, outputs, size), outputs]
+    places = pointers[torch.tensor(bounds) * taps].tolist()
+    for first, last, start, stop in zip(bounds, bounds[1:], places, places[1:], strict=False):
+        own = pointers[first * taps : last * taps + 1] - start
+        yield first, _matrix(own, columns[start:stop], values[start:stop], inputs)
 
 
 def _matrix(pointers: Tensor, columns: Tensor, values: Tensor, inputs: int) -> Tensor:
