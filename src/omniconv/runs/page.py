@@ -18,6 +18,9 @@ from omniconv.training.config import read_config
 from omniconv.training.run_folder import RunFolder, read_json, read_metrics
 
 SHOWN = 4
+SHOWN_CLASSES = 12
+SMALLEST_TILE = 140
+"""Pixels; smaller pictures are shown with larger pixels."""
 SHOWN_SIZE = 480
 
 
@@ -89,19 +92,29 @@ def _course(page: Page, rows: list[dict[str, float]]) -> None:
 
 def _pictures(page: Page, predictor: Predictor, shown: Folder) -> None:
     page.heading("Predictions")
+    if predictor.task == "classify":
+        page.row([_class_tile(predictor, sample) for sample in _spread(shown, SHOWN_CLASSES)])
+        return
     page.legend(legend(predictor.classes))
-    step = max(1, len(shown.samples) // SHOWN)
-    for sample in shown.samples[::step][:SHOWN]:
-        page.row(_labels_row(predictor, sample) if predictor.task == "segment" else _class_row(predictor, sample))
+    for sample in _spread(shown, SHOWN):
+        page.row(_labels_row(predictor, sample))
 
 
-def _class_row(predictor: Predictor, sample: Sample) -> list[tuple[np.ndarray, str]]:
+def _spread(shown: Folder, count: int) -> list[Sample]:
+    """At most ``count`` samples, evenly from the first to the last, so that every class has its turn."""
+    places = np.linspace(0, len(shown.samples) - 1, min(count, len(shown.samples))).astype(int)
+    return [shown.samples[place] for place in places]
+
+
+def _class_tile(predictor: Predictor, sample: Sample) -> tuple[np.ndarray, str]:
     probabilities = predictor.probabilities(sample.image)
     best = int(probabilities.argmax())
     caption = f"{sample.image.name}: {predictor.classes[best]} ({100 * probabilities[best]:.0f} %)"
     if isinstance(sample.target, int) and sample.target != best:
         caption += f", truly {predictor.classes[sample.target]}"
-    return [(_bytes(predictor.preparation.image(sample.image)), caption)]
+    picture = _bytes(predictor.preparation.image(sample.image))
+    scale = -(-SMALLEST_TILE // picture.shape[1])
+    return np.repeat(np.repeat(picture, scale, 0), scale, 1), caption
 
 
 def _labels_row(predictor: Predictor, sample: Sample) -> list[tuple[np.ndarray, str]]:
