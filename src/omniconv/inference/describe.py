@@ -8,7 +8,7 @@ from typing import Any
 
 from omniconv.data.preparation import default_size
 from omniconv.errors import InputError
-from omniconv.models import build
+from omniconv.models import Model, build
 from omniconv.summaries import summary
 from omniconv.surfaces import surface
 from omniconv.training.config import TASKS, RunConfig
@@ -36,13 +36,16 @@ def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:
     config = RunConfig(task=what, **settings)
     where = surface(config.surface)
     size = config.size or default_size(where, [])
-    network = build(config.network, config.network_arguments(classes))
-    return str(summary(network, (3, *(size if where.ndim == 2 else ()))))
+    return _table(build(config.network, config.network_arguments(classes)), size)
 
 
 def _of_run(path: str) -> str:
     from omniconv.inference.predictor import Predictor
 
     predictor = Predictor.open(path, "cpu")
-    where = predictor.preparation.where
-    return str(summary(predictor.model, (3, *(predictor.preparation.size if where.ndim == 2 else ()))))
+    return _table(predictor.model, predictor.preparation.size)
+
+
+def _table(network: Model, size: tuple[int, ...]) -> str:
+    """The table of a network that takes pictures of ``size``; a mesh knows its own."""
+    return str(summary(network, (3, *(size if network.surface.ndim == 2 else ()))))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.report.checks import require_colour_image, require_count
+from omniconv.surfaces import panorama
 
 OVERSAMPLING = 2
 
@@ -45,8 +46,8 @@ def globe(
     require_colour_image("image", image)
     require_count("size", size)
     side = OVERSAMPLING * size
-    latitudes, longitudes, inside = _view(side, longitude, latitude)
-    colours = _sample(_shrunk(image, side), latitudes, longitudes)
+    directions, inside = _view(side, longitude, latitude)
+    colours = np.moveaxis(panorama.sample(np.moveaxis(_shrunk(image, side), -1, 0), directions), 0, -1)
     fine = np.where(inside[..., None], colours, np.array(background, np.float32))
     blocks = fine.reshape(size, OVERSAMPLING, size, OVERSAMPLING, 3)
     return np.clip(np.rint(blocks.mean(axis=(1, 3))), 0, 255).astype(np.uint8)
@@ -74,8 +75,8 @@ def globes(image: np.ndarray, size: int = 256) -> np.ndarray:
     return np.concatenate([first, gap, second, gap, third], axis=1)
 
 
-def _view(side: int, longitude: float, latitude: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latitude and longitude in degrees under each point of the view, and whether it hits the globe: (side, side)."""
+def _view(side: int, longitude: float, latitude: float) -> tuple[np.ndarray, np.ndarray]:
+    """Direction under each point of the view, (side, side, 3), and whether the point hits the globe, (side, side)."""
     across = (np.arange(side) + 0.5) * 2 / side - 1
     east, north = across[None, :], -across[:, None]
     squared = east**2 + north**2
@@ -83,9 +84,8 @@ def _view(side: int, longitude: float, latitude: float) -> tuple[np.ndarray, np.
     tilt = math.radians(latitude)
     up = depth * math.sin(tilt) + north * math.cos(tilt)
     ahead = depth * math.cos(tilt) - north * math.sin(tilt)
-    latitudes = np.degrees(np.arcsin(np.clip(up, -1, 1)))
-    longitudes = longitude + np.degrees(np.arctan2(east, ahead))
-    return latitudes, longitudes, squared <= 1
+    turned = math.radians(longitude) + np.arctan2(east, ahead)
+    return panorama.unit_vectors(np.arcsin(np.clip(up, -1, 1)), turned), squared <= 1
 
 
 def _shrunk(image: np.ndarray, side: int) -> np.ndarray:
@@ -96,29 +96,3 @@ def _shrunk(image: np.ndarray, side: int) -> np.ndarray:
         return image
     columns = max(1, round(width * rows / height))
     return np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BOX))
-
-
-def _sample(image: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
-    """Bilinear samples at degrees: float32 (..., 3)."""
-    height, width = image.shape[:2]
-    rows = (90 - latitudes) * height / 180 + 0.5  # one more than the pixel's own, for the border
-    columns = np.mod(longitudes + 180, 360) * width / 360 + 0.5
-    top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
-    down, right = (rows - top)[..., None].astype(np.float32), (columns - left)[..., None].astype(np.float32)
-    padded = _continued(image)
-    upper = padded[top, left] * (1 - right) + padded[top, left + 1] * right
-    lower = padded[top + 1, left] * (1 - right) + padded[top + 1, left + 1] * right
-    return upper * (1 - down) + lower * down
-
-
-def _continued(image: np.ndarray) -> np.ndarray:
-    """The image with one pixel more on each side, taken from the sphere: float32 (H + 2, W + 2, 3)."""
-    whole = image.astype(np.float32)
-    tall = np.concatenate([_half_turned(whole[:1]), whole, _half_turned(whole[-1:])])
-    return np.concatenate([tall[:, -1:], tall, tall[:, :1]], axis=1)
-
-
-def _half_turned(row: np.ndarray) -> np.ndarray:
-    """What lies beyond the pole: the row 180 degrees on, between two pixels where the width is odd."""
-    width = row.shape[1]
-    return (np.roll(row, width // 2, axis=1) + np.roll(row, (width + 1) // 2, axis=1)) / 2

@@ -10,6 +10,7 @@ from typing import Any
 from omniconv.errors import FileError, InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
+from omniconv.models import Model
 from omniconv.runs.page import write_report
 from omniconv.training.config import RunConfig, read_config
 from omniconv.training.feasibility import read_checkpoint
@@ -50,7 +51,7 @@ def begin(
     understanding = understand(config)
     material = understanding.material
     config = resolve(config, material)
-    make_network(config, material.classes, material)
+    network = make_network(config, material)
     run = new_run(name or Path(config.data).name or "run", out)
     say(str(run.path))
     _tell(understanding.facts(config), say)
@@ -59,7 +60,7 @@ def begin(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return _train(run, config, material, say, progress_bar, resume=False)
+    return _train(run, config, material, network, say, progress_bar, resume=False)
 
 
 def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> RunFolder:
@@ -82,7 +83,7 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
     material = read_material(run.material)
-    network = make_network(config, material.classes, material)
+    network = make_network(config, material)
     if run.checkpoint.is_file():
         read_checkpoint(run, network)
     elif run.metrics.is_file():
@@ -90,7 +91,7 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
     say(str(run.path))
     say(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
-    return _train(run, config, material, say, progress_bar, resume=True)
+    return _train(run, config, material, network, say, progress_bar, resume=True)
 
 
 def write_run_report(run: RunFolder, predictor: Predictor) -> Path:
@@ -99,10 +100,16 @@ def write_run_report(run: RunFolder, predictor: Predictor) -> Path:
 
 
 def _train(
-    run: RunFolder, config: RunConfig, material: Material, say: Say, progress_bar: bool, resume: bool
+    run: RunFolder,
+    config: RunConfig,
+    material: Material,
+    network: Model,
+    say: Say,
+    progress_bar: bool,
+    resume: bool,
 ) -> RunFolder:
     try:
-        fit(run, config, material, say, progress_bar, resume)
+        fit(run, config, material, network, say, progress_bar, resume)
     except KeyboardInterrupt:
         say(f"interrupted; go on with: omniconv train --resume {run.path}")
         raise

@@ -9,14 +9,33 @@ from typing import Any
 from torch import Tensor, nn
 
 from omniconv.arithmetic import multiply_adds
-from omniconv.nn import AvgPool, Conv, ConvTranspose, GlobalAvgPool, MaxPool, Upsample
+from omniconv.nn import (
+    AvgPool,
+    Conv,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    CoordConv,
+    Downsample,
+    GlobalAvgPool,
+    LpPool,
+    MaxPool,
+    Upsample,
+)
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.stencil import StencilConvolution
 from omniconv.summaries.function_sight import Moves, resize, windows
 from omniconv.summaries.reach import Move, transposed, window
 from omniconv.surfaces import Stencil
 
-OMNICONV_LAYERS = (Conv, ConvTranspose, MaxPool, AvgPool, GlobalAvgPool, Upsample)
+CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
+TRANSPOSED = (ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+POOLS = (MaxPool, AvgPool, LpPool)
+OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, CoordConv, GlobalAvgPool, Upsample, Downsample)
 
 
 @singledispatch
@@ -25,20 +44,36 @@ def layer_moves(layer: nn.Module, result: Tensor, x: Tensor) -> Moves:
     raise NotImplementedError(type(layer).__name__)
 
 
-@layer_moves.register(Conv)
-@layer_moves.register(MaxPool)
-@layer_moves.register(AvgPool)
-def _(layer: Any, result: Tensor, x: Tensor) -> Moves:
+def _window(layer: Any, result: Tensor, x: Tensor) -> Moves:
     if _on_mesh(layer):
         return _mesh_window(window, layer, layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer))
     return windows(window, x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation)
 
 
-@layer_moves.register
-def _(layer: ConvTranspose, result: Tensor, x: Tensor) -> Moves:
+def _spread(layer: Any, result: Tensor, x: Tensor) -> Moves:
     if _on_mesh(layer):
         return _mesh_window(transposed, layer, layer.kernel_size)
     return windows(transposed, result.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+
+
+for _kinds, _moves in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _spread)):
+    for _kind in _kinds:
+        layer_moves.register(_kind, _moves)
+
+
+@layer_moves.register
+def _(layer: CoordConv, result: Tensor, x: Tensor) -> Moves:
+    return _window(layer.conv, result, x)
+
+
+@layer_moves.register
+def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
+    factor = layer.scale_factor
+    if _on_mesh(layer):
+        return [window(_pool_span(layer), factor, 1) if layer.mode == "linear" else window(1, factor, 0)]
+    if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2:]):
+        return windows(window, x.shape[2:], factor, factor, 0)
+    return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
 
 
 @layer_moves.register
@@ -55,18 +90,20 @@ def _(layer: GlobalAvgPool, result: Tensor, x: Tensor) -> Moves:
 
 def layer_cost(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     """Multiply-adds on the whole batch; a stencil adds one for each of its entries and channels in."""
-    if not isinstance(layer, Conv | ConvTranspose):
+    if isinstance(layer, CoordConv):
+        return layer_cost(layer.conv, result, x)
+    if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
     entries = sum(stencil.fused.nnz for stencil in stencils)
-    by_input = isinstance(layer, ConvTranspose) and not _on_mesh(layer)
+    by_input = isinstance(layer, TRANSPOSED) and not _on_mesh(layer)
     positions = (x if by_input else result).shape[2:]
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
     return len(x) * (dense + entries * layer.in_channels)
 
 
 def _on_mesh(layer: Any) -> bool:
-    return None not in layer.surface.shape
+    return hasattr(layer, "surface") and None not in layer.surface.shape
 
 
 def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size) -> Moves:
@@ -75,7 +112,7 @@ def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size)
     return [kind(span, stride, span // 2)]
 
 
-def _pool_span(layer: MaxPool | AvgPool) -> int:
+def _pool_span(layer: Any) -> int:
     """Windows on a mesh part its samples (2 in a row), or overlap (a sample and the ring around it: 3)."""
     stencil = layer.surface.pool_neighbours(2, 2)
     return 3 if isinstance(stencil, Stencil) and stencil.fused.nnz > stencil.inputs else 2

@@ -62,19 +62,19 @@ def resolve(config: RunConfig, material: Material) -> RunConfig:
     )
 
 
-def make_network(config: RunConfig, classes: tuple[str, ...], material: Material) -> Model:
+def make_network(config: RunConfig, material: Material) -> Model:
     """The network of a run, with random weights that depend on the seed, and what it must know of its images.
 
     Raises:
         InputError: the network's settings do not fit each other, the task or pictures.
     """
     torch.manual_seed(config.seed)
-    network = build(config.network, config.network_arguments(len(classes)))
+    network = build(config.network, config.network_arguments(len(material.classes)))
     _check_surface(config, network)
     check_feasible(config, network, material)
     network.preprocessing = {
         "task": config.task,
-        "classes": list(classes),
+        "classes": list(material.classes),
         "preparation": material.preparation.plain(),
     }
     return network
@@ -89,7 +89,13 @@ def start(run: RunFolder, config: RunConfig, material: Material) -> None:
 
 
 def fit(
-    run: RunFolder, config: RunConfig, material: Material, say: Say, progress_bar: bool, resume: bool = False
+    run: RunFolder,
+    config: RunConfig,
+    material: Material,
+    network: Model,
+    say: Say,
+    progress_bar: bool,
+    resume: bool = False,
 ) -> None:
     """Train, and leave the best network, the measures and the last checkpoint in the run's folder.
 
@@ -97,16 +103,15 @@ def fit(
         run: the folder.
         config: resolved settings.
         material: the samples.
+        network: as ``make_network`` gave it.
         say: takes a line for each epoch where there is no progress bar.
         progress_bar: draw one.
         resume: go on from the last checkpoint, or from the start where there is none yet.
 
     Raises:
         FileError: the checkpoint is damaged, or a file cannot be written.
-        InputError: the network's settings do not fit.
         KeyboardInterrupt: the user or the system ended it; the last checkpoint is whole.
     """
-    network = make_network(config, material.classes, material)
     areas = material.preparation.areas()
     weights = torch.tensor([1 / math.log(1.02 + share) for share in material.shares]) if config.balance else None
     module = TrainingModule(
