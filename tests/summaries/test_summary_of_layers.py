@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 import omniconv as oc
@@ -29,3 +30,54 @@ def test_field_and_cost(layer, shape, field, cost):
     found = oc.summary(nn.Sequential(layer), grid)
     assert found.receptive_field == field
     assert cost is None or found.multiply_adds == cost
+
+
+class Switching(nn.Module):
+    """What SegNet does: pooled values go on through a layer, and back to where they were."""
+
+    def __init__(self, surface, **window):
+        super().__init__()
+        self.pool = oc.nn.MaxPool(return_switches=True, surface=surface, **window)
+        self.conv = oc.nn.Conv(3, 3, surface=self.pool.output_surface)
+        self.unpool = oc.nn.MaxUnpool(surface=self.pool.output_surface, **window)
+
+    def forward(self, x):
+        values, switches = self.pool(x)
+        return self.unpool(self.conv(values), switches, x.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("surface", "window", "shape"),
+    [
+        (oc.Plane(), {}, (3, 16, 20)),
+        (oc.Plane(border="circular"), {"kernel_size": 3, "stride": 2, "padding": 1}, (3, 24, 24)),
+        (oc.Plane(1), {"kernel_size": 3}, (3, 36)),
+        (oc.Plane(border=("reflect", "circular")), {"padding": 1}, (3, 16, 32)),
+    ],
+)
+def test_unpooled_samples_see_what_their_windows_see(surface, window, shape):
+    network = Switching(surface, **window)
+    assert oc.summary(network, shape).receptive_field == probed_field(network.double(), shape)
+
+
+def test_switches_on_a_mesh_see_rings():
+    assert oc.summary(Switching(MESH), (3, 162)).receptive_field == (9,)
+
+
+def probed_field(network, shape):
+    """Along each axis: from the first to the last line of input samples that changes one line of outputs, at most."""
+    x = torch.rand(1, *shape, dtype=torch.float64)
+    with torch.no_grad():
+        return tuple(max(_extents(network, x, axis)) for axis in range(2, x.ndim))
+
+
+def _extents(network, x, axis):
+    plain, lines = network(x), x.shape[axis]
+    changes = []
+    for line in range(lines):
+        other = x.clone()
+        other.select(axis, line).add_(100)
+        changes.append((network(other) - plain).abs().movedim(axis, 0).flatten(1).sum(1) > 0)
+    for seen in torch.stack(changes, 1)[lines // 3 : -lines // 3]:
+        (places,) = seen.nonzero(as_tuple=True)
+        yield int(places.max() - places.min()) + 1 if len(places) else 0

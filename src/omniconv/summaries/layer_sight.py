@@ -24,18 +24,19 @@ from omniconv.nn import (
     GlobalAvgPool,
     LpPool,
     MaxPool,
+    MaxUnpool,
     Upsample,
 )
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.stencil import StencilConvolution
 from omniconv.summaries.function_sight import Moves, resize, windows
 from omniconv.summaries.reach import Move, transposed, window
-from omniconv.surfaces import Stencil
+from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
 TRANSPOSED = (ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 POOLS = (MaxPool, AvgPool, LpPool)
-OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, CoordConv, GlobalAvgPool, Upsample, Downsample)
+OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, MaxUnpool, CoordConv, GlobalAvgPool, Upsample, Downsample)
 
 
 @singledispatch
@@ -46,7 +47,7 @@ def layer_moves(layer: nn.Module, result: Tensor, x: Tensor) -> Moves:
 
 def _window(layer: Any, result: Tensor, x: Tensor) -> Moves:
     if _on_mesh(layer):
-        return _mesh_window(window, layer, layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer))
+        return _mesh_window(window, layer, layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer.surface))
     return windows(window, x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation)
 
 
@@ -67,10 +68,18 @@ def _(layer: CoordConv, result: Tensor, x: Tensor) -> Moves:
 
 
 @layer_moves.register
+def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> Moves:
+    """A sample sees the windows that may have taken it."""
+    if _on_mesh(layer):
+        return _mesh_window(transposed, layer, _pool_span(layer.output_surface))
+    return windows(transposed, result.shape[2:], layer.kernel_size, layer.stride, layer.padding)
+
+
+@layer_moves.register
 def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
     factor = layer.scale_factor
     if _on_mesh(layer):
-        return [window(_pool_span(layer), factor, 1) if layer.mode == "linear" else window(1, factor, 0)]
+        return [window(_pool_span(layer.surface), factor, 1) if layer.mode == "linear" else window(1, factor, 0)]
     if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2:]):
         return windows(window, x.shape[2:], factor, factor, 0)
     return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
@@ -112,7 +121,7 @@ def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size)
     return [kind(span, stride, span // 2)]
 
 
-def _pool_span(layer: Any) -> int:
+def _pool_span(surface: Surface) -> int:
     """Windows on a mesh part its samples (2 in a row), or overlap (a sample and the ring around it: 3)."""
-    stencil = layer.surface.pool_neighbours(2, 2)
+    stencil = surface.pool_neighbours(2, 2)
     return 3 if isinstance(stencil, Stencil) and stencil.fused.nnz > stencil.inputs else 2

@@ -119,8 +119,9 @@ class _Tracer(TorchFunctionMode):
         visit = self.running.pop()
         outputs = list(_tensors(result))
         if isinstance(layer, OMNICONV_LAYERS):
-            x, y = next(_tensors((inputs, options))), outputs[0]
-            sight = self._moved(self.sight_of([x]), layer_moves(layer, y, x))
+            given, y = list(_tensors((inputs, options))), outputs[0]
+            x = given[0]
+            sight = self._moved(self.sight_of(given), layer_moves(layer, y, x))
             visit.cost = layer_cost(layer, y, x)
             for tensor in outputs:
                 self._note(tensor, sight)
