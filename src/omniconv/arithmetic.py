@@ -54,8 +54,9 @@ def padding_amounts(
         raise InputError(
             "padding", padding, f"must be a number, a pair or one of {', '.join(PADDING_NAMES)}", "correct it"
         )
-    outputs = -(-size // stride)
-    total = max((outputs - 1) * stride + reach + 1 - size, 0)
+    total = reach + 1 - stride + -size % stride
+    if reach < stride - 1:
+        total = _larger(total, 0)
     small, large = total // 2, total - total // 2
     return (small, large) if padding == "same_upper" else (large, small)
 
@@ -111,11 +112,14 @@ def overhang(size: int, kernel_size: int, stride: int = 1, padding: tuple[int, i
         >>> overhang(5, kernel_size=2, stride=2), overhang(6, kernel_size=2, stride=2)
         (1, 0)
     """
-    padded = size + sum(padding)
-    last = -(-max(padded - span(kernel_size, dilation), 0) // stride) * stride
-    if last >= size + padding[0]:
-        last -= stride
-    return max(last + span(kernel_size, dilation) - padded, 0)
+    padded, reach = size + sum(padding), span(kernel_size, dilation)
+    over = (reach - padded) % stride
+    if isinstance(size, int):
+        over = max(over, reach - padded)
+        return over if over + padding[1] < reach else 0
+    if isinstance(padding[1], int) and stride + padding[1] <= reach:
+        return over  # the last window starts on the axis, whatever its size
+    return over * (1 - _smaller((over + padding[1]) // reach, 1))
 
 
 def receptive_field(layers: Iterable[Sequence[int]]) -> int:
@@ -171,6 +175,15 @@ def multiply_adds(
     """
     positions = outputs if isinstance(outputs, int) else prod(outputs)
     return parameters(in_channels, out_channels, kernel_size, groups, bias=False) * positions
+
+
+def _larger(one: int, other: int) -> int:
+    """The larger number; sizes that an exporter leaves open are no ``int``, and bring a maximum of their own."""
+    return max(one, other) if isinstance(one, int) else one.__sym_max__(other)
+
+
+def _smaller(one: int, other: int) -> int:
+    return min(one, other) if isinstance(one, int) else one.__sym_min__(other)
 
 
 def _check_ranges(**values: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import SymInt, Tensor
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
 from omniconv.errors import InputError
+from omniconv.nn.open_sizes import is_open
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]
@@ -16,7 +17,7 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
     """One whole number for each axis, from one for all or one each."""
     values = (value,) * ndim if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
-    if len(values) != ndim or any(not isinstance(number, int) or number < least for number in values):
+    if len(values) != ndim or any(not isinstance(number, (int, SymInt)) or number < least for number in values):
         raise InputError(
             name, value, f"must be a whole number from {least}, or {ndim} of them", "give one for each axis"
         )
@@ -37,8 +38,8 @@ def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
         )
 
 
-def check_signal(x: Tensor, channels: int | None, ndim: int, samples: int | None = None) -> None:
-    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes and, on a mesh, ``samples`` samples."""
+def check_signal(x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = ()) -> None:
+    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes, of the sizes in ``shape`` that are no ``None``."""
     if x.ndim != ndim + 2:
         axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
         raise InputError(
@@ -53,13 +54,14 @@ def check_signal(x: Tensor, channels: int | None, ndim: int, samples: int | None
         raise InputError(
             "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"
         )
-    if samples is not None and x.shape[2] != samples:
-        raise InputError(
-            "input",
-            tuple(x.shape),
-            f"must have {samples} samples on axis 2, as its surface has",
-            "map the image with surface.from_equirectangular, or build the layer on another level",
-        )
+    for axis, samples in enumerate(shape, start=2):
+        if samples is not None and x.shape[axis] != samples:
+            raise InputError(
+                "input",
+                tuple(x.shape),
+                f"must have {samples} samples on axis {axis}, as its surface has",
+                "map the image with surface.from_equirectangular, or build the layer on another level",
+            )
 
 
 class GridPadding:
@@ -82,10 +84,7 @@ class GridPadding:
 
     def amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """``(before, after)`` of each axis for an input of these sizes."""
-        return tuple(
-            padding_amounts(rule, size, kernel, stride, dilation)
-            for size, (rule, kernel, stride, dilation) in zip(sizes, self.rules, strict=True)
-        )
+        return tuple(_amounts(size, *rule) for size, rule in zip(sizes, self.rules, strict=True))
 
     @property
     def described(self) -> str | tuple[int | str | tuple[int, int], ...]:
@@ -100,6 +99,12 @@ class GridPadding:
             return None
         before, after = padding_amounts(rule, span(kernel, dilation), kernel, stride, dilation)
         return before if before == after else None
+
+
+def _amounts(size: int, rule: int | str | tuple[int, int], kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    if rule == "same_upper" and stride > 1 and is_open(size) and span(kernel, dilation) == 2:
+        return 0, 1  # what sizes that need none get too many is in no window
+    return padding_amounts(rule, size, kernel, stride, dilation)
 
 
 def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], ...]:

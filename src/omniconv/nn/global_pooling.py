@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ class _MeanWeights(nn.Module):
     """Weights of a mean over a grid of any size; they sum to 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.new_ones(()) / x.shape[2:].numel()
+        return x.new_ones(()) / prod(x.shape[2:])
 
     @staticmethod
     def of(surface: Surface) -> nn.Module:
@@ -59,7 +61,7 @@ class _LatitudeWeights(nn.Module):
         rows = x.shape[2 + self.axis]
         colatitude = (torch.arange(rows, device=x.device, dtype=torch.float64) + 0.5) * torch.pi / rows
         weights = torch.sin(colatitude)
-        return (weights / weights.sum() * rows / x.shape[2:].numel()).to(x.dtype).view(self.broadcast)
+        return (weights / weights.sum() * rows / prod(x.shape[2:])).to(x.dtype).view(self.broadcast)
 
 
 class _AreaWeights(nn.Module):

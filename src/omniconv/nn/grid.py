@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 from omniconv.arithmetic import output_size, span
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
-from omniconv.nn.padding import fold, pad
+from omniconv.nn.edges import edges_of, pays, put, take
+from omniconv.nn.grid_axis import Axis, counted, embedded, worth_it
+from omniconv.nn.open_sizes import is_open, settled, surely
+from omniconv.nn.padding import fold, fold_open, pad
 from omniconv.surfaces.border import Border
 
 SAME_NAMES = ("same", "same_upper", "same_lower")
@@ -56,10 +60,37 @@ class GridConvolution(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *smaller grid)``."""
         sizes = x.shape[2:]
+        if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
+            return self._with_edges(x, weight, bias, axes)
         if self.pads:
             x = pad(x, self.own_amounts(sizes), self.border)
         self._check_room(sizes, x.shape[2:])
-        return self.convolve(x, weight, bias, self.stride, self.backend, self.dilation, self.groups)
+        return self._convolve(x, weight, bias, self.backend)
+
+    def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
+        """Zeros past the edges left to the backend, then what is there instead."""
+        edges = edges_of(self.border, axes)
+        x, *strips = take(x, [edge.beyond for edge in edges])
+        margins = [axis.margin for axis in axes]
+        y = counted(lambda part: self._convolve(part, weight, bias, margins), x, axes)
+        pieces = [
+            self._convolve(edge.surrounded(strip), edge.taps.take(weight), None)
+            for edge, strip in zip(edges, strips, strict=True)
+        ]
+        return put(y, [edge.outputs for edge in edges], pieces)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
+        return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
+
+    def axes(self, sizes: Sequence[int]) -> list[Axis]:
+        """The axes of a grid of these sizes."""
+        found = []
+        for size, (before, after), (_, kernel, stride, dilation) in zip(
+            sizes, self.padding.amounts(sizes), self.padding.rules, strict=True
+        ):
+            outputs = (size + before + after - span(kernel, dilation)) // stride + 1
+            found.append(Axis(size, outputs, kernel, stride, dilation, before))
+        return found
 
     def own_amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """What the backend does not pad."""
@@ -69,7 +100,7 @@ class GridConvolution(nn.Module):
     def _check_room(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
         for axis, (size, left) in enumerate(zip(padded, self.backend, strict=True)):
             reach = span(self.kernel_size[axis], self.dilation[axis])
-            if size + 2 * left < reach:
+            if surely(size + 2 * left < reach):
                 raise InputError(
                     "input",
                     tuple(sizes),
@@ -96,14 +127,32 @@ class GridTransposedConvolution(GridConvolution):
         """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
         sizes = self.default_size(x.shape[2:]) if output_size is None else tuple(output_size)
         rest = self._rest(x.shape[2:], sizes)
+        if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
+            return self._with_edges(x, weight, bias, axes)
+        if is_open(*rest):
+            y = self.convolve(x, weight, None, self.stride, 0, 0, self.groups, self.dilation)
+            return fold_open(y, rest, self.padding.amounts(sizes), self.border, bias)
         direct = not self.pads
-        y = self.convolve(
-            x, weight, bias if direct else None, self.stride, self.backend, rest, self.groups, self.dilation
-        )
+        y = self._spread(x, weight, bias if direct else None, rest, self.backend)
         if direct:
             return y
         y = fold(y, self.own_amounts(sizes), self.border)
         return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * self.border.ndim)
+
+    def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
+        """What falls past the edges left out by the backend, then sent back to where it belongs."""
+        edges = edges_of(replace(self.border, value=0.0), axes)
+        x, *parts = take(x, [edge.outputs for edge in edges])
+        margins, rests = [axis.margin for axis in axes], [axis.rest for axis in axes]
+        y = self._spread(embedded(x, axes), weight, bias, rests, margins)
+        strips = [
+            edge.gathered(self._spread(part, edge.taps.take(weight), None, edge.rest))
+            for edge, part in zip(edges, parts, strict=True)
+        ]
+        return put(y, [edge.beyond for edge in edges], strips)
+
+    def _spread(self, x: Tensor, weight: Tensor, bias: Tensor | None, rest: Size, margins: Size = 0) -> Tensor:
+        return self.convolve(x, weight, bias, self.stride, margins, rest, self.groups, self.dilation)
 
     def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """``size · stride`` for the names of SAME, PyTorch's formula for numbers."""
@@ -124,8 +173,8 @@ class GridTransposedConvolution(GridConvolution):
         for size, target, sides, (rule, kernel, stride, dilation) in zip(
             sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
         ):
-            rest = target + sum(sides) - (size - 1) * stride - span(kernel, dilation)
-            if not 0 <= rest < max(stride, dilation):
+            rest = settled(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
+            if not is_open(rest) and not 0 <= rest < max(stride, dilation):
                 least = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
                 raise InputError(
                     "output_size",

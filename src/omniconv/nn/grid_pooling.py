@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf, prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import overhang, padding_amounts, span
-from omniconv.errors import InputError
+from omniconv.arithmetic import overhang, span
 from omniconv.nn.arguments import GridPadding
 from omniconv.nn.grid import CONVOLVE
+from omniconv.nn.open_sizes import is_open
 from omniconv.nn.padding import pad
-from omniconv.surfaces.border import Border
+from omniconv.nn.windows import check_padding, check_room, check_samples
+from omniconv.surfaces.border import Border, Sides
 
-MAXIMUM: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-MEAN: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+def _max_pool1d(
+    x: Tensor, kernel: tuple[int], stride: tuple[int], padding: int, dilation: tuple[int], **more: Any
+) -> Any:
+    """Torch's, but that its own fixes a size which an export leaves open."""
+    if more or not is_open(x.shape[2]):
+        return F.max_pool1d(x, kernel, stride, padding, dilation, **more)
+    return F.max_pool2d(x[:, :, None], (1, *kernel), (1, *stride), padding, (1, *dilation))[:, :, 0]
+
+
+def _avg_pool3d(x: Tensor, *window: Any, **more: Any) -> Tensor:
+    """Torch's, which has no half precision on the CPU."""
+    if x.device.type != "cpu":
+        return F.avg_pool3d(x, *window, **more)
+    return F.avg_pool3d(x.to(torch.promote_types(x.dtype, torch.float32)), *window, **more).to(x.dtype)
+
+
+MAXIMUM: dict[int, Callable[..., Any]] = {1: _max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+MEAN: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: _avg_pool3d}
 
 
 class GridPool(nn.Module):
@@ -36,6 +55,8 @@ class GridPool(nn.Module):
         InputError: as many zeros past an edge as a window holds, or more.
     """
 
+    needs_samples = True  # of the grid in every window
+
     def __init__(
         self,
         border: Border,
@@ -48,45 +69,44 @@ class GridPool(nn.Module):
         super().__init__()
         self.border, self.padding, self.ceil_mode = border, padding, ceil_mode
         self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
-        self._check_windows()
+        self.backend = self._backend_padding()
+        check_padding(padding, border)
 
     def padded(self, x: Tensor, border: Border, beyond: float) -> Tensor:
         """The signal with what its border puts around it, and ``beyond`` where the last windows hang over."""
         amounts = self.padding.amounts(x.shape[2:])
         padded = pad(x, amounts, border)
         rests = self._overhangs(x.shape[2:], amounts)
-        if any(rests):
+        if self.needs_samples:
+            check_samples(x.shape[2:], amounts, rests, self.padding, border)
+        if any(is_open(rest) or rest for rest in rests):
             padded = F.pad(padded, [side for rest in reversed(rests) for side in (0, rest)], value=beyond)
-        self._check_room(x.shape[2:], padded.shape[2:])
+        check_room(x.shape[2:], padded.shape[2:], self.padding)
         return padded
+
+    def _backend_padding(self) -> tuple[int, ...] | None:
+        """What the backend pads by itself: as many zeros before each axis as after it, by half a window at most."""
+        amounts = [self.padding.symmetric(axis) for axis in range(self.border.ndim)]
+        axes = zip(amounts, self.kernel_size, self.border.modes, strict=True)
+        fits = all(
+            amount == 0 or (amount is not None and 2 * amount <= kernel and modes == ("zeros", "zeros"))
+            for amount, kernel, modes in axes
+        )
+        plain = fits and self.border.value == 0 and not self.ceil_mode
+        return tuple(amounts) if plain else None  # type: ignore[arg-type]  # no amount is None
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether the backend takes the signal as it is; sizes left open in an export are padded here."""
+        if self.backend is None or is_open(*x.shape[2:]):
+            return False
+        axes = zip(x.shape[2:], self.backend, self.kernel_size, self.dilation, strict=True)
+        return all(size >= max(span(kernel, gap) - 2 * amount, gap) for size, amount, kernel, gap in axes)
 
     def _overhangs(self, sizes: Sequence[int], amounts: Sequence[tuple[int, int]]) -> list[int]:
         if not self.ceil_mode:
             return [0] * len(sizes)
         axes = zip(sizes, amounts, self.kernel_size, self.stride, self.dilation, strict=True)
         return [overhang(size, kernel, stride, sides, dilation) for size, sides, kernel, stride, dilation in axes]
-
-    def _check_room(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
-        for size, kernel, dilation in zip(padded, self.kernel_size, self.dilation, strict=True):
-            if size < span(kernel, dilation):
-                raise InputError(
-                    "input",
-                    tuple(sizes),
-                    f"is smaller than the pooling window {self.kernel_size}",
-                    "pad with 'same_upper' or use a smaller window",
-                )
-
-    def _check_windows(self) -> None:
-        """Numbers of zeros as large as a window would make windows that hold nothing."""
-        for (rule, kernel, _, dilation), modes in zip(self.padding.rules, self.border.modes, strict=True):
-            for amount, mode in zip(padding_amounts(rule, 1, kernel), modes, strict=True):
-                if mode == "zeros" and amount >= span(kernel, dilation):
-                    raise InputError(
-                        "padding",
-                        amount,
-                        f"must be smaller than the window, which spans {span(kernel, dilation)}",
-                        "pad less",
-                    )
 
 
 class GridMaximum(GridPool):
@@ -95,21 +115,26 @@ class GridMaximum(GridPool):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.silent = replace(self.border, value=-inf)
-        self.nowhere = replace(self.border, value=-1)
+        self.nearest = Border(tuple(map(_without_zeros, self.border.modes)))
         self.maximum = MAXIMUM[self.border.ndim]
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""
+        if self.fits(x):
+            return self.maximum(x, self.kernel_size, self.stride, self.backend, self.dilation)
         return self.maximum(self.padded(x, self.silent, -inf), self.kernel_size, self.stride, 0, self.dilation)
 
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest samples, and the flat index of each in the un-padded grid."""
+        """The largest samples, and the flat index of each in the un-padded grid.
+
+        Where a window holds −∞ alone, its first place is taken; if that lies past an edge, the sample next to it.
+        """
+        if self.fits(x):
+            return self.maximum(x, self.kernel_size, self.stride, self.backend, self.dilation, return_indices=True)
         padded = self.padded(x, self.silent, -inf)
-        values, inside = self.maximum(
-            padded, self.kernel_size, self.stride, 0, self.dilation, ceil_mode=False, return_indices=True
-        )
+        values, inside = self.maximum(padded, self.kernel_size, self.stride, 0, self.dilation, return_indices=True)
         places = torch.arange(prod(x.shape[2:]), device=x.device).view(1, 1, *x.shape[2:])
-        return values, self.padded(places, self.nowhere, -1).flatten()[inside]
+        return values, self.padded(places, self.nearest, -1).flatten()[inside]
 
 
 class GridMean(GridPool):
@@ -117,20 +142,26 @@ class GridMean(GridPool):
 
     def __init__(self, *arguments: object, count_include_pad: bool = False) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
+        self.needs_samples = not count_include_pad
         self.filled = replace(self.border, value=float(count_include_pad))
         self.all_count = not self.ceil_mode and (
             count_include_pad or all("zeros" not in sides for sides in self.border.modes)
         )
-        self.mean = MEAN[self.border.ndim] if set(self.dilation) == {1} else self._dilated_mean
+        self.mean: Callable[..., Tensor] = MEAN[self.border.ndim]
+        self.counts_zeros = count_include_pad
+        if set(self.dilation) != {1}:
+            self.mean, self.backend = self._dilated_mean, None
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""
+        if self.fits(x):
+            return self.mean(x, self.kernel_size, self.stride, self.backend, count_include_pad=self.counts_zeros)
         result = self.mean(self.padded(x, self.border, 0), self.kernel_size, self.stride)
-        return result if self.all_count else result / self._counted(x)
+        return result if self.all_count else (result / self._counted(x)).to(x.dtype)
 
     def _counted(self, x: Tensor) -> Tensor:
-        """Share of each window that counts."""
-        ones = x.new_ones(1, 1, *x.shape[2:])
+        """Share of each window that counts; thirds are too coarse in half precision."""
+        ones = x.new_ones(1, 1, *x.shape[2:], dtype=torch.promote_types(x.dtype, torch.float32))
         return self.mean(self.padded(ones, self.filled, 0), self.kernel_size, self.stride)
 
     def _dilated_mean(self, x: Tensor, kernel_size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
@@ -149,5 +180,18 @@ class GridPower(GridMean):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""
-        powers = self.padded(x, self.border, 0).abs().pow(self.p)
-        return (self.mean(powers, self.kernel_size, self.stride) * prod(self.kernel_size)).pow(1 / self.p)
+        powers = power(self.padded(x, self.border, 0).abs(), self.p)
+        return power(self.mean(powers, self.kernel_size, self.stride) * prod(self.kernel_size), 1 / self.p)
+
+
+def power(x: Tensor, exponent: float) -> Tensor:
+    """``x ** exponent`` of samples from 0; at 0 no gradient instead of an infinite one, which would end as NaN."""
+    if exponent >= 1:
+        return x.pow(exponent)
+    empty = x == 0
+    return x.masked_fill(empty, 1).pow(exponent).masked_fill(empty, 0)
+
+
+def _without_zeros(sides: Sides) -> Sides:
+    before, after = ("replicate" if mode == "zeros" else mode for mode in sides)
+    return before, after

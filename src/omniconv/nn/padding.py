@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.errors import InputError
+from omniconv.nn.open_padding import fold_axis, is_open_axis, pad_axis, turn
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.modes import Mode
 
@@ -31,11 +33,14 @@ def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
     """
     first = x.ndim - border.ndim
     for axis, (sides, modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
+        if is_open_axis(x.shape[axis], sides, modes):
+            x = pad_axis(x, axis, sides, modes, border.value)
+            continue
         strips = [x]
         if sides[0] > 0:
-            strips.insert(0, _strip(x, axis, sides[0], modes[0], border.value, before=True))
+            strips.insert(0, strip_beyond(x, axis, sides[0], modes[0], border.value, before=True))
         if sides[1] > 0:
-            strips.append(_strip(x, axis, sides[1], modes[1], border.value, before=False))
+            strips.append(strip_beyond(x, axis, sides[1], modes[1], border.value, before=False))
         if len(strips) > 1:
             x = torch.cat(strips, axis)
     return x
@@ -52,18 +57,29 @@ def fold(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
     first = y.ndim - border.ndim
     for axis in range(y.ndim - 1, first - 1, -1):
         (before, after), modes = amounts[axis - first], border.modes[axis - first]
+        size = y.shape[axis] - before - after
+        if is_open_axis(size, (before, after), modes):
+            y = fold_axis(y, axis, (before, after), modes)
+            continue
         if not before and not after:
             continue
-        size = y.shape[axis] - before - after
         core = y.narrow(axis, before, size)
         for start, amount, mode in ((0, before, modes[0]), (before + size, after, modes[1])):
             if amount > 0 and mode != "zeros":
-                core = _add_strip(core, y.narrow(axis, start, amount), axis, mode, before=start == 0)
+                core = send_back(core, y.narrow(axis, start, amount), axis, mode, before=start == 0)
         y = core
     return y
 
 
-def _strip(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
+def fold_open(y: Tensor, rest: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None) -> Tensor:
+    """``fold`` of a signal that lacks ``rest`` samples, open numbers of zeros, at the ends; and a bias added."""
+    y = F.pad(y, [side for axis in reversed(rest) for side in (0, axis)])
+    y = fold(y, amounts, border)
+    return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * border.ndim)
+
+
+def strip_beyond(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
+    """The ``amount`` samples before or after one axis."""
     size = x.shape[axis]
     if mode == "zeros":
         shape = list(x.shape)
@@ -84,7 +100,7 @@ def _near_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> 
     if mode == "circular":
         return strip
     strip = strip.flip(axis)
-    return strip if mode == "reflect" else strip.roll(x.shape[-1] // 2, -1)
+    return strip if mode == "reflect" else turn(strip)
 
 
 def _source(size: int, amount: int, mode: Mode, before: bool) -> int:
@@ -103,7 +119,7 @@ def _far_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> T
     if mode == "pole":
         shape = [1] * x.ndim
         shape[axis] = amount
-        strip = torch.where(turned.view(shape), strip.roll(x.shape[-1] // 2, -1), strip)
+        strip = torch.where(turned.view(shape), turn(strip), strip)
     return strip
 
 
@@ -123,7 +139,8 @@ def _far_index(size: int, amount: int, mode: Mode, before: bool, device: torch.d
     return torch.where(turned, 2 * size - 1 - folded, folded), turned
 
 
-def _add_strip(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
+def send_back(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
+    """The adjoint of ``strip_beyond`` for a mode that copies: ``strip`` is added, in place, to where it came from."""
     size, amount = core.shape[axis], strip.shape[axis]
     if mode == "replicate":
         core.narrow(axis, 0 if before else size - 1, 1).add_(strip.sum(axis, keepdim=True))
@@ -133,7 +150,7 @@ def _add_strip(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool)
     if mode != "circular":
         strip = strip.flip(axis)
     if mode == "pole":
-        strip = strip.roll(-(core.shape[-1] // 2), -1)
+        strip = turn(strip, back=True)
     core.narrow(axis, _source(size, amount, mode, before), amount).add_(strip)
     return core
 
@@ -143,5 +160,5 @@ def _add_far_strip(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: b
     if mode == "pole":
         shape = [1] * core.ndim
         shape[axis] = strip.shape[axis]
-        strip = torch.where(turned.view(shape), strip.roll(-(core.shape[-1] // 2), -1), strip)
-    return core.index_add(axis, index, strip)
+        strip = torch.where(turned.view(shape), turn(strip, back=True), strip)
+    return core.index_add_(axis, index, strip.clone())  # autograd keeps the strip, which may be a view of the core

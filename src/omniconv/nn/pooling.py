@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from omniconv.arithmetic import output_size as size_after
@@ -153,7 +154,7 @@ class LpPool(_Pool):
         padding: as in ``MaxPool``; zeros past an edge add nothing.
         ceil_mode: round sizes up: a last window may hang over the end.
         dilation: step between the samples of a window.
-        p: exponent, above 0.
+        p: exponent, above 0 and finite.
         surface: where the input lies.
 
     Raises:
@@ -175,8 +176,8 @@ class LpPool(_Pool):
         p: float = 2.0,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        if not p > 0:
-            raise InputError("p", p, "must be above 0", "use p=2 for the Euclidean norm")
+        if not 0 < p < inf:
+            raise InputError("p", p, "must be above 0 and finite", "use p=2 for the Euclidean norm, MaxPool for p=inf")
         on_grid, on_stencil = partial(GridPower, p=p), partial(StencilPower, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p
@@ -199,7 +200,8 @@ class MaxUnpool(nn.Module):
         ``(size − 1) · stride − 2 · padding + kernel_size``, give the pooling's input size where that was another.
 
     Raises:
-        InputError: switches of another shape or kind, or that point outside ``output_size``.
+        InputError: switches of another shape or kind, or (on the CPU, elsewhere it is torch that stops) that point
+            outside ``output_size``.
 
     Example:
         >>> import torch
@@ -228,9 +230,8 @@ class MaxUnpool(nn.Module):
         check_signal(x, None, self.surface.ndim)
         size = self.default_size(x.shape[2:], output_size)
         _check_switches(x, switches)
-        places = switches.flatten(2)
-        empty = x.new_zeros(*x.shape[:2], prod(size))
-        return empty.scatter_reduce(2, places, x.flatten(2), "mean", include_self=False).unflatten(2, size)
+        precise = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))  # the mean of equal halves is that half
+        return _spread(precise, switches.flatten(2).long(), size).unflatten(2, size).to(x.dtype)
 
     def _mesh_size(self, sizes: Sequence[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
         samples = self.output_surface.shape[0]
@@ -239,7 +240,7 @@ class MaxUnpool(nn.Module):
 
     def _grid_size(self, sizes: Sequence[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
         if wanted is not None:
-            return tuple(wanted)[-len(sizes) :]
+            return per_axis("output_size", tuple(wanted)[-len(sizes) :], len(sizes))
         kernel, stride = (per_axis(name, getattr(self, name), len(sizes)) for name in ("kernel_size", "stride"))
         padding = per_axis("padding", self.padding, len(sizes), least=0)
         axes = zip(sizes, kernel, stride, padding, strict=True)
@@ -252,3 +253,14 @@ def _check_switches(x: Tensor, switches: Tensor) -> None:
                          "give the ones that its pooling returned")  # fmt: skip
     if switches.is_floating_point() or switches.is_complex():
         raise InputError("switches", switches.dtype, "must be whole numbers", "give the ones that the pooling returned")
+
+
+def _spread(values: Tensor, places: Tensor, size: Sequence[int]) -> Tensor:
+    empty = values.new_zeros(*values.shape[:2], prod(size))
+    try:
+        return empty.scatter_reduce(2, places, values, "mean", include_self=False)
+    except RuntimeError as error:
+        if "out of bounds" not in str(error):
+            raise
+        raise InputError("switches", f"{places.min()} to {places.max()}", f"point outside output_size={tuple(size)}",
+                         "give the size of what was pooled") from error  # fmt: skip

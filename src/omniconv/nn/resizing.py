@@ -6,22 +6,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_signal, per_axis
 from omniconv.nn.convolution import check_mesh_size
+from omniconv.nn.open_resizing import LINEAR, lerp, resize_open
+from omniconv.nn.open_sizes import is_open
 from omniconv.nn.padding import pad
 from omniconv.nn.stencil import StencilProduct
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 from omniconv.surfaces.surface import Resampling
 
-LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
-
-def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "linear") -> Tensor:
+def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:
     """A grid signal at another size; sample centres keep their places (``align_corners=False``).
 
     An axis that goes on past its edges (a ring, a pole) is extended by as many samples as map to a whole number of
@@ -34,11 +33,14 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         size: the new grid.
         border: the continuation of the grid.
         mode: ``linear`` or ``nearest``.
+        grows: what an export with open sizes may take for sure: that no axis shrinks.
 
     Raises:
         InputError: a ``size`` that is not one whole number from 1 for each axis.
     """
     size = per_axis("output_size", size, border.ndim)
+    if is_open(*x.shape[2:], *size):
+        return resize_open(x, size, border, mode, grows)
     if tuple(x.shape[2:]) == size:
         return x
     margins = tuple(
@@ -46,7 +48,7 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         for old, new, wraps in zip(x.shape[2:], size, border.wraps, strict=True)
     )
     if mode == "linear" and any(before > 2 for before, _ in margins) and _grows(x, size):
-        return _lerp(x, size, border)
+        return lerp(x, size, border)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
     x = _interpolate(x, extended, mode)
@@ -67,21 +69,6 @@ def _margin(old: int, new: int, mode: Resampling) -> tuple[int, int]:
 
 def _grows(x: Tensor, size: tuple[int, ...]) -> bool:
     return all(new >= old for new, old in zip(size, x.shape[2:], strict=True))
-
-
-def _lerp(x: Tensor, size: tuple[int, ...], border: Border) -> Tensor:
-    """Linear growth axis by axis, where a ring and its outputs have no small common measure to extend by."""
-    ends = Border(tuple(("replicate", "replicate") if not wraps else sides
-                        for wraps, sides in zip(border.wraps, border.modes, strict=True)))  # fmt: skip
-    old_sizes = x.shape[2:]
-    x = pad(x, [(1, 1)] * len(size), ends)
-    for axis, (old, new) in enumerate(zip(old_sizes, size, strict=True), start=2):
-        place = (torch.arange(new, device=x.device, dtype=torch.float64) + 0.5) * old / new + 0.5
-        before = place.floor()
-        share = (place - before).to(x.dtype).view([-1 if other == axis else 1 for other in range(x.ndim)])
-        left, right = (x.index_select(axis, (before + step).long()) for step in (0, 1))
-        x = torch.lerp(left, right, share)
-    return x
 
 
 def _interpolate(x: Tensor, size: tuple[int, ...], mode: Resampling) -> Tensor:
@@ -210,8 +197,10 @@ class _GridResize(nn.Module):
         self.border, self.up, self.down, self.mode = border, up, down, mode
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
-        size = [-(-length * self.up // self.down) for length in x.shape[2:]] if output_size is None else output_size
-        return resize(x, size, self.border, self.mode)
+        size = output_size
+        if size is None:
+            size = [(length * self.up + self.down - 1) // self.down for length in x.shape[2:]]
+        return resize(x, size, self.border, self.mode, grows=self.down == 1)
 
 
 class _MeshResize(StencilProduct):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
+from omniconv.nn.grid_pooling import power
 from omniconv.nn.stencil_product import Tables, stencil_convolution, stencil_product
 from omniconv.surfaces.stencil import Stencil
 
@@ -36,6 +37,22 @@ class StencilTables(nn.Module):
         """Rows, columns, values, and those of the transpose."""
         return Tables(*(getattr(self, name) for name in Tables._fields))
 
+    def times(self, rows: Tensor) -> Tensor:
+        """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
+        return stencil_product(rows, *self.tables)
+
+    def convolve(self, rows: Tensor, weight: Tensor) -> Tensor:
+        """Every operator, then weights ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
+        return stencil_convolution(rows, weight, *self.tables)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """A signal ``(B, C, *shape)`` as rows of channels ``(B, N, C)``."""
+        return rows_of(x, self.stencil)
+
+    def signal(self, rows: Tensor) -> Tensor:
+        """Rows of channels that came out, ``(B, N', C)``, as a signal ``(B, C, *shape)``, in memory channels last."""
+        return signal_of(rows, self.stencil)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         before = self.values.dtype
         super()._apply(fn, recurse)
@@ -56,22 +73,21 @@ class StencilConvolution(StencilTables):
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
         super().__init__(stencil)
-        self.inputs, self.groups = stencil.inputs, groups
+        self.groups = groups
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, N)`` to ``(batch, out, N')``, in memory channels last."""
-        check_signal(x, None, 1, self.inputs)
-        y = self.multiply(x.transpose(1, 2).contiguous(), weight)
-        return (y if bias is None else y + bias.to(y.dtype)).transpose(1, 2)
+        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
+        y = self.multiply(self.rows(x), weight)
+        return self.signal(y if bias is None else y + bias.to(y.dtype))
 
     def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
-        return stencil_convolution(rows, by_tap, *self.tables)
+        return self.convolve(rows, by_tap)
 
     def _multiply_groups(self, rows: Tensor, weight: Tensor) -> Tensor:
         taps = weight.shape[2]
-        gathered = stencil_product(rows, *self.tables).unflatten(1, (-1, taps))  # (B, N', taps, in)
+        gathered = self.times(rows).unflatten(1, (-1, taps))  # (B, N', taps, in)
         channels = gathered.permute(0, 3, 2, 1).flatten(1, 2)  # (B, in · taps, N')
         return F.conv1d(channels, weight.flatten(1)[..., None], groups=self.groups).transpose(1, 2)
 
@@ -81,21 +97,21 @@ class PointwiseConvolution(nn.Module):
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
         super().__init__()
-        self.inputs, self.groups = stencil.inputs, groups
+        self.stencil, self.groups = stencil, groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, N)`` to ``(batch, out, N)``."""
-        check_signal(x, None, 1, self.inputs)
-        return F.conv1d(x, weight, bias, groups=self.groups)
+        """``(batch, in, *shape)`` to ``(batch, out, *shape)``."""
+        check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
+        y = F.conv1d(x.flatten(2), weight, bias, groups=self.groups)
+        return y.unflatten(2, self.stencil.output_shape)
 
 
 class StencilProduct(StencilTables):
     """A stencil of one operator on every channel alike: averages, interpolation, maps."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
-        check_signal(x, None, 1, self.stencil.inputs)
-        return stencil_product(x.transpose(1, 2).contiguous(), *self.tables).transpose(1, 2)
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
+        return self.signal(self.times(self.rows(x)))
 
 
 class StencilMaximum(nn.Module):
@@ -105,22 +121,23 @@ class StencilMaximum(nn.Module):
 
     def __init__(self, stencil: Stencil) -> None:
         super().__init__()
-        self.inputs = stencil.inputs
+        self.stencil = stencil
         self.register_buffer("windows", torch.from_numpy(_windows(stencil)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
-        check_signal(x, None, 1, self.inputs)
-        seen = x.transpose(1, 2).index_select(1, self.windows.flatten())
-        return seen.unflatten(1, tuple(self.windows.shape)).amax(2).transpose(1, 2)
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
+        return signal_of(self._seen(x).amax(2), self.stencil)
 
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The largest samples, and the index of each."""
-        check_signal(x, None, 1, self.inputs)
-        seen = x.transpose(1, 2).index_select(1, self.windows.flatten()).unflatten(1, tuple(self.windows.shape))
-        values, taps = seen.max(2)  # (B, N', C)
+        values, taps = self._seen(x).max(2)  # (B, N', C)
         switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, taps)
-        return values.transpose(1, 2), switches.transpose(1, 2)
+        return signal_of(values, self.stencil), signal_of(switches, self.stencil)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """``(B, N', most, C)``."""
+        seen = rows_of(x, self.stencil).index_select(1, self.windows.flatten())
+        return seen.unflatten(1, tuple(self.windows.shape))
 
 
 class StencilPower(StencilProduct):
@@ -136,8 +153,19 @@ class StencilPower(StencilProduct):
         self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, N)`` to ``(batch, channels, N')``, in memory channels last."""
-        return (super().forward(x.abs().pow(self.p)) * self.samples).pow(1 / self.p)
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
+        return power(super().forward(power(x.abs(), self.p)) * self.samples, 1 / self.p)
+
+
+def rows_of(x: Tensor, stencil: Stencil) -> Tensor:
+    """A signal ``(B, C, *shape)`` that a stencil takes, as rows of channels ``(B, N, C)``."""
+    check_signal(x, None, len(stencil.input_shape), stencil.input_shape)
+    return x.flatten(2).transpose(1, 2).contiguous()
+
+
+def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
+    """Rows of channels that come out of a stencil, ``(B, N', C)``, as a signal ``(B, C, *shape)``."""
+    return rows.transpose(1, 2).unflatten(2, stencil.output_shape)
 
 
 def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
