@@ -14,19 +14,23 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries")
-ABOVE = ("training", "inference", "runs", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export")
+ABOVE = ("training", "inference", "export", "runs", "commands", "cli", "app", "demo")
+PICTURES = ("report", "explain")
 FORBIDDEN = {
-    "surfaces": {"torch", "nn", "models", "data", "report", *ABOVE},
-    "nn": {"models", "data", "report", *ABOVE},
-    "models": {"data", "report", *ABOVE},
-    "data": {"nn", "models", "report", *ABOVE},
-    "summaries": {"data", "report", *ABOVE},
-    "report": {"nn", "models", *ABOVE},
-    "training": {"inference", "runs", "cli", "app", "demo"},
-    "inference": {"runs", "cli", "app", "demo"},
-    "runs": {"cli", "app", "demo"},
-    "demo": {"cli", "app"},
+    "surfaces": {"torch", "nn", "models", "data", *PICTURES, *ABOVE},
+    "nn": {"models", "data", *PICTURES, *ABOVE},
+    "models": {"data", *PICTURES, *ABOVE},
+    "data": {"nn", "models", *PICTURES, *ABOVE},
+    "summaries": {"data", *PICTURES, *ABOVE},
+    "report": {"nn", "models", "explain", *ABOVE},
+    "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
+    "training": {"inference", "export", "runs", "commands", "cli", "app", "demo"},
+    "inference": {"export", "runs", "commands", "cli", "app", "demo"},
+    "export": {"runs", "commands", "cli", "app", "demo"},
+    "runs": {"commands", "cli", "app", "demo"},
+    "commands": {"cli", "app", "demo"},
+    "demo": {"commands", "cli", "app"},
 }
 
 
@@ -95,6 +99,7 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv", {"torch", "numpy", "scipy"}),
         ("import omniconv.arithmetic", {"torch", "numpy"}),
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
+        ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
         ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
     ],
 )

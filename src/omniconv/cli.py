@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omniconv import __version__
+from omniconv.commands.explain import explain
+from omniconv.commands.export import export
 from omniconv.errors import InputError
 from omniconv.training.config import RunConfig, parse_names, parse_size
 
@@ -232,6 +234,10 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     given = {"epochs": epochs, "seed": seed, "device": device}
     page = run_demo(out, {key: value for key, value in given.items() if value is not None}, _say, _is_screen(), _table)
     click.echo(page)
+
+
+commands.add_command(explain)
+commands.add_command(export)
 
 
 def _parsed(settings: dict[str, Any]) -> dict[str, Any]:

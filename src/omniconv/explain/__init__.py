@@ -1,0 +1,1 @@
+"""Convolution, pooling and unpooling by moving pictures: every number in them comes from the slow definition here."""

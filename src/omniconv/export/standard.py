@@ -1,0 +1,75 @@
+"""A network of standard operators only: mesh layers gather and multiply in place of omniconv's own operators."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omniconv.nn.stencil import StencilTables
+from omniconv.surfaces import Stencil
+
+
+class GatheredStencil(nn.Module):
+    """A stencil as the samples that each output sees, and the weight of each of them at each tap.
+
+    Args:
+        stencil: neighbours and fixed weights.
+        dtype: of the weights.
+
+    Example:
+        >>> import numpy as np
+        >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)
+        >>> GatheredStencil(ring, torch.float32).times(torch.tensor([[[1.0], [2.0], [3.0]]])).flatten().tolist()
+        [1.0, 2.0, 2.0, 3.0, 3.0, 1.0]
+    """
+
+    columns: Tensor
+    weights: Tensor
+
+    def __init__(self, stencil: Stencil, dtype: torch.dtype) -> None:
+        super().__init__()
+        columns, weights = _by_output(stencil)
+        self.seen = columns.shape[1]
+        self.register_buffer("columns", torch.from_numpy(columns.reshape(-1)))
+        self.register_buffer("weights", torch.from_numpy(weights).to(dtype))
+
+    def times(self, rows: Tensor) -> Tensor:
+        """``(B, N, C)`` to ``(B, N' · taps, C)``."""
+        return self._gathered(rows).flatten(1, 2).to(rows.dtype)
+
+    def convolve(self, rows: Tensor, weight: Tensor) -> Tensor:
+        """``(B, N, C)`` and ``(taps · C, O)`` to ``(B, N', O)``."""
+        return (self._gathered(rows).flatten(2) @ weight.to(self.weights.dtype)).to(rows.dtype)
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        seen = rows.index_select(1, self.columns).unflatten(1, (-1, self.seen))  # (B, N', seen, C)
+        return self.weights @ seen.to(self.weights.dtype)
+
+
+def standard(network: nn.Module) -> nn.Module:
+    """A copy of a network, in evaluation mode, that calls no operator but torch's own."""
+    twin = copy.deepcopy(network).eval()
+    for module in [part for part in twin.modules() if isinstance(part, StencilTables)]:
+        gathered = GatheredStencil(module.stencil, module.values.dtype).to(module.values.device)
+        for name in [*dict(module.named_buffers(recurse=False))]:
+            delattr(module, name)
+        module.gathered = gathered
+        module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]
+    return twin
+
+
+def _by_output(stencil: Stencil) -> tuple[np.ndarray, np.ndarray]:
+    """Columns ``(N', seen)`` and weights ``(N', taps, seen)``; outputs that see fewer repeat sample 0 with weight 0."""
+    entries = stencil.fused.tocoo()
+    output, tap = np.divmod(entries.row.astype(np.int64), stencil.taps)
+    pairs, place = np.unique(output * stencil.inputs + entries.col, return_inverse=True)
+    owner, column = np.divmod(pairs, stencil.inputs)
+    slot = np.arange(len(pairs)) - np.searchsorted(owner, owner)
+    columns = np.zeros((stencil.outputs, slot.max() + 1), np.int64)
+    columns[owner, slot] = column
+    weights = np.zeros((stencil.outputs, stencil.taps, columns.shape[1]))
+    weights[output, tap, slot[place]] = entries.data
+    return columns, weights
