@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from scipy import sparse
@@ -18,9 +19,11 @@ class Stencil:
 
     Args:
         operators: sparse matrices of one shape (outputs, inputs), float64.
+        input_shape: how the samples that go in lie in a signal; by default on one axis.
+        output_shape: the same for those that come out.
 
     Raises:
-        InputError: no operator, or operators of different shapes.
+        InputError: no operator, operators of different shapes, a signal's shape of another number of samples.
 
     Example:
         >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)   # a sample and its next
@@ -29,16 +32,29 @@ class Stencil:
     """
 
     operators: tuple[sparse.csr_array, ...]
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {operator.shape for operator in self.operators}
         if len(shapes) != 1:
             raise InputError("operators", sorted(shapes), "must be at least one, all of one shape", "check the stack")
+        for name, samples in (("input_shape", self.inputs), ("output_shape", self.outputs)):
+            shape = getattr(self, name) or (samples,)
+            if prod(shape) != samples:
+                raise InputError(name, shape, f"must hold {samples} samples", "check the operators or the shape")
+            object.__setattr__(self, name, shape)
 
     @classmethod
-    def of(cls, operators: Sequence[sparse.sparray]) -> Stencil:
+    def of(
+        cls,
+        operators: Sequence[sparse.sparray],
+        input_shape: tuple[int, ...] = (),
+        output_shape: tuple[int, ...] = (),
+    ) -> Stencil:
         """A stencil from any sparse matrices."""
-        return cls(tuple(sparse.csr_array(operator, dtype=np.float64) for operator in operators))
+        matrices = tuple(sparse.csr_array(operator, dtype=np.float64) for operator in operators)
+        return cls(matrices, input_shape, output_shape)
 
     @classmethod
     def from_table(cls, table: np.ndarray, inputs: int) -> Stencil:

@@ -32,6 +32,11 @@ class Surface(ABC):
     """Number of grid dimensions."""
 
     @property
+    def kernel_ndim(self) -> int:
+        """Number of grid dimensions that a kernel extends along: the last ones."""
+        return self.ndim
+
+    @property
     def latitude_axis(self) -> int | None:
         """The grid axis along which latitude falls in equal steps, or ``None`` where there is none."""
         return None
