@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from slow_pooling import Pooling, holds_something, poolings, slow_maximum, slow_mean, slow_norm, slow_unpooling
 
+from omniconv.arithmetic import span
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, LpPool, MaxPool, MaxUnpool
 from omniconv.nn.arguments import GridPadding
@@ -103,7 +104,10 @@ def test_unpooling(pooling, more):
     values, switches = pool.with_switches(torch.from_numpy(signal(pooling)))
     values = values + torch.randn_like(values)  # so that those which meet differ
     size = (pooling.shape[0] + more, *pooling.shape[1:])
-    found = MaxUnpool(pooling.kernel, pooling.stride, surface=Plane(len(size)))(values, switches, size)
+    is_plain = all(sides == ("zeros", "zeros") for sides in pooling.border.modes)
+    surface = Plane(len(size), border="zeros" if is_plain else "circular")  # where the edges go on, windows may meet
+    spans = tuple(map(span, pooling.kernel, pooling.dilation))
+    found = MaxUnpool(spans, pooling.stride, surface=surface)(values, switches, size)
     np.testing.assert_allclose(found, slow_unpooling(values.numpy(), switches.numpy(), size), atol=1e-12)
 
 

@@ -8,9 +8,10 @@ from omniconv.nn.flat import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTransp
 from omniconv.nn.gated import GatedConv
 from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.pad import Pad
-from omniconv.nn.pooling import AvgPool, LpPool, MaxPool, MaxUnpool
+from omniconv.nn.pooling import AvgPool, LpPool, MaxPool
 from omniconv.nn.resizing import Downsample, Upsample
 from omniconv.nn.separable import SeparableConv
+from omniconv.nn.unpooling import MaxUnpool
 
 __all__ = [
     "ASPP",

@@ -147,7 +147,7 @@ class ConvTranspose(_Weighted):
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
-            product = _OfFixedSize(direct, neighbours.outputs)
+            product = _OfFixedSize(direct, neighbours.output_shape)
             fan = in_channels // groups
             shape = (out_channels, in_channels // groups, *kernel)
         super().__init__(shape, out_channels, fan * math.prod(kernel), bias)
@@ -165,19 +165,20 @@ class ConvTranspose(_Weighted):
 class _OfFixedSize(nn.Module):
     """A convolution on a mesh as a transposed one: there is one size that it can give."""
 
-    def __init__(self, product: nn.Module, samples: int) -> None:
+    def __init__(self, product: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.product, self.samples = product, samples
+        self.product, self.shape = product, shape
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
-        check_mesh_size(output_size, self.samples)
+        check_fixed_size(output_size, self.shape)
         return self.product(x, weight, bias)
 
 
-def check_mesh_size(output_size: Sequence[int] | None, samples: int) -> None:
-    """A mesh of the next level has one size."""
-    if output_size is not None and tuple(output_size) != (samples,):
-        raise InputError("output_size", tuple(output_size), f"must be ({samples},) on this surface", "leave it out")
+def check_fixed_size(output_size: Sequence[int] | None, shape: Sequence[int | None]) -> tuple[int, ...]:
+    """The one size that a surface of fixed size has."""
+    if output_size is not None and tuple(output_size) != tuple(shape):
+        raise InputError("output_size", tuple(output_size), f"must be {tuple(shape)} on this surface", "leave it out")
+    return tuple(shape)  # type: ignore[arg-type]  # no size is open
 
 
 def uniform(surface: Surface, *values: Size) -> tuple[int, ...]:

@@ -176,11 +176,12 @@ class GridPower(GridMean):
 
     def __init__(self, *arguments: object, p: float) -> None:
         super().__init__(*arguments, count_include_pad=True)
-        self.p = p
+        self.p, self.is_even = p, p % 2 == 0
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""
-        powers = power(self.padded(x, self.border, 0).abs(), self.p)
+        padded = self.padded(x, self.border, 0)
+        powers = power(padded if self.is_even else padded.abs(), self.p)
         return power(self.mean(powers, self.kernel_size, self.stride) * prod(self.kernel_size), 1 / self.p)
 
 

@@ -1,22 +1,19 @@
-"""Pooling on any surface: the largest sample, the mean or the norm of a window; and back again from switches."""
+"""Pooling on any surface: the largest sample, the mean or the norm of a window."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from math import inf, prod
+from math import inf
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from omniconv.arithmetic import output_size as size_after
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, check_signal, per_axis
-from omniconv.nn.convolution import check_mesh_padding, check_mesh_size, keeps_size, uniform
+from omniconv.nn.convolution import check_mesh_padding, keeps_size, uniform
 from omniconv.nn.grid_pooling import GridMaximum, GridMean, GridPower
 from omniconv.nn.stencil import StencilMaximum, StencilPower, StencilProduct
-from omniconv.surfaces import Border, Plane, Stencil, Surface
+from omniconv.surfaces import Plane, Stencil, Surface
 
 
 class _Pool(nn.Module):
@@ -181,86 +178,3 @@ class LpPool(_Pool):
         on_grid, on_stencil = partial(GridPower, p=p), partial(StencilPower, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p
-
-
-class MaxUnpool(nn.Module):
-    """Values put back to where max pooling took them, zeros elsewhere.
-
-    Where overlapping windows took the same sample, it gets the mean of their values: unpooling what was pooled gives
-    every maximum back as it was.
-
-    Args:
-        kernel_size: as in the pooling.
-        stride: as in the pooling.
-        padding: as in the pooling, in numbers.
-        surface: where the *pooled* signal lies.
-
-    Shape:
-        ``(batch, channels, *grid)`` and switches of the same shape to ``(batch, channels, *output_size)``; by default
-        ``(size − 1) · stride − 2 · padding + kernel_size``, give the pooling's input size where that was another.
-
-    Raises:
-        InputError: switches of another shape or kind, or (on the CPU, elsewhere it is torch that stops) that point
-            outside ``output_size``.
-
-    Example:
-        >>> import torch
-        >>> values, switches = MaxPool(2, return_switches=True)(torch.arange(4.).view(1, 1, 2, 2))
-        >>> MaxUnpool(2)(values, switches).tolist()
-        [[[[0.0, 0.0], [0.0, 3.0]]]]
-    """
-
-    def __init__(
-        self,
-        kernel_size: Size = 2,
-        stride: Size | None = None,
-        padding: Size = 0,
-        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
-        self.stride = kernel_size if stride is None else stride
-        self.output_surface = surface if keeps_size(self.stride) else surface.finer()
-        finer = self.output_surface
-        on_mesh = not isinstance(finer.pool_neighbours(*uniform(finer, kernel_size, self.stride)), Border)
-        self.default_size = self._mesh_size if on_mesh else self._grid_size
-
-    def forward(self, x: Tensor, switches: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """Put ``(batch, channels, *grid)`` back to ``output_size``."""
-        check_signal(x, None, self.surface.ndim)
-        size = self.default_size(x.shape[2:], output_size)
-        _check_switches(x, switches)
-        precise = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))  # the mean of equal halves is that half
-        return _spread(precise, switches.flatten(2).long(), size).unflatten(2, size).to(x.dtype)
-
-    def _mesh_size(self, sizes: Sequence[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
-        samples = self.output_surface.shape[0]
-        check_mesh_size(wanted, samples or 0)
-        return (samples or 0,)
-
-    def _grid_size(self, sizes: Sequence[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
-        if wanted is not None:
-            return per_axis("output_size", tuple(wanted)[-len(sizes) :], len(sizes))
-        kernel, stride = (per_axis(name, getattr(self, name), len(sizes)) for name in ("kernel_size", "stride"))
-        padding = per_axis("padding", self.padding, len(sizes), least=0)
-        axes = zip(sizes, kernel, stride, padding, strict=True)
-        return tuple(size_after(size, k, s, p, transposed=True) for size, k, s, p in axes)
-
-
-def _check_switches(x: Tensor, switches: Tensor) -> None:
-    if switches.shape != x.shape:
-        raise InputError("switches", tuple(switches.shape), f"must have the input's shape {tuple(x.shape)}",
-                         "give the ones that its pooling returned")  # fmt: skip
-    if switches.is_floating_point() or switches.is_complex():
-        raise InputError("switches", switches.dtype, "must be whole numbers", "give the ones that the pooling returned")
-
-
-def _spread(values: Tensor, places: Tensor, size: Sequence[int]) -> Tensor:
-    empty = values.new_zeros(*values.shape[:2], prod(size))
-    try:
-        return empty.scatter_reduce(2, places, values, "mean", include_self=False)
-    except RuntimeError as error:
-        if "out of bounds" not in str(error):
-            raise
-        raise InputError("switches", f"{places.min()} to {places.max()}", f"point outside output_size={tuple(size)}",
-                         "give the size of what was pooled") from error  # fmt: skip

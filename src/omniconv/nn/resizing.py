@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_signal, per_axis
-from omniconv.nn.convolution import check_mesh_size
+from omniconv.nn.convolution import check_fixed_size
 from omniconv.nn.open_resizing import LINEAR, lerp, resize_open
 from omniconv.nn.open_sizes import is_open
 from omniconv.nn.padding import pad
@@ -173,12 +172,13 @@ class Downsample(nn.Module):
         _check_resizing(scale_factor, mode)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.coarser()
-        neighbours = surface.pool_neighbours(2, scale_factor)
-        if isinstance(neighbours, Border):
-            self.product: nn.Module = _GridResize(neighbours, 1, scale_factor, mode)
-        else:
-            picking = Stencil.from_table(np.arange(neighbours.outputs)[:, None], neighbours.inputs)
-            self.product = _MeshResize(neighbours if mode == "linear" else picking)
+        averages, picks = surface.pool_neighbours(2, scale_factor), surface.conv_neighbours(1, scale_factor)
+        neighbours = averages if mode == "linear" else picks
+        self.product: nn.Module = (
+            _MeshResize(neighbours)
+            if isinstance(neighbours, Stencil)
+            else _GridResize(neighbours, 1, scale_factor, mode)
+        )
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
@@ -205,7 +205,7 @@ class _GridResize(nn.Module):
 
 class _MeshResize(StencilProduct):
     def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:  # type: ignore[override]
-        check_mesh_size(output_size, self.stencil.outputs)
+        check_fixed_size(output_size, self.stencil.output_shape)
         return super().forward(x)
 
 

@@ -1,0 +1,123 @@
+"""Not-so-Clevr, plain convolution and CoordConv side by side, on both splits.
+
+python -m examples.coordconv [--task TASK] [--split SPLIT] [--network NETWORK] [--quick | --published] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+
+from benchmarks.timing import machine
+from examples.coordconv import figure, results
+from examples.coordconv.data import SPLITS, split
+from examples.coordconv.networks import parameter_count
+from examples.coordconv.recipes import OURS, PUBLISHED, QUICK_STEP, Recipe, network_for, quick
+from examples.coordconv.tasks import NETWORKS, TASKS
+from examples.coordconv.training import Epoch, fit
+from omniconv.errors import InputError
+
+OUT = Path("runs/coordconv")
+
+
+def _choice(name: str, values: tuple[str, ...], text: str) -> object:
+    return click.option(f"--{name}", type=click.Choice(["all", *values]), default="all", show_default=True, help=text)
+
+
+@click.command(help=__doc__, context_settings={"max_content_width": 110})
+@_choice("task", tuple(TASKS), "What to learn.")
+@_choice("split", SPLITS, "What is held out.")
+@_choice("network", NETWORKS, "Which network learns.")
+@click.option("--quick", is_flag=True, help="One epoch of every fifth position: a look.")
+@click.option("--published", is_flag=True, help="The published rates, batches and epochs: many hours.")
+@click.option("--epochs", type=click.IntRange(1), help="At most so many, whatever the schedule says.")
+@click.option("--multiple", type=click.IntRange(1), default=1, show_default=True, help="Of plain networks' channels.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
+def command(
+    task: str, split: str, network: str, quick: bool, published: bool, epochs: int | None,
+    multiple: int, seed: int, device: str, out: Path,
+) -> None:  # fmt: skip
+    """Train, print and write."""
+    if quick and published:
+        raise click.UsageError("--quick and --published are two schedules: leave one out")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError("--device cuda: there is no CUDA here; use --device cpu")
+    for key in _wanted(task, split, network):
+        recipe = _recipe(key[0], key[2], quick, published, epochs)
+        _run(*key, recipe, QUICK_STEP if quick else 1, multiple, seed, torch.device(device), out)
+    _report(out)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0 done, 2 wrong input in one line."""
+    try:
+        command.main(arguments, "coordconv", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"coordconv: {error.format_message()} (see --help)", err=True)
+        return 2
+    except InputError as error:
+        click.echo(f"coordconv: {error}", err=True)
+        return 2
+    except click.Abort:
+        return 130
+    return 0
+
+
+def _wanted(task: str, split: str, network: str) -> list[tuple[str, str, str]]:
+    tasks, splits, networks = (
+        list(values) if chosen == "all" else [chosen]
+        for chosen, values in ((task, TASKS), (split, SPLITS), (network, NETWORKS))
+    )
+    return [(one, two, three) for one in tasks for two in splits for three in networks]
+
+
+def _recipe(task: str, network: str, quick_one: bool, published: bool, epochs: int | None) -> Recipe:
+    recipe = (PUBLISHED if published else OURS)[task, network]
+    recipe = quick(recipe) if quick_one else recipe
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
+
+
+def _run(
+    task: str,
+    place: str,
+    kind: str,
+    recipe: Recipe,
+    step: int,
+    multiple: int,
+    seed: int,
+    device: torch.device,
+    out: Path,
+) -> None:
+    torch.manual_seed(seed)
+    network = network_for(task, kind, place, multiple)
+    count = parameter_count(network)
+    click.echo(f"{task}, {place}, {kind}: {count:,} parameters")
+    about, positions = machine(device), split(place).thinned(step)
+    found = fit(network, TASKS[task], positions, recipe, device, lambda epoch: _say(task, epoch, recipe.epochs))
+    results.save(results.record(TASKS[task], positions, kind, count, seed, recipe, about, found), out)
+
+
+def _say(task: str, epoch: Epoch, epochs: int) -> None:
+    measured = ""
+    if epoch.train is not None and epoch.test is not None:
+        train, test = (results.score_text(task, mean) for mean in (epoch.train, epoch.test))
+        measured = f", train {train}, test {test}"
+    click.echo(f"  epoch {epoch.number}/{epochs}, {epoch.seconds:.1f} s: loss {epoch.loss:.4g}{measured}")
+
+
+def _report(out: Path) -> None:
+    found = results.load(out)
+    Console(width=140).print(results.table(found))
+    numbers = results.save_numbers(found, out / "results.json")
+    click.echo(f"wrote {numbers} and {figure.draw(found, out / 'positions.png')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
