@@ -17,17 +17,28 @@ if TYPE_CHECKING:
     from omniconv import arithmetic, models, nn
     from omniconv.models import load, save
     from omniconv.summaries import summary
-    from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane, Stencil, surface
+    from omniconv.surfaces import (
+        Border,
+        Cubemap,
+        Equirectangular,
+        Healpix,
+        Icosahedron,
+        Icosphere,
+        Plane,
+        Stencil,
+        surface,
+    )
 
 _ROOMS = {
-    "Border": "surfaces", "Equirectangular": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces",
-    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
+    "Border": "surfaces", "Cubemap": "surfaces", "Equirectangular": "surfaces", "Healpix": "surfaces",
+    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "Stencil": "surfaces",
+    "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
 }  # fmt: skip
 _MODULES = ("arithmetic", "models", "nn")
 
 __all__ = [
-    "Border", "Equirectangular", "Icosphere", "Plane", "Stencil", "arithmetic", "load", "models", "nn", "save",
-    "summary", "surface",
+    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Stencil", "arithmetic",
+    "load", "models", "nn", "save", "summary", "surface",
 ]  # fmt: skip
 
 

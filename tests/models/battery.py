@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from omniconv.models import load, save
-from omniconv.surfaces import Equirectangular, Icosphere, Plane
+from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
 SHAPES = {
     Plane(1): (16,),
@@ -18,6 +18,9 @@ SHAPES = {
     Equirectangular(): (8, 16),
     Equirectangular("zeros"): (8, 16),
     Icosphere(2): (162,),
+    Icosahedron(2): (320,),
+    Healpix(4): (192,),
+    Cubemap(8): (6, 8, 8),
 }
 GRIDS = [surface for surface in SHAPES if None in surface.shape]
 every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)

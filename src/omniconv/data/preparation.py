@@ -71,7 +71,7 @@ class Preparation:
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
         """An image ``(3, *size)`` on the surface, standardised: what the network sees."""
-        signal = self.where.from_equirectangular(image) if self.where.ndim == 1 else image
+        signal = image if self.where.is_open else self.where.from_equirectangular(image)
         shape = (-1, *[1] * (signal.ndim - 1))
         mean, spread = (np.reshape(values, shape) for values in (self.mean, self.spread))
         return np.ascontiguousarray((signal - mean) / spread, dtype=np.float32)
@@ -79,14 +79,14 @@ class Preparation:
     def labels_on_surface(self, labels: np.ndarray) -> np.ndarray:
         """A mask of ``size`` on the surface, int64: what the loss sees."""
         where = self.where
-        return (where.from_equirectangular(labels, "nearest") if where.ndim == 1 else labels).astype(np.int64)
+        return (labels if where.is_open else where.from_equirectangular(labels, "nearest")).astype(np.int64)
 
     def areas(self) -> np.ndarray | None:
         """Area of each sample of the network's grid, mean 1; ``None`` on a plane, where all are alike."""
         where = self.where
         if not where.spherical:
             return None
-        areas = where.areas(self.size if where.ndim == 2 else None)
+        areas = where.areas(self.size if where.is_open else None)
         return np.asarray(areas / areas.mean(), dtype=np.float32)
 
 

@@ -78,7 +78,7 @@ def export(
     path = Path(path)
     kind = check_target(path, overwrite)
     network = copy.deepcopy(network).cpu().eval()
-    if open_sizes and not (isinstance(network, Model) and None not in network.surface.shape):
+    if open_sizes and not (isinstance(network, Model) and not network.surface.is_open):
         least = least or (2 ** (network.arguments["depth"] + 1) if isinstance(network, Model) else 16)
     else:
         least = None

@@ -61,7 +61,7 @@ def export_run(
     check_target(out, overwrite)
     predictor = Predictor.open(run, "cpu")
     where, preparation = predictor.preparation.where, predictor.preparation
-    is_open = None in where.shape
+    is_open = where.is_open
     if size is not None and not is_open:
         raise InputError("size", size, f"has no meaning on {where}, whose samples are fixed", "leave it out")
     grid = (size or preparation.size) if is_open else [length or 0 for length in where.shape]
@@ -75,7 +75,7 @@ def export_run(
 def describe(predictor: Predictor) -> dict[str, Any]:
     """What who runs the file has to know, as plain data."""
     preparation = predictor.preparation
-    place = "(height, width)" if preparation.where.ndim == 2 else "samples of the surface"
+    place = "(height, width)" if preparation.where.is_open else "samples of the surface"
     answer = f"(batch, class, {place.strip('()')})" if predictor.task == "segment" else "(batch, class)"
     return {
         "task": predictor.task,
@@ -86,6 +86,6 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "mean": list(preparation.mean),
         "spread": list(preparation.spread),
         "answer": f"logits {answer}; softmax over the classes gives probabilities",
-        "places": place if preparation.where.ndim == 2
+        "places": place if preparation.where.is_open
         else f"{place}: omniconv.surface({preparation.surface!r}).from_equirectangular(panorama)",
     }  # fmt: skip

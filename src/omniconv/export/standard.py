@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.nn.stencil import StencilTables
+from omniconv.nn.stencil_product import Tables
 from omniconv.surfaces import Stencil
 
 
@@ -54,7 +55,7 @@ def standard(network: nn.Module) -> nn.Module:
     twin = copy.deepcopy(network).eval()
     for module in [part for part in twin.modules() if isinstance(part, StencilTables)]:
         gathered = GatheredStencil(module.stencil, module.values.dtype).to(module.values.device)
-        for name in [*dict(module.named_buffers(recurse=False))]:
+        for name in Tables._fields:
             delattr(module, name)
         module.gathered = gathered
         module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]

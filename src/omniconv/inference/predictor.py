@@ -98,7 +98,7 @@ class Predictor:
         where = self.preparation.where
         neighbours = where.resize_neighbours(2, "linear")
         for plane in logits:
-            if isinstance(neighbours, Border):
+            if where.is_open and isinstance(neighbours, Border):
                 yield resize(plane[None, None], size, neighbours)[0, 0].numpy()
             else:
                 height = min(size[0], 4 * (where.panorama_height() or size[0]))

@@ -19,7 +19,7 @@ class Classifier(Model):
         out_channels: classes.
         surface: where the image lies.
         width: channels at full size; doubled at every step down.
-        depth: steps down; on an icosphere at most its level.
+        depth: steps down; on a surface of one size at most its level.
         down: ``stride``, ``max`` or ``average``.
         normalization: ``batch`` or ``none``.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.

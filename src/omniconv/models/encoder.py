@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, ConvBlock, DoubleConv, MaxPool
+from omniconv.nn.convolution import is_grid
 from omniconv.surfaces import Surface
 
 Down = Literal["stride", "max", "average"]
@@ -60,5 +61,5 @@ def _step_down(channels: int, wider: int, surface: Surface, down: Down, kinds: d
     if down == "stride":
         first = ConvBlock(channels, wider, stride=2, surface=surface, **kinds)  # type: ignore[arg-type]
         return nn.Sequential(first, ConvBlock(wider, wider, surface=coarser, **kinds))  # type: ignore[arg-type]
-    pool = POOLS[down](2, padding="same_upper" if surface.shape[0] is None else "same", surface=surface)
+    pool = POOLS[down](2, padding="same_upper" if is_grid(surface) else "same", surface=surface)
     return nn.Sequential(pool, DoubleConv(channels, wider, surface=coarser, **kinds))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ class UNet(Model):
         out_channels: classes or values for each sample.
         surface: where the image lies.
         width: channels at full size; doubled at every step down.
-        depth: steps down; on an icosphere at most its level.
+        depth: steps down; on a surface of one size at most its level.
         down: ``stride``, ``max`` or ``average``.
         up: ``linear`` interpolation or a learned ``transposed`` convolution.
         head_kernel: kernel of the last layer, 1 or 3.

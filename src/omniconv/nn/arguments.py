@@ -9,6 +9,7 @@ from torch import SymInt, Tensor
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
 from omniconv.errors import InputError
 from omniconv.nn.open_sizes import is_open
+from omniconv.surfaces.border import Border
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]
@@ -62,6 +63,22 @@ def check_signal(x: Tensor, channels: int | None, ndim: int, shape: Sequence[int
                 f"must have {samples} samples on axis {axis}, as its surface has",
                 "map the image with surface.from_equirectangular, or build the layer on another level",
             )
+
+
+def window_on(
+    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
+) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
+    """Kernel size, stride, padding and dilation of every grid axis, from arguments as they were given.
+
+    Axes that a kernel does not extend along, such as the faces of a cube, come first: one tap, no padding.
+    """
+    ndim = border.kernel_ndim
+    named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+    kernel, step, spread = (per_axis(name, value, ndim) for name, value in named.items())
+    rules = GridPadding(padding, kernel, step, spread)
+    alone = (1,) * (border.ndim - ndim)
+    rules.rules = ((0, 1, 1, 1),) * len(alone) + rules.rules
+    return alone + kernel, alone + step, rules, alone + spread
 
 
 class GridPadding:

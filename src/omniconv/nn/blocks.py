@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
-from omniconv.nn.convolution import Conv, ConvTranspose
+from omniconv.nn.convolution import Conv, ConvTranspose, is_grid
 from omniconv.nn.resizing import Upsample
 from omniconv.surfaces import Plane, Surface
 
@@ -131,7 +131,7 @@ def up_channels(in_channels: int, up: Up) -> int:
 def _step_up(in_channels: int, up: Up, surface: Surface) -> nn.Module:
     if up == "linear":
         return Upsample(surface=surface)
-    kernel_size = 3 if None not in surface.shape else 2  # a mesh knows its operators, a grid the classic 2×2
+    kernel_size = 2 if is_grid(surface) else 3  # a mesh knows its operators, a grid the classic 2×2
     return ConvTranspose(
         in_channels,
         up_channels(in_channels, up),

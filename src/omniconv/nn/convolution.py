@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,8 @@ class Conv(_Weighted):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: taps on each axis; on an icosphere 3 means its four operators, 1 the samples alone.
+        kernel_size: taps on each axis; on a mesh 3 means its operators or taps (four on an icosphere, ten on an
+            icosahedron), 1 the samples alone.
         stride: step from one output to the next; on a mesh 1, or 2 for the next coarser level.
         padding: a number, one an axis, one ``(before, after)`` pair an axis, ``"valid"``, ``"same"`` (symmetric,
             ⌈size / stride⌉ outputs), ``"same_upper"`` (TensorFlow's) or ``"same_lower"``. What the padded samples hold
@@ -52,7 +54,8 @@ class Conv(_Weighted):
         ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``.
 
     Attributes:
-        weight: ``(out, in / groups, *kernel)`` on grids, ``(out, in / groups, taps)`` on stencils.
+        weight: ``(out, in / groups, *kernel)`` on grids and with tangent kernels, ``(out, in / groups, taps)`` on other
+            stencils.
         output_surface: where the output lies.
 
     Raises:
@@ -114,7 +117,8 @@ class ConvTranspose(_Weighted):
         names of SAME, (size − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding for numbers.
 
     Attributes:
-        weight: ``(in, out / groups, *kernel)`` on grids, as torch's; ``(out, in / groups, taps)`` on stencils.
+        weight: ``(in, out / groups, *kernel)`` on grids and with tangent kernels, as torch's;
+            ``(out, in / groups, taps)`` on other stencils.
 
     Raises:
         InputError: an argument out of range; an ``output_size`` that does not convolve to the input's size.
@@ -143,13 +147,14 @@ class ConvTranspose(_Weighted):
         product: nn.Module
         if isinstance(neighbours, Border):
             product = transposed_on_grid(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
-            kernel, fan = product.kernel_size, out_channels // groups  # what torch counts
+            kernel, fan = product.kernel_size[-neighbours.kernel_ndim :], out_channels // groups  # what torch counts
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
-            product = _OfFixedSize(direct, neighbours.output_shape)
-            fan = in_channels // groups
-            shape = (out_channels, in_channels // groups, *kernel)
+            as_torch = len(kernel) > 1
+            product = (_AdjointOfFixedSize if as_torch else _OfFixedSize)(direct, neighbours.output_shape)
+            fan = (out_channels if as_torch else in_channels) // groups
+            shape = (in_channels if as_torch else out_channels, fan, *kernel)
         super().__init__(shape, out_channels, fan * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
@@ -174,6 +179,14 @@ class _OfFixedSize(nn.Module):
         return self.product(x, weight, bias)
 
 
+class _AdjointOfFixedSize(_OfFixedSize):
+    """The same with a weight ``(in, out / groups, *kernel)``."""
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
+        by_group = weight.unflatten(0, (self.product.groups, -1))
+        return super().forward(x, by_group.transpose(1, 2).flatten(0, 1), bias, output_size)
+
+
 def check_fixed_size(output_size: Sequence[int] | None, shape: Sequence[int | None]) -> tuple[int, ...]:
     """The one size that a surface of fixed size has."""
     if output_size is not None and tuple(output_size) != tuple(shape):
@@ -181,16 +194,21 @@ def check_fixed_size(output_size: Sequence[int] | None, shape: Sequence[int | No
     return tuple(shape)  # type: ignore[arg-type]  # no size is open
 
 
-def uniform(surface: Surface, *values: Size) -> tuple[int, ...]:
-    """Kernel size, stride and dilation as one number each for surfaces that take no others.
+def uniform(surface: Surface, *values: Size) -> tuple[Any, ...]:
+    """Kernel size, stride and dilation, each as one number where all axes have the same, else one for each axis.
 
     Grids do not look at them: their neighbours are index shifts whatever the kernel.
     """
     firsts = []
     for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
-        numbers = set(per_axis(name, value, surface.ndim))
-        firsts.append(max(numbers))
+        numbers = per_axis(name, value, surface.kernel_ndim)
+        firsts.append(numbers[0] if len(set(numbers)) == 1 else numbers)
     return tuple(firsts)
+
+
+def is_grid(surface: Surface) -> bool:
+    """Whether neighbours are index shifts on a grid, so that kernels have any size."""
+    return isinstance(surface.conv_neighbours(), Border)
 
 
 def keeps_size(stride: Size) -> bool:
@@ -204,9 +222,9 @@ def _convolution(
     """Taps and the layer that convolves: the one place where a convolution chooses between grid and stencil."""
     if isinstance(neighbours, Stencil):
         check_mesh_padding(padding)
-        return (neighbours.taps,), convolution_on(neighbours, groups)
+        return neighbours.kernel_shape, convolution_on(neighbours, groups)
     product = convolution_on_grid(neighbours, kernel_size, stride, padding, dilation, groups)
-    return product.kernel_size, product
+    return product.kernel_size[-neighbours.kernel_ndim :], product
 
 
 def check_mesh_padding(padding: Padding) -> None:

@@ -7,7 +7,7 @@ taps that reach it. The transposed convolution is the same the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import span
+from omniconv.nn.cube_padding import CubeStrip, strips
 from omniconv.nn.grid_axis import Axis
 from omniconv.nn.padding import Amounts, fold, pad, send_back, strip_beyond
-from omniconv.surfaces.border import Border
+from omniconv.surfaces.border import Border, CubeBorder
 from omniconv.surfaces.modes import Mode
 
 LEAST = 2**20
@@ -70,7 +71,7 @@ class Beyond(NamedTuple):
             send_back(y, piece, self.axis, self.mode, self.before)
 
 
-Place = Part | Beyond
+Place = Part | Beyond | CubeStrip
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Edge:
         outputs: those whose windows reach the strip.
     """
 
-    beyond: Beyond
+    beyond: Place
     border: Border
     around: Amounts
     zeros: list[int]
@@ -107,19 +108,31 @@ class Edge:
 
 def edges_of(border: Border, axes: Sequence[Axis]) -> list[Edge]:
     """The edges of a grid past which there is something else than zeros."""
+    if isinstance(border, CubeBorder):
+        return list(_cube_edges(border, axes))
     found = []
     for index, (axis, modes) in enumerate(zip(axes, border.modes, strict=True)):
         for mode, amount, before in ((modes[0], axis.before, True), (modes[1], axis.after, False)):
             if amount > 0 and (mode != "zeros" or border.value != 0):
                 beyond = Beyond(2 + index, amount, mode, border.value, before)
-                found.append(_edge(border, axes, index, beyond))
+                sides = [(axis.before, max(axis.after, 0)) for axis in axes]
+                around = [(0, 0)] * (index + 1) + sides[index + 1 :]
+                found.append(_edge(border, axes, index, beyond, before, around))
     return found
 
 
-def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: Beyond) -> Edge:
-    taps, outputs, own = (_first_windows if beyond.before else _last_windows)(axes[index], beyond.axis)
+def _cube_edges(border: CubeBorder, axes: Sequence[Axis]) -> Iterator[Edge]:
+    """Each strip has its corners with it: the rows those beside them, the columns none."""
     sides = [(axis.before, max(axis.after, 0)) for axis in axes]
-    around = [(0, 0)] * (index + 1) + sides[index + 1 :]
+    for place, strip in enumerate(strips(axes[-1].size, sides[1], sides[2])):
+        index, before = 1 + place // 2, place % 2 == 0
+        if sides[index][0 if before else 1] > 0:
+            yield _edge(border, axes, index, strip, before, around=[(0, 0)] * 3)
+
+
+def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: Place, before: bool, around: Amounts) -> Edge:
+    taps, outputs, own = (_first_windows if before else _last_windows)(axes[index], 2 + index)
+    sides = [(axis.before, max(axis.after, 0)) for axis in axes]
     zeros = [*sides[:index], own, *[(0, 0)] * (len(axes) - index - 1)]
     rest = [0 if other == index else max(-axis.after, 0) for other, axis in enumerate(axes)]
     return Edge(beyond, border, around, [side for pair in reversed(zeros) for side in pair], rest, taps, outputs)

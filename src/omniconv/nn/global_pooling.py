@@ -45,7 +45,7 @@ class _MeanWeights(nn.Module):
         """By area where areas differ."""
         if surface.latitude_axis is not None:
             return _LatitudeWeights(surface.ndim, surface.latitude_axis)
-        return _MeanWeights() if None in surface.shape else _AreaWeights(surface)
+        return _MeanWeights() if surface.is_open else _AreaWeights(surface)
 
 
 class _LatitudeWeights(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import output_size, span
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
+from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis, window_on
 from omniconv.nn.edges import edges_of, pays, put, take
 from omniconv.nn.grid_axis import Axis, counted, embedded, worth_it
 from omniconv.nn.open_sizes import is_open, settled, surely
@@ -55,11 +55,12 @@ class GridConvolution(nn.Module):
         self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
         self.backend = tuple(_backend_padding(border, padding, axis) for axis in range(border.ndim))
         self.pads = any(self.backend[axis] != padding.symmetric(axis) for axis in range(border.ndim))
+        self.is_flat = border.kernel_ndim < border.ndim
         self.convolve = CONVOLVE[border.ndim]
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *smaller grid)``."""
-        sizes = x.shape[2:]
+        sizes, weight = x.shape[2:], self.of_every_axis(weight)
         if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
             return self._with_edges(x, weight, bias, axes)
         if self.pads:
@@ -81,6 +82,10 @@ class GridConvolution(nn.Module):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
+
+    def of_every_axis(self, weight: Tensor) -> Tensor:
+        """A kernel with one tap on the axes that it does not extend along."""
+        return weight.view(*weight.shape[:2], *self.kernel_size) if self.is_flat else weight
 
     def axes(self, sizes: Sequence[int]) -> list[Axis]:
         """The axes of a grid of these sizes."""
@@ -125,6 +130,7 @@ class GridTransposedConvolution(GridConvolution):
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None = None
     ) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
+        weight = self.of_every_axis(weight)
         sizes = self.default_size(x.shape[2:]) if output_size is None else tuple(output_size)
         rest = self._rest(x.shape[2:], sizes)
         if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
@@ -194,7 +200,7 @@ def convolution_on_grid(
     Raises:
         InputError: an argument out of range.
     """
-    return GridConvolution(border, *_parsed(border.ndim, kernel_size, stride, padding, dilation), groups)
+    return GridConvolution(border, *window_on(border, kernel_size, stride, padding, dilation), groups)
 
 
 def transposed_on_grid(
@@ -205,8 +211,9 @@ def transposed_on_grid(
     Raises:
         InputError: an argument out of range.
     """
-    parsed = _parsed(border.ndim, kernel_size, stride, padding, dilation)
-    extra = per_axis("output_padding", output_padding, border.ndim, least=0)
+    parsed = window_on(border, kernel_size, stride, padding, dilation)
+    extra = per_axis("output_padding", output_padding, border.kernel_ndim, least=0)
+    extra = (0,) * (border.ndim - border.kernel_ndim) + extra
     if any(extra) and isinstance(padding, str) and padding != "valid":
         raise InputError(
             "output_padding",
@@ -222,14 +229,6 @@ def transposed_on_grid(
             "use a smaller one",
         )
     return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
-
-
-def _parsed(
-    ndim: int, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
-) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
-    kernel, step = per_axis("kernel_size", kernel_size, ndim), per_axis("stride", stride, ndim)
-    spread = per_axis("dilation", dilation, ndim)
-    return kernel, step, GridPadding(padding, kernel, step, spread), spread
 
 
 def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:

@@ -115,7 +115,7 @@ class GridMaximum(GridPool):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.silent = replace(self.border, value=-inf)
-        self.nearest = Border(tuple(map(_without_zeros, self.border.modes)))
+        self.nearest = replace(self.border, modes=tuple(map(_without_zeros, self.border.modes)))
         self.maximum = MAXIMUM[self.border.ndim]
 
     def forward(self, x: Tensor) -> Tensor:

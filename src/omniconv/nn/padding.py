@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.errors import InputError
+from omniconv.nn.cube_padding import fold_cube, pad_cube
 from omniconv.nn.open_padding import fold_axis, is_open_axis, pad_axis, turn
-from omniconv.surfaces.border import Border
+from omniconv.surfaces.border import Border, CubeBorder
 from omniconv.surfaces.modes import Mode
 
 Amounts = Sequence[tuple[int, int]]
@@ -31,6 +32,8 @@ def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
         >>> pad(torch.tensor([[[1., 2, 3, 4]]]), [(2, 2)], Border.of("circular", 1)).tolist()
         [[[3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0]]]
     """
+    if isinstance(border, CubeBorder):
+        return pad_cube(x, *amounts[1:]) if any(map(any, amounts)) else x
     first = x.ndim - border.ndim
     for axis, (sides, modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
         if is_open_axis(x.shape[axis], sides, modes):
@@ -54,6 +57,8 @@ def fold(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
         amounts: what ``pad`` was given.
         border: what ``pad`` was given.
     """
+    if isinstance(border, CubeBorder):
+        return fold_cube(y, *amounts[1:]) if any(map(any, amounts)) else y
     first = y.ndim - border.ndim
     for axis in range(y.ndim - 1, first - 1, -1):
         (before, after), modes = amounts[axis - first], border.modes[axis - first]

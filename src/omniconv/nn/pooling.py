@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, check_signal, per_axis
+from omniconv.nn.arguments import Padding, Size, check_signal, window_on
 from omniconv.nn.convolution import check_mesh_padding, keeps_size, uniform
 from omniconv.nn.grid_pooling import GridMaximum, GridMean, GridPower
-from omniconv.nn.stencil import StencilMaximum, StencilPower, StencilProduct
+from omniconv.nn.stencil import StencilProduct
+from omniconv.nn.stencil_windows import maximum_on, power_on
 from omniconv.surfaces import Plane, Stencil, Surface
 
 
@@ -29,24 +30,21 @@ class _Pool(nn.Module):
         surface: Surface,
         on_grid: Any,
         on_stencil: Any,
+        averages: bool = False,
     ) -> None:
         super().__init__()
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode = ceil_mode
         self.output_surface = surface if keeps_size(self.stride) else surface.coarser()
-        neighbours = surface.pool_neighbours(*uniform(surface, kernel_size, self.stride))
+        asked = surface.pool_neighbours if averages else surface.window_neighbours
+        neighbours = asked(*uniform(surface, kernel_size, self.stride))
         if isinstance(neighbours, Stencil):
             self._check_mesh()
             self.product = on_stencil(neighbours)
         else:
-            self.product = on_grid(neighbours, *self._grid_arguments(neighbours.ndim), ceil_mode)
-
-    def _grid_arguments(self, ndim: int) -> tuple[Any, ...]:
-        kernel, stride, dilation = (
-            per_axis(name, getattr(self, name), ndim) for name in ("kernel_size", "stride", "dilation")
-        )
-        return kernel, stride, GridPadding(self.padding, kernel, stride, dilation), dilation
+            window = window_on(neighbours, kernel_size, self.stride, padding, dilation)
+            self.product = on_grid(neighbours, *window, ceil_mode)
 
     def _check_mesh(self) -> None:
         check_mesh_padding(self.padding)
@@ -66,7 +64,7 @@ class MaxPool(_Pool):
     """The largest sample of each window.
 
     Args:
-        kernel_size: samples of a window on each axis; on an icosphere 2: a vertex and those around it.
+        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
         stride: step from one window to the next; ``kernel_size`` where left out.
         padding: as in ``Conv``; ``"same_upper"`` keeps the last row and column of odd sizes. The surface's border goes
             on past the edges; where that is zeros, they never win.
@@ -97,7 +95,7 @@ class MaxPool(_Pool):
         return_switches: bool = False,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaximum, StencilMaximum)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaximum, maximum_on)
         self.return_switches = return_switches
         self.pool = self.product.with_switches if return_switches else self.product.forward
 
@@ -111,7 +109,7 @@ class AvgPool(_Pool):
     """The mean of each window, by area on a mesh.
 
     Args:
-        kernel_size: samples of a window on each axis; on an icosphere 2: a vertex and those around it.
+        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
         stride: step from one window to the next; ``kernel_size`` where left out.
         padding: as in ``MaxPool``.
         ceil_mode: round sizes up: a last window may hang over the end, and what is not there is not counted.
@@ -139,14 +137,14 @@ class AvgPool(_Pool):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         on_grid = partial(GridMean, count_include_pad=count_include_pad)
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
 
 
 class LpPool(_Pool):
     """The p-norm of each window, (Σ |x|^p)^(1/p); on a mesh samples count by their share of the window.
 
     Args:
-        kernel_size: samples of a window on each axis; on an icosphere 2.
+        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
         stride: step from one window to the next; ``kernel_size`` where left out.
         padding: as in ``MaxPool``; zeros past an edge add nothing.
         ceil_mode: round sizes up: a last window may hang over the end.
@@ -175,6 +173,6 @@ class LpPool(_Pool):
     ) -> None:
         if not 0 < p < inf:
             raise InputError("p", p, "must be above 0 and finite", "use p=2 for the Euclidean norm, MaxPool for p=inf")
-        on_grid, on_stencil = partial(GridPower, p=p), partial(StencilPower, p=p)
+        on_grid, on_stencil = partial(GridPower, p=p), partial(power_on, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p

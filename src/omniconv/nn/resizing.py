@@ -50,7 +50,10 @@ def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "l
         return lerp(x, size, border)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
-    x = _interpolate(x, extended, mode)
+    if border.kernel_ndim < border.ndim:  # faces do not mix
+        x = _interpolate(x.flatten(1, 2), extended[1:], mode).unflatten(1, (-1, size[0]))
+    else:
+        x = _interpolate(x, extended, mode)
     for axis, (new, (_, after)) in enumerate(zip(size, margins, strict=True), start=2):
         x = x.narrow(axis, after, new) if after else x
     return x
@@ -195,11 +198,13 @@ class _GridResize(nn.Module):
     def __init__(self, border: Border, up: int, down: int, mode: Resampling) -> None:
         super().__init__()
         self.border, self.up, self.down, self.mode = border, up, down, mode
+        self.faces = border.ndim - border.kernel_ndim
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
         size = output_size
         if size is None:
-            size = [(length * self.up + self.down - 1) // self.down for length in x.shape[2:]]
+            grown = [(length * self.up + self.down - 1) // self.down for length in x.shape[2 + self.faces :]]
+            size = [*x.shape[2 : 2 + self.faces], *grown]
         return resize(x, size, self.border, self.mode, grows=self.down == 1)
 
 

@@ -64,7 +64,7 @@ class StencilTables(nn.Module):
 
 
 class StencilConvolution(StencilTables):
-    """``y = Σ_m W_m (S_m x)``: ``forward(x, weight, bias)`` with weights ``(out, in / groups, taps)``.
+    """``y = Σ_m W_m (S_m x)``: ``forward(x, weight, bias)`` with weights ``(out, in / groups, *kernel_shape)``.
 
     Args:
         stencil: neighbours and fixed weights.
@@ -78,7 +78,7 @@ class StencilConvolution(StencilTables):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
-        y = self.multiply(self.rows(x), weight)
+        y = self.multiply(self.rows(x), weight.flatten(2))
         return self.signal(y if bias is None else y + bias.to(y.dtype))
 
     def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class PointwiseConvolution(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``."""
         check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
-        y = F.conv1d(x.flatten(2), weight, bias, groups=self.groups)
+        y = F.conv1d(x.flatten(2), weight.flatten(2), bias, groups=self.groups)
         return y.unflatten(2, self.stencil.output_shape)
 
 

@@ -53,7 +53,7 @@ class MaxUnpool(nn.Module):
         self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
         self.stride = kernel_size if stride is None else stride
         self.output_surface = surface if keeps_size(self.stride) else surface.finer()
-        self.has_fixed_size = None not in self.output_surface.shape
+        self.has_fixed_size = not self.output_surface.is_open
         self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
 
     def forward(self, x: Tensor, switches: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -74,10 +74,10 @@ class MaxUnpool(nn.Module):
     def _overlaps(self) -> bool:
         """Whether two windows may have taken one sample."""
         finer = self.output_surface
-        neighbours = finer.pool_neighbours(*uniform(finer, self.kernel_size, self.stride))
+        neighbours = finer.window_neighbours(*uniform(finer, self.kernel_size, self.stride))
         if not isinstance(neighbours, Border):
             return neighbours.fused.nnz > neighbours.inputs
-        kernel, stride, _ = self._window(neighbours.ndim)
+        kernel, stride, _ = self._window(neighbours.kernel_ndim)
         if any(sides != ("zeros", "zeros") for sides in neighbours.modes):
             return True
         return any(taps > step for taps, step in zip(kernel, stride, strict=True))
@@ -107,7 +107,7 @@ def _put(values: Tensor, places: Tensor, samples: int) -> Tensor:
     """Each value to its place; torch has a faster way than a scatter, which exporters do not know."""
     if torch.compiler.is_compiling():
         return values.new_zeros(*values.shape[:2], samples).scatter(2, places, values)
-    return torch.ops.aten.max_unpool2d(values[:, :, None], places[:, :, None], (1, samples))[:, :, 0]
+    return torch.ops.aten.max_unpool2d(values[:, :, None], places[:, :, None], (1, samples)).squeeze(2)
 
 
 def _put_means(values: Tensor, places: Tensor, samples: int) -> Tensor:

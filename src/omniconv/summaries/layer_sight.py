@@ -28,9 +28,10 @@ from omniconv.nn import (
     Upsample,
 )
 from omniconv.nn.arguments import Size, per_axis
+from omniconv.nn.convolution import is_grid
 from omniconv.nn.stencil import StencilConvolution
 from omniconv.summaries.function_sight import Moves, resize, windows
-from omniconv.summaries.reach import Move, transposed, window
+from omniconv.summaries.reach import Move, moved, transposed, window
 from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
@@ -48,13 +49,13 @@ def layer_moves(layer: nn.Module, result: Tensor, x: Tensor) -> Moves:
 def _window(layer: Any, result: Tensor, x: Tensor) -> Moves:
     if _on_mesh(layer):
         return _mesh_window(window, layer, layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer.surface))
-    return windows(window, x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    return _on_grid(layer, x, window)
 
 
 def _spread(layer: Any, result: Tensor, x: Tensor) -> Moves:
     if _on_mesh(layer):
         return _mesh_window(transposed, layer, layer.kernel_size)
-    return windows(transposed, result.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    return _on_grid(layer, result, transposed)
 
 
 for _kinds, _moves in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _spread)):
@@ -72,7 +73,7 @@ def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> Moves:
     """A sample sees the windows that may have taken it."""
     if _on_mesh(layer):
         return _mesh_window(transposed, layer, _pool_span(layer.output_surface))
-    return windows(transposed, result.shape[2:], layer.kernel_size, layer.stride, layer.padding)
+    return _on_grid(layer, result, transposed)
 
 
 @layer_moves.register
@@ -80,8 +81,9 @@ def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
     factor = layer.scale_factor
     if _on_mesh(layer):
         return [window(_pool_span(layer.surface), factor, 1) if layer.mode == "linear" else window(1, factor, 0)]
-    if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2:]):
-        return windows(window, x.shape[2:], factor, factor, 0)
+    alone = x.ndim - 2 - layer.surface.kernel_ndim
+    if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2 + alone :]):
+        return [moved(0)] * alone + windows(window, x.shape[2 + alone :], factor, factor, 0)
     return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
 
 
@@ -105,14 +107,23 @@ def layer_cost(layer: nn.Module, result: Tensor, x: Tensor) -> int:
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
     entries = sum(stencil.fused.nnz for stencil in stencils)
-    by_input = isinstance(layer, TRANSPOSED) and not _on_mesh(layer)
+    by_input = isinstance(layer, TRANSPOSED) and not stencils
     positions = (x if by_input else result).shape[2:]
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
     return len(x) * (dense + entries * layer.in_channels)
 
 
 def _on_mesh(layer: Any) -> bool:
-    return hasattr(layer, "surface") and None not in layer.surface.shape
+    return hasattr(layer, "surface") and layer.surface.ndim == 1 and not is_grid(layer.surface)
+
+
+def _on_grid(layer: Any, finer: Tensor, kind: Callable[[int, int, int], Move]) -> Moves:
+    """Windows along the axes of the kernel; on those before, such as the faces of a cube, every sample by itself."""
+    sizes = finer.shape[2:]
+    alone = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
+    dilation = getattr(layer, "dilation", 1)
+    moves = windows(kind, sizes[alone:], layer.kernel_size, layer.stride, layer.padding, dilation)
+    return [moved(0)] * alone + moves
 
 
 def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size) -> Moves:

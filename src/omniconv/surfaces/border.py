@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 
@@ -45,14 +45,15 @@ class Border:
 
     modes: tuple[Sides, ...]
     value: float = 0.0
+    allowed: ClassVar[tuple[str, ...]] = tuple(mode for mode in get_args(Mode) if mode != "cube")
 
     def __post_init__(self) -> None:
         for sides in self.modes:
             if len(sides) != 2:
                 raise InputError("padding_mode", sides, "must be a pair (before, after)", "give both sides")
             for mode in sides:
-                if mode not in get_args(Mode):
-                    raise InputError("padding_mode", mode, f"must be one of {', '.join(get_args(Mode))}", "correct it")
+                if mode not in self.allowed:
+                    raise InputError("padding_mode", mode, f"must be one of {', '.join(self.allowed)}", "correct it")
         for axis, sides in enumerate(self.modes):
             if "pole" in sides and (axis != len(self.modes) - 2 or set(self.modes[-1]) != {"circular"}):
                 raise InputError(
@@ -76,9 +77,27 @@ class Border:
         return len(self.modes)
 
     @property
+    def kernel_ndim(self) -> int:
+        """Number of grid axes that a kernel extends along: the last ones."""
+        return self.ndim
+
+    @property
     def wraps(self) -> tuple[bool, ...]:
         """For each axis, whether the grid goes on past both its edges instead of ending there."""
-        return tuple(set(sides) <= {"circular", "pole"} for sides in self.modes)
+        return tuple(set(sides) <= {"circular", "pole", "cube"} for sides in self.modes)
+
+
+@dataclass(frozen=True)
+class CubeBorder(Border):
+    """Six square faces ``(6, rows, columns)`` that go on over the edges of their cube."""
+
+    modes: tuple[Sides, ...] = (("zeros", "zeros"), ("cube", "cube"), ("cube", "cube"))
+    allowed: ClassVar[tuple[str, ...]] = get_args(Mode)
+
+    @property
+    def kernel_ndim(self) -> int:
+        """Rows and columns."""
+        return 2
 
 
 def continue_index(index: np.ndarray, size: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:

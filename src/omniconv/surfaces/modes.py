@@ -3,5 +3,5 @@
 from collections.abc import Sequence
 from typing import Literal
 
-Mode = Literal["zeros", "reflect", "replicate", "circular", "pole"]
+Mode = Literal["zeros", "reflect", "replicate", "circular", "pole", "cube"]
 PaddingMode = Mode | Sequence[Mode | tuple[Mode, Mode]]

@@ -7,12 +7,24 @@ from difflib import get_close_matches
 from inspect import signature
 
 from omniconv.errors import InputError
+from omniconv.surfaces.cubemap import Cubemap
 from omniconv.surfaces.equirectangular import Equirectangular
+from omniconv.surfaces.healpix import Healpix
+from omniconv.surfaces.icosahedron import Icosahedron
 from omniconv.surfaces.icosphere import Icosphere
 from omniconv.surfaces.plane import Plane
 from omniconv.surfaces.surface import Surface
 
-SURFACES: dict[str, type[Surface]] = {"plane": Plane, "equirectangular": Equirectangular, "icosphere": Icosphere}
+SURFACES: dict[str, type[Surface]] = {
+    "plane": Plane,
+    "equirectangular": Equirectangular,
+    "icosphere": Icosphere,
+    "icosahedron": Icosahedron,
+    "healpix": Healpix,
+    "cubemap": Cubemap,
+}
+EXAMPLES = {"level": 5, "nside": 32, "size": 64}
+"""Values of what a surface cannot do without."""
 
 
 def surface(name: str | Surface) -> Surface:
@@ -20,7 +32,7 @@ def surface(name: str | Surface) -> Surface:
 
     Args:
         name: for example ``plane``, ``plane:ndim=3``, ``plane:border=zeros/circular``, ``equirectangular:poles=zeros``,
-            ``icosphere:5``. A surface is given back as it is.
+            ``icosphere:5``, ``icosahedron:5``, ``healpix:32``, ``cubemap:64``. A surface is given back as it is.
 
     Raises:
         InputError: an unknown name, option or value; it says what is known.
@@ -47,8 +59,11 @@ def _build(name: str, kind: Callable[..., Surface], parts: list[str]) -> Surface
         if key not in options:
             raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(options)}")
         arguments[key] = _value(value)
-    if "level" in options and "level" not in arguments:
-        raise InputError("surface", name, "needs a level", f"write {name.partition(':')[0]}:5 for level 5")
+    missing = [option.name for option in signature(kind).parameters.values() if option.default is option.empty]
+    if missing and missing[0] not in arguments:
+        example = EXAMPLES[missing[0]]
+        cure = f"write {name.partition(':')[0]}:{example} for {missing[0]} {example}"
+        raise InputError("surface", name, f"needs a {missing[0]}", cure)
     return kind(**arguments)
 
 

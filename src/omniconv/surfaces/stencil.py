@@ -21,9 +21,10 @@ class Stencil:
         operators: sparse matrices of one shape (outputs, inputs), float64.
         input_shape: how the samples that go in lie in a signal; by default on one axis.
         output_shape: the same for those that come out.
+        kernel_shape: how the taps lie in a weight, row by row; by default on one axis.
 
     Raises:
-        InputError: no operator, operators of different shapes, a signal's shape of another number of samples.
+        InputError: no operator, operators of different shapes, a shape of another number of samples or taps.
 
     Example:
         >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)   # a sample and its next
@@ -34,15 +35,18 @@ class Stencil:
     operators: tuple[sparse.csr_array, ...]
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
+    kernel_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {operator.shape for operator in self.operators}
         if len(shapes) != 1:
             raise InputError("operators", sorted(shapes), "must be at least one, all of one shape", "check the stack")
-        for name, samples in (("input_shape", self.inputs), ("output_shape", self.outputs)):
-            shape = getattr(self, name) or (samples,)
-            if prod(shape) != samples:
-                raise InputError(name, shape, f"must hold {samples} samples", "check the operators or the shape")
+        counts = {"input_shape": self.inputs, "output_shape": self.outputs, "kernel_shape": self.taps}
+        for name, count in counts.items():
+            shape = getattr(self, name) or (count,)
+            if prod(shape) != count:
+                what = "taps" if name == "kernel_shape" else "samples"
+                raise InputError(name, shape, f"must hold {count} {what}", "check the operators or the shape")
             object.__setattr__(self, name, shape)
 
     @classmethod
@@ -62,6 +66,21 @@ class Stencil:
         outputs, taps = table.shape
         rows, ones = np.arange(outputs), np.ones(outputs)
         return cls.of([sparse.coo_array((ones, (rows, table[:, m])), shape=(outputs, inputs)) for m in range(taps)])
+
+    @classmethod
+    def from_fused(
+        cls,
+        fused: sparse.csr_array,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        kernel_shape: tuple[int, ...],
+    ) -> Stencil:
+        """A stencil from all its taps as one matrix, which it keeps as ``fused``."""
+        taps = prod(kernel_shape)
+        operators = tuple(fused[tap::taps] for tap in range(taps))
+        stencil = cls(operators, input_shape, output_shape, kernel_shape)
+        stencil.__dict__["fused"] = fused
+        return stencil
 
     @property
     def taps(self) -> int:

@@ -32,6 +32,11 @@ class Surface(ABC):
     """Number of grid dimensions."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether signals of any size lie on it."""
+        return None in self.shape
+
+    @property
     def kernel_ndim(self) -> int:
         """Number of grid dimensions that a kernel extends along: the last ones."""
         return self.ndim
@@ -71,6 +76,12 @@ class Surface(ABC):
     @abstractmethod
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border | Stencil:
         """Which samples a pooling window holds; a stencil has one operator, whose rows are averages."""
+
+    def window_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border | Stencil:
+        """What max and Lp pooling compare: where a window's samples lie between those of the surface, a stencil has
+        one operator for each of them; else it is that of the averages.
+        """
+        return self.pool_neighbours(kernel_size, stride)
 
     @abstractmethod
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border | Stencil:

@@ -38,7 +38,11 @@ class RunConfig:
 
     task: str = _setting("segment", "classify (a folder per class) or segment (images/ and masks/)")
     data: str = _setting("", "the folder of images")
-    surface: str = _setting("plane", "plane, equirectangular or icosphere:LEVEL; options as in plane:border=reflect")
+    surface: str = _setting(
+        "plane",
+        "plane, equirectangular, icosphere:LEVEL, icosahedron:LEVEL, healpix:NSIDE or cubemap:SIZE; options as in "
+        "plane:border=reflect",
+    )
     model: str | None = _setting(None, "unet or classifier; by default what fits the task")
     width: int = _setting(16, "channels of the network at full size")
     depth: int = _setting(3, "steps down in size")

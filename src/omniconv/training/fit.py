@@ -190,5 +190,5 @@ def _loader(folder: Folder | None, material: Material, config: RunConfig, train:
 
 
 def _check_surface(config: RunConfig, network: Model) -> None:
-    if network.surface.ndim == 3 or (network.surface.ndim == 1 and not network.surface.spherical):
+    if network.surface.ndim != 2 and not network.surface.spherical:
         raise InputError("surface", config.surface, "does not hold pictures", "use plane or equirectangular")

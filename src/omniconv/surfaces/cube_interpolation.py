@@ -1,0 +1,59 @@
+"""Interpolation between the pixel centres of a cubemap: linear on the solid whose corners they are.
+
+The centres of the pixels of a cube span a solid: a square on each face, a strip along each edge where it is cut off, a
+triangle at each corner. A function is bilinear between the four pixels of each rectangle and linear on the triangles:
+continuous, never outside its pixels' values, exact for functions that are linear on each of these planes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from omniconv.surfaces.cube_faces import DOWN, RIGHT
+
+
+def interpolation_matrix(directions: np.ndarray, size: int) -> sparse.csr_array:
+    """Interpolation of flattened faces at directions ``(n, 3)`` as a matrix (n, 6 · size²); rows sum to 1.
+
+    Example:
+        >>> interpolation_matrix(np.array([(1.0, 0, 0)]), 2).toarray()[0, :5]
+        array([0.25, 0.25, 0.25, 0.25, 0.  ])
+    """
+    directions = np.asarray(directions, dtype=np.float64)
+    reach = 1 - 1 / size  # from the middle of a face to its outermost centres
+    points = directions / _gauge(np.abs(directions), reach)[:, None]
+    shares = np.clip((np.abs(points) - reach) * size, 0, None)  # of the face at the end of each axis
+    pixels, weights = [], []
+    for axis in range(3):
+        face = (axis % 3 + 2 * (points[:, axis] < 0)) if axis < 2 else np.where(points[:, 2] < 0, 5, 4)
+        for pixel, weight in _corners(points, face, size):
+            pixels.append(pixel)
+            weights.append(weight * shares[:, axis])
+    entries = (np.stack(weights, axis=1).ravel(), np.stack(pixels, axis=1).ravel())
+    matrix = sparse.csr_array((*entries, np.arange(0, 12 * len(points) + 1, 12)), shape=(len(points), 6 * size**2))
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _gauge(lengths: np.ndarray, reach: float) -> np.ndarray:
+    """How far out directions of these lengths along the axes, ``(n, 3)``, lie: 1 on the solid, ``(n,)``."""
+    total = lengths.sum(axis=1)
+    on_strip = (total - lengths.min(axis=1)) / (1 + reach)
+    return np.maximum(np.maximum(lengths.max(axis=1), on_strip), total / (1 + 2 * reach))
+
+
+def _corners(points: np.ndarray, face: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The four pixels of a face nearest to each point ``(n, 3)``, and their bilinear weights."""
+    places = [(np.einsum("nx,nx->n", points, axes[face]) * size + size - 1) / 2 for axes in (DOWN, RIGHT)]
+    row, column = (np.clip(place, 0, size - 1) for place in places)
+    top, left = (np.clip(np.floor(place).astype(np.int64), 0, max(size - 2, 0)) for place in (row, column))
+    found = []
+    for down in range(min(2, size)):
+        for right in range(2):
+            by_row = row - top if down else 1 - (row - top)
+            by_column = column - left if right else 1 - (column - left)
+            beside = np.minimum(left + right, size - 1)
+            found.append(((face * size + top + down) * size + beside, by_row * by_column))
+    return found

@@ -1,0 +1,169 @@
+"""Layers on the faces of a cube: symmetry, adjoints, flat weights, and nothing lost at an edge."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import omniconv as oc
+from omniconv.nn import cube_padding, edges
+from omniconv.surfaces.cube_faces import continued
+
+SURFACE = oc.Cubemap(4)
+CASES = [
+    (kernel, stride, dilation, padding)
+    for kernel, stride, dilation in (
+        (1, 1, 1),
+        (2, 2, 1),
+        (3, 1, 1),
+        (3, 1, 2),
+        (3, 2, 1),
+        (4, 1, 1),
+        (5, 1, 1),
+        ((3, 1), 1, 1),
+    )
+    for padding in ("same", "same_upper", "same_lower")
+]
+ROTATIONS = [
+    matrix
+    for order in permutations(range(3))
+    for signs in product((1, -1), repeat=3)
+    if np.linalg.det(matrix := np.eye(3)[list(order)] * np.array(signs)[:, None]) > 0
+]
+
+
+def signal(channels=3, surface=SURFACE):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, channels, *surface.shape, dtype=torch.float64, generator=generator)
+
+
+def turned(x, rotation):
+    """The signal after its sphere is turned: what lay at d lies at R d."""
+    size = x.shape[-1]
+    directions = oc.Cubemap(size).directions().reshape(-1, 3)
+    source = ((directions @ rotation) @ directions.T).argmax(1)
+    return x.flatten(2)[..., source].view_as(x)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation", "padding"), CASES)
+@pytest.mark.parametrize("by_edges", [False, True])
+def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride, dilation, padding, by_edges):
+    monkeypatch.setattr(edges, "LEAST", 0 if by_edges else 2**60)
+    coarse = SURFACE.coarser() if stride == 2 else SURFACE
+    conv = oc.nn.Conv(3, 5, kernel, stride, padding, dilation, surface=SURFACE).double()
+    back = oc.nn.ConvTranspose(5, 3, kernel, stride, padding, dilation=dilation, bias=False, surface=coarse).double()
+    back.weight = conv.weight
+    x = signal().requires_grad_()
+    y = conv(x)
+    assert y.shape == (2, 5, *coarse.shape)
+    rows, columns = conv.product.padding.amounts(SURFACE.shape)[1:]
+    framed = explicit_frame(x, rows, columns)
+    flat = F.conv2d(framed.transpose(1, 2).flatten(0, 1), conv.weight, conv.bias, stride, 0, dilation)
+    torch.testing.assert_close(y, flat.unflatten(0, (2, 6)).transpose(1, 2))
+    gradient = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    (pulled,) = torch.autograd.grad(y, x, gradient)
+    torch.testing.assert_close(back(gradient), pulled)
+    assert torch.autograd.gradcheck(conv, (x[:1, :, :, :, :].detach().requires_grad_(),), fast_mode=True)
+
+
+def explicit_frame(x, rows, columns):
+    size = x.shape[-1]
+    one, other = torch.from_numpy(continued(size, (rows[0], columns[0]), (rows[1], columns[1])))
+    flat = x.flatten(2)
+    return (flat[..., one] + flat[..., other]) / 2
+
+
+def test_frame_and_its_adjoint():
+    x, amounts = signal(), ((1, 2), (3, 0))
+    framed = cube_padding.pad_cube(x, *amounts)
+    torch.testing.assert_close(framed, explicit_frame(x, *amounts))
+    y = torch.randn_like(framed)
+    torch.testing.assert_close((framed * y).sum(), (x * cube_padding.fold_cube(y.clone(), *amounts)).sum())
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_quarter_turn_about_the_axis_turns_the_output(turns):
+    angle = turns * np.pi / 2
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    conv = oc.nn.Conv(3, 4, surface=SURFACE).double()
+    x = signal()
+    around = slice(0, 4)  # up and down turn within themselves, and their kernels do not turn with them
+    torch.testing.assert_close(conv(turned(x, rotation))[:, :, around], turned(conv(x), rotation)[:, :, around])
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS, ids=range(24))
+def test_isotropic_kernels_commute_with_the_rotations_of_the_cube(rotation):
+    conv = oc.nn.Conv(3, 4, surface=SURFACE).double()
+    with torch.no_grad():
+        corner, side, middle = conv.weight[:, :, 0, 0], conv.weight[:, :, 0, 1], conv.weight[:, :, 1, 1]
+        ring = torch.stack([corner, side, corner, side, middle, side, corner, side, corner], -1)
+        conv.weight.copy_(ring.unflatten(-1, (3, 3)))
+    x = signal()
+    torch.testing.assert_close(conv(turned(x, rotation)), turned(conv(x), rotation))
+
+
+def test_weights_are_those_of_a_flat_convolution():
+    flat, conv = torch.nn.Conv2d(3, 4, 3, padding=1), oc.nn.Conv(3, 4, surface=oc.Cubemap(8))
+    conv.load_state_dict(flat.state_dict())
+    x = torch.randn(1, 3, 6, 8, 8)
+    inside = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(conv(x)[:, :, 0][inside], flat(x[:, :, 0])[inside])
+
+
+@pytest.mark.parametrize("kind", [oc.nn.MaxPool, oc.nn.AvgPool, oc.nn.Upsample, oc.nn.Downsample])
+def test_constants_stay(kind):
+    ones = torch.full((1, 2, *SURFACE.shape), 2.5, dtype=torch.float64)
+    y = kind(surface=SURFACE)(ones)
+    torch.testing.assert_close(y, torch.full_like(y, 2.5))
+
+
+def test_maxima_go_back_to_where_they_were():
+    x = signal()
+    values, switches = oc.nn.MaxPool(return_switches=True, surface=SURFACE)(x)
+    y = oc.nn.MaxUnpool(surface=SURFACE.coarser())(values, switches)
+    assert y.shape == x.shape
+    kept = y != 0
+    assert (y[kept] == x[kept]).all()
+    assert kept.sum() == values.numel()
+
+
+def test_global_mean_is_by_area():
+    x, areas = signal(), torch.from_numpy(SURFACE.areas())
+    mean = (x * areas).sum((2, 3, 4)) / areas.sum()
+    torch.testing.assert_close(oc.nn.GlobalAvgPool(surface=SURFACE).double()(x), mean)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        oc.nn.GatedConv(3, 4, surface=SURFACE),
+        oc.nn.SeparableConv(3, 4, surface=SURFACE),
+        oc.nn.CoordConv(3, 4, surface=SURFACE),
+        oc.nn.ASPP(3, 4, rates=(1, 2), surface=SURFACE),
+        oc.nn.LpPool(surface=SURFACE),
+        oc.nn.ConvBlock(3, 4, stride=2, surface=SURFACE),
+        oc.nn.MaxPool(3, 2, 1, surface=SURFACE),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_every_layer_runs_both_ways(layer):
+    x = signal().float().requires_grad_()
+    layer(x).square().mean().backward()
+    assert torch.isfinite(x.grad).all()
+    assert x.grad.abs().sum() > 0
+
+
+def test_upsampled_faces_join_without_a_step():
+    fine = oc.nn.Upsample(surface=oc.Cubemap(16)).double()
+    xyz = torch.from_numpy(oc.Cubemap(16).directions()).movedim(-1, 0)[None]
+    exact = torch.from_numpy(oc.Cubemap(32).directions()).movedim(-1, 0)[None]
+    assert (fine(xyz) - exact).abs().max() < 0.01
+
+
+def test_field_of_a_cube_is_that_of_its_faces():
+    found = oc.summary(torch.nn.Sequential(oc.nn.Conv(3, 4, 5, surface=SURFACE)), (3, *SURFACE.shape))
+    assert found.receptive_field == (1, 5, 5)
