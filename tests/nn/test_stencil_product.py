@@ -39,8 +39,8 @@ def dense(stencil):
     return [torch.from_numpy(operator.toarray()) for operator in stencil.operators]
 
 
-def tables_of(stencil, dtype):
-    return StencilTables(stencil).to(dtype).tables
+def tables_of(stencil, dtype, by_tap=False):
+    return StencilTables(stencil, by_tap).to(dtype).tables
 
 
 def assert_near(found, wanted, dtype):
@@ -72,10 +72,10 @@ def test_product_is_the_reference_in_value_and_gradient(stencil, dtype):
 @pytest.mark.parametrize("stencil", STENCILS.values(), ids=STENCILS)
 def test_convolution_is_the_reference_in_value_and_both_gradients(stencil, dtype):
     x, weight = torch.randn(2, stencil.inputs, 5).to(dtype), torch.randn(4, 5, stencil.taps).to(dtype)
-    tables, operators = tables_of(stencil, dtype), dense(stencil)
+    tables, operators = tables_of(stencil, dtype, by_tap=True), dense(stencil)
 
     def fast(x, weight):
-        return stencil_convolution(x, weight.permute(2, 1, 0).reshape(-1, 4), *tables)
+        return stencil_convolution(x, weight.permute(2, 1, 0).reshape(-1, 4), None, *tables)
 
     found = outputs_and_gradients(fast, x, weight)
     wanted = outputs_and_gradients(lambda *both: reference_convolution(*both, operators), x.double(), weight.double())
@@ -89,7 +89,9 @@ def test_gradients_are_those_of_finite_differences(stencil):
     x = torch.randn(2, stencil.inputs, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(stencil.taps * 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: stencil_product(x, *tables), (x,))
-    assert torch.autograd.gradcheck(lambda *both: stencil_convolution(*both, *tables), (x, weight))
+    tables = tables_of(stencil, torch.float64, by_tap=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda *all: stencil_convolution(*all, *tables), (x, weight, bias))
 
 
 def test_operators_pass_the_checks_of_torch():
@@ -97,7 +99,10 @@ def test_operators_pass_the_checks_of_torch():
     x = torch.randn(2, 6, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     torch.library.opcheck(stencil_product, (x, *tables))
-    torch.library.opcheck(stencil_convolution, (x, weight, *tables))
+    tables = tables_of(random_stencil(), torch.float64, by_tap=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    torch.library.opcheck(stencil_convolution, (x, weight, bias, *tables))
+    torch.library.opcheck(stencil_convolution, (x, weight, None, *tables))
 
 
 @settings(deadline=None, max_examples=30)
@@ -119,9 +124,9 @@ def test_layer_on_any_stencil_is_the_reference(seed, taps, outputs, inputs, batc
 
 @pytest.mark.parametrize("needs", [(True, False), (False, True)])
 def test_only_the_gradients_asked_for_are_computed(needs):
-    tables = tables_of(random_stencil(), torch.float32)
+    tables = tables_of(random_stencil(), torch.float32, by_tap=True)
     x, weight = torch.randn(2, 6, 2, requires_grad=needs[0]), torch.randn(6, 3, requires_grad=needs[1])
-    stencil_convolution(x, weight, *tables).sum().backward()
+    stencil_convolution(x, weight, None, *tables).sum().backward()
     assert [x.grad is not None, weight.grad is not None] == list(needs)
 
 

@@ -41,9 +41,10 @@ class GatheredStencil(nn.Module):
         """``(B, N, C)`` to ``(B, N' · taps, C)``."""
         return self._gathered(rows).flatten(1, 2).to(rows.dtype)
 
-    def convolve(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """``(B, N, C)`` and ``(taps · C, O)`` to ``(B, N', O)``."""
-        return (self._gathered(rows).flatten(2) @ weight.to(self.weights.dtype)).to(rows.dtype)
+    def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``(B, N, C)``, ``(taps · C, O)`` and ``(O,)`` to ``(B, N\', O)``."""
+        product = (self._gathered(rows).flatten(2) @ weight.to(self.weights.dtype)).to(rows.dtype)
+        return product if bias is None else product + bias
 
     def _gathered(self, rows: Tensor) -> Tensor:
         seen = rows.index_select(1, self.columns).unflatten(1, (-1, self.seen))  # (B, N', seen, C)

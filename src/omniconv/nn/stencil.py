@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import sparse
 from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
@@ -26,10 +27,11 @@ class StencilTables(nn.Module):
     values: Tensor
     transposed_values: Tensor
 
-    def __init__(self, stencil: Stencil) -> None:
+    def __init__(self, stencil: Stencil, by_tap: bool = False) -> None:
         super().__init__()
         self.stencil = stencil
-        for name, tensor in zip(Tables._fields, _tables(stencil, torch.get_default_dtype()), strict=True):
+        self.matrices = stencil.fused, stencil.transposed_by_tap if by_tap else stencil.transposed
+        for name, tensor in zip(Tables._fields, _tables(self.matrices, torch.get_default_dtype()), strict=True):
             self.register_buffer(name, tensor, persistent=False)
 
     @property
@@ -41,9 +43,9 @@ class StencilTables(nn.Module):
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
         return stencil_product(rows, *self.tables)
 
-    def convolve(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """Every operator, then weights ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
-        return stencil_convolution(rows, weight, *self.tables)
+    def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
+        return stencil_convolution(rows, weight, bias, *self.tables)
 
     def rows(self, x: Tensor) -> Tensor:
         """A signal ``(B, C, *shape)`` as rows of channels ``(B, N, C)``."""
@@ -57,7 +59,7 @@ class StencilTables(nn.Module):
         before = self.values.dtype
         super()._apply(fn, recurse)
         if self.values.dtype != before:
-            exact = _tables(self.stencil, self.values.dtype)
+            exact = _tables(self.matrices, self.values.dtype)
             self.values = exact.values.to(self.values.device)
             self.transposed_values = exact.transposed_values.to(self.values.device)
         return self
@@ -72,24 +74,23 @@ class StencilConvolution(StencilTables):
     """
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
-        super().__init__(stencil)
+        super().__init__(stencil, by_tap=groups == 1)
         self.groups = groups
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
-        y = self.multiply(self.rows(x), weight.flatten(2))
-        return self.signal(y if bias is None else y + bias.to(y.dtype))
+        return self.signal(self.multiply(self.rows(x), weight.flatten(2), bias))
 
-    def _multiply(self, rows: Tensor, weight: Tensor) -> Tensor:
+    def _multiply(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
-        return self.convolve(rows, by_tap)
+        return self.convolve(rows, by_tap, bias)
 
-    def _multiply_groups(self, rows: Tensor, weight: Tensor) -> Tensor:
+    def _multiply_groups(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         taps = weight.shape[2]
         gathered = self.times(rows).unflatten(1, (-1, taps))  # (B, N', taps, in)
         channels = gathered.permute(0, 3, 2, 1).flatten(1, 2)  # (B, in · taps, N')
-        return F.conv1d(channels, weight.flatten(1)[..., None], groups=self.groups).transpose(1, 2)
+        return F.conv1d(channels, weight.flatten(1)[..., None], bias, groups=self.groups).transpose(1, 2)
 
 
 class PointwiseConvolution(nn.Module):
@@ -179,10 +180,14 @@ def _is_identity(stencil: Stencil) -> bool:
     return bool((stencil.fused.diagonal() == 1).all())
 
 
-def _tables(stencil: Stencil, dtype: torch.dtype) -> Tables:
+def _tables(matrices: tuple[sparse.csr_array, ...], dtype: torch.dtype) -> Tables:
     precise = torch.float64 if dtype == torch.float64 else torch.float32
     tensors = []
-    for matrix in (stencil.fused, stencil.transposed):
+    for matrix in matrices:
+        if matrix.nnz == matrix.shape[0] and (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1).all():
+            columns = torch.from_numpy(matrix.indices.astype(np.int32))
+            tensors += [columns.new_empty(0), columns, torch.empty(0, dtype=precise)]
+            continue
         tensors += [torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))]
         tensors.append(torch.from_numpy(matrix.data).to(precise))
     return Tables(*tensors)

@@ -14,12 +14,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CHUNK = 2048
+CHUNK = 1024
 """Outputs gathered at a time: the buffer stays in the cache, and what a system charges for new memory stays small."""
 
 
 class Tables(NamedTuple):
-    """A fused stencil and its transpose as compressed sparse rows (int32 indices)."""
+    """A fused stencil and its transpose as compressed sparse rows (int32 indices).
+
+    Where every row picks one sample, columns alone say it all: pointers and values are empty.
+    """
 
     pointers: Tensor
     columns: Tensor
@@ -54,11 +57,16 @@ def stencil_product(
     transposed_values: Tensor,
 ) -> Tensor:
     """A sparse matrix of R rows times each picture: ``(B, N, C)`` to ``(B, R, C)``."""
+    result = x.new_empty(x.shape[0], _rows(pointers, columns), x.shape[2])
+    if not len(pointers):
+        return torch.index_select(x, 1, columns, out=result)
     matrix = _matrix(pointers, columns, values, x.shape[1])
-    result = x.new_empty(x.shape[0], matrix.shape[0], x.shape[2])
     with _own_precision(x):
         for picture, out in zip(x, result, strict=True):
-            _write(out, matrix, picture.to(values.dtype))
+            if out.dtype == values.dtype:
+                torch.addmm(out, matrix, picture, beta=0, out=out)
+            else:
+                out.copy_(matrix @ picture.to(values.dtype))
     return result
 
 
@@ -66,6 +74,7 @@ def stencil_product(
 def stencil_convolution(
     x: Tensor,
     weight: Tensor,
+    bias: Tensor | None,
     pointers: Tensor,
     columns: Tensor,
     values: Tensor,
@@ -73,75 +82,73 @@ def stencil_convolution(
     transposed_columns: Tensor,
     transposed_values: Tensor,
 ) -> Tensor:
-    """Gather, then multiply: ``(B, N, C)`` and weights ``(M · C, O)`` to ``(B, N', O)``."""
+    """Gather, then multiply: ``(B, N, C)``, weights ``(M · C, O)`` and a bias ``(O,)`` to ``(B, N', O)``.
+
+    The transposed tables are those of the transposed operators, tap by tap: row ``n · M + m`` is tap m of sample n.
+    """
     taps = weight.shape[0] // x.shape[2]
     weight = weight.to(values.dtype)
-    result = x.new_empty(x.shape[0], (pointers.shape[0] - 1) // taps, weight.shape[1])
-    gathered = values.new_empty(_chunk(pointers, result.shape[1]) * taps, x.shape[2])
+    start = values.new_zeros(weight.shape[1]) if bias is None else bias.to(values.dtype)
+    result = x.new_empty(x.shape[0], _rows(pointers, columns) // taps, weight.shape[1])
     with _own_precision(x):
-        for first, matrix in _chunks(pointers, columns, values, taps, x.shape[1]):
-            rows = gathered[: matrix.shape[0]]
-            for picture, out in zip(x, result, strict=True):
-                _write(rows, matrix, picture.to(values.dtype))
-                by_tap = rows.view(-1, weight.shape[0])
-                _write(out[first : first + len(by_tap)], by_tap, weight)
+        for first, picture, by_tap in _gathered(x, pointers, columns, values, taps):
+            _write(result[picture, first : first + len(by_tap)], by_tap, weight, start)
     return result
 
 
-@torch.library.custom_op("omniconv::stencil_input_gradient", mutates_args=())
-def _input_gradient(
-    gradient: Tensor, weight: Tensor, pointers: Tensor, columns: Tensor, values: Tensor, rows: int
-) -> Tensor:
-    """Gradient of ``stencil_convolution`` with respect to its input; the tables are those of the transpose."""
-    samples = pointers.shape[0] - 1
-    matrix = _matrix(pointers, columns, values, rows)
-    channels = weight.shape[0] * gradient.shape[1] // rows
-    weight = weight.to(values.dtype)
-    result = gradient.new_empty(gradient.shape[0], samples, channels)
-    spread = values.new_empty(gradient.shape[1], weight.shape[0])
-    with _own_precision(gradient):
-        for picture, out in zip(gradient, result, strict=True):
-            _write(spread, picture.to(values.dtype), weight.T)
-            _write(out, matrix, spread.view(rows, channels))
-    return result
+@torch.library.custom_op("omniconv::stencil_convolution_gradients", mutates_args=())
+def _convolution_gradients(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    pointers: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    of_input: bool,
+    of_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``stencil_convolution`` by input and weight, from one gather; the tables are those of the transpose.
 
-
-@torch.library.custom_op("omniconv::stencil_weight_gradient", mutates_args=())
-def _weight_gradient(gradient: Tensor, x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-    """Gradient of ``stencil_convolution`` with respect to its weight, ``(M · C, O)``."""
-    taps = (pointers.shape[0] - 1) // gradient.shape[1]
-    gathered = values.new_empty(_chunk(pointers, gradient.shape[1]) * taps, x.shape[2])
-    result = values.new_zeros(taps * x.shape[2], gradient.shape[2])
+    With ``h_m = S_mᵀ g`` that of the input is ``Σ_m h_m W_m``, and that of ``W_m`` is ``xᵀ h_m``.
+    """
+    channels, outputs = x.shape[2], weight.shape[1]
+    taps = weight.shape[0] // channels
+    back = weight.to(values.dtype).view(taps, channels, outputs).transpose(1, 2).reshape(-1, channels)
+    by_input = x.new_empty(x.shape if of_input else 0)
+    by_weight = values.new_zeros(channels, taps * outputs)
+    nothing = values.new_zeros(channels)
     with _own_precision(x):
-        for first, matrix in _chunks(pointers, columns, values, taps, x.shape[1]):
-            rows = gathered[: matrix.shape[0]]
-            for picture, out in zip(x, gradient, strict=True):
-                _write(rows, matrix, picture.to(values.dtype))
-                by_tap = rows.view(-1, result.shape[0])
-                result.addmm_(by_tap.T, out[first : first + len(by_tap)].to(values.dtype))
-    return result
+        for first, picture, by_tap in _gathered(gradient, pointers, columns, values, taps):
+            place = picture, slice(first, first + len(by_tap))
+            if of_input:
+                _write(by_input[place], by_tap, back, nothing)
+            if of_weight:
+                by_weight.addmm_(x[place].to(values.dtype).T, by_tap)
+    return by_input, by_weight.view(channels, taps, outputs).transpose(0, 1).reshape(weight.shape).to(weight.dtype)
 
 
 @stencil_product.register_fake
-def _(x: Tensor, pointers: Tensor, *tables: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], pointers.shape[0] - 1, x.shape[2])
+def _(x: Tensor, pointers: Tensor, columns: Tensor, *tables: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], _rows(pointers, columns), x.shape[2])
 
 
 @stencil_convolution.register_fake
-def _(x: Tensor, weight: Tensor, pointers: Tensor, *tables: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], (pointers.shape[0] - 1) * x.shape[2] // weight.shape[0], weight.shape[1])
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, pointers: Tensor, columns: Tensor, *tables: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], _rows(pointers, columns) * x.shape[2] // weight.shape[0], weight.shape[1])
 
 
-@_input_gradient.register_fake
-def _(gradient: Tensor, weight: Tensor, pointers: Tensor, columns: Tensor, values: Tensor, rows: int) -> Tensor:
-    channels = weight.shape[0] * gradient.shape[1] // rows
-    return gradient.new_empty(gradient.shape[0], pointers.shape[0] - 1, channels)
-
-
-@_weight_gradient.register_fake
-def _(gradient: Tensor, x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-    taps = (pointers.shape[0] - 1) // gradient.shape[1]
-    return values.new_empty(taps * x.shape[2], gradient.shape[2])
+@_convolution_gradients.register_fake
+def _(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    pointers: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    of_input: bool,
+    of_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape if of_input else 0), torch.empty_like(weight)
 
 
 def _keep_tables(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -155,14 +162,14 @@ def _product_backward(ctx, gradient):  # type: ignore[no-untyped-def]
 
 
 def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
-    x, weight, pointers, columns, values, *transposed = ctx.saved_tensors
+    x, weight, _, _, _, _, *transposed = ctx.saved_tensors
     gradient = gradient.contiguous()
-    input_gradient = weight_gradient = None
-    if ctx.needs_input_grad[0]:
-        input_gradient = _input_gradient(gradient, weight, *transposed, pointers.shape[0] - 1)
-    if ctx.needs_input_grad[1]:
-        weight_gradient = _weight_gradient(gradient, x, pointers, columns, values).to(weight.dtype)
-    return (input_gradient, weight_gradient, *[None] * 6)
+    of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
+    by_input = by_weight = None
+    if of_input or of_weight:
+        by_input, by_weight = _convolution_gradients(gradient, x, weight, *transposed, of_input, of_weight)
+    by_bias = gradient.sum((0, 1)) if of_bias else None
+    return (by_input if of_input else None, by_weight if of_weight else None, by_bias, *[None] * 6)
 
 
 stencil_product.register_autograd(_product_backward, setup_context=_keep_tables)
@@ -174,23 +181,51 @@ def _own_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-def _write(out: Tensor, left: Tensor, right: Tensor) -> None:
-    """left · right, without a place of its own where the kinds of number agree."""
+def _write(out: Tensor, left: Tensor, right: Tensor, start: Tensor) -> None:
+    """start + left · right, without a place of its own where the kinds of number agree."""
     if out.dtype == right.dtype:
-        torch.addmm(out, left, right, beta=0, out=out)
+        torch.addmm(start, left, right, out=out)
     else:
-        out.copy_(left @ right)
+        out.copy_(torch.addmm(start, left, right))
 
 
-def _chunk(pointers: Tensor, outputs: int) -> int:
+def _gathered(
+    x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor, taps: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Chunk by chunk what the outputs of each picture see: first output, picture, ``(outputs, taps · C)``.
+
+    All in one buffer, which the next chunk overwrites.
+    """
+    outputs = _rows(pointers, columns) // taps
+    size = _chunk(columns, outputs)
+    buffer = values.new_empty(size * taps, x.shape[2])
+    if not len(pointers):
+        for first in range(0, outputs, size):
+            places = columns[first * taps : (first + size) * taps]
+            for picture, samples in enumerate(x):
+                rows = torch.index_select(samples.to(values.dtype), 0, places, out=buffer[: len(places)])
+                yield first, picture, rows.view(-1, taps * x.shape[2])
+        return
+    for first, matrix in _chunks(pointers, columns, values, taps, x.shape[1]):
+        rows = buffer[: matrix.shape[0]]
+        for picture, samples in enumerate(x):
+            torch.addmm(rows, matrix, samples.to(values.dtype), beta=0, out=rows)
+            yield first, picture, rows.view(-1, taps * x.shape[2])
+
+
+def _rows(pointers: Tensor, columns: Tensor) -> int:
+    return pointers.shape[0] - 1 if len(pointers) else columns.shape[0]
+
+
+def _chunk(columns: Tensor, outputs: int) -> int:
     """Outputs gathered at a time; all at once on an accelerator, which would have to ask for the bounds."""
-    return min(CHUNK, outputs) if pointers.device.type == "cpu" else outputs
+    return max(min(CHUNK, outputs), 1) if columns.device.type == "cpu" else outputs
 
 
 def _chunks(pointers: Tensor, columns: Tensor, values: Tensor, taps: int, inputs: int) -> Iterator[tuple[int, Tensor]]:
     """The rows of a fused stencil chunk by chunk, and the first output of each."""
     outputs = (pointers.shape[0] - 1) // taps
-    size = _chunk(pointers, outputs)
+    size = _chunk(columns, outputs)
     if size == outputs:
         yield 0, _matrix(pointers, columns, values, inputs)
         return

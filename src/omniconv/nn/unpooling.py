@@ -19,7 +19,7 @@ class MaxUnpool(nn.Module):
     """Values put back to where max pooling took them, zeros elsewhere.
 
     Where overlapping windows took the same sample, it gets the mean of their values: unpooling what was pooled gives
-    every maximum back as it was.
+    every maximum back as it was. With tangent kernels maxima lie between samples, and go to the nearest one.
 
     Args:
         kernel_size: as in the pooling; where that was dilated, what its windows span.

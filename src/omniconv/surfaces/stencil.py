@@ -101,14 +101,24 @@ class Stencil:
     def fused(self) -> sparse.csr_array:
         """All taps as one matrix (outputs · taps, inputs); row ``n · taps + m`` is tap ``m`` of output ``n``."""
         rows, columns, values = [], [], []
+        kind = np.int32 if self.outputs * self.taps < 2**31 else np.int64
         for tap, operator in enumerate(self.operators):
             entries = operator.tocoo()
-            rows.append(entries.row.astype(np.int64) * self.taps + tap)
+            rows.append(entries.row.astype(kind) * kind(self.taps) + kind(tap))
             columns.append(entries.col)
             values.append(entries.data)
         shape = (self.outputs * self.taps, self.inputs)
         stacked = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
         return sparse.csr_array(sparse.coo_array(stacked, shape=shape))
+
+    @cached_property
+    def transposed_by_tap(self) -> sparse.csr_array:
+        """The transposed operators as one matrix (inputs · taps, outputs); row ``n · taps + m`` is tap m of input n."""
+        entries = self.fused.tocoo()
+        output, tap = np.divmod(entries.row, self.taps)
+        places = entries.col.astype(np.int64) * self.taps + tap, output
+        shape = (self.inputs * self.taps, self.outputs)
+        return sparse.csr_array(sparse.coo_array((entries.data, places), shape=shape))
 
     @cached_property
     def transposed(self) -> sparse.csr_array:
