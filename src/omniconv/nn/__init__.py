@@ -9,6 +9,7 @@ from omniconv.nn.gated import GatedConv
 from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.pad import Pad
 from omniconv.nn.pooling import AvgPool, LpPool, MaxPool
+from omniconv.nn.resample import Resample
 from omniconv.nn.resizing import Downsample, Upsample
 from omniconv.nn.separable import SeparableConv
 from omniconv.nn.unpooling import MaxUnpool
@@ -35,6 +36,7 @@ __all__ = [
     "MaxUnpool",
     "OutputHead",
     "Pad",
+    "Resample",
     "SeparableConv",
     "UpBlock",
     "Upsample",

@@ -6,12 +6,17 @@ from omniconv.surfaces.equirectangular import Equirectangular
 from omniconv.surfaces.healpix import Healpix
 from omniconv.surfaces.icosahedron import Icosahedron
 from omniconv.surfaces.icosphere import Icosphere
+from omniconv.surfaces.maps import map_between, resample
 from omniconv.surfaces.names import SURFACES, surface
 from omniconv.surfaces.plane import Plane
+from omniconv.surfaces.rotations import rotate, rotation_of
 from omniconv.surfaces.stencil import Stencil
 from omniconv.surfaces.surface import Surface
+from omniconv.surfaces.view import View
+from omniconv.surfaces.views import into_panorama, into_surface, view_of
 
 __all__ = [
     "SURFACES", "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Stencil",
-    "Surface", "surface",
+    "Surface", "View", "into_panorama", "into_surface", "map_between", "resample", "rotate", "rotation_of", "surface",
+    "view_of",
 ]  # fmt: skip

@@ -12,6 +12,9 @@ from scipy import sparse
 
 from omniconv.surfaces.cube_faces import DOWN, RIGHT
 
+FACES = ((0, 2), (1, 3), (4, 5))
+"""The faces at the two ends of each axis."""
+
 
 def interpolation_matrix(directions: np.ndarray, size: int) -> sparse.csr_array:
     """Interpolation of flattened faces at directions ``(n, 3)`` as a matrix (n, 6 · size²); rows sum to 1.
@@ -24,17 +27,16 @@ def interpolation_matrix(directions: np.ndarray, size: int) -> sparse.csr_array:
     reach = 1 - 1 / size  # from the middle of a face to its outermost centres
     points = directions / _gauge(np.abs(directions), reach)[:, None]
     shares = np.clip((np.abs(points) - reach) * size, 0, None)  # of the face at the end of each axis
-    pixels, weights = [], []
-    for axis in range(3):
-        face = (axis % 3 + 2 * (points[:, axis] < 0)) if axis < 2 else np.where(points[:, 2] < 0, 5, 4)
-        for pixel, weight in _corners(points, face, size):
+    shares /= shares.sum(axis=1, keepdims=True)
+    rows, pixels, weights = [], [], []
+    for axis, (ahead, behind) in enumerate(FACES):
+        seen = np.flatnonzero(shares[:, axis])
+        for pixel, weight in _corners(points[seen], np.where(points[seen, axis] < 0, behind, ahead), size):
+            rows.append(seen)
             pixels.append(pixel)
-            weights.append(weight * shares[:, axis])
-    entries = (np.stack(weights, axis=1).ravel(), np.stack(pixels, axis=1).ravel())
-    matrix = sparse.csr_array((*entries, np.arange(0, 12 * len(points) + 1, 12)), shape=(len(points), 6 * size**2))
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    return matrix
+            weights.append(weight * shares[seen, axis])
+    entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(pixels)))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(len(points), 6 * size**2)))
 
 
 def _gauge(lengths: np.ndarray, reach: float) -> np.ndarray:
@@ -48,12 +50,9 @@ def _corners(points: np.ndarray, face: np.ndarray, size: int) -> list[tuple[np.n
     """The four pixels of a face nearest to each point ``(n, 3)``, and their bilinear weights."""
     places = [(np.einsum("nx,nx->n", points, axes[face]) * size + size - 1) / 2 for axes in (DOWN, RIGHT)]
     row, column = (np.clip(place, 0, size - 1) for place in places)
-    top, left = (np.clip(np.floor(place).astype(np.int64), 0, max(size - 2, 0)) for place in (row, column))
+    top, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
     found = []
-    for down in range(min(2, size)):
-        for right in range(2):
-            by_row = row - top if down else 1 - (row - top)
-            by_column = column - left if right else 1 - (column - left)
-            beside = np.minimum(left + right, size - 1)
-            found.append(((face * size + top + down) * size + beside, by_row * by_column))
+    for i, by_row in ((top, 1 - (row - top)), (np.minimum(top + 1, size - 1), row - top)):
+        for j, by_column in ((left, 1 - (column - left)), (np.minimum(left + 1, size - 1), column - left)):
+            found.append(((face * size + i) * size + j, by_row * by_column))
     return found

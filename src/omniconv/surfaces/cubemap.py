@@ -12,6 +12,7 @@ from scipy import sparse
 from omniconv.errors import InputError
 from omniconv.surfaces import cube_faces, panorama
 from omniconv.surfaces.border import Border, CubeBorder
+from omniconv.surfaces.cube_interpolation import interpolation_matrix
 from omniconv.surfaces.surface import Resampling, Surface
 
 
@@ -67,6 +68,16 @@ class Cubemap(Surface):
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Solid angles of the pixels, ``(6, size, size)``."""
         return cube_faces.pixel_areas(self.size)
+
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """Bilinear between pixel centres, on over the edges of the cube."""
+        return interpolation_matrix(directions, self.size)
+
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """The pixel that holds each direction."""
+        face, row, column = cube_faces.face_coordinates(directions, self.size)
+        row, column = (np.clip(np.rint(place).astype(np.int64), 0, self.size - 1) for place in (row, column))
+        return (face * self.size + row) * self.size + column
 
     def coarser(self) -> Cubemap:
         """Faces of half the size.
@@ -125,9 +136,7 @@ class Cubemap(Surface):
         """A signal ``(…, 6, size, size)`` as a panorama ``(…, height, 2 · height)``."""
         flat = signal.reshape(-1, 6 * self.size**2)
         if mode == "nearest":
-            face, row, column = cube_faces.face_coordinates(panorama.pixel_directions(height, 2 * height), self.size)
-            row, column = (np.clip(np.rint(place).astype(np.int64), 0, self.size - 1) for place in (row, column))
-            result = flat[:, (face * self.size + row) * self.size + column]
+            result = flat[:, self.holders(panorama.pixel_directions(height, 2 * height))]
         else:
             dtype = np.result_type(signal.dtype, np.float32)
             result = _to_panorama(self.size, height).dot(flat.T).T.astype(dtype)
@@ -146,28 +155,11 @@ def _from_panorama(size: int, height: int, width: int) -> sparse.csr_array:
     finest = np.pi / 2 / size / np.sqrt(2)  # across a pixel at the corner of a face, about
     if 2 * max(np.pi / height, 2 * np.pi / width) > finest:
         return panorama.sampling_matrix(directions, height, width)
-    around = _sampling(size, panorama.pixel_directions(height, width).reshape(-1, 3)).T
+    around = interpolation_matrix(panorama.pixel_directions(height, width).reshape(-1, 3), size).T
     around = sparse.csr_array(around * panorama.pixel_areas(height, width).reshape(1, -1))
     return sparse.csr_array(sparse.diags_array(1 / around.sum(axis=1)) @ around)
 
 
 @lru_cache(maxsize=8)
 def _to_panorama(size: int, height: int) -> sparse.csr_array:
-    return _sampling(size, panorama.pixel_directions(height, 2 * height).reshape(-1, 3))
-
-
-def _sampling(size: int, directions: np.ndarray) -> sparse.csr_array:
-    """Bilinear sampling of flattened faces at directions ``(n, 3)``, on over the edges, as a matrix."""
-    face, row, column = cube_faces.face_coordinates(directions, size)
-    framed = cube_faces.continued(size, (1, 1), (1, 1))
-    top, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
-    below, beside = row - top, column - left
-    rows, columns, values = [], [], []
-    for down, by_row in ((0, 1 - below), (1, below)):
-        for right, by_column in ((0, 1 - beside), (1, beside)):
-            for way in framed:
-                rows.append(np.arange(len(directions)))
-                columns.append(way[face, top + 1 + down, left + 1 + right])
-                values.append(by_row * by_column / 2)
-    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csr_array(sparse.coo_array(entries, shape=(len(directions), 6 * size**2)))
+    return interpolation_matrix(panorama.pixel_directions(height, 2 * height).reshape(-1, 3), size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
+from scipy import sparse
 
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
@@ -92,6 +93,14 @@ class Equirectangular(Surface):
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Areas of the pixels, ``(H, W)``."""
         return panorama.pixel_areas(*self._size(shape))
+
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """Bilinear between the four pixels around each direction, over the poles too."""
+        return panorama.sampling_matrix(directions, *self._size(shape))
+
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """The pixel that holds each direction."""
+        return panorama.nearest_pixels(directions, *self._size(shape))
 
     def coarser(self) -> Equirectangular:
         """Half the height; itself where any size goes.

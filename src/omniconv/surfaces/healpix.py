@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.healpix_index import cell_directions, cell_numbers
+from omniconv.surfaces.healpix_index import cell_directions, cell_numbers, cells_of
 from omniconv.surfaces.healpix_interpolation import interpolation_matrix
 from omniconv.surfaces.healpix_maps import from_panorama, mean_of_descendants, pixel_cells, to_panorama
 from omniconv.surfaces.healpix_steps import patch_stencil
@@ -82,6 +83,14 @@ class Healpix(Surface):
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """4π / N for each cell, ``(N,)``."""
         return np.full(self.shape, 4 * np.pi / self.shape[0])
+
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """Bilinear between the centres of the four cells around each direction."""
+        return interpolation_matrix(directions, self.nside)
+
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """The cell that holds each direction."""
+        return cells_of(directions, self.nside)
 
     def faces(self) -> np.ndarray:
         """Cell numbers ``(12, nside, nside)``: ``signal[…, faces]`` are flat images of the base faces.

@@ -76,6 +76,14 @@ class Icosahedron(Surface):
         """Spherical areas of the faces, ``(N,)``; those of four children sum to their parent's."""
         return faces.spherical_areas(faces.corners(self.level))
 
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """Linear between the middle of the face around each direction and its vertices."""
+        return maps.sampling(self.level, directions)
+
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """The face that holds each direction."""
+        return maps.locate(self.level, directions)
+
     def coarser(self) -> Icosahedron:
         """One level down.
 

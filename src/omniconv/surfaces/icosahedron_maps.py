@@ -76,12 +76,26 @@ def _inside(corners: np.ndarray, chosen: np.ndarray, directions: np.ndarray) -> 
 @lru_cache(maxsize=8)
 def to_panorama(level: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """The face under each pixel ``(n,)``, and the weights ``(n, 4)`` of its middle and its three corners."""
-    directions = panorama.pixel_directions(height, 2 * height).reshape(-1, 3)
+    return around(level, panorama.pixel_directions(height, 2 * height).reshape(-1, 3))
+
+
+def around(level: int, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The face under each direction ``(n,)``, and the weights ``(n, 4)`` of its middle and its three corners."""
     found = locate(level, directions)
     by_corner = np.roll(_inside(faces.corners(level), found, directions).clip(0), 1, axis=1)  # beyond its far side
     least = by_corner.min(axis=1, keepdims=True)
     weights = np.concatenate([3 * least, by_corner - least], axis=1)
     return found, weights / weights.sum(axis=1, keepdims=True)
+
+
+def sampling(level: int, directions: np.ndarray) -> sparse.csr_array:
+    """Values at directions ``(n, 3)`` of a signal on the faces, as a matrix (n, F)."""
+    found, weights = around(level, directions)
+    count, at_vertices = len(found), vertex_values(level)
+    middles = (weights[:, 0], found, np.arange(count + 1))
+    corners = (weights[:, 1:].ravel(), faces.vertices(level)[0][found].ravel(), np.arange(0, 3 * count + 1, 3))
+    of_vertices = sparse.csr_array(corners, shape=(count, at_vertices.shape[0]))
+    return sparse.csr_array(sparse.csr_array(middles, shape=(count, 20 * 4**level)) + of_vertices @ at_vertices)
 
 
 @lru_cache(maxsize=8)

@@ -95,6 +95,11 @@ def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.
     Raises:
         InputError: ``rotation`` is not a 3×3 rotation matrix.
     """
+    return sample(image, pixel_directions(*image.shape[-2:]) @ rotation_matrix(rotation), mode)
+
+
+def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
+    """A rotation as float64, refused if it is not orthogonal, 3×3."""
     rotation = np.asarray(rotation, dtype=np.float64)
     if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
         raise InputError(
@@ -103,7 +108,7 @@ def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.
             "must be an orthogonal 3×3 matrix",
             "make one with scipy.spatial.transform.Rotation",
         )
-    return sample(image, pixel_directions(*image.shape[-2:]) @ rotation, mode)
+    return rotation
 
 
 def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> np.ndarray:
@@ -115,8 +120,8 @@ def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> 
         columns = np.floor((np.arange(width) + 0.5) * image.shape[-1] / width).astype(np.int64)
         return image[..., rows[:, None], columns]
     dtype = np.result_type(image.dtype, np.float32)
-    by_rows, row_margin = _resize_matrix(image.shape[-2], height)
-    by_columns, column_margin = _resize_matrix(image.shape[-1], width)
+    by_rows, row_margin = resize_matrix(image.shape[-2], height)
+    by_columns, column_margin = resize_matrix(image.shape[-1], width)
     wide = extend(image.astype(dtype), row_margin, column_margin)
     flat = wide.reshape(-1, *wide.shape[-2:])
     result = [by_columns.dot(by_rows.dot(plane).T).T for plane in flat]
@@ -132,7 +137,7 @@ def extend(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return image[..., row[:, None], (column[None, :] + turned[:, None]) % width]
 
 
-def _resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:
+def resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:
     """A triangle filter from an axis extended by a margin on both sides to ``target`` samples, and the margin."""
     scale = size / target
     support = max(scale, 1.0)

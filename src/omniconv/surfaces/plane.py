@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
@@ -57,15 +58,21 @@ class Plane(Surface):
         Raises:
             InputError: always.
         """
-        raise InputError(
-            "surface", str(self), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
-        )
+        raise self._no_sphere()
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """One for each sample."""
         if shape is None:
             raise InputError("shape", shape, "is needed: a plane has any size", "give the shape of the grid")
         return np.ones(shape)
+
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """A plane has no directions: refused as ``directions``."""
+        raise self._no_sphere()
+
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """A plane has no directions: refused as ``directions``."""
+        raise self._no_sphere()
 
     def coarser(self) -> Plane:
         """Itself: any size goes."""
@@ -101,6 +108,11 @@ class Plane(Surface):
         """The picture at another height, width twice the height."""
         self._check_two_axes()
         return panorama.resize(signal, height, 2 * height, mode)
+
+    def _no_sphere(self) -> InputError:
+        return InputError(
+            "surface", str(self), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
+        )
 
     def _check_two_axes(self) -> None:
         if self.ndim != 2:

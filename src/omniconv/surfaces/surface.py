@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
 import numpy as np
+from scipy import sparse
 
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.stencil import Stencil
@@ -56,6 +57,17 @@ class Surface(ABC):
     @abstractmethod
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Area of each sample, float64, ``(*shape,)``; on the sphere they sum to 4π."""
+
+    @abstractmethod
+    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+        """Linear interpolation of a flattened signal at directions ``(n, 3)``, as a matrix (n, samples).
+
+        Rows sum to 1, and the error falls with the square of the spacing. ``shape`` is needed where any size goes.
+        """
+
+    @abstractmethod
+    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """Flat index of the sample whose area holds each direction ``(n, 3)``, ``(n,)``."""
 
     @abstractmethod
     def coarser(self) -> Surface:

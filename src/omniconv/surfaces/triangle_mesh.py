@@ -13,6 +13,9 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+CHUNK = 8192
+"""Directions located at a time: what they are held against stays in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class TriangleMesh:
@@ -99,13 +102,20 @@ class TriangleMesh:
 
     def locate(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The three vertices around each direction ``(n, 3)`` and their linear weights, both ``(n, 3)``."""
-        candidates = self._faces_around[cKDTree(self.vertices).query(directions)[1]]
         inverse = np.linalg.inv(np.swapaxes(self.corners, 1, 2))
-        weights = np.einsum("nkcx,nx->nkc", inverse[candidates], directions)
-        best = weights.min(axis=2).argmax(axis=1)
-        chosen = np.arange(len(directions)), best
-        inside = np.clip(weights[chosen], 0, None)
-        return self.faces[candidates[chosen]], inside / inside.sum(axis=1, keepdims=True)
+        candidates = self._faces_around[self.tree.query(directions)[1]]
+        found, inside = np.empty(len(directions), dtype=np.int64), np.empty((len(directions), 3))
+        for start in range(0, len(directions), CHUNK):
+            some = slice(start, start + CHUNK)
+            weights = np.einsum("nkcx,nx->nkc", inverse[candidates[some]], directions[some])
+            chosen = np.arange(len(weights)), weights.min(axis=2).argmax(axis=1)
+            found[some], inside[some] = candidates[some][chosen], np.clip(weights[chosen], 0, None)
+        return self.faces[found], inside / inside.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """Finds the vertex nearest to a place."""
+        return cKDTree(self.vertices)
 
     @cached_property
     def _faces_around(self) -> np.ndarray:
