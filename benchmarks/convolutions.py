@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from math import isqrt
+from math import isqrt, prod
 from pathlib import Path
 
 import click
@@ -27,6 +27,16 @@ from benchmarks.timing import Timing, Work, machine, time_in_turn, write_report
 CHANNELS, BATCH = 64, 4
 PANORAMA = (128, 256)
 REFERENCE = "torch.nn.Conv2d"
+ROUND = (
+    "icosphere:5",
+    "icosphere:6",
+    "icosahedron:5",
+    "icosahedron:6",
+    "healpix:32",
+    "healpix:64",
+    "cubemap:74",
+    "equirectangular:height=128,kernels=tangent",
+)
 Pair = tuple[nn.Module, Tensor]
 
 
@@ -46,9 +56,9 @@ def groups() -> Iterator[tuple[tuple[int, int], dict[str, oc.surfaces.Surface]]]
     """Surfaces to compare, and the grid of the reference with as many samples."""
     grids = {f"Plane(border={border!r})": oc.Plane(border=border) for border in ("zeros", "reflect", "circular")}
     yield PANORAMA, {**grids, "Equirectangular()": oc.Equirectangular()}
-    for level in (5, 6):
-        surface = oc.Icosphere(level)
-        yield nearest_grid(surface.shape[0]), {f"Icosphere({level})": surface}
+    for name in ROUND:
+        surface = oc.surface(name)
+        yield nearest_grid(prod(size or 0 for size in surface.shape)), {name: surface}
 
 
 def nearest_grid(samples: int) -> tuple[int, int]:
@@ -78,7 +88,7 @@ def layers(grid: tuple[int, int], surfaces: dict[str, oc.surfaces.Surface], devi
 def signal(shape: tuple[int, ...], device: torch.device, channels_last: bool = False) -> Tensor:
     """A batch of noise that asks for its gradient."""
     x = torch.randn(BATCH, CHANNELS, *shape, device=device)
-    x = x.transpose(1, 2).contiguous().transpose(1, 2) if channels_last else x
+    x = x.movedim(1, -1).contiguous().movedim(-1, 1) if channels_last else x
     return x.requires_grad_()
 
 

@@ -26,11 +26,22 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 Up = Literal["linear", "transposed"]
 
 
-def norm_layer(kind: str, channels: int, ndim: int) -> nn.Module:
-    """Batch normalisation for signals with ``ndim`` grid axes, or nothing."""
+class RowNorm(nn.BatchNorm1d):
+    """Batch normalisation of signals that lie channels last in memory, as mesh layers give them, and stay so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(B, C, N)``."""
+        rows = x.transpose(1, 2)
+        return super().forward(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]).transpose(1, 2)
+
+
+def norm_layer(kind: str, channels: int, surface: Surface) -> nn.Module:
+    """Batch normalisation for signals on a surface, or nothing."""
     if kind not in NORMALIZATIONS:
         raise InputError("normalization", kind, f"must be one of {', '.join(NORMALIZATIONS)}", "use 'batch'")
-    return BATCH_NORMS[ndim](channels) if kind == "batch" else nn.Identity()
+    if kind == "none":
+        return nn.Identity()
+    return RowNorm(channels) if surface.ndim == 1 and not is_grid(surface) else BATCH_NORMS[surface.ndim](channels)
 
 
 def activation_layer(kind: str) -> nn.Module:
@@ -68,7 +79,7 @@ class ConvBlock(nn.Sequential):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         conv = Conv(in_channels, out_channels, kernel_size, stride, bias=normalization == "none", surface=surface)
-        super().__init__(conv, norm_layer(normalization, out_channels, surface.ndim), activation_layer(activation))
+        super().__init__(conv, norm_layer(normalization, out_channels, surface), activation_layer(activation))
         self.output_surface = conv.output_surface
 
 

@@ -98,7 +98,8 @@ class ConvTranspose(_Weighted):
     """The transposed ("fractionally strided") convolution: on grids the exact adjoint of ``Conv`` as it was built.
 
     What the convolution reads past an edge, this one writes back to where it came from: round the ring, over the pole,
-    or nowhere for zeros. On an icosphere the signal is 0 at the new vertices and then convolved on the finer level.
+    or nowhere for zeros. On an icosphere the signal is 0 at the new vertices and then convolved on the finer level
+    (the published code pads with ones: ``Pad([(0, new)], value=1.0)``, then ``Conv`` on the finer surface).
 
     Args:
         in_channels: channels of the input.

@@ -99,12 +99,18 @@ class PointwiseConvolution(nn.Module):
     def __init__(self, stencil: Stencil, groups: int) -> None:
         super().__init__()
         self.stencil, self.groups = stencil, groups
+        self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``."""
+        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last unless in groups."""
         check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
-        y = F.conv1d(x.flatten(2), weight.flatten(2), bias, groups=self.groups)
-        return y.unflatten(2, self.stencil.output_shape)
+        return self.multiply(x.flatten(2), weight.flatten(1), bias).unflatten(2, self.stencil.output_shape)
+
+    def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x.transpose(1, 2), weight, bias).transpose(1, 2)
+
+    def _multiply_groups(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv1d(x, weight[..., None], bias, groups=self.groups)
 
 
 class StencilProduct(StencilTables):
