@@ -36,8 +36,8 @@ def _choice(name: str, values: tuple[str, ...], text: str) -> object:
 @click.option("--quick", is_flag=True, help="One epoch of every fifth position: a look.")
 @click.option("--published", is_flag=True, help="The published rates, batches and epochs: many hours.")
 @click.option("--epochs", type=click.IntRange(1), help="At most so many, whatever the schedule says.")
-@click.option("--multiple", type=click.IntRange(1), default=1, show_default=True, help="Of plain networks' channels.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--multiple", type=click.IntRange(1, 16), default=1, show_default=True, help="Of plain channels.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
 def command(

@@ -94,12 +94,11 @@ def output_size(
     else:
         result = (size + before + after - span(kernel_size, dilation)) // stride + 1
     if result < 1:
-        raise InputError(
-            "size",
-            size,
-            f"leaves no output under a kernel that spans {span(kernel_size, dilation)}",
-            "pad more or use a smaller kernel or dilation",
-        )
+        cure = "pad less: a transposed convolution takes padding away"
+        if not transposed:
+            cure = "pad more or use a smaller kernel or dilation"
+        reach = span(kernel_size, dilation)
+        raise InputError("size", size, f"leaves no output under a kernel that spans {reach}", cure)
     return result
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from torch import SymInt, Tensor
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
@@ -15,8 +17,16 @@ Size = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]
 
 
+def plain(value: Any) -> Any:
+    """NumPy's whole numbers as Python's, also within lists and tuples; everything else as it is."""
+    if isinstance(value, np.integer):
+        return int(value)
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
     """One whole number for each axis, from one for all or one each."""
+    value = plain(value)
     values = (value,) * ndim if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     if len(values) != ndim or any(not isinstance(number, (int, SymInt)) or number < least for number in values):
         raise InputError(
@@ -125,6 +135,7 @@ def _amounts(size: int, rule: int | str | tuple[int, int], kernel: int, stride: 
 
 
 def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], ...]:
+    padding = plain(padding)
     if isinstance(padding, str):
         if padding not in PADDING_NAMES:
             padding_amounts(padding, 1, 1)  # raises the one error that names them all

@@ -79,7 +79,8 @@ class Conv(_Weighted):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         check_channels(in_channels, out_channels, groups)
-        neighbours = surface.conv_neighbours(*uniform(surface, kernel_size, stride, dilation))
+        window = uniform(surface, kernel_size, stride, dilation)
+        neighbours = surface.conv_neighbours(*window)
         kernel, product = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
         fan_in = in_channels // groups * math.prod(kernel)
         super().__init__((out_channels, in_channels // groups, *kernel), out_channels, fan_in, bias)
@@ -144,7 +145,8 @@ class ConvTranspose(_Weighted):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         check_channels(in_channels, out_channels, groups)
-        neighbours = surface.transposed_neighbours(*uniform(surface, kernel_size, stride, dilation))
+        window = uniform(surface, kernel_size, stride, dilation)
+        neighbours = surface.transposed_neighbours(*window)
         product: nn.Module
         if isinstance(neighbours, Border):
             product = transposed_on_grid(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
@@ -200,6 +202,8 @@ def uniform(surface: Surface, *values: Size) -> tuple[Any, ...]:
 
     Grids do not look at them: their neighbours are index shifts whatever the kernel.
     """
+    if not isinstance(surface, Surface):
+        raise InputError("surface", surface, "must be a surface", "use oc.Plane() or oc.surface('icosphere:5')")
     firsts = []
     for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
         numbers = per_axis(name, value, surface.kernel_ndim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omniconv.nn.arguments import Padding, Size
+from omniconv.nn.arguments import Padding, Size, check_channels, check_signal
 from omniconv.nn.convolution import Conv
 from omniconv.surfaces import Plane, Surface
 
@@ -125,7 +125,8 @@ class CoordConv(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        check_channels(in_channels, out_channels, 1)
+        self.in_channels, self.surface = in_channels, surface
         self.coordinates = coordinates_on(surface, radius)
         channels = in_channels + self.coordinates.channels
         self.conv = Conv(channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, surface=surface)
@@ -133,6 +134,7 @@ class CoordConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
+        check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape)
         own, of_place = self.conv.weight.tensor_split([self.in_channels], 1)
         known = self.conv.product(self.coordinates(x), of_place, self.conv.bias)
         return self.conv.product(x, own, None) + known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -135,10 +134,10 @@ class _FlatTransposed(_Flat):
         )  # fmt: skip
         self.padding, self.padding_mode, self.product = product.padding.described, padding_mode, product
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve a signal back to ``output_size`` (the last numbers are taken, as in torch)."""
         x, alone = self._batched(x, self.in_channels)  # type: ignore[attr-defined]
-        size = None if output_size is None else tuple(output_size)[-self.rank :]
+        size = output_size if output_size is None or isinstance(output_size, int) else tuple(output_size)[-self.rank :]
         y = self.product(x, self.weight, self.bias, size)  # type: ignore[attr-defined]
         return y.squeeze(0) if alone else y
 

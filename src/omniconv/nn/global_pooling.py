@@ -7,6 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from omniconv.errors import InputError
 from omniconv.nn.arguments import check_signal
 from omniconv.surfaces import Plane, Surface
 
@@ -29,7 +30,9 @@ class GlobalAvgPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim)
+        check_signal(x, None, self.surface.ndim, self.surface.shape)
+        if not x.shape[2:].numel():
+            raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
         precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
         return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)
 

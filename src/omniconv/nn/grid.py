@@ -126,11 +126,11 @@ class GridTransposedConvolution(GridConvolution):
         self.output_padding = output_padding
         self.convolve = CONVOLVE_TRANSPOSED[self.border.ndim]
 
-    def forward(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None = None) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
         weight = self.of_every_axis(weight)
+        if isinstance(output_size, int):
+            output_size = (output_size,) * self.border.ndim
         sizes = self.default_size(x.shape[2:]) if output_size is None else tuple(output_size)
         rest = self._rest(x.shape[2:], sizes)
         if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):

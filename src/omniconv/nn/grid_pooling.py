@@ -116,7 +116,11 @@ class GridMaximum(GridPool):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.silent = replace(self.border, value=-inf)
         self.nearest = replace(self.border, modes=tuple(map(_without_zeros, self.border.modes)))
-        self.maximum = MAXIMUM[self.border.ndim]
+
+    @property
+    def maximum(self) -> Callable[..., Any]:
+        """The backend's pooling of this rank; not kept, as it cannot be pickled."""
+        return MAXIMUM[self.border.ndim]
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""

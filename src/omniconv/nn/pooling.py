@@ -36,15 +36,15 @@ class _Pool(nn.Module):
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode = ceil_mode
+        window = uniform(surface, kernel_size, self.stride)
         self.output_surface = surface if keeps_size(self.stride) else surface.coarser()
-        asked = surface.pool_neighbours if averages else surface.window_neighbours
-        neighbours = asked(*uniform(surface, kernel_size, self.stride))
+        neighbours = (surface.pool_neighbours if averages else surface.window_neighbours)(*window)
         if isinstance(neighbours, Stencil):
             self._check_mesh()
             self.product = on_stencil(neighbours)
         else:
-            window = window_on(neighbours, kernel_size, self.stride, padding, dilation)
-            self.product = on_grid(neighbours, *window, ceil_mode)
+            parsed = window_on(neighbours, kernel_size, self.stride, padding, dilation)
+            self.product = on_grid(neighbours, *parsed, ceil_mode)
 
     def _check_mesh(self) -> None:
         check_mesh_padding(self.padding)
@@ -136,7 +136,7 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        on_grid = partial(GridMean, count_include_pad=count_include_pad)
+        on_grid = partial(GridMean, count_include_pad=bool(count_include_pad))
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
 
 

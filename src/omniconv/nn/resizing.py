@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -96,7 +97,8 @@ def _shrink(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _antialiased(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))  # torch averages in no other precision on the CPU
+    return F.interpolate(precise, size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
 
 
 class Upsample(nn.Module):

@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid_pooling import power
-from omniconv.nn.stencil_product import Tables, stencil_convolution, stencil_product
+from omniconv.nn.stencil_product import (
+    Tables,
+    plain_convolution,
+    plain_product,
+    stencil_convolution,
+    stencil_product,
+)
 from omniconv.surfaces.stencil import Stencil
 
 
@@ -41,10 +48,14 @@ class StencilTables(nn.Module):
 
     def times(self, rows: Tensor) -> Tensor:
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
+        if _derives_forward():
+            return plain_product(rows, *self.tables[:3])
         return stencil_product(rows, *self.tables)
 
     def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
+        if _derives_forward():
+            return plain_convolution(rows, weight, bias, *self.tables[:3])
         return stencil_convolution(rows, weight, bias, *self.tables)
 
     def rows(self, x: Tensor) -> Tensor:
@@ -162,6 +173,11 @@ class StencilPower(StencilProduct):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
         return power(super().forward(power(x.abs(), self.p)) * self.samples, 1 / self.p)
+
+
+def _derives_forward() -> bool:
+    """Whether derivatives are asked for that operators of one's own do not have: forward mode, ``torch.func``."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def rows_of(x: Tensor, stencil: Stencil) -> Tensor:

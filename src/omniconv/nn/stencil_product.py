@@ -127,6 +127,22 @@ def _convolution_gradients(
     return by_input, by_weight.view(channels, taps, outputs).transpose(0, 1).reshape(weight.shape).to(weight.dtype)
 
 
+def plain_product(x: Tensor, pointers: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """``stencil_product`` in torch's own operators, with derivatives of every kind; entry by entry: it takes room."""
+    if not len(pointers):
+        return x.index_select(1, columns)
+    counts = pointers.diff()
+    rows = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
+    seen = x.index_select(1, columns) * values[:, None].to(x.dtype)
+    return x.new_zeros(x.shape[0], len(counts), x.shape[2]).index_add(1, rows, seen)
+
+
+def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *tables: Tensor) -> Tensor:
+    """``stencil_convolution`` in torch's own operators."""
+    y = plain_product(x, *tables).unflatten(1, (-1, weight.shape[0] // x.shape[2])).flatten(2) @ weight
+    return y if bias is None else y + bias
+
+
 @stencil_product.register_fake
 def _(x: Tensor, pointers: Tensor, columns: Tensor, *tables: Tensor) -> Tensor:
     return x.new_empty(x.shape[0], _rows(pointers, columns), x.shape[2])
@@ -166,10 +182,20 @@ def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
     gradient = gradient.contiguous()
     of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
     by_input = by_weight = None
-    if of_input or of_weight:
+    if torch.is_grad_enabled():  # a second derivative will be asked for
+        by_input, by_weight = _plain_gradients(gradient, x, weight, transposed)
+    elif of_input or of_weight:
         by_input, by_weight = _convolution_gradients(gradient, x, weight, *transposed, of_input, of_weight)
     by_bias = gradient.sum((0, 1)) if of_bias else None
     return (by_input if of_input else None, by_weight if of_weight else None, by_bias, *[None] * 6)
+
+
+def _plain_gradients(gradient: Tensor, x: Tensor, weight: Tensor, transposed: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """What ``_convolution_gradients`` gives, in torch's own operators."""
+    by_tap = weight.view(-1, x.shape[2], weight.shape[1])
+    spread = plain_product(gradient, *transposed).unflatten(1, (-1, len(by_tap)))  # (B, N, M, O)
+    by_weight = torch.einsum("bnc,bnmo->mco", x, spread).reshape(weight.shape)
+    return torch.einsum("bnmo,mco->bnc", spread, by_tap), by_weight
 
 
 stencil_product.register_autograd(_product_backward, setup_context=_keep_tables)

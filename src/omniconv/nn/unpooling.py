@@ -52,6 +52,7 @@ class MaxUnpool(nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
         self.stride = kernel_size if stride is None else stride
+        uniform(surface, kernel_size, self.stride)  # says what is wrong with them
         self.output_surface = surface if keeps_size(self.stride) else surface.finer()
         self.has_fixed_size = not self.output_surface.is_open
         self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
@@ -90,7 +91,8 @@ class MaxUnpool(nn.Module):
         if self.has_fixed_size:
             return check_fixed_size(wanted, self.output_surface.shape)
         if wanted is not None:
-            return per_axis("output_size", tuple(wanted)[-len(sizes) :], len(sizes))
+            asked = wanted if isinstance(wanted, int) else tuple(wanted)[-len(sizes) :]
+            return per_axis("output_size", asked, len(sizes))
         axes = zip(sizes, *self._window(len(sizes)), strict=True)
         return tuple(size_after(size, k, s, p, transposed=True) for size, k, s, p in axes)
 

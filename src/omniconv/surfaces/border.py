@@ -67,6 +67,8 @@ class Border:
     def of(cls, mode: PaddingMode, ndim: int, value: float = 0.0) -> Border:
         """A border from one mode for all, one an axis, or one ``(before, after)`` pair an axis."""
         axes: Sequence = [mode] * ndim if isinstance(mode, str) else mode
+        if not isinstance(axes, Sequence) or not all(isinstance(axis, str | Sequence) for axis in axes):
+            raise InputError("padding_mode", mode, "must be one mode or one for each axis", "use 'zeros'")
         if len(axes) != ndim:
             raise InputError("padding_mode", mode, f"must be one mode or {ndim}, one for each axis", "count the axes")
         return cls(tuple((axis, axis) if isinstance(axis, str) else tuple(axis) for axis in axes), value)

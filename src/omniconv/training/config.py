@@ -139,12 +139,19 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return {name: _checked(path, name, value) for name, value in loaded.items()}
 
 
+LARGEST = 2**17
+"""Rows or columns of a picture."""
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """``256`` or ``128x256`` as rows and columns."""
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         raise InputError("size", text, "must be N or HxW in pixels", "use --size 256 or --size 128x256")
-    return int(parts[0]), int(parts[-1])
+    rows, columns = int(parts[0]), int(parts[-1])
+    if not (1 <= rows <= LARGEST and 1 <= columns <= LARGEST):
+        raise InputError("size", text, f"must be from 1 to {LARGEST} pixels", "use --size 256 or --size 128x256")
+    return rows, columns
 
 
 def parse_names(text: str) -> tuple[str, ...]:
