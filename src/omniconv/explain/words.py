@@ -6,16 +6,15 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
 from omniconv.arithmetic import PADDING_NAMES
 from omniconv.errors import InputError
 from omniconv.surfaces.border import Border
-from omniconv.surfaces.modes import Mode
 
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 PAIR = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
-MODES: tuple[str, ...] = get_args(Mode)
+MODES: tuple[str, ...] = Border.allowed
 
 Rule = str | tuple[int, int]
 """Padding of an axis: a name of ``omniconv.arithmetic``, or samples before and after."""

@@ -71,8 +71,10 @@ def export(
         FileError: the file is there already or cannot be written.
 
     Example:
+        >>> from tempfile import TemporaryDirectory
         >>> from omniconv.models import Classifier
-        >>> export(Classifier(1, 10, width=2, depth=1), "/tmp/example.pt2", overwrite=True).worst.share < 1e-4
+        >>> with TemporaryDirectory() as folder:
+        ...     export(Classifier(1, 10, width=2, depth=1), folder + "/digits.pt2").worst.share < 1e-4
         True
     """
     path = Path(path)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_signal
+from omniconv.nn.open_sizes import surely
 from omniconv.surfaces import Plane, Surface
 
 
@@ -31,7 +32,7 @@ class GlobalAvgPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim, self.surface.shape)
-        if not x.shape[2:].numel():
+        if any(surely(size == 0) for size in x.shape[2:]):
             raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
         precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
         return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)
