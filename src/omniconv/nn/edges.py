@@ -115,25 +115,22 @@ def edges_of(border: Border, axes: Sequence[Axis]) -> list[Edge]:
         for mode, amount, before in ((modes[0], axis.before, True), (modes[1], axis.after, False)):
             if amount > 0 and (mode != "zeros" or border.value != 0):
                 beyond = Beyond(2 + index, amount, mode, border.value, before)
-                sides = [(axis.before, max(axis.after, 0)) for axis in axes]
-                around = [(0, 0)] * (index + 1) + sides[index + 1 :]
+                around = [(0, 0)] * (index + 1) + [later.sides for later in axes[index + 1 :]]
                 found.append(_edge(border, axes, index, beyond, before, around))
     return found
 
 
 def _cube_edges(border: CubeBorder, axes: Sequence[Axis]) -> Iterator[Edge]:
     """Each strip has its corners with it: the rows those beside them, the columns none."""
-    sides = [(axis.before, max(axis.after, 0)) for axis in axes]
-    for place, strip in enumerate(strips(axes[-1].size, sides[1], sides[2])):
-        index, before = 1 + place // 2, place % 2 == 0
-        if sides[index][0 if before else 1] > 0:
-            yield _edge(border, axes, index, strip, before, around=[(0, 0)] * 3)
+    for place, strip in enumerate(strips(axes[-1].size, axes[1].sides, axes[2].sides)):
+        index, side = 1 + place // 2, place % 2
+        if axes[index].sides[side] > 0:
+            yield _edge(border, axes, index, strip, side == 0, around=[(0, 0)] * 3)
 
 
 def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: Place, before: bool, around: Amounts) -> Edge:
     taps, outputs, own = (_first_windows if before else _last_windows)(axes[index], 2 + index)
-    sides = [(axis.before, max(axis.after, 0)) for axis in axes]
-    zeros = [*sides[:index], own, *[(0, 0)] * (len(axes) - index - 1)]
+    zeros = [*(earlier.sides for earlier in axes[:index]), own, *[(0, 0)] * (len(axes) - index - 1)]
     rest = [0 if other == index else max(-axis.after, 0) for other, axis in enumerate(axes)]
     return Edge(beyond, border, around, [side for pair in reversed(zeros) for side in pair], rest, taps, outputs)
 

@@ -34,6 +34,11 @@ class Axis(NamedTuple):
         return (self.outputs - 1) * self.stride + span(self.kernel_size, self.dilation) - self.before - self.size
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Samples before and after the axis that windows reach."""
+        return self.before, max(self.after, 0)
+
+    @property
     def skipped(self) -> int:
         """Outputs too many at the front where the backend pads both sides alike, by as much as the longer asks for."""
         return max(-(-(self.after - self.before) // self.stride), 0)

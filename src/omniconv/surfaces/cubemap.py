@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -125,12 +125,8 @@ class Cubemap(Surface):
         """A panorama ``(…, H, W)`` on the faces, ``(…, 6, size, size)``."""
         if mode == "nearest":
             return panorama.sample(image, self.directions(), "nearest")
-        dtype = np.result_type(image.dtype, np.float32)
-        image = panorama.resize(image, *self._working_size(*image.shape[-2:]))
-        height, width = image.shape[-2:]
-        flat = image.reshape(-1, height * width)
-        result = _from_panorama(self.size, height, width).dot(flat.T).T
-        return result.reshape(*image.shape[:-2], *self.shape).astype(dtype)
+        rows = 4 * self.panorama_height()
+        return panorama.gathered(image, rows, partial(_from_panorama, self.size), self.shape)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
         """A signal ``(…, 6, size, size)`` as a panorama ``(…, height, 2 · height)``."""
@@ -141,11 +137,6 @@ class Cubemap(Surface):
             dtype = np.result_type(signal.dtype, np.float32)
             result = _to_panorama(self.size, height).dot(flat.T).T.astype(dtype)
         return result.reshape(*signal.shape[:-3], height, 2 * height)
-
-    def _working_size(self, height: int, width: int) -> tuple[int, int]:
-        """At most four pixels for each that the faces can show: enough to average over, small enough to hold."""
-        rows = min(height, 4 * self.panorama_height())
-        return rows, max(1, round(width * rows / height))
 
 
 @lru_cache(maxsize=8)

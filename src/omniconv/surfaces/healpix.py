@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -159,11 +159,8 @@ class Healpix(Surface):
         """A panorama ``(…, H, W)`` on the cells, ``(…, N)``."""
         if mode == "nearest":
             return panorama.sample(image, self.directions(), "nearest")
-        dtype = np.result_type(image.dtype, np.float32)
-        image = panorama.resize(image, *self._working_size(*image.shape[-2:]))
-        height, width = image.shape[-2:]
-        result = from_panorama(self.nside, height, width).dot(image.reshape(-1, height * width).T).T
-        return result.reshape(*image.shape[:-2], *self.shape).astype(dtype)
+        rows = 2 * self.panorama_height()
+        return panorama.gathered(image, rows, partial(from_panorama, self.nside), self.shape)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
         """A signal ``(…, N)`` as a panorama, bilinear between cell centres or the value of the cell around a pixel."""
@@ -174,11 +171,6 @@ class Healpix(Surface):
         cells, weights = to_panorama(self.nside, height)
         result = sum(signal[..., cells[:, k]] * weights[:, k].astype(dtype) for k in range(4))
         return np.asarray(result).reshape(shape)
-
-    def _working_size(self, height: int, width: int) -> tuple[int, int]:
-        """At most twice as many rows as the surface can show: enough to average over, small enough to hold."""
-        rows = min(height, 2 * self.panorama_height())
-        return rows, max(1, round(width * rows / height))
 
     def _check_kernel(self, kernel_size: int, dilation: int) -> None:
         if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import ClassVar, Literal, get_args
 
@@ -159,12 +159,8 @@ class Icosphere(Surface):
         """A panorama ``(…, H, W)`` at the vertices, ``(…, N)``."""
         if mode == "nearest":
             return panorama.sample(image, self.directions(), "nearest")
-        dtype = np.result_type(image.dtype, np.float32)
-        image = panorama.resize(image, *self._working_size(*image.shape[-2:]))
-        height, width = image.shape[-2:]
-        flat = image.reshape(-1, height * width)
-        result = _from_panorama(self.level, height, width).dot(flat.T).T
-        return result.reshape(*image.shape[:-2], *self.shape).astype(dtype)
+        rows = 4 * self.panorama_height()
+        return panorama.gathered(image, rows, partial(_from_panorama, self.level), self.shape)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
         """A signal ``(…, N)`` as a panorama, linear on the triangles or the value of the nearest vertex."""
@@ -175,11 +171,6 @@ class Icosphere(Surface):
         dtype = np.result_type(signal.dtype, np.float32)
         result = sum(signal[..., vertices[:, k]] * weights[:, k].astype(dtype) for k in range(3))
         return np.asarray(result).reshape(*signal.shape[:-1], height, 2 * height)
-
-    def _working_size(self, height: int, width: int) -> tuple[int, int]:
-        """At most four pixels for each that the surface can show: enough to average over, small enough to hold."""
-        rows = min(height, 4 * self.panorama_height())
-        return rows, max(1, round(width * rows / height))
 
     def _kernel(self, kernel_size: int, dilation: int) -> int:
         if kernel_size not in (1, 3):

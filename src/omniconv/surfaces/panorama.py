@@ -6,6 +6,8 @@ its mirrored rows turned by half the width, and left and right edges meet: no fu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import sparse
 
@@ -126,6 +128,24 @@ def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> 
     flat = wide.reshape(-1, *wide.shape[-2:])
     result = [by_columns.dot(by_rows.dot(plane).T).T for plane in flat]
     return np.stack(result).reshape(*image.shape[:-2], height, width).astype(dtype)
+
+
+def gathered(
+    image: np.ndarray, rows: int, matrix: Callable[[int, int], sparse.csr_array], shape: tuple[int, ...]
+) -> np.ndarray:
+    """A panorama ``(…, H, W)`` as samples ``(…, *shape)``, by the matrix for its size.
+
+    Args:
+        image: the panorama.
+        rows: it is brought to at most as many: enough to average over, small enough to hold.
+        matrix: gives for a height and a width the sparse matrix (samples, height · width).
+        shape: how the samples lie.
+    """
+    dtype, lead, (height, width) = np.result_type(image.dtype, np.float32), image.shape[:-2], image.shape[-2:]
+    fewer = min(height, rows)
+    image = resize(image, fewer, max(1, round(width * fewer / height)))
+    flat = image.reshape(-1, image.shape[-2] * image.shape[-1])
+    return matrix(*image.shape[-2:]).dot(flat.T).T.reshape(*lead, *shape).astype(dtype)
 
 
 def extend(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
