@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.timing import Timing, Work, machine, time_in_turn, write_report
+from benchmarks.timing import Timing, Work, device_of, machine, time_in_turn, write_report
 
 CHANNELS, BATCH = 64, 4
 PANORAMA = (128, 256)
@@ -147,9 +147,7 @@ def show(lines: list[Line]) -> Table:
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/.")
 def main(device: str, repeats: int, out: Path | None) -> None:
     """Measure, print and write."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise click.BadParameter(f"{device}: there is no CUDA here; use --device cpu")
-    where = torch.device(device)
+    where = device_of(device)
     about = machine(where)
     lines = list(measure(where, repeats))
     Console(width=110).print(show(lines))

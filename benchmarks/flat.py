@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import omniconv as oc
 from benchmarks.convolutions import BATCH, CHANNELS, PANORAMA, Line, both_ways, forward, line, signal
-from benchmarks.timing import machine, time_in_turn, write_report
+from benchmarks.timing import device_of, machine, time_in_turn, write_report
 
 MIXED = (("circular", "reflect"), ("replicate", "zeros"))
 
@@ -135,9 +135,7 @@ def show(groups: list[list[Line]]) -> Table:
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/.")
 def main(device: str, repeats: int, out: Path | None) -> None:
     """Measure, print and write."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise click.BadParameter(f"{device}: there is no CUDA here; use --device cpu")
-    where = torch.device(device)
+    where = device_of(device)
     about = machine(where)
     groups = list(measure(where, repeats))
     Console(width=130).print(show(groups))

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import scipy
 import torch
@@ -52,6 +53,13 @@ def time_in_turn(works: Mapping[str, Work], repeats: int, device: torch.device, 
             if turn >= warm_up:
                 seconds[name].append(taken)
     return {name: Timing.of(taken) for name, taken in seconds.items()}
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a name that the command line was given."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise click.BadParameter(f"{name}: there is no CUDA here; use --device cpu")
+    return torch.device(name)
 
 
 def machine(device: torch.device) -> dict[str, Any]:
