@@ -1,17 +1,31 @@
 from __future__ import annotations
 
 import copy
+import re
+from math import prod
 
+import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from omniconv.arithmetic import parameters
+from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, ConvTranspose, MaxPool, Upsample
 from omniconv.nn.stencil import PointwiseConvolution, StencilConvolution, StencilTables, convolution_on
-from omniconv.nn.stencil_product import reference_convolution
-from omniconv.surfaces import Icosphere
+from omniconv.nn.stencil_plain import reference_convolution
+from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()
+
+
+def tangent(height):
+    return Equirectangular(height=height, kernels="tangent")
+
+
+def random_stencil(taps=3, outputs=8, inputs=6):
+    generator = np.random.default_rng(0)
+    return Stencil.of([sparse.random_array((outputs, inputs), density=0.4, rng=generator) for _ in range(taps)])
 
 
 def dense(stencil):
@@ -51,6 +65,31 @@ def test_transposed_is_zeros_at_new_vertices_and_then_a_convolution():
     torch.testing.assert_close(up(x), fine(padded))
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_new_vertices_hold_what_they_are_padded_with(groups):
+    up = ConvTranspose(4, 2, groups=groups, surface=Icosphere(1), pad_value=1.0).double()
+    fine = Conv(4, 2, groups=groups, surface=Icosphere(2)).double()
+    fine.load_state_dict(up.state_dict())
+    x = torch.randn(2, 4, 42, dtype=torch.float64)
+    torch.testing.assert_close(up(x), fine(torch.cat([x, x.new_ones(2, 4, 120)], 2)))
+    assert set(up.state_dict()) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("surface", "given", "text"),
+    [
+        (Healpix(2), {"pad_value": 1.0}, "pad_value=1.0: must be 0 where no vertices are new"),
+        (Icosphere(2), {"pad_value": 1.0, "stride": 1}, "pad_value=1.0: must be 0 where no vertices are new"),
+        (Equirectangular(), {"pad_value": 1}, "pad_value=1: must be 0 where no vertices are new"),
+        (Icosphere(2), {"pad_value": "one"}, "pad_value='one': must be a finite number; use 0.0, or 1.0"),
+        (Icosphere(2), {"pad_value": float("nan")}, "pad_value=nan: must be a finite number"),
+    ],
+)
+def test_padding_that_has_no_place_is_refused(surface, given, text):
+    with pytest.raises(InputError, match=re.escape(text)):
+        ConvTranspose(2, 2, surface=surface, **given)
+
+
 def test_kernel_of_one_sees_each_sample_alone():
     assert isinstance(convolution_on(Icosphere(1).conv_neighbours(1), 1), PointwiseConvolution)
     assert isinstance(convolution_on(Icosphere(1).conv_neighbours(1, stride=2), 1), StencilConvolution)
@@ -60,31 +99,85 @@ def test_kernel_of_one_sees_each_sample_alone():
     torch.testing.assert_close(layer(x), torch.einsum("oc,bcn->bon", layer.weight[..., 0], x) + layer.bias[:, None])
 
 
+LAID_OUT = {
+    "picks": Icosahedron(1).conv_neighbours(),
+    "rows": random_stencil(),
+    "rows of few values": Healpix(2).conv_neighbours(),
+    "rows, nothing seen": Stencil.of([np.zeros((2, 3)), np.eye(2, 3)]),
+    "patches": EXACT,
+    "patches of other samples": Icosphere(2).conv_neighbours(stride=2),
+    "turns": tangent(8).conv_neighbours(),
+    "turns of two": tangent(4).transposed_neighbours(),
+}
+
+
+@pytest.mark.parametrize("by_tap", [False, True])
+@pytest.mark.parametrize("stencil", LAID_OUT.values(), ids=LAID_OUT)
+def test_tables_say_what_the_stencil_says(stencil, by_tap):
+    layer = StencilTables(stencil, by_tap).double()
+    assert torch.equal(written_out(layer.ahead, stencil.inputs), torch.from_numpy(stencil.fused.toarray()))
+    transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
+    assert torch.equal(written_out(layer.back, transposed.shape[1]), torch.from_numpy(transposed.toarray()))
+
+
+def written_out(table, columns):
+    """A table as a dense matrix: what it makes of every unit vector, in small chunks."""
+    units = torch.eye(columns, dtype=torch.float64)
+    return torch.cat([bags.of(units) for _, _, bags in table.layout.chunks(2 * 3 * 4 * 9 * 10)])
+
+
+def kinds(stencil):
+    layer = StencilTables(stencil)
+    return layer.ahead.kind, layer.back.kind
+
+
+def test_layouts_are_the_smallest():
+    assert kinds(LAID_OUT["picks"]) == ("picks", "rows")
+    assert kinds(LAID_OUT["rows"]) == kinds(LAID_OUT["rows of few values"]) == ("rows", "rows")
+    assert kinds(LAID_OUT["patches"]) == ("patches", "reversed")
+    assert kinds(LAID_OUT["patches of other samples"]) == ("patches", "rows")
+    assert kinds(LAID_OUT["turns"]) == kinds(LAID_OUT["turns of two"]) == ("turns", "turns")
+
+
+@pytest.mark.parametrize(
+    "surface", [Icosphere(3), Icosphere(3, "raw"), Icosahedron(3), Healpix(8), tangent(16)], ids=str
+)
+def test_tables_take_less_than_200_bytes_a_sample(surface):
+    for layer in (Conv(2, 2, surface=surface), Conv(2, 2, stride=2, surface=surface), MaxPool(surface=surface),
+                  AvgPool(surface=surface), ConvTranspose(2, 2, surface=surface.coarser()),
+                  Upsample(surface=surface.coarser())):  # fmt: skip
+        tensors = {id(buffer): buffer for buffer in layer.buffers()}.values()
+        assert 0 < sum(tensor.nbytes for tensor in tensors) < 200 * prod(surface.shape)
+
+
+def test_layers_on_one_stencil_hold_one_table():
+    one, other = Conv(2, 2, surface=Icosphere(2)), Conv(4, 3, surface=Icosphere(2))
+    assert one.product.ahead_0 is other.product.ahead_0
+    assert one.double().product.ahead_1 is other.double().product.ahead_1
+    assert one.float().product.ahead_1 is not other.product.ahead_1
+
+
 def test_double_brings_the_exact_tables():
-    tables = StencilTables(EXACT).double().tables
-    assert tables.values.dtype == torch.float64
-    assert (tables.values == torch.from_numpy(EXACT.fused.data)).all()
-    assert (tables.transposed_values == torch.from_numpy(EXACT.transposed.data)).all()
+    layer = StencilTables(EXACT).double()
+    assert layer.ahead_1.dtype == torch.float64
+    assert torch.equal(written_out(layer.ahead, EXACT.inputs), torch.from_numpy(EXACT.fused.toarray()))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_keeps_float32_tables(dtype):
     module = Conv(2, 2, surface=Icosphere(2)).to(dtype)
-    tables = module.product.tables
     assert module.weight.dtype == dtype
-    assert tables.values.dtype == tables.transposed_values.dtype == torch.float32
-    assert (tables.values == torch.from_numpy(EXACT.fused.data).float()).all()
-    back = module.double().product.tables
-    assert (back.values == torch.from_numpy(EXACT.fused.data)).all()
+    assert module.product.ahead_1.dtype == torch.float32
+    assert torch.equal(module.product.ahead_1, module.double().product.ahead_1.float())
+    assert module.product.ahead_1.dtype == torch.float64
 
 
 def test_default_dtype_is_respected():
     torch.set_default_dtype(torch.float64)
     try:
-        tables = StencilTables(EXACT).tables
+        assert StencilTables(EXACT).ahead_1.dtype == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
-    assert (tables.values == torch.from_numpy(EXACT.fused.data)).all()
 
 
 def test_tables_are_copied_with_their_layer():

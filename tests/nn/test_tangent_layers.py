@@ -24,7 +24,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil_product import reference_convolution
+from omniconv.nn.stencil_plain import reference_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, panorama
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from omniconv.nn.stencil import StencilTables
-from omniconv.nn.stencil_product import Tables
+from omniconv.nn.stencil_tables import patch_of
 from omniconv.surfaces import Stencil
 
 
@@ -32,10 +31,10 @@ class GatheredStencil(nn.Module):
 
     def __init__(self, stencil: Stencil, dtype: torch.dtype) -> None:
         super().__init__()
-        columns, weights = _by_output(stencil)
-        self.seen = columns.shape[1]
-        self.register_buffer("columns", torch.from_numpy(columns.reshape(-1)))
-        self.register_buffer("weights", torch.from_numpy(weights).to(dtype))
+        patch = patch_of(stencil)
+        self.seen = patch.samples.shape[1]
+        self.register_buffer("columns", torch.from_numpy(patch.samples.reshape(-1)))
+        self.register_buffer("weights", torch.from_numpy(patch.values).to(dtype))
 
     def times(self, rows: Tensor) -> Tensor:
         """``(B, N, C)`` to ``(B, N' · taps, C)``."""
@@ -55,23 +54,9 @@ def standard(network: nn.Module) -> nn.Module:
     """A copy of a network, in evaluation mode, that calls no operator but torch's own."""
     twin = copy.deepcopy(network).eval()
     for module in [part for part in twin.modules() if isinstance(part, StencilTables)]:
-        gathered = GatheredStencil(module.stencil, module.values.dtype).to(module.values.device)
-        for name in Tables._fields:
+        gathered = GatheredStencil(module.stencil, module.pair.dtype).to(module.pair.device)
+        for name in [name for name, _ in module.named_buffers(recurse=False) if name.startswith(("ahead_", "back_"))]:
             delattr(module, name)
         module.gathered = gathered
         module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]
     return twin
-
-
-def _by_output(stencil: Stencil) -> tuple[np.ndarray, np.ndarray]:
-    """Columns ``(N', seen)`` and weights ``(N', taps, seen)``; outputs that see fewer repeat sample 0 with weight 0."""
-    entries = stencil.fused.tocoo()
-    output, tap = np.divmod(entries.row.astype(np.int64), stencil.taps)
-    pairs, place = np.unique(output * stencil.inputs + entries.col, return_inverse=True)
-    owner, column = np.divmod(pairs, stencil.inputs)
-    slot = np.arange(len(pairs)) - np.searchsorted(owner, owner)
-    columns = np.zeros((stencil.outputs, slot.max() + 1), np.int64)
-    columns[owner, slot] = column
-    weights = np.zeros((stencil.outputs, stencil.taps, columns.shape[1]))
-    weights[output, tap, slot[place]] = entries.data
-    return columns, weights

@@ -3,60 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import sparse
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid_pooling import power
-from omniconv.nn.stencil_product import (
-    Tables,
-    plain_convolution,
-    plain_product,
-    stencil_convolution,
-    stencil_product,
-)
+from omniconv.nn.stencil_layouts import Table
+from omniconv.nn.stencil_plain import plain_convolution, plain_product
+from omniconv.nn.stencil_product import stencil_convolution, stencil_product
+from omniconv.nn.stencil_tables import pair_of
 from omniconv.surfaces.stencil import Stencil
 
 
 class StencilTables(nn.Module):
-    """A stencil's tables as tensors that follow their module to its device and precision.
-
-    Values come anew from the stencil's float64 when the precision changes, and stay in float32 for half precision:
-    a Laplacian rounded to bfloat16 would no longer send a constant to zero.
-    """
-
-    values: Tensor
-    transposed_values: Tensor
+    """A stencil's tables as tensors that follow their module to its device and precision; layers share them."""
 
     def __init__(self, stencil: Stencil, by_tap: bool = False) -> None:
         super().__init__()
-        self.stencil = stencil
-        self.matrices = stencil.fused, stencil.transposed_by_tap if by_tap else stencil.transposed
-        for name, tensor in zip(Tables._fields, _tables(self.matrices, torch.get_default_dtype()), strict=True):
-            self.register_buffer(name, tensor, persistent=False)
+        self.stencil, self.by_tap = stencil, by_tap
+        self._adopt(torch.get_default_dtype(), torch.empty(0).device)
 
     @property
-    def tables(self) -> Tables:
-        """Rows, columns, values, and those of the transpose."""
-        return Tables(*(getattr(self, name) for name in Tables._fields))
+    def ahead(self) -> Table:
+        """The operators."""
+        return self._table("ahead", self.pair.ahead)
+
+    @property
+    def back(self) -> Table:
+        """Their transposes."""
+        return self._table("back", self.pair.back)
 
     def times(self, rows: Tensor) -> Tensor:
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
         if _derives_forward():
-            return plain_product(rows, *self.tables[:3])
-        return stencil_product(rows, *self.tables)
+            return plain_product(rows, self.ahead.layout)
+        return stencil_product(rows, *self.ahead, *self.back)
 
     def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
         if _derives_forward():
-            return plain_convolution(rows, weight, bias, *self.tables[:3])
-        return stencil_convolution(rows, weight, bias, *self.tables)
+            return plain_convolution(rows, weight, bias, self.ahead.layout)
+        return stencil_convolution(rows, weight, bias, *self.ahead, *self.back)
 
     def rows(self, x: Tensor) -> Tensor:
         """A signal ``(B, C, *shape)`` as rows of channels ``(B, N, C)``."""
@@ -66,13 +58,20 @@ class StencilTables(nn.Module):
         """Rows of channels that came out, ``(B, N', C)``, as a signal ``(B, C, *shape)``, in memory channels last."""
         return signal_of(rows, self.stencil)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        before = self.values.dtype
-        super()._apply(fn, recurse)
-        if self.values.dtype != before:
-            exact = _tables(self.matrices, self.values.dtype)
-            self.values = exact.values.to(self.values.device)
-            self.transposed_values = exact.transposed_values.to(self.values.device)
+    def _adopt(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Take the tables that all layers on this stencil share."""
+        self.pair = pair_of(self.stencil, self.by_tap, dtype, device)
+        for side in ("ahead", "back"):
+            for place, tensor in enumerate(getattr(self.pair, side).tensors):
+                self.register_buffer(f"{side}_{place}", tensor, persistent=False)
+
+    def _table(self, side: str, table: Table) -> Table:
+        """The module's own tensors in the place of those that it adopted."""
+        return table._replace(tensors=[getattr(self, f"{side}_{place}") for place in range(len(table.tensors))])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        probe = fn(torch.empty(0, dtype=self.pair.dtype, device=self.pair.device))
+        self._adopt(probe.dtype, probe.device)
         return self
 
 
@@ -197,22 +196,9 @@ def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | Pointw
 
 
 def _is_identity(stencil: Stencil) -> bool:
-    if stencil.taps != 1 or stencil.inputs != stencil.outputs or stencil.fused.nnz != stencil.outputs:
+    if stencil.taps != 1 or stencil.inputs != stencil.outputs or stencil.nnz != stencil.outputs:
         return False
     return bool((stencil.fused.diagonal() == 1).all())
-
-
-def _tables(matrices: tuple[sparse.csr_array, ...], dtype: torch.dtype) -> Tables:
-    precise = torch.float64 if dtype == torch.float64 else torch.float32
-    tensors = []
-    for matrix in matrices:
-        if matrix.nnz == matrix.shape[0] and (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1).all():
-            columns = torch.from_numpy(matrix.indices.astype(np.int32))
-            tensors += [columns.new_empty(0), columns, torch.empty(0, dtype=precise)]
-            continue
-        tensors += [torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))]
-        tensors.append(torch.from_numpy(matrix.data).to(precise))
-    return Tables(*tensors)
 
 
 def _windows(stencil: Stencil) -> np.ndarray:

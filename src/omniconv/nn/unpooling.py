@@ -77,7 +77,7 @@ class MaxUnpool(nn.Module):
         finer = self.output_surface
         neighbours = finer.window_neighbours(*uniform(finer, self.kernel_size, self.stride))
         if not isinstance(neighbours, Border):
-            return neighbours.fused.nnz > neighbours.inputs
+            return neighbours.nnz > neighbours.inputs
         kernel, stride, _ = self._window(neighbours.kernel_ndim)
         if any(sides != ("zeros", "zeros") for sides in neighbours.modes):
             return True

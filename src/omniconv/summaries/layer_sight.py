@@ -106,7 +106,7 @@ def layer_cost(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
-    entries = sum(stencil.fused.nnz for stencil in stencils)
+    entries = sum(stencil.nnz for stencil in stencils)
     by_input = isinstance(layer, TRANSPOSED) and not stencils
     positions = (x if by_input else result).shape[2:]
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
@@ -135,4 +135,4 @@ def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size)
 def _pool_span(surface: Surface) -> int:
     """Windows on a mesh part its samples (2 in a row), or overlap (a sample and the ring around it: 3)."""
     stencil = surface.pool_neighbours(2, 2)
-    return 3 if isinstance(stencil, Stencil) and stencil.fused.nnz > stencil.inputs else 2
+    return 3 if isinstance(stencil, Stencil) and stencil.nnz > stencil.inputs else 2

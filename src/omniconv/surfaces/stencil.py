@@ -41,7 +41,8 @@ class Stencil:
         shapes = {operator.shape for operator in self.operators}
         if len(shapes) != 1:
             raise InputError("operators", sorted(shapes), "must be at least one, all of one shape", "check the stack")
-        counts = {"input_shape": self.inputs, "output_shape": self.outputs, "kernel_shape": self.taps}
+        outputs, inputs = self.operators[0].shape
+        counts = {"input_shape": inputs, "output_shape": outputs, "kernel_shape": len(self.operators)}
         for name, count in counts.items():
             shape = getattr(self, name) or (count,)
             if prod(shape) != count:
@@ -67,35 +68,25 @@ class Stencil:
         rows, ones = np.arange(outputs), np.ones(outputs)
         return cls.of([sparse.coo_array((ones, (rows, table[:, m])), shape=(outputs, inputs)) for m in range(taps)])
 
-    @classmethod
-    def from_fused(
-        cls,
-        fused: sparse.csr_array,
-        input_shape: tuple[int, ...],
-        output_shape: tuple[int, ...],
-        kernel_shape: tuple[int, ...],
-    ) -> Stencil:
-        """A stencil from all its taps as one matrix, which it keeps as ``fused``."""
-        taps = prod(kernel_shape)
-        operators = tuple(fused[tap::taps] for tap in range(taps))
-        stencil = cls(operators, input_shape, output_shape, kernel_shape)
-        stencil.__dict__["fused"] = fused
-        return stencil
-
     @property
     def taps(self) -> int:
         """Number of operators."""
-        return len(self.operators)
+        return prod(self.kernel_shape)
 
     @property
     def outputs(self) -> int:
         """Number of samples that come out."""
-        return int(self.operators[0].shape[0])
+        return prod(self.output_shape)
 
     @property
     def inputs(self) -> int:
         """Number of samples that go in."""
-        return int(self.operators[0].shape[1])
+        return prod(self.input_shape)
+
+    @property
+    def nnz(self) -> int:
+        """Entries of all operators."""
+        return sum(operator.nnz for operator in self.operators)
 
     @cached_property
     def fused(self) -> sparse.csr_array:

@@ -20,6 +20,7 @@ from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.stencil import Stencil
 from omniconv.surfaces.surface import Resampling
+from omniconv.surfaces.turned_stencil import TurnedStencil
 
 LEAST_WEIGHT = 1e-9
 """Shares below it come from rounding: of pixels that a tap falls on, or between."""
@@ -42,7 +43,7 @@ class Centres(NamedTuple):
         return self.height // self.step, 2 * self.height // self.step
 
 
-def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> Stencil:
+def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> TurnedStencil:
     """The taps of a kernel, row by row, around every pixel, or at stride 2 around those of even rows and columns.
 
     Raises:
@@ -57,15 +58,12 @@ def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilatio
     return _stencil(Centres(height, (0.0, 0.0), stride), kernel_size, dilation)
 
 
-@lru_cache(maxsize=16)
-def adjoint_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> Stencil:
+def adjoint_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> TurnedStencil:
     """The transpose of every tap of a convolution of ``height`` rows."""
-    there = conv_stencil(height, kernel_size, stride, dilation)
-    back = [sparse.csr_array(operator.T) for operator in there.operators]
-    return Stencil(tuple(back), there.output_shape, there.input_shape, there.kernel_shape)
+    return conv_stencil(height, kernel_size, stride, dilation).adjoint
 
 
-def window_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> Stencil:
+def window_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> TurnedStencil:
     """The samples of a pooling window on its own touching plane, one operator for each, row by row.
 
     Raises:
@@ -88,8 +86,10 @@ def mean_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> Sten
         pixels = np.arange(2 * height * height).reshape(height // 2, 2, height, 2).swapaxes(1, 2).reshape(-1, 4)
         return _picked(pixels, shares, (height, 2 * height), (height // 2, height))
     window = window_stencil(height, kernel_size, stride)
-    mean = sum(window.operators[1:], start=window.operators[0]) / window.taps
-    return Stencil.of([mean], window.input_shape, window.output_shape)
+    rows = np.arange(window.first.shape[0])
+    together = sparse.csr_array((np.full(len(rows), 1 / window.taps), (rows // window.taps, rows)))
+    first = sparse.csr_array(together @ window.first)
+    return TurnedStencil(first, window.turns, window.input_shape, window.output_shape, (1,))
 
 
 @lru_cache(maxsize=16)
@@ -126,28 +126,15 @@ def _frames(latitude: np.ndarray, east_of_edge: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _stencil(centres: Centres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> Stencil:
+def _stencil(centres: Centres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> TurnedStencil:
+    """The taps of the first output in each row say those of all."""
     shape = (centres.height, 2 * centres.height)
     pixels, shares = panorama.bilinear_pixels(tap_directions(centres, kernel_size, dilation), *shape)
     shares = np.where(shares < LEAST_WEIGHT, 0, shares)
-    taps = _along_longitude(pixels, shares / shares.sum(axis=-1, keepdims=True), shape, centres.step)
-    return Stencil.from_fused(taps, shape, centres.grid, kernel_size)
-
-
-def _along_longitude(pixels: np.ndarray, shares: np.ndarray, shape: tuple[int, int], step: int) -> sparse.csr_array:
-    """The taps of one output in each row, ``(rows, taps, 4)``, as those of all, turned by ``step`` columns each."""
-    turns = np.arange(0, shape[1], step, dtype=np.int32)[:, None]
-    columns, values, counts = [], [], []
-    for found, share in zip(pixels.astype(np.int32), shares, strict=True):
-        row, column = np.divmod(found[share > 0], shape[1])
-        columns.append((row * shape[1] + (column + turns) % shape[1]).ravel())
-        values.append(np.tile(share[share > 0], len(turns)))
-        counts.append(np.tile((share > 0).sum(axis=-1), len(turns)))
-    ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-    entries = (np.concatenate(values), np.concatenate(columns), ends.astype(_index_type(ends[-1])))
-    fused = sparse.csr_array(entries, shape=(len(ends) - 1, shape[0] * shape[1]))
-    fused.sum_duplicates()
-    return fused
+    shares = shares / shares.sum(axis=-1, keepdims=True)
+    ends = np.concatenate([[0], np.cumsum((shares > 0).sum(axis=-1).ravel())])
+    first = sparse.csr_array((shares[shares > 0], pixels[shares > 0], ends), (len(ends) - 1, shape[0] * shape[1]))
+    return TurnedStencil(first, centres.grid[1], shape, centres.grid, kernel_size)
 
 
 def _picked(
