@@ -12,7 +12,8 @@ from omniconv.models import Classifier, UNet
 DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
 SURFACES = (
     oc.Plane(1), oc.Plane(), oc.Plane(border="reflect"), oc.Plane(border="circular"), oc.Equirectangular(),
-    oc.Equirectangular("replicate"), oc.Icosphere(2),
+    oc.Equirectangular("replicate"), oc.Icosphere(2), oc.Icosahedron(2), oc.Healpix(4), oc.Cubemap(8),
+    oc.Equirectangular(height=8, kernels="tangent"),
 )  # fmt: skip
 ENDINGS = ("onnx", "pt2")
 
@@ -28,6 +29,7 @@ def exported(network, path):
         pytest.param(oc.Equirectangular(), {"down": "max"}, marks=pytest.mark.slow),
         (oc.Plane(), {"down": "average", "up": "transposed"}),
         (oc.Icosphere(1), {"up": "transposed"}),
+        (oc.Equirectangular(height=4, kernels="tangent"), {"down": "max"}),
     ],
     ids=str,
 )

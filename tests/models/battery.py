@@ -21,6 +21,7 @@ SHAPES = {
     Icosahedron(2): (320,),
     Healpix(4): (192,),
     Cubemap(8): (6, 8, 8),
+    Equirectangular(height=8, kernels="tangent"): (8, 16),
 }
 GRIDS = [surface for surface in SHAPES if None in surface.shape]
 every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)

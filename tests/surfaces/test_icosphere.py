@@ -133,6 +133,14 @@ def test_pooling_averages_the_vertices_around(level):
     assert np.abs(operator @ z - surface.coarser().directions()[:, 2]).max() < 0.5 / 4 ** (level - 1)
 
 
+@pytest.mark.parametrize("laplacian", ["mass", "raw"])
+@pytest.mark.parametrize("level", range(1, 6))
+def test_pooling_keeps_the_mean_by_area(level, laplacian):
+    surface = Icosphere(level, laplacian)
+    kept = surface.coarser().areas() @ surface.pool_neighbours().operators[0]
+    np.testing.assert_allclose(kept, surface.areas(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (16, 32), (64, 16), (33, 200), (256, 512)])
 @pytest.mark.parametrize("level", [0, 2])

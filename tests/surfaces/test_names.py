@@ -12,7 +12,7 @@ SURFACES = [
     *(Plane(ndim, border) for ndim in (1, 2, 3) for border in ("zeros", "reflect", "replicate", "circular")),
     *(Equirectangular(poles) for poles in ("over", "zeros", "replicate", "reflect")),
     *(Icosphere(level, laplacian) for level in (0, 5, 9) for laplacian in ("mass", "raw")),
-    *(Icosahedron(3), Healpix(8), Cubemap(12)),
+    *(Icosahedron(3), Healpix(8), Cubemap(12), Equirectangular(height=8, kernels="tangent")),
 ]
 
 

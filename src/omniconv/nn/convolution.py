@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
@@ -99,8 +100,8 @@ class ConvTranspose(_Weighted):
     """The transposed ("fractionally strided") convolution: on grids the exact adjoint of ``Conv`` as it was built.
 
     What the convolution reads past an edge, this one writes back to where it came from: round the ring, over the pole,
-    or nowhere for zeros. On an icosphere the signal is 0 at the new vertices and then convolved on the finer level
-    (the published code pads with ones: ``Pad([(0, new)], value=1.0)``, then ``Conv`` on the finer surface).
+    or nowhere for zeros. On an icosphere the signal is ``pad_value`` at the new vertices and then convolved on the
+    finer level (Jiang et al., ICLR 2019: 0 in their figure 2, 1 in their code).
 
     Args:
         in_channels: channels of the input.
@@ -113,6 +114,7 @@ class ConvTranspose(_Weighted):
         groups: groups of channels.
         bias: add a learned number to each output channel.
         surface: where the input lies.
+        pad_value: what new vertices of an icosphere hold before the convolution; 0 elsewhere.
 
     Shape:
         ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *output_size)``; by default ``size · stride`` for the
@@ -123,7 +125,8 @@ class ConvTranspose(_Weighted):
             ``(out, in / groups, taps)`` on other stencils.
 
     Raises:
-        InputError: an argument out of range; an ``output_size`` that does not convolve to the input's size.
+        InputError: an argument out of range; an ``output_size`` that does not convolve to the input's size; a
+            ``pad_value`` on a surface that has no new vertices.
 
     Example:
         >>> up = ConvTranspose(8, 4, kernel_size=3, stride=2)
@@ -143,8 +146,10 @@ class ConvTranspose(_Weighted):
         groups: int = 1,
         bias: bool = True,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+        pad_value: float = 0.0,
     ) -> None:
         check_channels(in_channels, out_channels, groups)
+        _check_pad_value(pad_value, surface, stride)
         window = uniform(surface, kernel_size, stride, dilation)
         neighbours = surface.transposed_neighbours(*window)
         product: nn.Module
@@ -154,6 +159,8 @@ class ConvTranspose(_Weighted):
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
+            if pad_value:
+                direct = _AfterFilling(surface, window[0], groups, pad_value)
             as_torch = len(kernel) > 1
             product = (_AdjointOfFixedSize if as_torch else _OfFixedSize)(direct, neighbours.output_shape)
             fan = (out_channels if as_torch else in_channels) // groups
@@ -168,6 +175,19 @@ class ConvTranspose(_Weighted):
         """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""
         check_signal(x, self.in_channels, self.surface.ndim)
         return self.product(x, self.weight, self.bias, output_size)
+
+
+class _AfterFilling(nn.Module):
+    """A convolution on the next finer level, of a signal that holds one value at the vertices that are new there."""
+
+    def __init__(self, surface: Surface, kernel_size: int, groups: int, value: float) -> None:
+        super().__init__()
+        finer = surface.finer()
+        self.new, self.value = math.prod(finer.shape) - math.prod(surface.shape), value  # type: ignore[arg-type]
+        self.product = convolution_on(finer.conv_neighbours(kernel_size), groups)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self.product(F.pad(x, (0, self.new), value=self.value), weight, bias)
 
 
 class _OfFixedSize(nn.Module):
@@ -188,6 +208,15 @@ class _AdjointOfFixedSize(_OfFixedSize):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
         by_group = weight.unflatten(0, (self.product.groups, -1))
         return super().forward(x, by_group.transpose(1, 2).flatten(0, 1), bias, output_size)
+
+
+def _check_pad_value(value: float, surface: Surface, stride: Size) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError("pad_value", value, "must be a finite number", "use 0.0, or 1.0 as the published code does")
+    if value and not (surface.appends and not keeps_size(stride)):
+        raise InputError(
+            "pad_value", value, "must be 0 where no vertices are new: it fills an icosphere at stride 2", "leave it out"
+        )
 
 
 def check_fixed_size(output_size: Sequence[int] | None, shape: Sequence[int | None]) -> tuple[int, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
+from omniconv.nn.area_weights import MeanWeights
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.open_sizes import surely
 from omniconv.surfaces import Plane, Surface
@@ -27,7 +26,7 @@ class GlobalAvgPool(nn.Module):
     def __init__(self, surface: Surface = Plane()) -> None:  # noqa: B008  # surfaces are immutable
         super().__init__()
         self.surface = surface
-        self.weights = _MeanWeights.of(surface)
+        self.weights = MeanWeights.of(surface)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
@@ -36,48 +35,3 @@ class GlobalAvgPool(nn.Module):
             raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
         precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
         return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)
-
-
-class _MeanWeights(nn.Module):
-    """Weights of a mean over a grid of any size; they sum to 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.new_ones(()) / prod(x.shape[2:])
-
-    @staticmethod
-    def of(surface: Surface) -> nn.Module:
-        """By area where areas differ."""
-        if surface.latitude_axis is not None:
-            return _LatitudeWeights(surface.ndim, surface.latitude_axis)
-        return _MeanWeights() if surface.is_open else _AreaWeights(surface)
-
-
-class _LatitudeWeights(nn.Module):
-    """The area of a row of n rows is proportional to sin(π (i + ½) / n)."""
-
-    def __init__(self, ndim: int, axis: int) -> None:
-        super().__init__()
-        self.axis = axis
-        self.broadcast = [1] * ndim
-        self.broadcast[axis] = -1
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.shape[2 + self.axis]
-        colatitude = (torch.arange(rows, device=x.device, dtype=torch.float64) + 0.5) * torch.pi / rows
-        weights = torch.sin(colatitude)
-        return (weights / weights.sum() * rows / prod(x.shape[2:])).to(x.dtype).view(self.broadcast)
-
-
-class _AreaWeights(nn.Module):
-    """Areas of the samples of a surface of one size."""
-
-    areas: Tensor
-
-    def __init__(self, surface: Surface) -> None:
-        super().__init__()
-        areas = torch.from_numpy(surface.areas())
-        self.register_buffer("areas", areas.to(torch.get_default_dtype()), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        areas = self.areas.to(x.dtype)
-        return areas / areas.sum()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
+from omniconv.nn.area_weights import MeanWeights
 from omniconv.nn.arguments import Padding, Size, check_signal, window_on
 from omniconv.nn.convolution import check_mesh_padding, keeps_size, uniform
 from omniconv.nn.grid_pooling import GridMaximum, GridMean, GridPower
@@ -106,7 +109,7 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """The mean of each window, by area on a mesh.
+    """The mean of each window, by area: on a sphere the mean of all goes on where windows part it.
 
     Args:
         kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
@@ -136,8 +139,24 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        on_grid = partial(GridMean, count_include_pad=bool(count_include_pad))
+        on_grid: Any = partial(GridMean, count_include_pad=bool(count_include_pad))
+        if isinstance(surface, Surface) and surface.spherical:
+            on_grid = partial(_MeanByArea, on_grid, surface)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
+
+
+class _MeanByArea(nn.Module):
+    """The mean of each window of a grid whose samples differ in area."""
+
+    def __init__(self, mean: Callable[..., nn.Module], surface: Surface, *window: object) -> None:
+        super().__init__()
+        self.mean, self.weights = mean(*window), MeanWeights.of(surface)
+
+    def forward(self, x: Tensor) -> Tensor:
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        areas = self.weights(precise)
+        areas = (areas / areas.amax()).expand(1, 1, *x.shape[2:])
+        return (self.mean(precise * areas) / self.mean(areas)).to(x.dtype)
 
 
 class LpPool(_Pool):

@@ -24,6 +24,9 @@ class Surface(ABC):
     spherical: ClassVar[bool] = True
     """Whether samples are directions on the unit sphere."""
 
+    appends: ClassVar[bool] = False
+    """Whether the next finer level has the samples of this one, in front, and then new ones."""
+
     @property
     @abstractmethod
     def shape(self) -> Shape:
