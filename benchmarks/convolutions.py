@@ -5,7 +5,9 @@
 Batch 4, float32, forward in inference mode, and forward with backward to weights and input. A ratio of 1 is the speed
 of the backend's own dense convolution. The first line of each group is that reference itself; its spread over its
 median tells how far the other numbers can be trusted. A mesh is timed on signals that lie channel by channel, as an
-image comes in, and channels last, as they lie from layer to layer.
+image comes in, and channels last, as they lie from layer to layer. Where torch-harmonics is installed, its
+convolutions on the same panorama stand beside ours (``pip install --no-deps torch-harmonics``; its wheel asks for a
+torch of its own).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
+from benchmarks import peers
 from benchmarks.timing import Timing, Work, device_of, machine, time_in_turn, write_report
 
 CHANNELS, BATCH = 64, 4
@@ -120,6 +123,9 @@ def measure(device: torch.device, repeats: int) -> Iterator[Line]:
     torch.manual_seed(0)
     for grid, surfaces in groups():
         pairs = layers(grid, surfaces, device)
+        if "Equirectangular()" in surfaces:
+            others = peers.of_the_sphere(CHANNELS, grid).items()
+            pairs |= {name: (layer.to(device), signal(grid, device)) for name, layer in others}
         for kind, prepare in (("forward", forward), ("forward + backward", both_ways)):
             works = {name: prepare(layer, x) for name, (layer, x) in pairs.items()}
             timings = time_in_turn(works, repeats, device)
@@ -151,8 +157,12 @@ def main(device: str, repeats: int, out: Path | None) -> None:
     about = machine(where)
     lines = list(measure(where, repeats))
     Console(width=110).print(show(lines))
-    setting = {"channels": CHANNELS, "batch": BATCH, "dtype": "float32", "repeats": repeats}
-    path = write_report("convolutions", {"machine": about, **setting, "lines": [asdict(x) for x in lines]}, out)
+    setting = {"peers": peers.versions(), "channels": CHANNELS, "batch": BATCH, "dtype": "float32", "repeats": repeats}
+    path = write_report(
+        "convolutions",
+        {"machine": about, **setting, "lines": [asdict(x) for x in lines]},
+        out,
+    )
     click.echo(f"wrote {path}")
 
 
