@@ -23,6 +23,8 @@ MESH = oc.Icosphere(2)
         (oc.nn.Downsample(), (3, 16, 16), (2, 2), 0),
         (oc.nn.Downsample(surface=MESH), (3,), (3,), 0),
         (oc.nn.Downsample(mode="nearest", surface=MESH), (3,), (1,), 0),
+        (oc.nn.Upsample(surface=MESH), (3,), (2,), 0),
+        (oc.nn.Upsample(mode="nearest", surface=MESH), (3,), (1,), 0),
     ],
 )
 def test_field_and_cost(layer, shape, field, cost):
@@ -30,6 +32,39 @@ def test_field_and_cost(layer, shape, field, cost):
     found = oc.summary(nn.Sequential(layer), grid)
     assert found.receptive_field == field
     assert cost is None or found.multiply_adds == cost
+
+
+CELLS = oc.Healpix(16)
+
+
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [
+        (oc.nn.Conv(3, 4, 5, dilation=2, surface=CELLS), 9),
+        (oc.nn.Conv(3, 4, 3, dilation=3, surface=CELLS), 7),
+        (oc.nn.ConvTranspose(3, 4, 3, stride=1, dilation=2, surface=CELLS), 5),
+        (oc.nn.ConvTranspose(3, 4, 3, surface=CELLS), 2),
+        (oc.nn.Upsample(surface=CELLS), 2),
+        (oc.nn.Upsample(mode="nearest", surface=CELLS), 1),
+        (oc.nn.AvgPool(surface=CELLS), 2),
+        (nn.Sequential(oc.nn.Upsample(surface=CELLS), oc.nn.Conv(3, 4, surface=CELLS.finer())), 3),
+    ],
+)
+def test_rings_that_are_seen_are_as_wide_as_an_output_sees(layer, field):
+    """Inputs that change an output far from the corners of the base faces, along the columns of its face."""
+    assert oc.summary(layer, (3, 3072)).receptive_field == (field,)
+    layer = layer.double()
+    x = torch.randn(1, 3, 3072, dtype=torch.float64, requires_grad=True)
+    face = torch.from_numpy(CELLS.faces()[4].copy())
+    widths = []
+    y = layer(x).mean(1)[0]
+    nside = round((y.numel() / 12) ** 0.5)
+    for place in range(nside // 2, nside // 2 + 4):
+        output = oc.Healpix(nside).faces()[4][place, place]
+        (gradient,) = torch.autograd.grad(y[int(output)], x, retain_graph=True)
+        (columns,) = (gradient[0].abs().sum(0)[face] > 0).any(0).nonzero(as_tuple=True)
+        widths.append(int(columns[-1] - columns[0]) + 1)
+    assert max(widths) == field
 
 
 class Switching(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from omniconv.arithmetic import multiply_adds
+from omniconv.arithmetic import multiply_adds, span
 from omniconv.nn import (
     AvgPool,
     Conv,
@@ -31,7 +31,7 @@ from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.convolution import is_grid
 from omniconv.nn.stencil import StencilConvolution
 from omniconv.summaries.function_sight import Moves, resize, windows
-from omniconv.summaries.reach import Move, moved, transposed, window
+from omniconv.summaries.reach import Move, moved, resized, transposed, window
 from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
@@ -89,8 +89,10 @@ def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
 
 @layer_moves.register
 def _(layer: Upsample, result: Tensor, x: Tensor) -> Moves:
-    if _on_mesh(layer):  # a new sample lies between two old ones
+    if _on_mesh(layer) and layer.surface.appends and layer.mode == "linear":  # a new sample lies between two old ones
         return [Move(lambda j: j // layer.scale_factor, lambda j: -(-j // layer.scale_factor), layer.scale_factor, 1)]
+    if _on_mesh(layer):
+        return [resized(1, layer.scale_factor, int(layer.mode == "linear"))]
     return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
 
 
@@ -127,9 +129,11 @@ def _on_grid(layer: Any, finer: Tensor, kind: Callable[[int, int, int], Move]) -
 
 
 def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size) -> Moves:
-    """A kernel of 3 is a sample and the ring around it."""
-    (span,), (stride,) = per_axis("kernel_size", width, 1), per_axis("stride", layer.stride, 1)
-    return [kind(span, stride, span // 2)]
+    """A kernel of 3 is a sample and the ring around it; dilated by 2 it reaches the second ring."""
+    (taps,), (stride,) = per_axis("kernel_size", width, 1), per_axis("stride", layer.stride, 1)
+    (gap,) = per_axis("dilation", getattr(layer, "dilation", 1), 1)
+    reach = span(taps, gap)
+    return [kind(reach, stride, reach // 2)]
 
 
 def _pool_span(surface: Surface) -> int:
