@@ -11,7 +11,7 @@ from omniconv.nn import Conv
 from omniconv.nn.stencil import StencilConvolution, StencilTables
 from omniconv.nn.stencil_plain import reference_convolution, reference_product
 from omniconv.nn.stencil_product import stencil_convolution, stencil_product
-from omniconv.surfaces import Icosphere, Stencil
+from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 TOLERANCES = {  # of the fast operators against the reference in float64, relative to the largest value
     torch.float64: 1e-12,
@@ -132,10 +132,11 @@ def test_only_the_gradients_asked_for_are_computed(needs):
     assert [x.grad is not None, weight.grad is not None] == list(needs)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 41, 42, 1000])
-def test_chunks_make_no_difference(chunk, monkeypatch):
-    layer = Conv(3, 4, surface=Icosphere(1)).double()
-    x = torch.randn(2, 3, 42, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("chunk", [1, 100, 999, 10_000])
+@pytest.mark.parametrize("surface", [Icosphere(1), Icosahedron(1), Healpix(2), Equirectangular("over", 4, "tangent")])
+def test_chunks_make_no_difference(surface, chunk, monkeypatch):
+    layer = Conv(3, 4, surface=surface).double()
+    x = torch.randn(2, 3, *surface.shape, dtype=torch.float64, requires_grad=True)
     inputs = [x, layer.weight, layer.bias]
     expected = layer(x)
     gradients = torch.autograd.grad(expected.square().sum(), inputs)

@@ -153,7 +153,7 @@ class StencilMaximum(nn.Module):
 
     def _seen(self, x: Tensor) -> Tensor:
         """``(B, N', most, C)``."""
-        seen = rows_of(x, self.stencil).index_select(1, self.windows.flatten())
+        seen = rows_of(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
         return seen.unflatten(1, tuple(self.windows.shape))
 
 
@@ -182,7 +182,7 @@ def _derives_forward() -> bool:
 def rows_of(x: Tensor, stencil: Stencil) -> Tensor:
     """A signal ``(B, C, *shape)`` that a stencil takes, as rows of channels ``(B, N, C)``."""
     check_signal(x, None, len(stencil.input_shape), stencil.input_shape)
-    return x.flatten(2).transpose(1, 2).contiguous()
+    return x.flatten(2).transpose(1, 2)
 
 
 def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
