@@ -131,7 +131,7 @@ def test_gradients_of_switched_pooling_and_unpooling():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: LpPool(2, p=0), "p=0: must be above 0"),
+        (lambda: LpPool(2, p=0), "p=0: must be a number above 0"),
         (lambda: MaxUnpool()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3, dtype=torch.int64)), "switches=.*shape"),
         (
             lambda: MaxUnpool()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)),
