@@ -242,6 +242,29 @@ def test_mistakes_are_named(act, text):
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
+def test_signals_that_meet_have_one_batch(surface):
+    finer = surface if surface.is_open else surface.finer()
+    block = oc.nn.UpBlock(2, oc.nn.DoubleConv(4, 2, surface=finer), surface=surface)
+    for wrong, text in [
+        (None, "skip=<class 'NoneType'>: must be a tensor"),
+        (signal(finer, batch=3), "must have the batch of the signal from below, 2; give the encoder's signal"),
+        (signal(finer, batch=2, channels=5), "must have 4 channels on axis 1"),
+    ]:
+        with refused(text):
+            block(signal(surface, batch=2), wrong)
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
+def test_the_mean_of_one_image_cannot_be_normalised(surface):
+    layer = oc.nn.ASPP(2, 2, (1,), surface=surface)
+    with refused(
+        "must have a batch from 2 in training: the mean of one image cannot be normalised; use a larger batch"
+    ):
+        layer(signal(surface))
+    assert layer.eval()(signal(surface)).isfinite().all()
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
 def test_switches_are_whole_numbers_that_fit(surface):
     pool = oc.nn.MaxPool(return_switches=True, surface=surface)
     values, switches = pool(signal(surface))

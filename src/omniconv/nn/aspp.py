@@ -32,7 +32,8 @@ class ASPP(Traceable, nn.Module):
         surface: where the input lies.
 
     Raises:
-        InputError: no rate, a dilation without a meaning on the surface, or another argument out of range.
+        InputError: no rate, a dilation without a meaning on the surface, another argument out of range; in training
+            a batch of one image with ``image_pooling``.
 
     Example:
         >>> sum(p.numel() for p in ASPP(2048, 256).parameters())
@@ -84,6 +85,9 @@ class _ImagePooling(nn.Module):
         self.layers = _finished(nn.Conv1d(in_channels, out_channels, 1, bias=False), out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[0] == 1:
+            rule = "must have a batch from 2 in training: the mean of one image cannot be normalised"
+            raise InputError("input", tuple(x.shape), rule, "use a larger batch, or image_pooling=False")
         mean = self.layers(self.pool(x)[..., None])  # (B, out, 1)
         return mean.view(*mean.shape[:2], *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_flag, check_whole
 from omniconv.errors import InputError
+from omniconv.nn.arguments import check_tensor
 from omniconv.nn.convolution import Conv, ConvTranspose, is_grid
 from omniconv.nn.resizing import Upsample
 from omniconv.nn.tracing import Traceable
@@ -133,7 +134,11 @@ class UpBlock(Traceable, nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``(B, in, *coarse grid)`` and ``(B, skip, *fine grid)`` to ``(B, out, *fine grid)``."""
+        check_tensor(skip, "skip")
         x = self.up(x, output_size=skip.shape[2:])
+        if skip.shape[0] != x.shape[0]:
+            rule = f"must have the batch of the signal from below, {x.shape[0]}"
+            raise InputError("skip", tuple(skip.shape), rule, "give the encoder's signal of the same images")
         return self.merge(torch.cat([skip, x], 1))
 
 
