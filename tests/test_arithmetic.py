@@ -123,5 +123,5 @@ def test_unknown_padding_is_refused(transposed):
 
 @pytest.mark.parametrize("name", ["size", "kernel_size", "stride", "dilation"])
 def test_arguments_below_one_are_refused(name):
-    with pytest.raises(InputError, match=f"{name}=0: must be at least 1"):
+    with pytest.raises(InputError, match=f"{name}=0: must be a whole number from 1; use {name}=1 or more"):
         arithmetic.output_size(**{"size": 4, "kernel_size": 3, "stride": 1, "dilation": 1, name: 0})

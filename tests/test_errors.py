@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 
 from omniconv.errors import FileError, InputError
@@ -23,6 +24,15 @@ def test_input_error_shows_texts_in_quotes():
 
 def test_file_error_starts_with_the_path():
     assert str(ERRORS[1]) == "/data/a.png: is damaged; copy it again"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a\nb", r"'a\nb'"), (np.eye(2), "array([[1., 0.], [0., 1.]])"), (10**5000, "a int"), (None, "None")],
+    ids=["lines", "array", "endless", "none"],
+)
+def test_every_value_fits_in_one_line(value, shown):
+    assert str(InputError("mode", value, "is wrong", "change it")) == f"mode={shown}: is wrong; change it"
 
 
 def test_both_are_value_errors():

@@ -41,7 +41,7 @@ def public_names():
 
 
 def documented_modules():
-    yield from (f"omniconv.{name}" for name in ("arithmetic", "errors", "files"))
+    yield from (f"omniconv.{name}" for name in ("arithmetic", "checks", "errors", "files"))
     for room in DOCUMENTED:
         yield f"omniconv.{room}"
         yield from (f"omniconv.{room}.{module.name}" for module in pkgutil.iter_modules([str(SOURCE / room)]))
@@ -97,7 +97,7 @@ def test_examples_in_docstrings_run(module):
     ("statement", "absent"),
     [
         ("import omniconv", {"torch", "numpy", "scipy"}),
-        ("import omniconv.arithmetic", {"torch", "numpy"}),
+        ("import omniconv.arithmetic, omniconv.checks", {"torch", "numpy"}),
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
         ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),

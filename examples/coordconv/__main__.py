@@ -21,6 +21,7 @@ from examples.coordconv.recipes import OURS, PUBLISHED, QUICK_STEP, Recipe, netw
 from examples.coordconv.tasks import NETWORKS, TASKS
 from examples.coordconv.training import Epoch, fit
 from omniconv.errors import InputError
+from omniconv.files import check_writable
 
 OUT = Path("runs/coordconv")
 
@@ -49,6 +50,8 @@ def command(
         raise click.UsageError("--quick and --published are two schedules: leave one out")
     if device == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("--device cuda: there is no CUDA here; use --device cpu")
+    for name in (results.NUMBERS, figure.POSITIONS):
+        check_writable(out / name)
     for key in _wanted(task, split, network):
         recipe = _recipe(key[0], key[2], quick, published, epochs)
         _run(*key, recipe, QUICK_STEP if quick else 1, multiple, seed, torch.device(device), out)
@@ -115,8 +118,8 @@ def _say(task: str, epoch: Epoch, epochs: int) -> None:
 def _report(out: Path) -> None:
     found = results.load(out)
     Console(width=140).print(results.table(found))
-    numbers = results.save_numbers(found, out / "results.json")
-    click.echo(f"wrote {numbers} and {figure.draw(found, out / 'positions.png')}")
+    numbers = results.save_numbers(found, out / results.NUMBERS)
+    click.echo(f"wrote {numbers} and {figure.draw(found, out / figure.POSITIONS)}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+POSITIONS = "positions.png"
 COLOURS = "cividis"
 HELD_OUT, LEARNT = "#e69f00", "#c9d3dc"
 NAMES = {"convolution": "convolution", "coordconv": "CoordConv"}

@@ -17,6 +17,7 @@ from examples.coordconv.training import Fit
 from omniconv.files import write_bytes
 
 Record = dict[str, Any]
+NUMBERS = "results.json"
 PUBLISHED = {  # Liu et al.: the abstract, and what third parties found when they ran the published code again
     ("classification", "uniform", "convolution"): "test at most about 86 %",
     ("classification", "quadrant", "convolution"): "test near 0 %",

@@ -16,7 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
+from omniconv.checks import check_channels, check_flag, check_whole, is_whole, plain
 from omniconv.errors import InputError
+
+__all__ = ["PADDING_NAMES", "multiply_adds", "output_size", "parameters", "receptive_field"]
 
 PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
 
@@ -51,9 +54,7 @@ def padding_amounts(
     if padding == "same":
         return reach // 2, reach - reach // 2
     if padding not in PADDING_NAMES:
-        raise InputError(
-            "padding", padding, f"must be a number, a pair or one of {', '.join(PADDING_NAMES)}", "correct it"
-        )
+        raise _unknown_padding(padding)
     total = reach + 1 - stride + -size % stride
     if reach < stride - 1:
         total = _larger(total, 0)
@@ -85,10 +86,29 @@ def output_size(
     Raises:
         InputError: an argument below its range, or nothing would be left.
     """
-    _check_ranges(size=size, kernel_size=kernel_size, stride=stride, dilation=dilation)
-    before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
+    named = {"size": size, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+    size, kernel_size, stride, dilation = (_at_least_one(name, value) for name, value in named.items())
+    extra = check_whole("output_padding", output_padding, 0, "use output_padding=0")
+    return size_after(size, kernel_size, stride, _sides(padding), dilation, check_flag("transposed", transposed), extra)
+
+
+def size_after(
+    size: int,
+    kernel_size: int,
+    stride: int,
+    padding: int | str | tuple[int, int],
+    dilation: int = 1,
+    transposed: bool = False,
+    output_padding: int = 0,
+) -> int:
+    """``output_size`` of arguments that were checked, and of sizes that an exporter leaves open.
+
+    Raises:
+        InputError: nothing would be left.
+    """
     if transposed and isinstance(padding, str) and padding != "valid":
         return size * stride
+    before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
     if transposed:
         result = (size - 1) * stride - before - after + span(kernel_size, dilation) + output_padding
     else:
@@ -127,12 +147,15 @@ def receptive_field(layers: Iterable[Sequence[int]]) -> int:
     Args:
         layers: ``(kernel_size, stride)`` or ``(kernel_size, stride, dilation)`` of each layer, first layer first.
 
+    Raises:
+        InputError: a layer that is neither.
+
     Example:
         >>> receptive_field([(3, 1), (3, 1), (2, 2), (3, 1)])
         10
     """
     field, step = 1, 1
-    for kernel_size, stride, *dilation in layers:
+    for kernel_size, stride, *dilation in map(_window, _layers(layers)):
         field += (span(kernel_size, *dilation) - 1) * step
         step *= stride
     return field
@@ -143,12 +166,16 @@ def parameters(
 ) -> int:
     """Weights and biases of a convolution; for a stencil ``kernel_size`` is its number of taps.
 
+    Raises:
+        InputError: an argument out of range.
+
     Example:
         >>> parameters(64, 64, (3, 3)), parameters(64, 64, 4)
         (36928, 16448)
     """
-    taps = kernel_size if isinstance(kernel_size, int) else prod(kernel_size)
-    return out_channels * (in_channels // groups) * taps + (out_channels if bias else 0)
+    in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups, least=0)
+    taps = _product("kernel_size", kernel_size, 1)
+    return out_channels * (in_channels // groups) * taps + (out_channels if check_flag("bias", bias) else 0)
 
 
 def multiply_adds(
@@ -168,11 +195,14 @@ def multiply_adds(
             positions: each of them meets every tap once.
         groups: groups of channels that do not see one another.
 
+    Raises:
+        InputError: an argument out of range.
+
     Example:
         >>> multiply_adds(64, 64, (3, 3), (128, 256))
         1207959552
     """
-    positions = outputs if isinstance(outputs, int) else prod(outputs)
+    positions = _product("outputs", outputs, 0)
     return parameters(in_channels, out_channels, kernel_size, groups, bias=False) * positions
 
 
@@ -185,7 +215,44 @@ def _smaller(one: int, other: int) -> int:
     return min(one, other) if isinstance(one, int) else one.__sym_min__(other)
 
 
-def _check_ranges(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(name, value, "must be at least 1", f"use {name}=1 or more")
+def _at_least_one(name: str, value: int) -> int:
+    return check_whole(name, value, 1, f"use {name}=1 or more")
+
+
+def _sides(padding: int | str | tuple[int, int]) -> int | str | tuple[int, int]:
+    """Padding of an axis: a name, one whole number or two."""
+    padding = plain(padding)
+    sides = padding if isinstance(padding, tuple) else (padding, padding)
+    is_name = isinstance(padding, str) and padding in PADDING_NAMES
+    if is_name or (len(sides) == 2 and all(is_whole(side, 0) for side in sides)):
+        return padding
+    raise _unknown_padding(padding)
+
+
+def _unknown_padding(padding: object) -> InputError:
+    rule = f"must be a number, a pair or one of {', '.join(PADDING_NAMES)}"
+    return InputError("padding", padding, rule, "correct it")
+
+
+def _product(name: str, numbers: int | Sequence[int], least: int) -> int:
+    """Of one number or several, all from ``least``."""
+    several = plain(numbers)
+    several = several if isinstance(several, tuple) else (several,)
+    return prod(check_whole(name, number, least, "give one number, or one an axis") for number in several)
+
+
+def _layers(layers: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
+    try:
+        return list(layers)
+    except TypeError:
+        rule = "must be a list with a window for each layer"
+        raise InputError("layers", layers, rule, "write [(3, 1), (2, 2)]") from None
+
+
+def _window(layer: Sequence[int]) -> tuple[int, ...]:
+    """``(kernel_size, stride)`` of a layer, perhaps with a dilation."""
+    window = plain(layer)
+    if not isinstance(window, tuple) or len(window) not in (2, 3) or not all(map(is_whole, window)):
+        rule = "must be (kernel_size, stride) or (kernel_size, stride, dilation), whole numbers from 1"
+        raise InputError("layers", layer, rule, "correct the layer")
+    return window

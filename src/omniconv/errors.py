@@ -17,7 +17,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
-        super().__init__(f"{argument}={shortened(repr(value))}: {rule}; {cure}")
+        super().__init__(f"{argument}={_shown(value)}: {rule}; {cure}")
 
     def __reduce__(self) -> tuple[object, ...]:  # an error crosses process borders whole (data loader workers)
         return (_rebuild, (type(self), self.args[0]))
@@ -27,6 +27,14 @@ def _rebuild(kind: type[InputError], text: str) -> InputError:
     error = kind.__new__(kind)
     error.args = (text,)
     return error
+
+
+def _shown(value: object) -> str:
+    """A value as a part of one line."""
+    try:
+        return shortened(" ".join(line.strip() for line in repr(value).splitlines()))
+    except ValueError:  # a number with thousands of digits
+        return f"a {type(value).__name__}"
 
 
 LONGEST = 200

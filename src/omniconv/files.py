@@ -7,9 +7,21 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
-from omniconv.errors import FileError
+from omniconv.errors import FileError, InputError
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """What names a file or folder, as a path.
+
+    Raises:
+        InputError: it is neither a text nor a path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError("path", path, "must be a text or a path", "use pathlib.Path")
+    return Path(path)
 
 
 @contextmanager
@@ -27,7 +39,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         >>> with atomic_write("/tmp/example.txt", "w") as file:
         ...     _ = file.write("whole")
     """
-    path = Path(path)
+    path = path_of(path)
     name = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"
     try:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -91,6 +103,23 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise _write_error(Path(path), error) from error
     return Path(path)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written; its folder is made where that is not there.
+
+    Raises:
+        FileError: it cannot be written, or a folder has its name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FileError(path, "is a folder", "choose another place with --out")
+    make_folder(path.parent)
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _write_error(path, error) from error
 
 
 def _write_error(path: Path, error: OSError) -> FileError:

@@ -91,7 +91,7 @@ def test_writing_again_gives_the_same_file(here):
         (["conv", "--kernle", "3"], "--kernel"),
         (["conv", "--kernel"], "requires an argument"),
         (["pool", "--transposed"], "--transposed"),
-        (["conv", "--kernel", "three"], "kernel='three': must be a whole number from 1; write --kernel 3"),
+        (["conv", "--kernel", "three"], "kernel='three': must be a whole number from 1 to 999999; write --kernel 3"),
         (["conv", "--mode", "mirror"], "mode='mirror': must be one of zeros, reflect, replicate, circular, pole"),
         (["conv", "--padding", "9", "--mode", "reflect"], "padding=9: must be smaller than the axis (7 samples)"),
         (["conv", "--kernel", "8"], "input='7': leaves no output under a kernel that spans 8"),

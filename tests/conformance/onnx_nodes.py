@@ -117,7 +117,7 @@ def lp_pool(attributes: Attributes, x: Tensor) -> Tensor:
 def max_unpool(attributes: Attributes, x: Tensor, switches: Tensor, size: Tensor | None = None) -> Tensor:
     """ONNX's test reads switches in the grid of the smallest size, and adds zeros at the ends up to the one asked for.
 
-    That is not what MaxPool gives: PyTorch, ONNX Runtime and we read them in the grid of the size asked for.
+    ``output_size`` cannot say so: PyTorch, ONNX Runtime and we read switches in the grid asked for, as MaxPool does.
     """
     ndim = x.ndim - 2
     arguments = pooling(attributes, ndim)

@@ -152,6 +152,23 @@ def test_wrong_words_are_refused_in_one_line(words, text, capsys):
     assert text in told.err
 
 
+@pytest.mark.parametrize(
+    ("taken", "text"),
+    [("found", "cannot be written"), ("found/results.json/", "is a folder"), ("found/positions.png/", "is a folder")],
+)
+def test_a_place_that_cannot_be_written_is_found_before_the_training(taken, text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(program, "_run", pytest.fail)
+    if taken.endswith("/"):
+        (tmp_path / taken).mkdir(parents=True)
+    else:
+        (tmp_path / taken).write_text("a file")
+    assert program.main(["--out", str(tmp_path / "found/" if taken.endswith("/") else tmp_path / "found/deeper")]) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.count("\n") == 1
+    assert text in told.err
+
+
 def test_the_command_writes_numbers_and_a_figure(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(program, "QUICK_STEP", 50)
     words = ["--task", "regression", "--split", "uniform", "--quick", "--out", str(tmp_path / "found")]

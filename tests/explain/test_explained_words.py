@@ -60,27 +60,29 @@ def pool(more=None, **words):
 
 
 REFUSED = [
-    (conv(input="seven"), "input='seven': must be N or HxW, whole numbers from 1; write --input 7 or --input 5x8"),
+    (conv(input="seven"), "must be N or HxW, whole numbers from 1 to 999999; write --input 7 or --input 5x8"),
     (conv(input="0"), "input='0': must be N or HxW"),
     (conv(input="5x"), "input='5x': must be N or HxW"),
     (conv(input=""), "input='': must be N or HxW"),
     (conv(input="²"), "input='²': must be N or HxW"),
     (conv(input="9" * 5000), "must be N or HxW"),
     (conv(input="4x5x6"), "input='4x5x6': has 3 axes: only rows and grids can be drawn; write --input 7"),
-    (conv(kernel="a"), "kernel='a': must be a whole number from 1; write --kernel 3"),
-    (conv(kernel="3,3"), "kernel='3,3': must be a whole number from 1; write --kernel 3"),
-    (conv(input="5x5", kernel="3,3,3"), "must be a whole number from 1, or 2 of them; write --kernel 3 or 3,3"),
-    (conv(kernel="0"), "kernel='0': must be a whole number from 1"),
-    (conv(kernel="-1"), "kernel='-1': must be a whole number from 1"),
-    (conv(stride="0"), "stride='0': must be a whole number from 1; write --stride 1"),
-    (conv(stride="1.5"), "stride='1.5': must be a whole number from 1"),
-    (conv(dilation="x"), "dilation='x': must be a whole number from 1; write --dilation 1"),
-    (conv(padding="smae"), "padding='smae': must be a whole number from 0, before:after pairs of them, or one of "
-     "valid, same, same_upper, same_lower; did you mean same?"),
-    (conv(padding="-1"), "padding='-1': must be a whole number from 0, before:after pairs"),
-    (conv(padding="1,2"), "padding='1,2': must be a whole number from 0, before:after pairs"),
+    (conv(input="999999999"), "input='999999999': must be N or HxW, whole numbers from 1 to 999999; write --input 7"),
+    (conv(kernel="9999999"), "kernel='9999999': must be a whole number from 1 to 999999; write --kernel 3"),
+    (conv(kernel="a"), "kernel='a': must be a whole number from 1 to 999999; write --kernel 3"),
+    (conv(kernel="3,3"), "kernel='3,3': must be a whole number from 1 to 999999; write --kernel 3"),
+    (conv(input="5x5", kernel="3,3,3"), "a whole number from 1 to 999999, or 2 of them; write --kernel 3 or 3,3"),
+    (conv(kernel="0"), "kernel='0': must be a whole number from 1 to 999999"),
+    (conv(kernel="-1"), "kernel='-1': must be a whole number from 1 to 999999"),
+    (conv(stride="0"), "stride='0': must be a whole number from 1 to 999999; write --stride 1"),
+    (conv(stride="1.5"), "stride='1.5': must be a whole number from 1 to 999999"),
+    (conv(dilation="x"), "dilation='x': must be a whole number from 1 to 999999; write --dilation 1"),
+    (conv(padding="smae"), "padding='smae': must be a whole number from 0 to 999999, before:after pairs of them, "
+     "or one of valid, same, same_upper, same_lower; did you mean same?"),
+    (conv(padding="-1"), "padding='-1': must be a whole number from 0 to 999999, before:after pairs"),
+    (conv(padding="1,2"), "padding='1,2': must be a whole number from 0 to 999999, before:after pairs"),
     (conv(padding="1:2:3"), "write --padding 1 or 1:0"),
-    (conv(input="5x5", padding="1,2,3"), "padding='1,2,3': must be a whole number from 0, or 2 of them, before:after"),
+    (conv(input="5x5", padding="1,2,3"), "padding='1,2,3': must be a whole number from 0 to 999999, or 2 of them"),
     (conv(mode="cicular"), "must be one of zeros, reflect, replicate, circular, pole; did you mean circular?"),
     (conv(mode="1"), "mode='1': must be one of zeros, reflect, replicate, circular, pole; write --mode zeros"),
     (conv(mode="zeros,circular"), "'zeros,circular': must be one mode or before:after pairs; write --mode circular"),
@@ -109,8 +111,8 @@ REFUSED = [
     (conv({"value": "1", "transposed": True}), "value='1': has no meaning with --transposed: what falls"),
     (conv({"output_padding": "1"}), "output_padding='1': belongs to --transposed; add it, or leave this out"),
     (conv({"output_padding": "1", "transposed": True}, stride="1"), "must be smaller than stride=1 or dilation=1; use"),
-    (conv({"output_padding": "a", "transposed": True}), "output_padding='a': must be a whole number from 0; write "
-     "--output-padding 1"),
+    (conv({"output_padding": "a", "transposed": True}), "output_padding='a': must be a whole number from 0 to 999999; "
+     "write --output-padding 1"),
     (conv({"output_padding": "1", "transposed": True}, stride="2", padding="same"), "has no meaning with padding=same, "
      "which gives size · stride; leave it out, or give --padding in numbers"),
     (conv({"transposed": True}, padding="5"), "leaves no output under a kernel that spans 3; pad less"),
@@ -124,7 +126,7 @@ REFUSED = [
     (pool(padding="2"), "padding=2: must be smaller than the window, which spans 2; pad less"),
     (pool(kernel="9"), "input='7': is smaller than the window, which spans 9; pad with --padding same_upper, or"),
     (pool(input="1", dilation="3", padding="2"), "is so small that window 0 holds none of its samples; pad less"),
-    (pool(kernel="a"), "kernel='a': must be a whole number from 1"),
+    (pool(kernel="a"), "kernel='a': must be a whole number from 1 to 999999"),
     (lambda: explain_unpooling(Words("1", "2", dilation="3", padding="2")), "holds none of its samples"),
     (lambda: explain_unpooling(Words("4x4x4", "2")), "has 3 axes"),
 ]  # fmt: skip

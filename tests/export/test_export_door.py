@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import io
 import json
@@ -60,6 +61,19 @@ def test_network_is_written_and_its_own_mode_kept(network, done):
     assert done.worst.share < 1e-5
     assert {found.shape[0] for found in done.differences} == {1, 2, 3}
     assert len({found.shape[2:] for found in done.differences}) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_hold_no_numbers_are_named(network, tmp_path, value):
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        broken.head[0].weight[1, 0] = value
+    line = (
+        r"a.pt2: is not written: head.0.weight of the network holds NaN or infinity \(1 of 4 numbers\); train it again"
+    )
+    with pytest.raises(FileError, match=line):
+        export(broken, tmp_path / "a.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_file_says_what_it_is(done):

@@ -84,7 +84,7 @@ def test_blank_picture_gives_a_constant_where_there_is_no_edge(down, up):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"up": "bilinear"}, "up='bilinear': must be 'linear' or 'transposed'"),
+        ({"up": "bilinear"}, "up='bilinear': must be one of linear, transposed"),
         ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
         ({"depth": 2.0}, "depth=2.0: must be a whole number from 1"),
         ({"width": -1}, "width=-1: must be a whole number from 1"),

@@ -81,8 +81,8 @@ def test_head_ends_with_a_convolution_or_a_sigmoid(kernel_size):
             lambda: activation_layer("swish"),
             "activation='swish': must be one of relu, leaky_relu, elu, gelu",
         ),
-        (lambda: up_channels(4, "nearest"), "up='nearest': must be 'linear' or 'transposed'; use 'linear'"),
-        (lambda: UpBlock(4, nn.Identity(), "nearest"), "up='nearest': must be 'linear' or 'transposed'"),
+        (lambda: up_channels(4, "nearest"), "up='nearest': must be one of linear, transposed; use 'linear'"),
+        (lambda: UpBlock(4, nn.Identity(), "nearest"), "up='nearest': must be one of linear, transposed"),
     ],
 )
 def test_unknown_names_are_refused(build, text):

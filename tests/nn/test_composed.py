@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from omniconv.errors import InputError
 from omniconv.nn import ASPP, Conv, CoordConv, GatedConv, SeparableConv
-from omniconv.surfaces import Equirectangular, Icosphere, Plane
+from omniconv.nn.coordinates import PlaneCoordinates, coordinates_on
+from omniconv.surfaces import Cubemap, Equirectangular, Icosphere, Plane
 
 SURFACES = [
     (Plane(1), (9,)),
@@ -104,3 +105,29 @@ def test_pyramids_need_rates_and_dilation():
         ASPP(4, 6, rates=())
     with pytest.raises(InputError, match="dilation=6: must be 1 on an icosphere"):
         ASPP(4, 6, surface=Icosphere(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("radius", [False, True])
+@pytest.mark.parametrize("surface", [Plane(1), Plane(2), Equirectangular(), Icosphere(2), Cubemap(8)], ids=str)
+def test_coordinates_in_half_precision_are_the_exact_ones_rounded_once(surface, dtype, radius):
+    coordinates = coordinates_on(surface, radius)
+    grid = (
+        [512]
+        if surface.shape == (None,)
+        else [size or wide for size, wide in zip(surface.shape, (3, 512, 0), strict=False)]
+    )
+    exact = coordinates(torch.zeros(1, 1, *grid, dtype=torch.float64))
+    found = coordinates.to(dtype)(torch.zeros(1, 1, *grid, dtype=dtype))
+    assert found.dtype == dtype
+    nearly = exact.float()  # rounding twice, over float32, moves no number by more than that
+    bound = torch.finfo(dtype).eps / 2 * nearly.abs() + 2e-6
+    assert ((found.float() - nearly).abs() <= bound).all()
+
+
+def test_columns_of_a_wide_image_stay_apart_in_half_precision():
+    """Counted in bfloat16, columns from 256 on would fall together in twos."""
+    x = PlaneCoordinates(2, False)(torch.zeros(1, 1, 1, 512, dtype=torch.bfloat16))[0, 0, 0].float()
+    wanted = torch.linspace(-1, 1, 512).bfloat16().float()
+    assert (x - wanted).abs().max() <= 2**-8
+    assert x.unique().numel() == wanted.unique().numel()

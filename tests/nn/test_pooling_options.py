@@ -131,7 +131,7 @@ def test_gradients_of_switched_pooling_and_unpooling():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: LpPool(2, p=0), "p=0: must be above 0"),
+        (lambda: LpPool(2, p=0), "p=0: must be a number above 0"),
         (lambda: MaxUnpool()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3, dtype=torch.int64)), "switches=.*shape"),
         (
             lambda: MaxUnpool()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)),
@@ -143,3 +143,17 @@ def test_gradients_of_switched_pooling_and_unpooling():
 def test_what_cannot_be_is_refused(make, text):
     with pytest.raises(InputError, match=text):
         make()
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_mean_of_a_padded_window_that_is_wider_than_the_signal(rank, counted):
+    x = torch.rand(2, 3, *[6] * rank)
+    y = AvgPool(9, 1, "same", count_include_pad=counted, surface=Plane(rank))(x)
+    padded, ones = (F.pad(one, [4, 4] * rank) for one in (x, torch.ones_like(x)))
+    windows, counts = (one.unfold(2, 9, 1) for one in (padded, ones))
+    for axis in range(3, rank + 2):
+        windows, counts = windows.unfold(axis, 9, 1), counts.unfold(axis, 9, 1)
+    dims = tuple(range(rank + 2, 2 * rank + 2))
+    number = 9**rank if counted else counts.sum(dims)
+    torch.testing.assert_close(y, windows.sum(dims) / number)

@@ -134,7 +134,7 @@ def test_layer_that_cannot_be_is_refused(arguments, text):
         (ConvTranspose(1, 1, 2, 2, "same_upper"), (8, 6), "ask for 5 to 6 on that axis"),
         (ConvTranspose(1, 1, 3, 2, 1), (4, 6), "ask for 5 to 6 on that axis"),
         (ConvTranspose(1, 1, 3, 2, 0), (4, 6), "ask for 7 to 8 on that axis"),
-        (ConvTranspose(1, 1), (6,), r"output_size=\(6,\): must have 2 numbers, one for each grid axis"),
+        (ConvTranspose(1, 1), (6,), r"output_size=\(6,\): must be a whole number from 1, or 2 of them"),
     ],
 )
 def test_size_that_cannot_be_is_refused(layer, wanted, text):

@@ -12,6 +12,7 @@ from omniconv.arithmetic import PADDING_NAMES
 from omniconv.errors import InputError
 from omniconv.surfaces.border import Border
 
+MOST = 999_999
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 PAIR = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 MODES: tuple[str, ...] = Border.allowed
@@ -32,7 +33,9 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     """
     parts = text.lower().split("x")
     if not all(NUMBER.fullmatch(part) and int(part) for part in parts):
-        raise InputError("input", text, "must be N or HxW, whole numbers from 1", "write --input 7 or --input 5x8")
+        raise InputError(
+            "input", text, f"must be N or HxW, whole numbers from 1 to {MOST}", "write --input 7 or --input 5x8"
+        )
     if len(parts) > 2:
         raise InputError(
             "input", text, f"has {len(parts)} axes: only rows and grids can be drawn", "write --input 7 or --input 5x8"
@@ -142,7 +145,7 @@ def _sides(part: str) -> tuple[int, int] | None:
 
 
 def _numbers(least: int, ndim: int) -> str:
-    return f"a whole number from {least}" + f", or {ndim} of them" * (ndim > 1)
+    return f"a whole number from {least} to {MOST}" + f", or {ndim} of them" * (ndim > 1)
 
 
 def _for_each(values: list[Any], ndim: int) -> tuple[Any, ...]:

@@ -90,7 +90,7 @@ def export(
     outputs = _outputs(network, example)
     content = _WRITERS[kind].to_bytes(program, _description(example, outputs, least, description or {}), outputs)
     found = compare(network, _WRITERS[kind].reader(content), shapes, outputs)
-    _check(path, found)
+    _check(path, found, network)
     return Exported(write_bytes(path, content), tuple(found))
 
 
@@ -147,11 +147,23 @@ def _description(example: Tensor, outputs: tuple[str, ...], least: int | None, m
     return {"omniconv": __version__, "input": f"image: float32 ({shape})", "outputs": list(outputs), **sizes, **more}
 
 
-def _check(path: Path, found: list[Difference]) -> None:
+def _check(path: Path, found: list[Difference], network: nn.Module) -> None:
     worst = max(found, key=lambda difference: difference.share)
     if not worst.share <= TOLERANCE:
+        _check_finite(path, network)
         shape = " × ".join(map(str, worst.shape))
         raise FileError(
             path, f"is not written: its {worst.output} differ from the network's by {worst.share:.1e} of their largest "
             f"value at {shape} (allowed: {TOLERANCE:.0e})", "try the other --format or one --size, and report it",
         )  # fmt: skip
+
+
+def _check_finite(path: Path, network: nn.Module) -> None:
+    """What holds no numbers agrees with nothing: then it is not the file that is wrong."""
+    for name, tensor in network.state_dict().items():
+        wrong = int((~tensor.isfinite()).sum())
+        if wrong:
+            raise FileError(
+                path, f"is not written: {name} of the network holds NaN or infinity ({wrong:,} of {tensor.numel():,} "
+                "numbers)", "train it again, with a smaller --rate",
+            )  # fmt: skip

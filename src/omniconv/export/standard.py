@@ -55,8 +55,8 @@ def standard(network: nn.Module) -> nn.Module:
     twin = copy.deepcopy(network).eval()
     for module in [part for part in twin.modules() if isinstance(part, StencilTables)]:
         gathered = GatheredStencil(module.stencil, module.pair.dtype).to(module.pair.device)
-        for name in [name for name, _ in module.named_buffers(recurse=False) if name.startswith(("ahead_", "back_"))]:
-            delattr(module, name)
+        for place in range(len(module.tables)):
+            delattr(module, f"table_{place}")
         module.gathered = gathered
         module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]
     return twin

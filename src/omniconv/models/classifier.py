@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from omniconv.checks import check_channels
 from omniconv.models.encoder import Down, Encoder
 from omniconv.models.model import Model, check_depth, widths
 from omniconv.nn import GlobalAvgPool
-from omniconv.nn.arguments import check_channels
 from omniconv.surfaces import Plane, Surface
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from omniconv.errors import InputError
+from omniconv.checks import check_choice
 from omniconv.nn import AvgPool, ConvBlock, DoubleConv, MaxPool
 from omniconv.nn.convolution import is_grid
 from omniconv.surfaces import Surface
@@ -38,8 +38,7 @@ class Encoder(nn.Module):
         self, in_channels: int, widths: list[int], surface: Surface, down: Down, normalization: str, activation: str
     ) -> None:
         super().__init__()
-        if down not in ("stride", *POOLS):
-            raise InputError("down", down, f"must be one of stride, {', '.join(POOLS)}", "use 'stride'")
+        check_choice("down", down, ("stride", *POOLS), "use 'stride'")
         kinds = {"normalization": normalization, "activation": activation}
         self.surfaces = [surface]
         self.stages = nn.ModuleList([DoubleConv(in_channels, widths[0], surface=surface, **kinds)])  # type: ignore[arg-type]

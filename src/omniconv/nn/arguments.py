@@ -3,54 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-import numpy as np
+import torch
 from torch import SymInt, Tensor
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
+from omniconv.checks import LARGEST, is_whole, plain, whole_rule
 from omniconv.errors import InputError
-from omniconv.nn.open_sizes import is_open
+from omniconv.nn.open_sizes import is_open, surely
+from omniconv.surfaces import Surface
 from omniconv.surfaces.border import Border
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]
 
 
-def plain(value: Any) -> Any:
-    """NumPy's whole numbers as Python's, also within lists and tuples; everything else as it is."""
-    if isinstance(value, np.integer):
-        return int(value)
-    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
-
-
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
     """One whole number for each axis, from one for all or one each."""
     value = plain(value)
-    values = (value,) * ndim if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
-    if len(values) != ndim or any(not isinstance(number, (int, SymInt)) or number < least for number in values):
-        raise InputError(
-            name, value, f"must be a whole number from {least}, or {ndim} of them", "give one for each axis"
-        )
+    values: tuple[Any, ...] = value if isinstance(value, tuple) else (value,) * ndim
+    if len(values) != ndim or not all(_is_size(number, least) for number in values):
+        raise InputError(name, value, f"{whole_rule(values, least)}, or {ndim} of them", "give one for each axis")
     return values
 
 
-def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
-    """Both numbers of channels are positive and ``groups`` divides them."""
-    for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(name, value, "must be a whole number from 1", "count the channels")
-    if in_channels % groups or out_channels % groups:
+def last_axes(output_size: Size, ndim: int) -> tuple[int, ...]:
+    """The grid of an ``output_size``: all of it, or the end of a whole shape, as in torch."""
+    numbers = plain(output_size)
+    is_shape = isinstance(numbers, tuple) and ndim < len(numbers) <= ndim + 2
+    return per_axis("output_size", numbers[-ndim:] if is_shape else numbers, ndim)
+
+
+def check_surface(surface: Surface) -> None:
+    """It is a surface, not the name of one."""
+    if not isinstance(surface, Surface):
+        raise InputError("surface", surface, "must be a surface", "use oc.Plane() or oc.surface('icosphere:5')")
+
+
+def check_weight(shape: Sequence[int]) -> None:
+    """A weight of this shape is not larger than any memory."""
+    if prod(shape) > LARGEST:
         raise InputError(
-            "groups",
-            groups,
-            f"must divide in_channels={in_channels} and out_channels={out_channels}",
-            "use groups=1 or another number of channels",
+            "weight", tuple(shape), f"must have at most {LARGEST} numbers", "use fewer channels or a smaller kernel"
         )
 
 
-def check_signal(x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = ()) -> None:
-    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes, of the sizes in ``shape`` that are no ``None``."""
+def check_factory(device: Any, dtype: Any) -> None:
+    """Where and of which kind parameters are to be made: what torch knows; ``None`` is its default."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InputError("dtype", dtype, "must be a floating-point kind of torch", "use torch.float32")
+    try:
+        torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError("device", device, "must be a device that is here", "use 'cpu'") from error
+
+
+def check_tensor(x: Tensor, name: str = "input") -> None:
+    """It is a tensor."""
+    if not isinstance(x, Tensor):
+        raise InputError(name, type(x), "must be a tensor", "use torch.as_tensor")
+
+
+def check_signal(
+    x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = (), kind: torch.dtype | None = None
+) -> None:
+    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes, and none but the batch is empty.
+
+    Args:
+        x: what came in.
+        channels: how many it must have; ``None`` where any number goes.
+        ndim: number of grid axes.
+        shape: sizes of the grid; ``None`` in it where any goes.
+        kind: of the weights that it meets; autocast brings them together.
+    """
+    check_tensor(x)
     if x.ndim != ndim + 2:
         axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
         raise InputError(
@@ -61,10 +89,16 @@ def check_signal(x: Tensor, channels: int | None, ndim: int, shape: Sequence[int
         )
     if not x.is_floating_point():
         raise InputError("input", x.dtype, "must be of a floating-point kind", "use x.float()")
+    if kind is not None and x.dtype != kind and not torch.is_autocast_enabled(x.device.type):
+        raise InputError(
+            "input", x.dtype, f"must be of the kind of the weights, {kind}", f"use x.to({kind}) or layer.to({x.dtype})"
+        )
     if channels is not None and x.shape[1] != channels:
         raise InputError(
             "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"
         )
+    if surely(prod(x.shape[1:]) == 0):
+        raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
     for axis, samples in enumerate(shape, start=2):
         if samples is not None and x.shape[axis] != samples:
             raise InputError(
@@ -142,19 +176,23 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], 
         return (padding,) * ndim
     if isinstance(padding, int):
         return per_axis("padding", padding, ndim, least=0)
-    axes = tuple(padding) if isinstance(padding, Sequence) else ()
+    axes = padding if isinstance(padding, tuple) else ()
     sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
-    if len(axes) != ndim or not all(map(_is_pair, sides)):
+    if len(axes) != ndim or not all(map(is_pair, sides)):
         raise InputError(
             "padding",
             padding,
             f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
             "count the axes",
         )
-    return tuple(axis if isinstance(axis, int) else tuple(axis) for axis in axes)  # type: ignore[misc]  # pairs
+    return axes
 
 
-def _is_pair(sides: object) -> bool:
+def is_pair(sides: object) -> bool:
     """Whether it is ``(before, after)``, two whole numbers from 0."""
-    is_two = isinstance(sides, Sequence) and len(sides) == 2
-    return is_two and all(isinstance(amount, int) and amount >= 0 for amount in sides)  # type: ignore[attr-defined]
+    return isinstance(sides, tuple) and len(sides) == 2 and all(is_whole(amount, 0) for amount in sides)
+
+
+def _is_size(number: object, least: int) -> bool:
+    """Whether it is a whole number, or one that an export leaves open."""
+    return is_whole(number, least) or (isinstance(number, SymInt) and number >= least)

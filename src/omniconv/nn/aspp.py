@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from omniconv.checks import check_flag, check_real, plain
 from omniconv.errors import InputError
 from omniconv.nn.blocks import BATCH_NORMS, activation_layer
 from omniconv.nn.convolution import Conv
 from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.separable import SeparableConv
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 
-class ASPP(nn.Module):
+class ASPP(Traceable, nn.Module):
     """One 1×1 convolution, a 3×3 one for each rate, and the mean of the image; joined by a 1×1 convolution.
 
     Every convolution is followed by batch normalisation and ReLU and has no bias.
@@ -30,7 +32,8 @@ class ASPP(nn.Module):
         surface: where the input lies.
 
     Raises:
-        InputError: no rate, or a dilation without a meaning on the surface.
+        InputError: no rate, a dilation without a meaning on the surface, another argument out of range; in training
+            a batch of one image with ``image_pooling``.
 
     Example:
         >>> sum(p.numel() for p in ASPP(2048, 256).parameters())
@@ -48,9 +51,12 @@ class ASPP(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        if not rates:
+        rates = plain(rates)
+        if not isinstance(rates, tuple) or not rates:
             raise InputError("rates", rates, "must hold at least one dilation", "use (6, 12, 18)")
-        branch = SeparableConv if separable else Conv
+        share = check_real("dropout", dropout, lambda part: 0 <= part <= 1, "must be a share from 0 to 1", "use 0.5")
+        image_pooling = check_flag("image_pooling", image_pooling)
+        branch = SeparableConv if check_flag("separable", separable) else Conv
         convolutions: list[nn.Module] = [Conv(in_channels, out_channels, 1, bias=False, surface=surface)]
         convolutions += [
             branch(in_channels, out_channels, 3, dilation=rate, bias=False, surface=surface) for rate in rates
@@ -59,7 +65,7 @@ class ASPP(nn.Module):
         self.pooling = _ImagePooling(in_channels, out_channels, surface) if image_pooling else None
         width = out_channels * (len(convolutions) + image_pooling)
         self.project = _finished(Conv(width, out_channels, 1, bias=False, surface=surface), out_channels, surface.ndim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(share)
         self.output_surface = surface
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,6 +85,9 @@ class _ImagePooling(nn.Module):
         self.layers = _finished(nn.Conv1d(in_channels, out_channels, 1, bias=False), out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[0] == 1:
+            rule = "must have a batch from 2 in training: the mean of one image cannot be normalised"
+            raise InputError("input", tuple(x.shape), rule, "use a larger batch, or image_pooling=False")
         mean = self.layers(self.pool(x)[..., None])  # (B, out, 1)
         return mean.view(*mean.shape[:2], *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
 

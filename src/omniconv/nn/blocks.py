@@ -8,9 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from omniconv.checks import check_choice, check_flag, check_whole
 from omniconv.errors import InputError
+from omniconv.nn.arguments import check_tensor
 from omniconv.nn.convolution import Conv, ConvTranspose, is_grid
 from omniconv.nn.resizing import Upsample
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -37,8 +40,7 @@ class RowNorm(nn.BatchNorm1d):
 
 def norm_layer(kind: str, channels: int, surface: Surface) -> nn.Module:
     """Batch normalisation for signals on a surface, or nothing."""
-    if kind not in NORMALIZATIONS:
-        raise InputError("normalization", kind, f"must be one of {', '.join(NORMALIZATIONS)}", "use 'batch'")
+    check_choice("normalization", kind, NORMALIZATIONS, "use 'batch'")
     if kind == "none":
         return nn.Identity()
     return RowNorm(channels) if surface.ndim == 1 and not is_grid(surface) else BATCH_NORMS[surface.ndim](channels)
@@ -46,9 +48,7 @@ def norm_layer(kind: str, channels: int, surface: Surface) -> nn.Module:
 
 def activation_layer(kind: str) -> nn.Module:
     """The activation of a name."""
-    if kind not in ACTIVATIONS:
-        raise InputError("activation", kind, f"must be one of {', '.join(ACTIVATIONS)}", "use 'relu'")
-    return ACTIVATIONS[kind]()
+    return ACTIVATIONS[check_choice("activation", kind, ACTIVATIONS, "use 'relu'")]()
 
 
 class ConvBlock(nn.Sequential):
@@ -78,6 +78,7 @@ class ConvBlock(nn.Sequential):
         activation: str = "relu",
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
+        check_choice("normalization", normalization, NORMALIZATIONS, "use 'batch'")
         conv = Conv(in_channels, out_channels, kernel_size, stride, bias=normalization == "none", surface=surface)
         super().__init__(conv, norm_layer(normalization, out_channels, surface), activation_layer(activation))
         self.output_surface = conv.output_surface
@@ -111,7 +112,7 @@ class DoubleConv(nn.Sequential):
         )
 
 
-class UpBlock(nn.Module):
+class UpBlock(Traceable, nn.Module):
     """A step up in a decoder: to the finer surface, beside the encoder's signal of that size, then ``merge``.
 
     Args:
@@ -119,33 +120,43 @@ class UpBlock(nn.Module):
         merge: the layer that takes the encoder's channels and, after them, ``up_channels(in_channels, up)``.
         up: ``linear`` keeps the channels; ``transposed`` is a learned 2×2 convolution that halves them.
         surface: where the signal from below lies.
+
+    Raises:
+        InputError: an argument out of range, or no layer to merge with.
     """
 
     def __init__(self, in_channels: int, merge: nn.Module, up: Up = "linear", surface: Surface = Plane()) -> None:  # noqa: B008
         super().__init__()
+        if not isinstance(merge, nn.Module):
+            raise InputError("merge", merge, "must be a layer", "use DoubleConv or torch.nn.Identity()")
         self.up = _step_up(in_channels, up, surface)
         self.merge = merge
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``(B, in, *coarse grid)`` and ``(B, skip, *fine grid)`` to ``(B, out, *fine grid)``."""
+        check_tensor(skip, "skip")
         x = self.up(x, output_size=skip.shape[2:])
+        if skip.shape[0] != x.shape[0]:
+            rule = f"must have the batch of the signal from below, {x.shape[0]}"
+            raise InputError("skip", tuple(skip.shape), rule, "give the encoder's signal of the same images")
         return self.merge(torch.cat([skip, x], 1))
 
 
 def up_channels(in_channels: int, up: Up) -> int:
     """Channels after the step up of an ``UpBlock``."""
-    if up not in ("linear", "transposed"):
-        raise InputError("up", up, "must be 'linear' or 'transposed'", "use 'linear'")
-    return in_channels if up == "linear" else in_channels // 2
+    check_choice("up", up, ("linear", "transposed"), "use 'linear'")
+    halves = {"linear": 1, "transposed": 2}[up]
+    return check_whole("in_channels", in_channels, halves, "count the channels") // halves
 
 
 def _step_up(in_channels: int, up: Up, surface: Surface) -> nn.Module:
+    channels = up_channels(in_channels, up)
     if up == "linear":
         return Upsample(surface=surface)
     kernel_size = 2 if is_grid(surface) else 3  # a mesh knows its operators, a grid the classic 2×2
     return ConvTranspose(
         in_channels,
-        up_channels(in_channels, up),
+        channels,
         kernel_size,
         2,
         "same_upper" if kernel_size == 2 else "same",
@@ -173,4 +184,4 @@ class OutputHead(nn.Sequential):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         layers: Sequence[nn.Module] = [Conv(in_channels, out_channels, kernel_size, surface=surface)]
-        super().__init__(*layers, *([nn.Sigmoid()] if sigmoid else []))
+        super().__init__(*layers, *([nn.Sigmoid()] if check_flag("sigmoid", sigmoid) else []))

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omniconv.checks import check_channels, check_flag, check_real
 from omniconv.errors import InputError
-from omniconv.nn.arguments import Padding, Size, check_channels, check_signal, per_axis
+from omniconv.nn.arguments import Padding, Size, check_signal, check_surface, check_weight, last_axes, per_axis
 from omniconv.nn.grid import convolution_on_grid, transposed_on_grid
 from omniconv.nn.stencil import convolution_on
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 
-class _Weighted(nn.Module):
+class _Weighted(Traceable, nn.Module):
     """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√fan."""
 
     def __init__(self, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool) -> None:
         super().__init__()
+        check_weight(shape)
         bound = 1 / math.sqrt(fan_in)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.register_parameter(
-            "bias", nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+            "bias",
+            nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if check_flag("bias", bias) else None,
         )
 
     def extra_repr(self) -> str:
@@ -79,7 +84,7 @@ class Conv(_Weighted):
         bias: bool = True,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        check_channels(in_channels, out_channels, groups)
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         window = uniform(surface, kernel_size, stride, dilation)
         neighbours = surface.conv_neighbours(*window)
         kernel, product = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
@@ -92,8 +97,9 @@ class Conv(_Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)``."""
-        check_signal(x, self.in_channels, self.surface.ndim)
-        return self.product(x, self.weight, self.bias)
+        weight = self.weight
+        check_signal(x, self.in_channels, self.surface.ndim, kind=weight.dtype)
+        return self.product(x, weight, self.bias)
 
 
 class ConvTranspose(_Weighted):
@@ -148,7 +154,7 @@ class ConvTranspose(_Weighted):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
         pad_value: float = 0.0,
     ) -> None:
-        check_channels(in_channels, out_channels, groups)
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         _check_pad_value(pad_value, surface, stride)
         window = uniform(surface, kernel_size, stride, dilation)
         neighbours = surface.transposed_neighbours(*window)
@@ -158,6 +164,8 @@ class ConvTranspose(_Weighted):
             kernel, fan = product.kernel_size[-neighbours.kernel_ndim :], out_channels // groups  # what torch counts
             shape = (in_channels, out_channels // groups, *kernel)
         else:
+            if per_axis("output_padding", output_padding, surface.kernel_ndim, least=0) != (0,) * surface.kernel_ndim:
+                raise InputError("output_padding", output_padding, "must be 0: there is one size", "leave it out")
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
             if pad_value:
                 direct = _AfterFilling(surface, window[0], groups, pad_value)
@@ -171,10 +179,12 @@ class ConvTranspose(_Weighted):
         self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()
         self.product = product
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""
-        check_signal(x, self.in_channels, self.surface.ndim)
-        return self.product(x, self.weight, self.bias, output_size)
+        weight = self.weight
+        check_signal(x, self.in_channels, self.surface.ndim, kind=weight.dtype)
+        size = None if output_size is None else last_axes(output_size, self.surface.ndim)
+        return self.product(x, weight, self.bias, size)
 
 
 class _AfterFilling(nn.Module):
@@ -197,7 +207,7 @@ class _OfFixedSize(nn.Module):
         super().__init__()
         self.product, self.shape = product, shape
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None) -> Tensor:
         check_fixed_size(output_size, self.shape)
         return self.product(x, weight, bias)
 
@@ -205,24 +215,25 @@ class _OfFixedSize(nn.Module):
 class _AdjointOfFixedSize(_OfFixedSize):
     """The same with a weight ``(in, out / groups, *kernel)``."""
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Sequence[int] | None) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None) -> Tensor:
         by_group = weight.unflatten(0, (self.product.groups, -1))
         return super().forward(x, by_group.transpose(1, 2).flatten(0, 1), bias, output_size)
 
 
 def _check_pad_value(value: float, surface: Surface, stride: Size) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError("pad_value", value, "must be a finite number", "use 0.0, or 1.0 as the published code does")
+    check_real(
+        "pad_value", value, math.isfinite, "must be a finite number", "use 0.0, or 1.0 as the published code does"
+    )
     if value and not (surface.appends and not keeps_size(stride)):
         raise InputError(
             "pad_value", value, "must be 0 where no vertices are new: it fills an icosphere at stride 2", "leave it out"
         )
 
 
-def check_fixed_size(output_size: Sequence[int] | None, shape: Sequence[int | None]) -> tuple[int, ...]:
+def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
     """The one size that a surface of fixed size has."""
-    if output_size is not None and tuple(output_size) != tuple(shape):
-        raise InputError("output_size", tuple(output_size), f"must be {tuple(shape)} on this surface", "leave it out")
+    if output_size is not None and last_axes(output_size, len(shape)) != tuple(shape):
+        raise InputError("output_size", output_size, f"must be {tuple(shape)} on this surface", "leave it out")
     return tuple(shape)  # type: ignore[arg-type]  # no size is open
 
 
@@ -231,8 +242,7 @@ def uniform(surface: Surface, *values: Size) -> tuple[Any, ...]:
 
     Grids do not look at them: their neighbours are index shifts whatever the kernel.
     """
-    if not isinstance(surface, Surface):
-        raise InputError("surface", surface, "must be a surface", "use oc.Plane() or oc.surface('icosphere:5')")
+    check_surface(surface)
     firsts = []
     for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
         numbers = per_axis(name, value, surface.kernel_ndim)
@@ -263,5 +273,5 @@ def _convolution(
 
 def check_mesh_padding(padding: Padding) -> None:
     """A closed mesh has no edge to pad."""
-    if padding not in ("same", 0):
+    if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
         raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omniconv.nn.arguments import Padding, Size, check_channels, check_signal
+from omniconv.checks import check_channels, check_flag
+from omniconv.nn.arguments import Padding, Size, check_signal, check_surface
 from omniconv.nn.convolution import Conv
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 
@@ -29,7 +31,7 @@ class PlaneCoordinates(nn.Module):
         channels = list(reversed(torch.meshgrid(*axes, indexing="ij")))
         if self.radius:
             channels.append(torch.stack(channels).square().sum(0).sqrt())
-        return torch.stack(channels)[None]
+        return torch.stack(channels)[None].to(x.dtype)
 
 
 class LatitudeCoordinates(nn.Module):
@@ -46,14 +48,14 @@ class LatitudeCoordinates(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Coordinates ``(1, channels, H, W)`` of the samples of a signal ``(batch, …, H, W)``."""
         height, width = x.shape[2:]
-        latitude = (1 - (torch.arange(height, device=x.device, dtype=x.dtype) + 0.5) * 2 / height)[:, None]
-        longitude = (((torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) * 2 / width - 1) * torch.pi)[None, :]
+        latitude = (1 - (_count(height, x) + 0.5) * 2 / height)[:, None]
+        longitude = (((_count(width, x) + 0.5) * 2 / width - 1) * torch.pi)[None, :]
         sine, cosine = longitude.sin(), longitude.cos()
         channels = [latitude, sine, cosine]
         if self.radius:
             level = (latitude * torch.pi / 2).cos()
             channels += [level * cosine, level * sine, (latitude * torch.pi / 2).sin()]
-        return torch.stack([channel.expand(height, width) for channel in channels])[None]
+        return torch.stack([channel.expand(height, width) for channel in channels])[None].to(x.dtype)
 
 
 class FixedCoordinates(nn.Module):
@@ -82,7 +84,7 @@ class FixedCoordinates(nn.Module):
         return self.known.to(x.dtype)
 
 
-class CoordConv(nn.Module):
+class CoordConv(Traceable, nn.Module):
     """A convolution that also sees where it is (Liu et al., CoordConv, NeurIPS 2018).
 
     The weight is that of a convolution over the signal's channels followed by the coordinates'. By linearity the
@@ -125,17 +127,19 @@ class CoordConv(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        check_channels(in_channels, out_channels, 1)
+        in_channels, out_channels, _ = check_channels(in_channels, out_channels, 1)
+        check_surface(surface)
         self.in_channels, self.surface = in_channels, surface
-        self.coordinates = coordinates_on(surface, radius)
+        self.coordinates = coordinates_on(surface, check_flag("radius", radius))
         channels = in_channels + self.coordinates.channels
         self.conv = Conv(channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, surface=surface)
         self.output_surface = self.conv.output_surface
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
-        check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape)
-        own, of_place = self.conv.weight.tensor_split([self.in_channels], 1)
+        weight = self.conv.weight
+        check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape, weight.dtype)
+        own, of_place = weight.tensor_split([self.in_channels], 1)
         known = self.conv.product(self.coordinates(x), of_place, self.conv.bias)
         return self.conv.product(x, own, None) + known
 
@@ -150,5 +154,10 @@ def coordinates_on(surface: Surface, radius: bool) -> PlaneCoordinates | Latitud
 def _spread(size: int, like: Tensor) -> Tensor:
     """``size`` numbers from −1 to 1; one alone is 0."""
     if size == 1:
-        return like.new_zeros(1)
-    return torch.arange(size, device=like.device, dtype=like.dtype) * (2 / (size - 1)) - 1
+        return _count(1, like)
+    return _count(size, like) * (2 / (size - 1)) - 1
+
+
+def _count(size: int, like: Tensor) -> Tensor:
+    """0, 1, …, in single precision at least: half precision cannot count past 256, and is rounded to at the end."""
+    return torch.arange(size, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))

@@ -43,7 +43,7 @@ class CubeStrip(NamedTuple):
     def put(self, y: Tensor, piece: Tensor) -> None:
         """The adjoint: each sample of ``piece`` is added to where it comes from, in halves if from two."""
         halves = piece.flatten(-3) / 2
-        flat = y.view(*y.shape[:-3], -1) if y.is_contiguous() else torch.zeros_like(y.flatten(-3))
+        flat = y.flatten(-3) if y.is_contiguous() else torch.zeros_like(y.flatten(-3))
         for places in self._places(y):
             flat.index_add_(-1, places, halves)
         if not y.is_contiguous():

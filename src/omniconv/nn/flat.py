@@ -7,21 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omniconv.nn.arguments import Padding, Size, check_channels, check_signal
+from omniconv.checks import check_channels, check_flag
+from omniconv.nn.arguments import Padding, Size, check_factory, check_signal, check_tensor, check_weight, last_axes
 from omniconv.nn.grid import GridConvolution, GridTransposedConvolution, convolution_on_grid, transposed_on_grid
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.modes import PaddingMode
 
 
-class _Flat:
+class _Flat(Traceable):
     """Shared by all six: arguments parsed once, a batch dimension that may be left out as in torch."""
 
     rank: int
 
-    def _batched(self, x: Tensor, channels: int) -> tuple[Tensor, bool]:
+    def _batched(self, x: Tensor, channels: int, kind: torch.dtype) -> tuple[Tensor, bool]:
+        check_tensor(x)
         alone = x.ndim == self.rank + 1
         x = x.unsqueeze(0) if alone else x
-        check_signal(x, channels, self.rank)
+        check_signal(x, channels, self.rank, kind=kind)
         return x, alone
 
 
@@ -68,19 +71,22 @@ class _FlatConvolution(_Flat):
         dtype: torch.dtype | None = None,
         padding_value: float = 0.0,
     ) -> None:
-        check_channels(in_channels, out_channels, groups)
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         border = Border.of(padding_mode, self.rank, padding_value)
         product = convolution_on_grid(border, kernel_size, stride, padding, dilation, groups)
+        check_weight((out_channels, in_channels // groups, *product.kernel_size))
+        check_factory(device, dtype)
         super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
-            in_channels, out_channels, product.kernel_size, product.stride, 0, product.dilation, groups, bias, "zeros",
-            device, dtype,
+            in_channels, out_channels, product.kernel_size, product.stride, 0, product.dilation, groups,
+            check_flag("bias", bias), "zeros", device, dtype,
         )  # fmt: skip
         self.padding, self.padding_mode, self.product = product.padding.described, padding_mode, product
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a signal."""
-        x, alone = self._batched(x, self.in_channels)  # type: ignore[attr-defined]
-        y = self.product(x, self.weight, self.bias)  # type: ignore[attr-defined]
+        weight = self.weight  # type: ignore[attr-defined]
+        x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
+        y = self.product(x, weight, self.bias)  # type: ignore[attr-defined]
         return y.squeeze(0) if alone else y
 
 
@@ -125,20 +131,23 @@ class _FlatTransposed(_Flat):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_channels(in_channels, out_channels, groups)
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         border = Border.of(padding_mode, self.rank)
         product = transposed_on_grid(border, kernel_size, stride, padding, dilation, groups, output_padding)
+        check_weight((in_channels, out_channels // groups, *product.kernel_size))
+        check_factory(device, dtype)
         super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
-            in_channels, out_channels, product.kernel_size, product.stride, 0, product.output_padding, groups, bias,
-            product.dilation, "zeros", device, dtype,
+            in_channels, out_channels, product.kernel_size, product.stride, 0, product.output_padding, groups,
+            check_flag("bias", bias), product.dilation, "zeros", device, dtype,
         )  # fmt: skip
         self.padding, self.padding_mode, self.product = product.padding.described, padding_mode, product
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve a signal back to ``output_size`` (the last numbers are taken, as in torch)."""
-        x, alone = self._batched(x, self.in_channels)  # type: ignore[attr-defined]
-        size = output_size if output_size is None or isinstance(output_size, int) else tuple(output_size)[-self.rank :]
-        y = self.product(x, self.weight, self.bias, size)  # type: ignore[attr-defined]
+        weight = self.weight  # type: ignore[attr-defined]
+        x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
+        size = None if output_size is None else last_axes(output_size, self.rank)
+        y = self.product(x, weight, self.bias, size)  # type: ignore[attr-defined]
         return y.squeeze(0) if alone else y
 
 

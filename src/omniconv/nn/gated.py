@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omniconv.nn.arguments import Padding, Size, check_channels
+from omniconv.checks import check_channels
+from omniconv.nn.arguments import Padding, Size
 from omniconv.nn.blocks import activation_layer
 from omniconv.nn.convolution import Conv
 from omniconv.surfaces import Plane, Surface
@@ -48,7 +49,7 @@ class GatedConv(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        check_channels(in_channels, out_channels, groups)
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         self.conv = Conv(
             in_channels, 2 * out_channels, kernel_size, stride, padding, dilation, groups, bias, surface=surface
         )

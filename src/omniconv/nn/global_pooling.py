@@ -5,18 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omniconv.errors import InputError
 from omniconv.nn.area_weights import MeanWeights
-from omniconv.nn.arguments import check_signal
-from omniconv.nn.open_sizes import surely
+from omniconv.nn.arguments import check_signal, check_surface
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 
-class GlobalAvgPool(nn.Module):
+class GlobalAvgPool(Traceable, nn.Module):
     """The mean of each channel over the whole surface, by the area of its samples: ``(batch, channels)``.
 
     Args:
         surface: where the input lies.
+
+    Raises:
+        InputError: an input of the wrong shape or kind, or without samples.
 
     Example:
         >>> GlobalAvgPool()(torch.ones(1, 3, 4, 4)).tolist()
@@ -25,13 +27,12 @@ class GlobalAvgPool(nn.Module):
 
     def __init__(self, surface: Surface = Plane()) -> None:  # noqa: B008  # surfaces are immutable
         super().__init__()
+        check_surface(surface)
         self.surface = surface
         self.weights = MeanWeights.of(surface)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim, self.surface.shape)
-        if any(surely(size == 0) for size in x.shape[2:]):
-            raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
         precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
         return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)

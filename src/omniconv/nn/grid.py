@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import output_size, span
+from omniconv.arithmetic import size_after, span
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis, window_on
 from omniconv.nn.edges import edges_of, pays, put, take
@@ -126,12 +126,12 @@ class GridTransposedConvolution(GridConvolution):
         self.output_padding = output_padding
         self.convolve = CONVOLVE_TRANSPOSED[self.border.ndim]
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: tuple[int, ...] | None = None
+    ) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
         weight = self.of_every_axis(weight)
-        if isinstance(output_size, int):
-            output_size = (output_size,) * self.border.ndim
-        sizes = self.default_size(x.shape[2:]) if output_size is None else tuple(output_size)
+        sizes = self.default_size(x.shape[2:]) if output_size is None else output_size
         rest = self._rest(x.shape[2:], sizes)
         if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
             return self._with_edges(x, weight, bias, axes)
@@ -163,7 +163,7 @@ class GridTransposedConvolution(GridConvolution):
     def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """``size · stride`` for the names of SAME, PyTorch's formula for numbers."""
         return tuple(
-            output_size(size, kernel, stride, rule, dilation, transposed=True, output_padding=extra)
+            size_after(size, kernel, stride, rule, dilation, transposed=True, output_padding=extra)
             for size, (rule, kernel, stride, dilation), extra in zip(
                 sizes, self.padding.rules, self.output_padding, strict=True
             )
@@ -171,10 +171,6 @@ class GridTransposedConvolution(GridConvolution):
 
     def _rest(self, sizes: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
         """Samples at the end of each padded axis that no window of the convolution reaches."""
-        if len(wanted) != len(sizes):
-            raise InputError(
-                "output_size", wanted, f"must have {len(sizes)} numbers, one for each grid axis", "count them"
-            )
         rests = []
         for size, target, sides, (rule, kernel, stride, dilation) in zip(
             sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True

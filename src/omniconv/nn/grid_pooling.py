@@ -163,6 +163,11 @@ class GridMean(GridPool):
         result = self.mean(self.padded(x, self.border, 0), self.kernel_size, self.stride)
         return result if self.all_count else (result / self._counted(x)).to(x.dtype)
 
+    def fits(self, x: Tensor) -> bool:
+        """As for the others; torch's mean over three axes does not count its own padding to the size."""
+        sizes = zip(x.shape[2:], self.kernel_size, strict=True)
+        return super().fits(x) and (x.ndim < 5 or all(size >= kernel for size, kernel in sizes))
+
     def _counted(self, x: Tensor) -> Tensor:
         """Share of each window that counts; thirds are too coarse in half precision."""
         ones = x.new_ones(1, 1, *x.shape[2:], dtype=torch.promote_types(x.dtype, torch.float32))

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from omniconv.checks import plain
 from omniconv.errors import InputError
+from omniconv.nn.arguments import check_tensor, is_pair
 from omniconv.nn.padding import pad
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.modes import PaddingMode
 
 
-class Pad(nn.Module):
+class Pad(Traceable, nn.Module):
     """More samples around a grid.
 
     Args:
         padding: samples on every side of every axis (a number), or one number or ``(before, after)`` pair for each
             axis, the first axis first.
         mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one an axis, or a pair an axis.
-        value: what ``zeros`` pads with.
+        value: what ``zeros`` pads with; of a kind that the input can hold.
 
     Shape:
-        ``(batch, channels, *grid)`` to the padded grid.
+        ``(batch, channels, *grid)`` to the padded grid; of any kind of numbers.
 
     Raises:
-        InputError: a negative or fractional amount, modes for other axes, a reflection longer than its axis.
+        InputError: a negative or fractional amount, modes for other axes, a reflection longer than its axis, a value
+            that the input cannot hold.
 
     Example:
         >>> import torch
@@ -37,27 +44,46 @@ class Pad(nn.Module):
         self, padding: int | Sequence[int | tuple[int, int]], mode: PaddingMode = "zeros", value: float = 0.0
     ) -> None:
         super().__init__()
-        self.amounts = None if isinstance(padding, int) else tuple(map(_sides, padding))
-        self.everywhere = _sides(padding if isinstance(padding, int) else 0)
+        amounts = plain(padding)
+        self.amounts = tuple(map(_sides, amounts)) if isinstance(amounts, tuple) else None
+        self.everywhere = (0, 0) if self.amounts is not None else _sides(amounts)
         self.mode, self.value = mode, value
-        known = [len(self.amounts)] if self.amounts is not None else [1, 2, 3] if isinstance(mode, str) else [len(mode)]
-        self.borders = {ndim: Border.of(mode, ndim, value) for ndim in known}
+        self.borders = {ndim: Border.of(mode, ndim, value) for ndim in self._axes(mode)}
+        self.is_constant = any("zeros" in sides for border in self.borders.values() for sides in border.modes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad ``(batch, channels, *grid)``."""
+        check_tensor(x)
         ndim = x.ndim - 2
         if ndim not in self.borders:
             axes = " or ".join(map(str, self.borders))
             raise InputError("input", tuple(x.shape), f"must have {axes} grid axes", "give the padding of every axis")
+        if self.is_constant and self.value and not _holds(x.dtype, self.value):
+            raise InputError("value", self.value, f"must be a number that {x.dtype} holds", "use x.float()")
         return pad(x, self.amounts or (self.everywhere,) * ndim, self.borders[ndim])
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.amounts or self.everywhere}, mode={self.mode!r}"
 
+    def _axes(self, mode: PaddingMode) -> Sequence[int]:
+        """Numbers of axes that the arguments allow."""
+        if self.amounts is not None:
+            return [len(self.amounts)]
+        return [1, 2, 3] if isinstance(mode, str) or not isinstance(mode, Sequence) else [len(mode)]
 
-def _sides(amount: object) -> tuple[int, int]:
+
+def _sides(amount: Any) -> tuple[int, int]:
     sides = (amount, amount) if isinstance(amount, int) else amount
-    whole = isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(side, int) for side in sides)
-    if not whole or min(sides) < 0:  # type: ignore[call-overload]
+    if not is_pair(sides):
         raise InputError("padding", amount, "must be a whole number from 0 or a (before, after) pair", "correct it")
-    return sides[0], sides[1]  # type: ignore[index]
+    return sides
+
+
+def _holds(dtype: torch.dtype, value: float) -> bool:
+    """Whether numbers of a kind can be this one, but for rounding."""
+    if dtype == torch.bool:
+        return value in (0, 1)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        limits = torch.iinfo(dtype)
+        return limits.min <= value <= limits.max and value == int(value)
+    return not isfinite(value) or abs(value) <= torch.finfo(dtype).max

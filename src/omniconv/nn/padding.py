@@ -11,6 +11,7 @@ from torch import Tensor
 from omniconv.errors import InputError
 from omniconv.nn.cube_padding import fold_cube, pad_cube
 from omniconv.nn.open_padding import fold_axis, is_open_axis, pad_axis, turn
+from omniconv.nn.open_sizes import surely
 from omniconv.surfaces.border import Border, CubeBorder
 from omniconv.surfaces.modes import Mode
 
@@ -90,6 +91,8 @@ def strip_beyond(x: Tensor, axis: int, amount: int, mode: Mode, value: float, be
         shape = list(x.shape)
         shape[axis] = amount
         return x.new_full(shape, value)
+    if surely(size == 0):
+        raise InputError("input", tuple(x.shape), f"has no samples for {mode!r} to go on from", "pad with 'zeros'")
     if mode == "replicate":
         shape = list(x.shape)
         shape[axis] = amount

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omniconv.checks import check_flag, check_real
 from omniconv.errors import InputError
 from omniconv.nn.area_weights import MeanWeights
-from omniconv.nn.arguments import Padding, Size, check_signal, window_on
+from omniconv.nn.arguments import Padding, Size, check_signal, per_axis, window_on
 from omniconv.nn.convolution import check_mesh_padding, keeps_size, uniform
 from omniconv.nn.grid_pooling import GridMaximum, GridMean, GridPower
 from omniconv.nn.stencil import StencilProduct
 from omniconv.nn.stencil_windows import maximum_on, power_on
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Stencil, Surface
 
 
-class _Pool(nn.Module):
+class _Pool(Traceable, nn.Module):
     """Arguments that all poolings share."""
 
     def __init__(
@@ -38,7 +40,7 @@ class _Pool(nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = check_flag("ceil_mode", ceil_mode)
         window = uniform(surface, kernel_size, self.stride)
         self.output_surface = surface if keeps_size(self.stride) else surface.coarser()
         neighbours = (surface.pool_neighbours if averages else surface.window_neighbours)(*window)
@@ -47,11 +49,11 @@ class _Pool(nn.Module):
             self.product = on_stencil(neighbours)
         else:
             parsed = window_on(neighbours, kernel_size, self.stride, padding, dilation)
-            self.product = on_grid(neighbours, *parsed, ceil_mode)
+            self.product = on_grid(neighbours, *parsed, self.ceil_mode)
 
     def _check_mesh(self) -> None:
         check_mesh_padding(self.padding)
-        if self.dilation != 1:
+        if per_axis("dilation", self.dilation, 1) != (1,):
             raise InputError("dilation", self.dilation, "must be 1 on a mesh", "leave it out")
 
     def forward(self, x: Tensor) -> Any:
@@ -99,8 +101,8 @@ class MaxPool(_Pool):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaximum, maximum_on)
-        self.return_switches = return_switches
-        self.pool = self.product.with_switches if return_switches else self.product.forward
+        self.return_switches = check_flag("return_switches", return_switches)
+        self.pool = self.product.with_switches if self.return_switches else self.product.forward
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pool ``(batch, channels, *grid)``; with ``return_switches`` a pair."""
@@ -139,7 +141,7 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        on_grid: Any = partial(GridMean, count_include_pad=bool(count_include_pad))
+        on_grid: Any = partial(GridMean, count_include_pad=check_flag("count_include_pad", count_include_pad))
         if isinstance(surface, Surface) and surface.spherical:
             on_grid = partial(_MeanByArea, on_grid, surface)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
@@ -190,8 +192,8 @@ class LpPool(_Pool):
         p: float = 2.0,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        if not 0 < p < inf:
-            raise InputError("p", p, "must be above 0 and finite", "use p=2 for the Euclidean norm, MaxPool for p=inf")
+        cure = "use p=2 for the Euclidean norm, MaxPool for p=inf"
+        p = check_real("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
         on_grid, on_stencil = partial(GridPower, p=p), partial(power_on, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from omniconv.nn.stencil import StencilProduct
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Surface, map_between
 from omniconv.surfaces.surface import Resampling
 
 
-class Resample(StencilProduct):
+class Resample(Traceable, StencilProduct):
     """The map between two spherical surfaces as a layer; gradients run back through it.
 
     Args:

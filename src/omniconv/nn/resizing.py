@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.errors import InputError
-from omniconv.nn.arguments import check_signal, per_axis
+from omniconv.checks import check_choice, check_whole
+from omniconv.nn.arguments import Size, check_signal, check_surface, per_axis
 from omniconv.nn.convolution import check_fixed_size
 from omniconv.nn.open_resizing import LINEAR, lerp, resize_open
 from omniconv.nn.open_sizes import is_open
 from omniconv.nn.padding import pad
 from omniconv.nn.stencil import StencilProduct
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 from omniconv.surfaces.surface import Resampling
 
 
-def resize(x: Tensor, size: Sequence[int], border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:
+def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:
     """A grid signal at another size; sample centres keep their places (``align_corners=False``).
 
     An axis that goes on past its edges (a ring, a pole) is extended by as many samples as map to a whole number of
@@ -101,7 +101,7 @@ def _antialiased(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(precise, size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
 
 
-class Upsample(nn.Module):
+class Upsample(Traceable, nn.Module):
     """A signal on the finer surface.
 
     Args:
@@ -128,7 +128,7 @@ class Upsample(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        _check_resizing(scale_factor, mode)
+        scale_factor = _check_resizing(scale_factor, mode, surface)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.finer()
         neighbours = surface.resize_neighbours(scale_factor, mode)
@@ -138,7 +138,7 @@ class Upsample(nn.Module):
             else _GridResize(neighbours, scale_factor, 1, mode)
         )
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim)
         return self.product(x, output_size)
@@ -147,7 +147,7 @@ class Upsample(nn.Module):
         return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
 
 
-class Downsample(nn.Module):
+class Downsample(Traceable, nn.Module):
     """A signal on the coarser surface: averaged, or the nearest sample alone.
 
     Args:
@@ -174,7 +174,7 @@ class Downsample(nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        _check_resizing(scale_factor, mode)
+        scale_factor = _check_resizing(scale_factor, mode, surface)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.coarser()
         averages, picks = surface.pool_neighbours(2, scale_factor), surface.conv_neighbours(1, scale_factor)
@@ -185,7 +185,7 @@ class Downsample(nn.Module):
             else _GridResize(neighbours, 1, scale_factor, mode)
         )
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim)
         return self.product(x, output_size)
@@ -202,7 +202,7 @@ class _GridResize(nn.Module):
         self.border, self.up, self.down, self.mode = border, up, down, mode
         self.faces = border.ndim - border.kernel_ndim
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None) -> Tensor:
         size = output_size
         if size is None:
             grown = [(length * self.up + self.down - 1) // self.down for length in x.shape[2 + self.faces :]]
@@ -211,13 +211,12 @@ class _GridResize(nn.Module):
 
 
 class _MeshResize(StencilProduct):
-    def forward(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, output_size: Size | None) -> Tensor:  # type: ignore[override]
         check_fixed_size(output_size, self.stencil.output_shape)
         return super().forward(x)
 
 
-def _check_resizing(scale_factor: int, mode: str) -> None:
-    if not isinstance(scale_factor, int) or scale_factor < 1:
-        raise InputError("scale_factor", scale_factor, "must be a whole number from 1", "use 2 for one level")
-    if mode not in ("linear", "nearest"):
-        raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")
+def _check_resizing(scale_factor: int, mode: str, surface: Surface) -> int:
+    check_surface(surface)
+    check_choice("mode", mode, ("linear", "nearest"), "use 'nearest' for labels")
+    return check_whole("scale_factor", scale_factor, 1, "use 2 for one level")

@@ -29,14 +29,19 @@ class StencilTables(nn.Module):
         self._adopt(torch.get_default_dtype(), torch.empty(0).device)
 
     @property
+    def tables(self) -> list[Tensor]:
+        """The tensors of both tables, as they lie in this module."""
+        return [getattr(self, f"table_{place}") for place in range(len(self.pair.tensors))]
+
+    @property
     def ahead(self) -> Table:
         """The operators."""
-        return self._table("ahead", self.pair.ahead)
+        return self.pair.ahead.table(self.tables)
 
     @property
     def back(self) -> Table:
         """Their transposes."""
-        return self._table("back", self.pair.back)
+        return self.pair.back.table(self.tables)
 
     def times(self, rows: Tensor) -> Tensor:
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
@@ -61,13 +66,8 @@ class StencilTables(nn.Module):
     def _adopt(self, dtype: torch.dtype, device: torch.device) -> None:
         """Take the tables that all layers on this stencil share."""
         self.pair = pair_of(self.stencil, self.by_tap, dtype, device)
-        for side in ("ahead", "back"):
-            for place, tensor in enumerate(getattr(self.pair, side).tensors):
-                self.register_buffer(f"{side}_{place}", tensor, persistent=False)
-
-    def _table(self, side: str, table: Table) -> Table:
-        """The module's own tensors in the place of those that it adopted."""
-        return table._replace(tensors=[getattr(self, f"{side}_{place}") for place in range(len(table.tensors))])
+        for place, tensor in enumerate(self.pair.tensors):  # an alias each: tracing allows no module another's own
+            self.register_buffer(f"table_{place}", tensor.detach(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         probe = fn(torch.empty(0, dtype=self.pair.dtype, device=self.pair.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -26,6 +27,18 @@ class Patch(NamedTuple):
     counts: np.ndarray
 
 
+class Plan(NamedTuple):
+    """A table whose tensors are places among those of a pair."""
+
+    kind: str
+    sizes: Sequence[int]
+    places: Sequence[int]
+
+    def table(self, tensors: Sequence[Tensor]) -> Table:
+        """With the tensors at these places."""
+        return Table(self.kind, self.sizes, [tensors[place] for place in self.places])
+
+
 class StencilPair:
     """A stencil's table and that of its transpose, on a device and in a precision.
 
@@ -40,10 +53,14 @@ class StencilPair:
     def __init__(self, stencil: Stencil, by_tap: bool, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
         self.device = device
-        ahead, back = _tables(stencil, by_tap)
-        placed = {id(tensor): self._placed(tensor) for tensor in (*ahead.tensors, *back.tensors)}  # some are in both
+        with torch.inference_mode(False):  # who trains later holds the same tensors
+            tables = _tables(stencil, by_tap)
+            unlike = {id(tensor): tensor for table in tables for tensor in table.tensors}  # some are in both
+            self.tensors = [self._placed(tensor) for tensor in unlike.values()]
+        order = list(unlike)
         self.ahead, self.back = (
-            table._replace(tensors=[placed[id(tensor)] for tensor in table.tensors]) for table in (ahead, back)
+            Plan(table.kind, table.sizes, tuple(order.index(id(tensor)) for tensor in table.tensors))
+            for table in tables
         )
 
     def _placed(self, tensor: Tensor) -> Tensor:

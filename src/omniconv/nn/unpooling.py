@@ -8,14 +8,15 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from omniconv.arithmetic import output_size as size_after
+from omniconv.arithmetic import size_after
 from omniconv.errors import InputError
-from omniconv.nn.arguments import Size, check_signal, per_axis
-from omniconv.nn.convolution import check_fixed_size, keeps_size, uniform
+from omniconv.nn.arguments import Size, check_signal, check_tensor, last_axes, per_axis
+from omniconv.nn.convolution import check_fixed_size, check_mesh_padding, keeps_size, uniform
+from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Border, Plane, Surface
 
 
-class MaxUnpool(nn.Module):
+class MaxUnpool(Traceable, nn.Module):
     """Values put back to where max pooling took them, zeros elsewhere.
 
     Where overlapping windows took the same sample, it gets the mean of their values: unpooling what was pooled gives
@@ -57,7 +58,7 @@ class MaxUnpool(nn.Module):
         self.has_fixed_size = not self.output_surface.is_open
         self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
 
-    def forward(self, x: Tensor, switches: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, switches: Tensor, output_size: Size | None = None) -> Tensor:
         """Put ``(batch, channels, *grid)`` back to ``output_size``."""
         check_signal(x, None, self.surface.ndim)
         size = self._size(x.shape[2:], output_size)
@@ -77,6 +78,7 @@ class MaxUnpool(nn.Module):
         finer = self.output_surface
         neighbours = finer.window_neighbours(*uniform(finer, self.kernel_size, self.stride))
         if not isinstance(neighbours, Border):
+            check_mesh_padding(self.padding)
             return neighbours.nnz > neighbours.inputs
         kernel, stride, _ = self._window(neighbours.kernel_ndim)
         if any(sides != ("zeros", "zeros") for sides in neighbours.modes):
@@ -87,21 +89,21 @@ class MaxUnpool(nn.Module):
         padding = per_axis("padding", self.padding, ndim, least=0)
         return per_axis("kernel_size", self.kernel_size, ndim), per_axis("stride", self.stride, ndim), padding
 
-    def _size(self, sizes: Sequence[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
+    def _size(self, sizes: Sequence[int], wanted: Size | None) -> tuple[int, ...]:
         if self.has_fixed_size:
             return check_fixed_size(wanted, self.output_surface.shape)
         if wanted is not None:
-            asked = wanted if isinstance(wanted, int) else tuple(wanted)[-len(sizes) :]
-            return per_axis("output_size", asked, len(sizes))
+            return last_axes(wanted, len(sizes))
         axes = zip(sizes, *self._window(len(sizes)), strict=True)
         return tuple(size_after(size, k, s, p, transposed=True) for size, k, s, p in axes)
 
 
 def _check_switches(x: Tensor, switches: Tensor) -> None:
+    check_tensor(switches, "switches")
     if switches.shape != x.shape:
         raise InputError("switches", tuple(switches.shape), f"must have the input's shape {tuple(x.shape)}",
                          "give the ones that its pooling returned")  # fmt: skip
-    if switches.is_floating_point() or switches.is_complex():
+    if switches.is_floating_point() or switches.is_complex() or switches.dtype == torch.bool:
         raise InputError("switches", switches.dtype, "must be whole numbers", "give the ones that the pooling returned")
 
 

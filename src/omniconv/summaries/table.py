@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from omniconv.checks import is_whole, plain
 from omniconv.errors import InputError
 from omniconv.summaries.tracing import BATCH, Visit, trace
 from omniconv.surfaces import Surface
@@ -87,7 +88,7 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
         shape: one image without the batch, ``(channels, *grid)``; ``(channels,)`` is enough on a mesh.
 
     Raises:
-        InputError: a shape that does not go through the network.
+        InputError: no network, or a shape that does not go through it.
 
     Example:
         >>> import omniconv as oc
@@ -95,6 +96,8 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
         >>> table.parameters, table.receptive_field
         (29930, (43, 43))
     """
+    if not isinstance(model, nn.Module):
+        raise InputError("model", type(model), "must be a network", "give a torch.nn.Module")
     shape = _complete(shape, _surface(model))
     try:
         visits, sight = trace(model, shape)
@@ -124,8 +127,8 @@ def _rows(visits: Sequence[Visit]) -> tuple[Row, ...]:
 
 def _complete(shape: Any, surface: Surface | None) -> tuple[int, ...]:
     """The shape of an image, with the samples of a mesh added where they were left out."""
-    numbers = tuple(shape) if isinstance(shape, Sequence) else ()
-    if not numbers or any(not isinstance(number, int) or number < 1 for number in numbers):
+    numbers = plain(tuple(shape)) if isinstance(shape, Sequence) else ()
+    if not numbers or not all(map(is_whole, numbers)):
         raise InputError("shape", shape, "must be (channels, *grid) in whole numbers from 1", "use (3, 128, 256)")
     if surface is None:
         return numbers

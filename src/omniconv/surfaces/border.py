@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -48,8 +49,12 @@ class Border:
     allowed: ClassVar[tuple[str, ...]] = tuple(mode for mode in get_args(Mode) if mode != "cube")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.value, Real) or (isinstance(self.value, int) and abs(self.value) >= 2**63):
+            raise InputError("padding_value", self.value, "must be a number of 64 bits", "use padding_value=0.0")
+        if not isinstance(self.modes, tuple):
+            raise InputError("modes", self.modes, "must be a pair (before, after) for each axis", "use oc.Border.of")
         for sides in self.modes:
-            if len(sides) != 2:
+            if not isinstance(sides, tuple) or len(sides) != 2:
                 raise InputError("padding_mode", sides, "must be a pair (before, after)", "give both sides")
             for mode in sides:
                 if mode not in self.allowed:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
+from omniconv.checks import is_whole
 from omniconv.errors import InputError
 from omniconv.surfaces import icosahedron_faces as faces
 from omniconv.surfaces import icosahedron_maps as maps
@@ -50,7 +51,7 @@ class Icosahedron(Surface):
     ndim: ClassVar[int] = 1  # type: ignore[misc]  # a constant here, a choice on a plane
 
     def __post_init__(self) -> None:
-        if not isinstance(self.level, int) or not 0 <= self.level <= FINEST:
+        if not is_whole(self.level, 0) or self.level > FINEST:
             raise InputError(
                 "level", self.level, f"must be a whole number from 0 to {FINEST}", "use 5 for 20,480 samples"
             )

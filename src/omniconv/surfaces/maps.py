@@ -112,7 +112,7 @@ def interpolated(source: Samples, directions: np.ndarray, mode: Resampling) -> s
 
 def check_mode(mode: str) -> None:
     """Refuse what is neither ``linear`` nor ``nearest``."""
-    if mode not in ("linear", "nearest"):
+    if not isinstance(mode, str) or mode not in ("linear", "nearest"):
         raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from omniconv.checks import is_whole
 from omniconv.errors import InputError
 from omniconv.surfaces import tangent_stencils as stencils
 from omniconv.surfaces.stencil import Stencil
@@ -31,7 +32,7 @@ class TangentKernels:
     height: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.height, int) or self.height < 1:
+        if not is_whole(self.height):
             raise InputError(
                 "height", self.height, "must be a whole number from 1 with kernels='tangent'", "use height=64"
             )
