@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +55,9 @@ class CubeStrip(NamedTuple):
         return 6, self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
     def _places(self, x: Tensor) -> Tensor:
-        return _table(x.shape[-1], *self).to(x.device)
+        if torch.compiler.is_compiling():
+            return _constant(x, *self)
+        return _kept(x.device, x.shape[-1], *self)
 
 
 def strips(size: int, rows: Sides, columns: Sides) -> list[CubeStrip]:
@@ -93,8 +96,19 @@ def fold_cube(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
     return core
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.allow_in_graph
+def _constant(x: Tensor, *strip: Sides) -> Tensor:
+    """A tensor of its own for a program that keeps it."""
+    return torch.tensor(_table(x.shape[-1], *strip), device=x.device)
+
+
 @lru_cache(maxsize=256)
-def _table(size: int, before: Sides, after: Sides, rows: Sides, columns: Sides) -> Tensor:
+def _kept(device: torch.device, size: int, *strip: Sides) -> Tensor:
+    with torch.inference_mode(False):  # the table is kept, also for a training that comes later
+        return torch.from_numpy(_table(size, *strip)).to(device)
+
+
+@lru_cache(maxsize=256)
+def _table(size: int, before: Sides, after: Sides, rows: Sides, columns: Sides) -> np.ndarray:
     places = continued(size, before, after)[:, :, rows[0] : rows[1], columns[0] : columns[1]]
-    return torch.from_numpy(places.reshape(2, -1).copy())
+    return places.reshape(2, -1).copy()
