@@ -117,7 +117,7 @@ def lp_pool(attributes: Attributes, x: Tensor) -> Tensor:
 def max_unpool(attributes: Attributes, x: Tensor, switches: Tensor, size: Tensor | None = None) -> Tensor:
     """ONNX's test reads switches in the grid of the smallest size, and adds zeros at the ends up to the one asked for.
 
-    ``output_size`` cannot say so: PyTorch, ONNX Runtime and we read switches in the grid asked for, as MaxPool does.
+    ``output_size`` cannot say so: PyTorch, ONNX Runtime and we read MaxPool's switches in the grid asked for.
     """
     ndim = x.ndim - 2
     arguments = pooling(attributes, ndim)
