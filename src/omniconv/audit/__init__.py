@@ -9,8 +9,9 @@ from omniconv.audit.borders import BorderEffects, border_effects
 from omniconv.audit.latitude import by_latitude
 from omniconv.audit.rotation import RotationConsistency, rotation_consistency
 from omniconv.audit.shift import ShiftError, shift_error
+from omniconv.audit.whole import Audit, examine
 
 __all__ = [
-    "BorderEffects", "LatitudeBands", "RotationConsistency", "ShiftError", "border_effects", "by_latitude",
-    "rotation_consistency", "shift_error",
+    "Audit", "BorderEffects", "LatitudeBands", "RotationConsistency", "ShiftError", "border_effects", "by_latitude",
+    "examine", "rotation_consistency", "shift_error",
 ]  # fmt: skip

@@ -47,6 +47,11 @@ class BorderEffects:
     floor_middle: Loss
 
     @property
+    def losses(self) -> dict[str, Loss]:
+        """Those above, by name."""
+        return {name: getattr(self, name) for name in ("poles", "middle", "floor_poles", "floor_middle")}
+
+    @property
     def columns(self) -> np.ndarray:
         """Mean of each column by area, from longitude −180°: the seam stands at both ends."""
         return _mean(self.map, panorama.pixel_areas(*self.map.shape), axis=0)

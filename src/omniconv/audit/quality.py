@@ -48,6 +48,8 @@ def _at_size_of(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     if len(predictions) != len(truth) or predictions.shape[-2:] == (1, 1) != truth.shape[-2:]:
         rule = f"must be as many maps as there are of the truth, {len(truth)}"
         raise InputError("prediction", predictions.shape, rule, "give one for each panorama, and maps, not vectors")
+    if scores and classes:
+        _check_channels(truth, max(2, predictions.shape[1]))
     size = (truth.shape[-2], truth.shape[-1])
     predictions = panorama.resize(predictions, *size, "linear" if scores else "nearest")
     if classes:
@@ -56,6 +58,13 @@ def _at_size_of(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         rule = f"must have the channels of the truth, {truth.shape[1]}"
         raise InputError("prediction", predictions.shape, rule, "choose the channels that the truth has")
     return predictions
+
+
+def _check_channels(truth: np.ndarray, classes: int) -> None:
+    largest = int(truth[truth != IGNORED].max(initial=0))
+    if largest >= classes:
+        rule = f"is a class, but the predictions know {classes} (0 to {classes - 1})"
+        raise InputError("truth", largest, rule, f"set it to {IGNORED} to leave it out, or number classes from 0")
 
 
 def _of_classes(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:

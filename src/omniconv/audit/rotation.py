@@ -46,12 +46,14 @@ class RotationConsistency:
             as it was. A network that turns with the sphere comes close to it; one that copies its input meets it.
         by_rotation: the first of these for each rotation: the share of classes that change, else the difference.
         degrees: angle of each rotation.
+        is_map: the network answers place by place; else once for the whole.
     """
 
     turned: Loss
     floor: Loss
     by_rotation: tuple[float, ...]
     degrees: tuple[float, ...]
+    is_map: bool
 
 
 def rotation_consistency(
@@ -95,6 +97,7 @@ class Consistency:
 
     def add(self, trial: Trial) -> None:
         """Count a trial."""
+        self._is_map = trial.shape != (1, 1)
         single = self._by_rotation.setdefault(trial.rotation.tobytes(), (trial.rotation, Tally()))[1]
         for tally, found in ((self._turned, trial.turned), (self._floor, trial.control), (single, trial.turned)):
             tally.add(found, lambda values: (values * trial.areas).sum())
@@ -103,7 +106,7 @@ class Consistency:
         """What was found."""
         each = [(_degrees(rotation), loss_of(tally).measure) for rotation, tally in self._by_rotation.values()]
         degrees, measures = zip(*each, strict=True)
-        return RotationConsistency(loss_of(self._turned), loss_of(self._floor), measures, degrees)
+        return RotationConsistency(loss_of(self._turned), loss_of(self._floor), measures, degrees, self._is_map)
 
 
 def loss_of(tally: Tally) -> Loss:

@@ -154,8 +154,8 @@ class _Trial:
 
     @property
     def degrees(self) -> np.ndarray:
-        """Distance of columns from a cut, as far as there are columns."""
-        return (np.arange((self.width + 1) // 2) + 0.5) * 360 / self.width
+        """Distance of columns from a cut; none where one answer is for the whole."""
+        return (np.arange((self.width + 1) // 2 if self.width > 1 else 0) + 0.5) * 360 / self.width
 
     def turns(self, shifts: Sequence[int], near: int) -> Turns:
         """What these turns change."""

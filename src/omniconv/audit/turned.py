@@ -7,7 +7,7 @@ changes more than the control is the network's doing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,8 +80,9 @@ def measure_turned(
     classes: bool | None,
     output: Output,
     measures: Sequence[Measure],
+    step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Show a network every panorama under every rotation, and each trial to all measures."""
+    """Show a network every panorama under every rotation, and each trial to all measures; ``step`` after each."""
     images, matrices = check_panoramas(panoramas), random_rotations(rotations, seed)
     with answering(model, output) as answer:
         for image in images:
@@ -95,6 +96,7 @@ def measure_turned(
                 trial = Trial(matrix, *(change(upright, found, areas, known) for found in (back, control)))
                 for measure in measures:
                     measure.add(trial)
+                step()
 
 
 def _back(found: np.ndarray, matrix: np.ndarray) -> np.ndarray:
