@@ -15,7 +15,7 @@ from omniconv import __version__
 from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
-from omniconv.commands.terminal import bar, is_screen, say, table
+from omniconv.commands.terminal import PATH, bar, is_screen, say, table
 from omniconv.errors import InputError
 from omniconv.training.config import RunConfig, parse_names, parse_size
 
@@ -107,7 +107,6 @@ def _setting_option(setting: Any, default: Any) -> Callable[[Callable], Callable
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
 TRAINING = tuple(setting.name for setting in fields(RunConfig) if setting.name not in ("task", "data"))
-PATH = click.Path(path_type=Path)
 
 
 @commands.command()

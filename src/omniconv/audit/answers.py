@@ -114,7 +114,7 @@ def _run(model: Any, image: np.ndarray, where: Surface | None, output: Output) -
     found = _chosen(result, output)
     if found.shape[:1] != (1,) or found.ndim < 2 or found.numel() == 0 or not found.is_floating_point():
         raise _strange(found, model)
-    found = found[0].float().cpu()
+    found = found[0].detach().float().cpu()
     found = found if where is None else _on_panorama(where, found, image)
     if found.ndim > 3:
         raise _strange(found[None], model)

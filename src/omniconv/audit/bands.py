@@ -13,6 +13,8 @@ from omniconv.errors import InputError
 Bands = int | Sequence[float]
 BANDS = 12
 """Of 15°."""
+ROUNDING = 1e-9
+"""A share of a row below it comes from rounding."""
 MAIN = ("iou", "rmse", "changed", "difference")
 """Measures, the most telling first."""
 
@@ -59,7 +61,8 @@ def band_edges(bands: Bands) -> tuple[float, ...]:
     """
     if isinstance(bands, int) and not isinstance(bands, bool) and bands >= 1:
         return tuple((90 - 180 * np.arange(bands + 1) / bands).tolist())
-    edges = sorted(map(float, bands), reverse=True) if isinstance(bands, Sequence | np.ndarray) else []
+    row = isinstance(bands, list | tuple | np.ndarray)
+    edges = sorted(map(float, bands), reverse=True) if row else []  # type: ignore[arg-type]
     if len(edges) < 2 or len(set(edges)) < len(edges) or not -90 <= min(edges) <= max(edges) <= 90:
         rule = "must be a number from 1, or two or more different latitudes from -90 to 90"
         raise InputError("bands", bands, rule, "use bands=12")
@@ -77,7 +80,9 @@ def overlaps(height: int, edges: Sequence[float]) -> np.ndarray:
     limits = np.sin(np.radians(np.asarray(edges, dtype=np.float64)))
     top = np.minimum(above[:-1, None], limits[None, :-1])
     bottom = np.maximum(above[1:, None], limits[None, 1:])
-    return np.clip(top - bottom, 0, None) / 2
+    shares = np.clip(top - bottom, 0, None) / 2
+    shares[shares < ROUNDING * (above[:-1, None] - above[1:, None])] = 0  # an edge that lies between two rows cuts none
+    return shares
 
 
 def _name(north: float, south: float) -> str:

@@ -1,22 +1,23 @@
-"""Where in the panorama a network's answer depends on how the sphere was turned.
+"""Where in the panorama a network's answer depends on the place's position in the picture.
 
 A place's answer is compared with those to copies in which the same place lies in the middle of the picture: within 45°
-of the equator and 135° of the central meridian, far from poles and seam. So what differs is owed to where it lies in
-the upright panorama. In the middle itself there is a change too, by resampling and by the network's own steps.
+of the equator and 135° of the central meridian, far from poles and seam. Such copies differ from one another too, by
+resampling, by the network's steps, and where it answers differently to what is turned. So each pair of them that follow
+one another is compared at the same place: what the upright panorama changes more is owed to the place's position in it,
+to borders and distortion, and to nothing that happens in the middle as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from omniconv.audit.answers import Output
-from omniconv.audit.changes import Change, Tally
+from omniconv.audit.changes import Tally, change
 from omniconv.audit.rotation import Loss, loss_of
-from omniconv.audit.turned import Rotations, Trial, measure_turned
+from omniconv.audit.turned import ROTATIONS, Rotations, Trial, measure_turned
 from omniconv.surfaces import panorama
 
 MIDDLE_LATITUDE, MIDDLE_LONGITUDE = 45.0, 135.0
@@ -30,42 +31,39 @@ class BorderEffects:
     """What a place's answer owes to where it lies in the panorama.
 
     Attributes:
-        map: mean change at each pixel of the answer, ``(H, W)``: share of the copies with another class, or the
-            difference as a share of the answer's own spread; not-a-number where no copy showed the place in the middle.
-        floor_map: the same of the control: what resampling alone changes.
-        poles: within 15° of a pole.
-        middle: in the middle of the picture.
-        floor_poles: what resampling alone changes within 15° of a pole.
-        floor_middle: in the middle.
+        map: mean change at each pixel of the answer between the upright panorama and copies that show the place in the
+            middle, ``(H, W)``: share of the copies with another class, or the difference as a share of the answer's own
+            spread; not-a-number where fewer than two copies do.
+        control_map: the same between two such copies.
+        poles: within 15° of a pole, of ``map``.
+        control: within 15° of a pole, of ``control_map``.
     """
 
     map: np.ndarray
-    floor_map: np.ndarray
+    control_map: np.ndarray
     poles: Loss
-    middle: Loss
-    floor_poles: Loss
-    floor_middle: Loss
+    control: Loss
 
     @property
-    def losses(self) -> dict[str, Loss]:
-        """Those above, by name."""
-        return {name: getattr(self, name) for name in ("poles", "middle", "floor_poles", "floor_middle")}
+    def excess(self) -> np.ndarray:
+        """What the map has over its control: a place's own share, which noise can make negative."""
+        return self.map - self.control_map
 
     @property
     def columns(self) -> np.ndarray:
-        """Mean of each column by area, from longitude −180°: the seam stands at both ends."""
-        return _mean(self.map, panorama.pixel_areas(*self.map.shape), axis=0)
+        """Mean excess of each column by area, from longitude −180°: the seam stands at both ends."""
+        return _mean(self.excess, panorama.pixel_areas(*self.map.shape), axis=0)
 
     @property
     def rows(self) -> np.ndarray:
-        """Mean of each row, from latitude 90°: the poles stand at both ends."""
-        return _mean(self.map, np.ones_like(self.map), axis=1)
+        """Mean excess of each row, from latitude 90°: the poles stand at both ends."""
+        return _mean(self.excess, np.ones_like(self.map), axis=1)
 
 
 def border_effects(
     model: Any,
     panoramas: Any,
-    rotations: Rotations = 8,
+    rotations: Rotations = ROTATIONS,
     seed: int = 0,
     classes: bool | None = None,
     output: Output = None,
@@ -98,37 +96,35 @@ def border_effects(
 
 
 class Borders:
-    """Takes trials and gives ``BorderEffects``."""
+    """Takes trials, one panorama after the other, and gives ``BorderEffects``."""
 
     def __init__(self) -> None:
-        self._maps = {"turned": Tally(), "control": Tally()}
-        self._regions = {(region, kind): Tally() for region in ("poles", "middle") for kind in self._maps}
+        self._maps, self._poles = (Tally(), Tally()), (Tally(), Tally())
+        self._upright = self._last = np.zeros((0, 0, 0))
+        self._seen = np.zeros((0, 0), bool)
 
     def add(self, trial: Trial) -> None:
-        """Count a trial at the places that its rotation brings to the middle."""
+        """Compare the places that its rotation and an earlier one bring to the middle."""
+        if trial.upright is not self._upright:
+            self._upright, self._last, self._seen = trial.upright, trial.back, np.zeros(trial.shape, bool)
         directions = panorama.pixel_directions(trial.shape[0], trial.shape[1])
-        areas = trial.areas * _is_middle(directions @ trial.rotation.T)
-        inside = {"poles": np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE)), "middle": _is_middle(directions)}
-        for kind, tally in self._maps.items():
-            found: Change = getattr(trial, kind)
-            tally.add(found, lambda values: values * areas)
-            for region, places in inside.items():
-                self._regions[region, kind].add(found, partial(_sum_over, areas * places))
+        middle = _is_middle(directions @ trial.rotation.T)
+        areas = trial.areas * (middle & self._seen)
+        polar = areas * (np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE)))
+        pair = replace(change(self._last, trial.back, trial.areas, trial.classes), spread=trial.turned.spread)
+        for found, over_map, over_poles in zip((trial.turned, pair), self._maps, self._poles, strict=True):
+            over_map.add(found, lambda values: values * areas)
+            over_poles.add(found, lambda values: (values * polar).sum())
+        self._last = np.where(middle, trial.back, self._last)
+        self._seen = self._seen | middle
 
     def result(self) -> BorderEffects | None:
         """What was found."""
-        maps = [tally.difference if tally.changed is None else tally.changed for tally in self._maps.values()]
-        if maps[0].shape == (1, 1):
+        if self._seen.shape == (1, 1):
             return None
-        losses = {key: loss_of(tally) for key, tally in self._regions.items()}
-        return BorderEffects(
-            maps[0], maps[1], losses["poles", "turned"], losses["middle", "turned"], losses["poles", "control"],
-            losses["middle", "control"],
-        )  # fmt: skip
-
-
-def _sum_over(areas: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return (values * areas).sum()
+        maps = (tally.difference if tally.changed is None else tally.changed for tally in self._maps)
+        found, control = maps
+        return BorderEffects(found, control, *map(loss_of, self._poles))
 
 
 def _is_middle(directions: np.ndarray) -> np.ndarray:

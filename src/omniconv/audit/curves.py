@@ -20,7 +20,7 @@ class Curve:
         elsewhere: farther from it.
         seam_share: share of all changes that lies at the seam; not-a-number without changes.
         reach: degrees from a cut within which nine tenths of all changes lie; not-a-number without changes.
-        by_distance: by column of the answer, from the cut on.
+        by_distance: by column of the answer, from the cut on; not-a-number where no turn left anything so far.
     """
 
     everywhere: float
@@ -47,16 +47,16 @@ def curve(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarray
         (0.75, 15.0)
     """
 
-    amounts = np.nan_to_num(amounts)
+    totals = np.nan_to_num(amounts) * areas
 
     def mean(part: slice) -> float:
         weights = areas[part].sum()
-        value = float((amounts * areas)[part].sum() / weights) if weights > 0 else np.nan
+        value = float(totals[part].sum() / weights) if weights > 0 else np.nan
         return float(np.sqrt(value)) if root else value
 
     if len(areas) == 1:
         return Curve(mean(slice(None)))
-    sums = np.cumsum(amounts * areas)
+    sums = np.cumsum(totals)
     some = bool(sums[-1] > 0)
     return Curve(
         everywhere=mean(slice(None)),

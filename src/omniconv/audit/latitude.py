@@ -11,7 +11,7 @@ from omniconv.audit.answers import Output, answering, check_panoramas
 from omniconv.audit.bands import BANDS, Bands, LatitudeBands, band_edges, overlaps
 from omniconv.audit.changes import Tally
 from omniconv.audit.quality import quality
-from omniconv.audit.turned import Rotations, Trial, measure_turned
+from omniconv.audit.turned import ROTATIONS, Rotations, Trial, measure_turned
 from omniconv.errors import InputError
 
 
@@ -21,7 +21,7 @@ def by_latitude(
     panoramas: Any = None,
     bands: Bands = BANDS,
     classes: bool | None = None,
-    rotations: Rotations = 8,
+    rotations: Rotations = ROTATIONS,
     seed: int = 0,
     output: Output = None,
 ) -> LatitudeBands | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from omniconv.data.masks import IGNORED
 from omniconv.data.preparation import Preparation, default_size
 from omniconv.errors import FileError, InputError, shortened
 from omniconv.inference.predictor import Predictor, choose_device
@@ -32,6 +33,16 @@ class Opened:
     model: Any
     title: str
     run: Path | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a run's that gives one answer for the whole."""
+        return isinstance(self.model, Predictor) and self.model.task == "classify"
+
+    @property
+    def classes(self) -> int:
+        """How many it knows; as many as a mask can hold where nobody says."""
+        return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORED
 
     def standardised(self, mean: Colours, spread: Colours) -> Opened:
         """With its input standardised channel by channel; as it is where neither is given.

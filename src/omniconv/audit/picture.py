@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omniconv.audit.bands import LatitudeBands
-from omniconv.audit.verdict import LEVELS
+from omniconv.audit.verdict import LEVELS, percent
 from omniconv.audit.whole import Audit
 from omniconv.report.drawing import INK, chart_style
 
@@ -21,10 +21,11 @@ WIDTH, DOTS = 11.0, 110
 """Inches, and dots in each."""
 LINE = 0.19
 """Height of a line of text in inches."""
-LETTERS = 128
+LETTERS = 138
 """Letters in a line of the findings."""
 COLOURS = dict(zip(LEVELS, ("#2e8b57", "#d9a400", "#e06c00", "#c62828"), strict=True)) | {None: "#5b6b7b"}
 TURNED, ALONE = "#0072b2", "#8a97a3"
+UNSEEN = "#c9d0d6"
 LEAST = 0.02
 """Where the scale of the map ends at the least: 2 %."""
 PARALLELS, MERIDIANS = (-90, -60, -30, 0, 30, 60, 90), (-180, -120, -60, 0, 60, 120, 180)
@@ -56,7 +57,8 @@ def draw(audit: Audit, panorama: np.ndarray | None = None) -> bytes:
 def _texts(audit: Audit) -> list[tuple[str | None, str]]:
     """Findings and notes, each with its level and broken into lines."""
     found = [(finding.level, str(finding)) for finding in audit.verdict]
-    return [(level, textwrap.fill(text, LETTERS)) for level, text in [*found, *((None, note) for note in audit.notes)]]
+    texts = [*found, *((None, note) for note in audit.notes)]
+    return [(level, textwrap.fill(text.replace(" %", "\u00a0%"), LETTERS)) for level, text in texts]
 
 
 def _write(words: SubFigure, audit: Audit, texts: list[tuple[str | None, str]], height: float) -> None:
@@ -87,18 +89,22 @@ def _maps(charts: SubFigure, audit: Audit, panorama: np.ndarray | None) -> None:
 def _map(charts: SubFigure, axes: Axes, audit: Audit) -> None:
     from matplotlib import colormaps
 
-    values = audit.borders.map  # type: ignore[union-attr]  # drawn where there is one
+    found = audit.borders
+    if found is None:  # drawn where there is one
+        return
+    values = np.clip(found.excess, 0, None)
     top = max(LEAST, float(np.nanquantile(values, 0.995)))
-    colours = colormaps["YlOrRd"].with_extremes(bad="#c9d0d6")
+    colours = colormaps["YlOrRd"].with_extremes(bad=UNSEEN)
     shown = axes.imshow(100 * values, cmap=colours, vmin=0, vmax=100 * top, extent=(-180, 180, -90, 90), aspect="auto",
                         interpolation="nearest")  # fmt: skip
-    _title(axes, f"Where {_what(audit)} changes when the place is shown in the middle of a picture")
-    axes.set(xlabel="longitude", ylabel="latitude")
+    _title(axes, f"Where {_what(audit)} depends on the place's position in the picture")
+    unseen = " (grey: hardly ever turned to the middle)" if np.isnan(values).any() else ""
+    axes.set(xlabel=f"longitude{unseen}", ylabel="latitude")
     axes.set_xticks(MERIDIANS, [f"{degrees}°" for degrees in MERIDIANS])
     _parallels(axes)
     axes.grid(False)
     bar = charts.colorbar(shown, ax=axes, pad=0.01, fraction=0.04)
-    bar.set_label(_unit(audit))
+    bar.set_label("% more than in its middle")
     bar.outline.set_visible(False)
 
 
@@ -112,9 +118,8 @@ def _steadiness(axes: Axes, audit: Audit) -> None:
     ):
         _steps(axes, found, name, colour, label, 100)
     axes.set_xlim(left=0)
-    axes.legend(loc="upper right", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
-    _title(axes, "Turned at random")
-    axes.set_xlabel(_unit(audit))
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.2, -0.1), fontsize=8.5, frameon=False, borderpad=0)
+    _title(axes, f"Changes, {_unit(audit)}")
 
 
 def _quality(axes: Axes, found: LatitudeBands) -> None:
@@ -134,13 +139,10 @@ def _steps(axes: Axes, found: LatitudeBands, name: str, colour: str, label: str,
 
 def _seam(axes: Axes, audit: Audit) -> None:
     shift = audit.shift
-    named = {"by multiples of the total stride: the border's doing": (shift.exact, TURNED),
-             "by other turns: the steps' doing too": (shift.between, ALONE)}  # fmt: skip
-    if shift.stride is None:
-        named = {"by any turn": (shift.between, TURNED)}
-    for label, (turns, colour) in named.items():
-        if turns is not None:
-            axes.plot(shift.degrees, 100 * np.array(turns.measure.by_distance), color=colour, label=label)
+    for (name, turns), colour in zip(shift.named.items(), (TURNED, ALONE), strict=False):
+        why = {"by others": ": its steps add to it"}.get(name, "")
+        axes.plot(shift.degrees, 100 * np.array(turns.measure.by_distance), color=colour, label=name + why)
+    axes.axvspan(0, 360 * shift.near / shift.width, color=TURNED, alpha=0.08, linewidth=0, label="at the seam")
     axes.set_xlim(0, 180)
     axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 100 * LEAST))
     axes.set_xticks(range(0, 181, 30), [f"{degrees}°" for degrees in range(0, 181, 30)])
@@ -157,18 +159,18 @@ def _shown(axes: Axes, panorama: np.ndarray) -> None:
 
 def _whole(axes: Axes, audit: Audit) -> None:
     """Bars for a network that gives one answer for the whole."""
-    turns = {"cut elsewhere": audit.shift.exact, "cut elsewhere,\nbetween its steps": audit.shift.between}
-    values = {name: found.measure.everywhere for name, found in turns.items() if found is not None}
-    values |= {
-        "sphere turned\nat random": audit.rotation.turned.measure,
-        "resampled only": audit.rotation.floor.measure,
-    }
-    bars = axes.bar(list(values), [100 * value for value in values.values()], 0.6, color=TURNED)
-    axes.bar_label(bars, [f"{100 * value:.3g} %" for value in values.values()], padding=2)
-    axes.set_ylim(0, max(100 * LEAST, 1.15 * max(100 * value for value in values.values())))
-    _title(axes, f"How often {_what(audit)} changes" if audit.rotation.turned.changed is not None else
-           f"How much {_what(audit)} changes")  # fmt: skip
-    axes.set_ylabel(_unit(audit))
+    turns = {f"cut elsewhere,\n{name}": found for name, found in audit.shift.named.items()}
+    values = {name: (found.difference.everywhere, found.measure.everywhere) for name, found in turns.items()}
+    for name, loss in (("sphere turned\nat random", audit.rotation.turned), ("resampled only", audit.rotation.floor)):
+        values[name] = loss.difference, loss.measure
+    classes = audit.rotation.turned.changed is not None
+    bars = axes.bar(list(values), [100 * difference for difference, _ in values.values()], 0.6, color=TURNED)
+    texts = [f"{percent(first)}\n{percent(then)} change class" if classes else percent(first)
+             for first, then in values.values()]  # fmt: skip
+    axes.bar_label(bars, texts, padding=2)
+    axes.set_ylim(0, max(100 * LEAST, 130 * max(difference for difference, _ in values.values())))
+    _title(axes, "How much the scores change" if classes else "How much the answer changes")
+    axes.set_ylabel("% of their spread" if classes else "% of its size")
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -187,7 +189,7 @@ def _what(audit: Audit) -> str:
 def _unit(audit: Audit) -> str:
     if audit.rotation.turned.changed is None:
         return "% of its spread"
-    return "% of the area" if audit.borders is not None else "% of the panoramas"
+    return "% of the area"
 
 
 def _png(figure: Figure) -> bytes:

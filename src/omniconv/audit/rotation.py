@@ -9,7 +9,7 @@ import numpy as np
 
 from omniconv.audit.answers import Output
 from omniconv.audit.changes import Tally
-from omniconv.audit.turned import Rotations, Trial, measure_turned
+from omniconv.audit.turned import ROTATIONS, Rotations, Trial, measure_turned
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RotationConsistency:
 def rotation_consistency(
     model: Any,
     panoramas: Any,
-    rotations: Rotations = 8,
+    rotations: Rotations = ROTATIONS,
     seed: int = 0,
     classes: bool | None = None,
     output: Output = None,
@@ -80,7 +80,7 @@ def rotation_consistency(
     Example:
         >>> import torch
         >>> found = rotation_consistency(torch.nn.Identity(), torch.rand(1, 1, 8, 16), rotations=2)
-        >>> found.turned.difference == found.floor.difference
+        >>> abs(found.turned.difference - found.floor.difference) < 1e-6
         True
     """
     consistency = Consistency()

@@ -71,6 +71,14 @@ class ShiftError:
     between: Turns | None
 
     @property
+    def named(self) -> dict[str, Turns]:
+        """The turns that were tried, by how far they go."""
+        any_number = self.stride in (1, None)
+        first = "by any number of columns" if any_number else f"by multiples of {self.stride} columns"
+        names = {first: self.exact or self.between} if any_number else {first: self.exact, "by others": self.between}
+        return {name: turns for name, turns in names.items() if turns is not None}
+
+    @property
     def seam(self) -> Turns:
         """The turns that show the seam best."""
         found = self.exact or self.between

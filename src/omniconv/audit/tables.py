@@ -11,19 +11,23 @@ QUALITY = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 
 def losses_table(found: Audit) -> Table:
     """What changes: of all, and by place where the network answers place by place."""
-    rows: list[list[str | float]] = []
-    for name, turns in (("cut elsewhere", found.shift.exact), ("cut elsewhere, between steps", found.shift.between)):
-        if turns is not None:
-            curve = turns.measure
-            places = ("at the seam", curve.at_seam), ("farther away", curve.elsewhere)
-            rows += _rows(name, curve.everywhere, places)
-    rows += _rows("sphere turned at random", found.rotation.turned.measure, ())
-    rows += _rows("only resampled", found.rotation.floor.measure, ())
+    losses: dict[str, tuple[float | None, float | None]] = {}
+    for name, turns in found.shift.named.items():
+        for place, key in (("", "everywhere"), (": at the seam", "at_seam"), (": farther away", "elsewhere")):
+            changed = getattr(turns.changed, key, None)
+            losses[f"cut elsewhere, {name}{place}"] = changed, getattr(turns.difference, key)
+    whole = {"sphere turned at random": found.rotation.turned, "resampled only": found.rotation.floor}
     if found.borders is not None:
-        rows += _rows("shown in the middle: near a pole", found.borders.poles.measure, ())
-        rows += _rows("shown in the middle: in the middle", found.borders.middle.measure, ())
+        whole |= {"near a pole, against the middle": found.borders.poles,
+                  "the same places, twice in the middle": found.borders.control}  # fmt: skip
+    losses |= {name: (loss.changed, loss.difference) for name, loss in whole.items()}
     classes = found.rotation.turned.changed is not None
-    return ["", "changes class" if classes else "changes, of its spread"], rows
+    rows: list[list[str | float]] = [
+        [name, *([percent(changed or 0.0)] if classes else []), percent(difference)]
+        for name, (changed, difference) in losses.items()
+        if difference is not None
+    ]
+    return ["", *(["class changes"] if classes else []), "scores change, of their spread"], rows
 
 
 def latitude_table(found: Audit) -> Table | None:
@@ -34,13 +38,6 @@ def latitude_table(found: Audit) -> Table | None:
     if found.quality is not None:
         columns |= {QUALITY[name]: list(values) for name, values in found.quality.measures.items()}
     main = found.steadiness.main
-    for name, measure in (("changes when turned", main), ("only resampled", f"floor_{main}")):
+    for name, measure in (("changes when turned", main), ("resampled only", f"floor_{main}")):
         columns[name] = [percent(value) for value in found.steadiness.measures[measure]]
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
-
-
-def _rows(name: str, value: float, places: tuple[tuple[str, float | None], ...]) -> list[list[str | float]]:
-    inside: list[list[str | float]] = [
-        [f"{name}: {place}", percent(part)] for place, part in places if part is not None
-    ]
-    return [[name, percent(value)], *inside]

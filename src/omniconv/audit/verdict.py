@@ -18,7 +18,8 @@ LIMITS = {True: (0.002, 0.01, 0.05), False: (0.01, 0.05, 0.2)}
 of the answer's spread.
 
 What is judged is an excess: at the seam over elsewhere; far from any cut of turns between the network's steps over
-turns by its steps; at the poles over the middle of the picture; and of all under rotation over what resampling changes.
+turns by its steps; near a pole over what two views of the same place in the middle of the picture differ by; under
+rotation over what resampling alone changes.
 """
 ROUNDING = 1e-4
 """A difference below it is that of sums in another order."""
@@ -80,53 +81,55 @@ def _seam(shift: ShiftError) -> Finding:
         by = f"multiples of {shift.stride} columns" if shift.stride != 1 else "any number of columns"
         return Finding("seam", LEVELS[0], f"Wherever the panorama is cut, by {by}, the answer stays the same.")
     if found.at_seam is None or found.elsewhere is None or np.isnan(found.elsewhere):
-        text = f"When the panorama is cut elsewhere, {_change(found.everywhere, classes, 'panoramas')}."
+        text = (
+            f"When the panorama is cut elsewhere, {_of_whole(found.everywhere, turns.difference.everywhere, classes)}."
+        )
         return Finding("seam", level(found.everywhere, classes), text)
+    word = level(found.at_seam - found.elsewhere, classes)
     near = f"within {shift.near} columns ({360 * shift.near / shift.width:.0f}°) of the cut"
+    reach = f"nine tenths of all that changes lies within {found.reach:.0f}° of the cut"
+    rest = "no more than elsewhere" if word == LEVELS[0] else reach
     text = (
         f"When the panorama is cut elsewhere, {_change(found.at_seam, classes)} {near}, {percent(found.elsewhere)} "
-        f"farther away; nine tenths of all that changes lies within {found.reach:.0f}° of the cut."
+        f"farther away: {rest}."
     )
-    return Finding("seam", level(found.at_seam - found.elsewhere, classes), text)
+    return Finding("seam", word, text)
 
 
 def _steps(shift: ShiftError) -> Finding | None:
     if shift.exact is None or shift.between is None:
         return None
-    classes = shift.between.changed is not None
-    whole = shift.between.measure.elsewhere is None
-    between, exact = (
-        turns.measure.everywhere if whole or turns.measure.elsewhere is None else turns.measure.elsewhere
-        for turns in (shift.between, shift.exact)
-    )
-    where = "" if whole else " far from any cut"
-    text = (
-        f"Turned by columns between the multiples of its total stride of {shift.stride}, "
-        f"{_change(between, classes, 'panoramas' if whole else 'area')}{where}; by multiples {percent(exact)}."
-    )
-    return Finding("steps", level(between - exact, classes), text)
+    between, exact, classes = shift.between, shift.exact, shift.between.changed is not None
+    turned = f"Turned by a number of columns that its total stride, {shift.stride}, does not divide"
+    now, then = between.measure.elsewhere, exact.measure.elsewhere
+    if now is None or then is None:
+        now, then = between.measure.everywhere, exact.measure.everywhere
+        text = (
+            f"{turned}, {_of_whole(now, between.difference.everywhere, classes)}; by multiples of it {percent(then)}."
+        )
+    else:
+        text = f"{turned}, {_change(now, classes)} far from any cut; by multiples of it {percent(then)}."
+    return Finding("steps", level(now - then, classes), text)
 
 
 def _poles(borders: BorderEffects | None) -> Finding | None:
-    if borders is None or np.isnan([borders.poles.measure, borders.middle.measure]).any():
+    if borders is None or np.isnan([borders.poles.measure, borders.control.measure]).any():
         return None
     classes = borders.poles.changed is not None
-    at_poles = borders.poles.measure - borders.floor_poles.measure
     text = (
-        f"When the same place is shown in the middle of the picture, {_change(borders.poles.measure, classes)} within "
-        f"{POLE:.0f}° of a pole, {percent(borders.middle.measure)} in the middle itself; of these resampling alone "
-        f"changes {percent(borders.floor_poles.measure)} and {percent(borders.floor_middle.measure)}."
+        f"Within {POLE:.0f}° of a pole {_change(borders.poles.measure, classes)} when the same place is shown in the "
+        f"middle of the picture; between two such views {percent(borders.control.measure)}."
     )
-    return Finding("poles", level(at_poles - (borders.middle.measure - borders.floor_middle.measure), classes), text)
+    return Finding("poles", level(borders.poles.measure - borders.control.measure, classes), text)
 
 
 def _rotation(rotation: RotationConsistency) -> Finding:
     turned, floor = rotation.turned, rotation.floor
-    classes, whole = turned.changed is not None, not rotation.is_map
-    text = (
-        f"When the sphere is turned at random, {_change(turned.measure, classes, 'panoramas' if whole else 'area')}; "
-        f"resampling alone changes {percent(floor.measure)}."
+    classes = turned.changed is not None
+    change = (
+        _change(turned.measure, classes) if rotation.is_map else _of_whole(turned.measure, turned.difference, classes)
     )
+    text = f"When the sphere is turned at random, {change}; resampling alone changes {percent(floor.measure)}."
     return Finding("rotation", level(turned.measure - floor.measure, classes), text)
 
 
@@ -138,10 +141,20 @@ def _latitude(quality: LatitudeBands | None) -> Finding | None:
     worst, best = (low, high) if quality.main == "iou" else (high, low)
     name = {"iou": "Mean IoU", "rmse": "RMSE"}[quality.main]
     at = [f"{values[band]:.3g} at {quality.names[band]}" for band in (worst, best)]
-    return Finding("latitude", None, f"{name} by area is worst with {at[0]}, best with {at[1]}.")
+    return Finding(
+        "latitude", None, f"{name} by area is worst with {at[0]}, best with {at[1]}; what is to be seen differs too."
+    )
 
 
-def _change(share: float, classes: bool, of: str = "area") -> str:
+def _change(share: float, classes: bool) -> str:
+    """What changes of a map."""
     if classes:
-        return f"{percent(share)} of the {of} {'change' if of == 'panoramas' else 'changes'} class"
+        return f"{percent(share)} of the area changes class"
     return f"the answer changes by {percent(share)} of its spread"
+
+
+def _of_whole(share: float, difference: float, classes: bool) -> str:
+    """What changes where one answer is for the whole."""
+    if classes:
+        return f"{percent(share)} of the panoramas change class, and scores by {percent(difference)} of their spread"
+    return f"the answer changes by {percent(difference)}"

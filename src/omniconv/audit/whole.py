@@ -15,7 +15,7 @@ from omniconv.audit.latitude import Steadiness
 from omniconv.audit.quality import quality
 from omniconv.audit.rotation import Consistency, RotationConsistency
 from omniconv.audit.shift import ShiftError, shift_error
-from omniconv.audit.turned import Measure, Rotations, measure_turned
+from omniconv.audit.turned import ROTATIONS, Measure, Rotations, measure_turned
 from omniconv.audit.verdict import Finding, verdict
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
@@ -74,7 +74,7 @@ class Audit:
         """Numbers, texts, lists and mappings only, as JSON takes them; of the map its columns and rows."""
         parts = asdict(replace(self, borders=None))
         if self.borders is not None:
-            losses = {name: asdict(loss) for name, loss in self.borders.losses.items()}
+            losses = {"poles": asdict(self.borders.poles), "control": asdict(self.borders.control)}
             profiles = {"columns": self.borders.columns.tolist(), "rows": self.borders.rows.tolist()}
             parts["borders"] = losses | profiles
         return finite({**parts, "verdict": [asdict(found) for found in self.verdict], "notes": self.notes})
@@ -84,7 +84,7 @@ def examine(
     model: Any,
     panoramas: Any,
     truth: Any = None,
-    rotations: Rotations = 8,
+    rotations: Rotations = ROTATIONS,
     seed: int = 0,
     stride: int | None = None,
     bands: Bands = BANDS,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omniconv.commands.terminal import bar, say, table
+from omniconv.commands.export import SIZE
+from omniconv.commands.terminal import PATH, bar, say, table
 from omniconv.errors import FileError, InputError
 from omniconv.training.config import parse_size
 
@@ -18,21 +19,19 @@ if TYPE_CHECKING:
     from omniconv.audit.opening import Opened
     from omniconv.audit.whole import Audit
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("network", metavar="RUN|MODEL")
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--labels", type=PATH, help="folder of masks with the images' names; by default IMAGES/masks")
 @click.option("--out", type=PATH, help="folder for audit.png and audit.json; by default RUN/audit, or audit")
-@click.option("--json", "json_file", type=PATH, help="also write the numbers to this JSON file")
+@click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @click.option("--overwrite", is_flag=True, help="replace what is there already")
-@click.option("--rotations", default=8, show_default=True, help="of the sphere, drawn at random")
-@click.option("--seed", default=0, show_default=True, help="of their draw")
+@click.option("--rotations", default=12, show_default=True, help="of the sphere, drawn at random")
+@click.option("--seed", default=0, show_default=True, help="of every random choice")
 @click.option("--most", default=16, show_default=True, help="images to look at, evenly picked")
 @click.option("--bands", default=12, show_default=True, help="of latitude")
-@click.option("--size", help="HxW that images are brought to; by default as in training, or their own")
+@click.option("--size", help=SIZE)
 @click.option("--stride", type=int, help="total stride of the network in columns; by default found")
 @click.option("--values", is_flag=True, help="MODEL gives values (depths, colours), not scores of classes")
 @click.option("--output", help="which output of MODEL, by key or place; by default the first")
@@ -90,8 +89,8 @@ def _material(
     if len(picked) < len(listed):
         say(f"{len(picked)} of {len(listed)} images, evenly picked; more with --most")
     preparation = opened.preparation(size, [read_header(image).size for image in picked])
-    masks = labels or beside
-    truth = read_truth(preparation, picked, masks) if masks else None
+    masks = labels or (None if opened.classifies else beside)
+    truth = read_truth(preparation, picked, masks, opened.classes) if masks else None
     return read_panoramas(preparation, picked), truth
 
 

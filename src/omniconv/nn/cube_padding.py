@@ -97,4 +97,5 @@ def fold_cube(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
 @lru_cache(maxsize=256)
 def _table(size: int, before: Sides, after: Sides, rows: Sides, columns: Sides) -> Tensor:
     places = continued(size, before, after)[:, :, rows[0] : rows[1], columns[0] : columns[1]]
-    return torch.from_numpy(places.reshape(2, -1).copy())
+    with torch.inference_mode(False):  # the table is kept, also for a training that comes later
+        return torch.from_numpy(places.reshape(2, -1).copy())
