@@ -146,7 +146,7 @@ def _seam(axes: Axes, audit: Audit) -> None:
     axes.set_xlim(0, 180)
     axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 100 * LEAST))
     axes.set_xticks(range(0, 181, 30), [f"{degrees}°" for degrees in range(0, 181, 30)])
-    axes.legend(loc="upper right", fontsize=8, frameon=False)
+    axes.legend(loc="best", fontsize=8, framealpha=0.85, edgecolor="none")
     _title(axes, f"How much {_what(audit)} changes when the panorama is cut elsewhere")
     axes.set(xlabel="distance from the cut", ylabel=_unit(audit))
 

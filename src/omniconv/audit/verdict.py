@@ -69,6 +69,8 @@ def percent(share: float) -> str:
         >>> percent(0.0731), percent(0.0001), percent(0.0)
         ('7.3 %', 'under 0.1 %', '0 %')
     """
+    if np.isnan(share):
+        return "–"
     if 0 < share < 0.0005:
         return "under 0.1 %"
     return "0 %" if share == 0 else f"{100 * share:.1f} %"
