@@ -14,8 +14,8 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export")
-ABOVE = ("training", "inference", "export", "runs", "commands", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "audit")
+ABOVE = ("training", "inference", "export", "audit", "runs", "commands", "cli", "app", "demo")
 PICTURES = ("report", "explain")
 FORBIDDEN = {
     "surfaces": {"torch", "nn", "models", "data", *PICTURES, *ABOVE},
@@ -25,9 +25,10 @@ FORBIDDEN = {
     "summaries": {"data", *PICTURES, *ABOVE},
     "report": {"nn", "models", "explain", *ABOVE},
     "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
-    "training": {"inference", "export", "runs", "commands", "cli", "app", "demo"},
-    "inference": {"export", "runs", "commands", "cli", "app", "demo"},
-    "export": {"runs", "commands", "cli", "app", "demo"},
+    "training": {"inference", "export", "audit", "runs", "commands", "cli", "app", "demo"},
+    "inference": {"export", "audit", "runs", "commands", "cli", "app", "demo"},
+    "export": {"audit", "runs", "commands", "cli", "app", "demo"},
+    "audit": {"runs", "commands", "cli", "app", "demo"},
     "runs": {"commands", "cli", "app", "demo"},
     "commands": {"cli", "app", "demo"},
     "demo": {"commands", "cli", "app"},
@@ -35,7 +36,7 @@ FORBIDDEN = {
 
 
 def public_names():
-    for room in ("omniconv", "omniconv.nn", "omniconv.models"):
+    for room in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.audit"):
         for name in importlib.import_module(room).__all__:
             yield room, name
 
@@ -71,7 +72,7 @@ def test_public_name_is_there_and_described(room, name):
         assert value.__doc__
 
 
-@pytest.mark.parametrize("room", ["omniconv", "omniconv.nn", "omniconv.models", "omniconv.surfaces"])
+@pytest.mark.parametrize("room", ["omniconv", "omniconv.nn", "omniconv.models", "omniconv.surfaces", "omniconv.audit"])
 def test_list_of_public_names_has_no_name_twice(room):
     names = importlib.import_module(room).__all__
     assert len(names) == len(set(names))

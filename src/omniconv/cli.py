@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omniconv import __version__
+from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
+from omniconv.commands.terminal import PATH, bar, is_screen, say, table
 from omniconv.errors import InputError
 from omniconv.training.config import RunConfig, parse_names, parse_size
 
@@ -105,7 +107,6 @@ def _setting_option(setting: Any, default: Any) -> Callable[[Callable], Callable
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
 TRAINING = tuple(setting.name for setting in fields(RunConfig) if setting.name not in ("task", "data"))
-PATH = click.Path(path_type=Path)
 
 
 @commands.command()
@@ -136,11 +137,11 @@ def train(
     given = {"task": task, "data": data, **_parsed(settings)}
     given = {key: value for key, value in given.items() if value is not None}
     if resume is None:
-        run = begin(given, config, name, out, say=_say, progress_bar=_is_screen())
+        run = begin(given, config, name, out, say=say, progress_bar=is_screen())
     else:
         if config or name or out:
             raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
-        run = go_on(resume, given, say=_say, progress_bar=_is_screen())
+        run = go_on(resume, given, say=say, progress_bar=is_screen())
     click.echo(run.path)
 
 
@@ -157,18 +158,18 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     """
     from omniconv.inference.evaluation import evaluate as measure
     from omniconv.runs.page import quality_table
-    from omniconv.training.run_folder import write_json
+    from omniconv.training.run_folder import check_json, write_json
 
-    if json_file and (json_file.suffix != ".json" or (json_file.exists() and not json_file.is_file())):
-        raise InputError("json", str(json_file), "must be a file named *.json", "use --json measures.json")
+    if json_file:
+        check_json(json_file)
     predictor = _predictor(run, device)
     folder = _split(predictor, data, split) if data else _held_out(run)
-    with _bar(len(folder.samples), "evaluate") as step:
+    with bar(len(folder.samples), "evaluate") as step:
         found = measure(predictor, folder, step)
     if json_file:
         write_json(json_file, found)
-    _say(f"{found['images']} images of {folder.root}")
-    _table(*quality_table(found), "")
+    say(f"{found['images']} images of {folder.root}")
+    table(*quality_table(found), "")
 
 
 @commands.command()
@@ -190,7 +191,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
     listed = scan_images(images)
     outputs.check_out(out, listed, images, overwrite)
     write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
-    with _bar(len(listed), "predict") as step:
+    with bar(len(listed), "predict") as step:
         write(predictor, listed, out, lambda path: step())
     click.echo(f"{len(listed)} images predicted into {out}")
 
@@ -232,10 +233,11 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     from omniconv.demo.run import run_demo
 
     given = {"epochs": epochs, "seed": seed, "device": device}
-    page = run_demo(out, {key: value for key, value in given.items() if value is not None}, _say, _is_screen(), _table)
+    page = run_demo(out, {key: value for key, value in given.items() if value is not None}, say, is_screen(), table)
     click.echo(page)
 
 
+commands.add_command(audit)
 commands.add_command(explain)
 commands.add_command(export)
 
@@ -272,46 +274,6 @@ def _held_out(run: Path) -> Folder:
     if measured is None:
         raise InputError("DATA", None, "is needed: the run held nothing out", "write: omniconv evaluate RUN DATA")
     return measured
-
-
-def _say(text: str) -> None:
-    click.echo(text)
-
-
-def _is_screen() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def _bar(length: int, label: str) -> Any:
-    """A progress bar on a screen, nothing elsewhere; gives the function that moves it."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def bar() -> Any:
-        with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-            yield lambda: shown.update(1)
-
-    return bar()
-
-
-def _table(header: list[str], rows: list[list[str | float]], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left")
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    Console(width=None if _is_screen() else 120).print(table)
-
-
-def _cell(value: str | float | None) -> str:
-    from rich.markup import escape
-
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if isinstance(value, float) else escape(value)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def train(*arguments, **settings):
     [
         (["trian", "segment", "data"], "Did you mean 'train'?"),
         (["predct"], "Did you mean 'predict'?"),
-        (["xyz"], "There are: demo, evaluate, explain, export, predict, report, summary, train."),
+        (["xyz"], "There are: audit, demo, evaluate, explain, export, predict, report, summary, train."),
         (["train", "segment", "data", "--surfce", "plane"], "--surface"),
         (["train", "segment", "data", "--epoch", "3"], "--epochs"),
         (["summary", "segment", "--dept", "3"], "--depth"),

@@ -14,7 +14,7 @@ from tiny import classify_folder
 
 from omniconv.cli import commands, main
 
-ALL = ("train", "evaluate", "predict", "report", "summary", "explain", "export", "demo")
+ALL = ("train", "evaluate", "predict", "report", "summary", "audit", "explain", "export", "demo")
 
 
 def table_rows(text):

@@ -167,3 +167,12 @@ def test_upsampled_faces_join_without_a_step():
 def test_field_of_a_cube_is_that_of_its_faces():
     found = oc.summary(torch.nn.Sequential(oc.nn.Conv(3, 4, 5, surface=SURFACE)), (3, *SURFACE.shape))
     assert found.receptive_field == (1, 5, 5)
+
+
+def test_training_after_inference():
+    conv = oc.nn.Conv(2, 2, surface=oc.Cubemap(5))
+    x = torch.rand(1, 2, 6, 5, 5)
+    with torch.inference_mode():
+        conv(x)
+    conv(x.requires_grad_()).sum().backward()
+    assert x.grad is not None

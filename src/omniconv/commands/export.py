@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from omniconv.commands.terminal import PATH
 from omniconv.training.config import RunConfig, parse_size
 
-PATH = click.Path(path_type=Path)
 SIZE = next(setting.metadata["help"] for setting in fields(RunConfig) if setting.name == "size")
 
 

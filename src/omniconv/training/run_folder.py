@@ -123,8 +123,18 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write readable JSON, whole or not at all."""
     with atomic_write(path, "w") as file:
-        json.dump(_finite(content), file, indent=2, allow_nan=False)
+        json.dump(finite(content), file, indent=2, allow_nan=False)
         file.write("\n")
+
+
+def check_json(path: Path) -> None:
+    """Refuse what cannot be the name of a JSON file to write.
+
+    Raises:
+        InputError: another ending, or a folder of that name.
+    """
+    if path.suffix != ".json" or (path.exists() and not path.is_file()):
+        raise InputError("json", str(path), "must be a file named *.json", "use --json measures.json")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -137,12 +147,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise FileError(path, f"is damaged ({error})", "remove it and evaluate again") from error
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no numbers that are none: null stands for them."""
+def finite(value: Any) -> Any:
+    """Plain data as JSON takes it, which knows no numbers that are none: ``None`` stands for them."""
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,0 +1,17 @@
+"""What a network loses at the seam of a panorama, at its poles, and when the sphere is turned.
+
+Every function takes any module from panoramas ``(B, C, H, W)`` to maps or vectors, networks of ``oc.models`` on every
+surface, and predictors of runs; ``examine`` asks all of them at once, and says in words what they found.
+"""
+
+from omniconv.audit.bands import LatitudeBands
+from omniconv.audit.borders import BorderEffects, border_effects
+from omniconv.audit.latitude import by_latitude
+from omniconv.audit.rotation import RotationConsistency, rotation_consistency
+from omniconv.audit.shift import ShiftError, shift_error
+from omniconv.audit.whole import Audit, examine
+
+__all__ = [
+    "Audit", "BorderEffects", "LatitudeBands", "RotationConsistency", "ShiftError", "border_effects", "by_latitude",
+    "examine", "rotation_consistency", "shift_error",
+]  # fmt: skip

@@ -1,0 +1,131 @@
+"""All measures at once: plain data, words, a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from panoramas import Constant, convolution, waves
+from PIL import Image
+from torch import nn
+
+import omniconv as oc
+from omniconv.audit import border_effects, by_latitude, examine, rotation_consistency, shift_error
+from omniconv.audit.picture import draw
+from omniconv.audit.tables import latitude_table, losses_table
+from omniconv.audit.verdict import level, percent
+
+
+def levels(found):
+    return {finding.subject: finding.level for finding in found.verdict}
+
+
+def text_of(found, subject):
+    return next(finding.text for finding in found.verdict if finding.subject == subject)
+
+
+@pytest.fixture(scope="module")
+def flat():
+    truth = np.random.default_rng(0).integers(4, size=(2, 16, 32))
+    return examine(convolution(), waves(), truth, rotations=4)
+
+
+def test_parts_are_those_of_the_functions(flat):
+    images = waves()
+    assert repr(flat.shift) == repr(shift_error(convolution(), images))
+    assert flat.rotation == rotation_consistency(convolution(), images, 4)
+    assert flat.steadiness == by_latitude(convolution(), panoramas=images, rotations=4)
+    assert flat.borders.poles == border_effects(convolution(), images, 4).poles
+
+
+def test_plain_data_is_json(flat):
+    plain = flat.plain()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == json.loads(json.dumps(plain))
+    assert plain["shift"]["exact"]["changed"]["at_seam"] == flat.shift.exact.changed.at_seam
+    assert plain["shift"]["exact"]["changed"]["by_distance"][-1] is None
+    assert len(plain["borders"]["columns"]) == 32
+    assert plain["quality"]["measures"]["iou"] == list(flat.quality.measures["iou"])
+    assert [found["subject"] for found in plain["verdict"]] == ["seam", "poles", "rotation", "latitude"]
+
+
+def test_words_of_a_flat_network(flat):
+    curve = flat.shift.exact.changed
+    text = text_of(flat, "seam")
+    assert f"{percent(curve.at_seam)} of the area changes class within 1 columns (11°) of the cut" in text
+    assert f"{percent(curve.elsewhere)} farther away: nine tenths" in text
+    assert levels(flat)["seam"] == level(curve.at_seam - curve.elsewhere, True) != "none"
+    assert "Mean IoU by area is worst with" in text_of(flat, "latitude")
+    assert str(flat.verdict[0]).startswith(f"Seam: {levels(flat)['seam']}. When the panorama is cut elsewhere, ")
+
+
+def test_words_of_networks_without_a_fault():
+    for network in (Constant(), nn.Sequential(nn.Conv2d(3, 1, 1))):
+        found = examine(network, waves(height=32, width=64), rotations=4)
+        assert levels(found)["seam"] == "none"
+        assert levels(found)["rotation"] in ("none", "slight")
+        assert text_of(found, "seam") == (
+            "Wherever the panorama is cut, by any number of columns, the answer stays the same."
+        )
+
+
+def test_words_of_steps():
+    torch.manual_seed(0)
+    network = oc.models.UNet(3, 1, surface=oc.Equirectangular(), width=4, depth=2)
+    found = examine(network, waves(), rotations=2)
+    assert levels(found)["seam"] == "none"
+    assert "by multiples of 4 columns" in text_of(found, "seam")
+    assert "its total stride, 4, does not divide" in text_of(found, "steps")
+
+
+def test_words_of_one_answer_for_the_whole():
+    found = examine(oc.models.Classifier(3, 4, width=4, depth=1), waves(), rotations=2)
+    assert [*levels(found)] == ["seam", "steps", "rotation"]
+    assert "of the panoramas change class, and scores by" in text_of(found, "rotation")
+    assert found.borders is found.steadiness is None
+    assert latitude_table(found) is None
+
+
+@pytest.mark.parametrize(("excess", "classes", "word"), [
+    (-1.0, True, "none"), (0.0019, True, "none"), (0.002, True, "slight"), (0.01, True, "clear"),
+    (0.05, True, "strong"),
+    (0.0099, False, "none"), (0.01, False, "slight"), (0.05, False, "clear"), (0.2, False, "strong"),
+])  # fmt: skip
+def test_levels(excess, classes, word):
+    assert level(excess, classes) == word
+
+
+def test_notes_say_what_is_assumed():
+    network = nn.Sequential(convolution(stride=2), nn.ReLU(), nn.Upsample(scale_factor=2))
+    found = examine(network, waves(height=20, width=30), rotations=1, stride=4)
+    assert "The panoramas, 20 × 30, are not twice as wide as high: they are taken for whole spheres" in found.notes[0]
+    assert "total stride of 4 columns does not divide the width of 30" in found.notes[1]
+    assert examine(convolution(), waves(), rotations=1).notes == []
+
+
+def test_progress_is_told():
+    steps = []
+    examine(nn.Identity(), waves(), rotations=3, step=lambda: steps.append(1))
+    assert len(steps) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    "network", [convolution(), convolution(outputs=1), oc.models.Classifier(3, 2, width=2, depth=1), Constant()]
+)
+def test_pictures_and_tables(network):
+    found = examine(network, waves(), rotations=2)
+    with Image.open(io.BytesIO(draw(found, waves()[0]))) as image:
+        assert image.width == 1210
+        assert len(image.convert("RGB").getcolors(2**20)) > 20
+    header, rows = losses_table(found)
+    assert all(len(row) == len(header) for row in rows)
+    assert draw(found) == draw(found)
+
+
+def test_table_by_latitude(flat):
+    header, rows = latitude_table(flat)
+    assert header == ["latitude", "mean IoU", "accuracy", "changes when turned", "resampled only"]
+    assert [row[0] for row in rows] == flat.steadiness.names
+    assert [row[1] for row in rows] == list(flat.quality.measures["iou"])
