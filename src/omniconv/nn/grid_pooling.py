@@ -196,7 +196,7 @@ class GridPower(GridMean):
 
 def power(x: Tensor, exponent: float) -> Tensor:
     """``x ** exponent`` of samples from 0; at 0 no gradient instead of an infinite one, which would end as NaN."""
-    if exponent >= 1:
+    if exponent >= 1 or not torch.is_grad_enabled():
         return x.pow(exponent)
     empty = x == 0
     return x.masked_fill(empty, 1).pow(exponent).masked_fill(empty, 0)
