@@ -25,20 +25,21 @@ if TYPE_CHECKING:
         Icosahedron,
         Icosphere,
         Plane,
+        RowStencil,
         Stencil,
         surface,
     )
 
 _ROOMS = {
     "Border": "surfaces", "Cubemap": "surfaces", "Equirectangular": "surfaces", "Healpix": "surfaces",
-    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "Stencil": "surfaces",
-    "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
+    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "RowStencil": "surfaces",
+    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
 }  # fmt: skip
 _MODULES = ("arithmetic", "models", "nn")
 
 __all__ = [
-    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Stencil", "arithmetic",
-    "load", "models", "nn", "save", "summary", "surface",
+    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "RowStencil", "Stencil",
+    "arithmetic", "load", "models", "nn", "save", "summary", "surface",
 ]  # fmt: skip
 
 

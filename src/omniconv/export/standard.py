@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from omniconv.nn.rows import RowConvolution
 from omniconv.nn.stencil import StencilTables
 from omniconv.nn.stencil_product import Tables
 from omniconv.surfaces import Stencil
@@ -60,6 +61,9 @@ def standard(network: nn.Module) -> nn.Module:
             delattr(module, name)
         module.gathered = gathered
         module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]
+    for part in twin.modules():
+        if isinstance(part, RowConvolution):
+            part.product = part.plain
     return twin
 
 
