@@ -43,7 +43,7 @@ def sized(images: Sequence[np.ndarray], height: int) -> Tensor:
 
 
 def turned_copies(images: Sequence[np.ndarray], height: int, count: int, seed: int) -> list[np.ndarray]:
-    """``count`` copies of each panorama after random rotations of its sphere, as detailed as ``height`` rows can show."""
+    """``count`` copies of each panorama after random rotations of its sphere, with detail for ``height`` rows."""
     generator, found = np.random.default_rng(seed), []
     for image in images if count else ():
         fine = min(image.shape[1], 2 * height)
