@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from omniconv import arithmetic, audit, models, nn
+    from omniconv import arithmetic, audit, convert, models, nn
     from omniconv.models import load, save
     from omniconv.summaries import summary
     from omniconv.surfaces import (
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
         Icosahedron,
         Icosphere,
         Plane,
+        RowStencil,
         Stencil,
         surface,
     )
 
 _ROOMS = {
     "Border": "surfaces", "Cubemap": "surfaces", "Equirectangular": "surfaces", "Healpix": "surfaces",
-    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "Stencil": "surfaces",
-    "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
+    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "RowStencil": "surfaces",
+    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
 }  # fmt: skip
-_MODULES = ("arithmetic", "audit", "models", "nn")
+_MODULES = ("arithmetic", "audit", "convert", "models", "nn")
 
 __all__ = [
-    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Stencil", "arithmetic",
-    "audit", "load", "models", "nn", "save", "summary", "surface",
+    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "RowStencil", "Stencil",
+    "arithmetic", "audit", "convert", "load", "models", "nn", "save", "summary", "surface",
 ]  # fmt: skip
 
 

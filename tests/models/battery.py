@@ -17,6 +17,7 @@ SHAPES = {
     Plane(3): (8, 8, 12),
     Equirectangular(): (8, 16),
     Equirectangular("zeros"): (8, 16),
+    Equirectangular(height=8, kernels="rows"): (8, 16),
     Icosphere(2): (162,),
     Icosahedron(2): (320,),
     Healpix(4): (192,),

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from omniconv.nn.rows import RowConvolution
 from omniconv.nn.stencil import StencilTables
 from omniconv.nn.stencil_tables import patch_of
 from omniconv.surfaces import Stencil
@@ -59,4 +60,7 @@ def standard(network: nn.Module) -> nn.Module:
             delattr(module, f"table_{place}")
         module.gathered = gathered
         module.times, module.convolve = gathered.times, gathered.convolve  # type: ignore[method-assign]
+    for part in twin.modules():
+        if isinstance(part, RowConvolution):
+            part.product = part.plain
     return twin

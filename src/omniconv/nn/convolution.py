@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -15,22 +16,26 @@ from omniconv.checks import check_channels, check_flag, check_real
 from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size, check_signal, check_surface, check_weight, last_axes, per_axis
 from omniconv.nn.grid import convolution_on_grid, transposed_on_grid
+from omniconv.nn.rows import drawn_rows, row_convolution_on
 from omniconv.nn.stencil import convolution_on
 from omniconv.nn.tracing import Traceable
-from omniconv.surfaces import Border, Plane, Stencil, Surface
+from omniconv.surfaces import Border, Plane, RowStencil, Stencil, Surface
+from omniconv.surfaces.surface import Neighbours
 
 
 class _Weighted(Traceable, nn.Module):
     """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√fan."""
 
-    def __init__(self, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool) -> None:
+    def __init__(
+        self, neighbours: Neighbours, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool
+    ) -> None:
         super().__init__()
         check_weight(shape)
         bound = 1 / math.sqrt(fan_in)
-        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        draw = partial(drawn_rows, neighbours) if isinstance(neighbours, RowStencil) else _drawn
+        self.weight = nn.Parameter(draw(shape, bound))
         self.register_parameter(
-            "bias",
-            nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if check_flag("bias", bias) else None,
+            "bias", nn.Parameter(draw((out_channels,), bound)) if check_flag("bias", bias) else None
         )
 
     def extra_repr(self) -> str:
@@ -61,7 +66,8 @@ class Conv(_Weighted):
 
     Attributes:
         weight: ``(out, in / groups, *kernel)`` on grids and with tangent kernels, ``(out, in / groups, taps)`` on other
-            stencils.
+            stencils and with kernels of rows, one row after the other.
+        bias: ``(out,)``; with kernels of rows ``(out, output rows)``.
         output_surface: where the output lies.
 
     Raises:
@@ -89,7 +95,8 @@ class Conv(_Weighted):
         neighbours = surface.conv_neighbours(*window)
         kernel, product = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
         fan_in = in_channels // groups * math.prod(kernel)
-        super().__init__((out_channels, in_channels // groups, *kernel), out_channels, fan_in, bias)
+        shape = (out_channels, in_channels // groups, *kernel)
+        super().__init__(neighbours, shape, out_channels, fan_in, bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.coarser()
@@ -169,11 +176,12 @@ class ConvTranspose(_Weighted):
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
             if pad_value:
                 direct = _AfterFilling(surface, window[0], groups, pad_value)
-            as_torch = len(kernel) > 1
-            product = (_AdjointOfFixedSize if as_torch else _OfFixedSize)(direct, neighbours.output_shape)
+            as_torch = len(kernel) > 1 or isinstance(neighbours, RowStencil)
+            turns = as_torch and isinstance(neighbours, Stencil)
+            product = (_AdjointOfFixedSize if turns else _OfFixedSize)(direct, neighbours.output_shape)
             fan = (out_channels if as_torch else in_channels) // groups
             shape = (in_channels if as_torch else out_channels, fan, *kernel)
-        super().__init__(shape, out_channels, fan * math.prod(kernel), bias)
+        super().__init__(neighbours, shape, out_channels, fan * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()
@@ -261,14 +269,21 @@ def keeps_size(stride: Size) -> bool:
 
 
 def _convolution(
-    neighbours: Border | Stencil, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
+    neighbours: Neighbours, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
 ) -> tuple[tuple[int, ...], nn.Module]:
-    """Taps and the layer that convolves: the one place where a convolution chooses between grid and stencil."""
+    """Taps and the layer that convolves: the one place where a convolution chooses its answer."""
+    if isinstance(neighbours, RowStencil):
+        check_mesh_padding(padding)
+        return neighbours.kernel_shape, row_convolution_on(neighbours, groups)
     if isinstance(neighbours, Stencil):
         check_mesh_padding(padding)
         return neighbours.kernel_shape, convolution_on(neighbours, groups)
     product = convolution_on_grid(neighbours, kernel_size, stride, padding, dilation, groups)
     return product.kernel_size[-neighbours.kernel_ndim :], product
+
+
+def _drawn(shape: tuple[int, ...], bound: float) -> Tensor:
+    return torch.empty(shape).uniform_(-bound, bound)
 
 
 def check_mesh_padding(padding: Padding) -> None:

@@ -177,8 +177,9 @@ class Downsample(Traceable, nn.Module):
         scale_factor = _check_resizing(scale_factor, mode, surface)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.coarser()
-        averages, picks = surface.pool_neighbours(2, scale_factor), surface.conv_neighbours(1, scale_factor)
-        neighbours = averages if mode == "linear" else picks
+        neighbours = surface.pool_neighbours(2, scale_factor)
+        if mode == "nearest" and isinstance(neighbours, Stencil):
+            neighbours = surface.conv_neighbours(1, scale_factor)  # type: ignore[assignment]  # picks, on a mesh
         self.product: nn.Module = (
             _MeshResize(neighbours)
             if isinstance(neighbours, Stencil)

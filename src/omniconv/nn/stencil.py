@@ -45,13 +45,13 @@ class StencilTables(nn.Module):
 
     def times(self, rows: Tensor) -> Tensor:
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
-        if _derives_forward():
+        if derives_forward():
             return plain_product(rows, self.ahead.layout)
         return stencil_product(rows, *self.ahead, *self.back)
 
     def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
-        if _derives_forward():
+        if derives_forward():
             return plain_convolution(rows, weight, bias, self.ahead.layout)
         return stencil_convolution(rows, weight, bias, *self.ahead, *self.back)
 
@@ -174,7 +174,7 @@ class StencilPower(StencilProduct):
         return power(super().forward(power(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
-def _derives_forward() -> bool:
+def derives_forward() -> bool:
     """Whether derivatives are asked for that operators of one's own do not have: forward mode, ``torch.func``."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 

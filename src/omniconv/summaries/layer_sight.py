@@ -29,6 +29,7 @@ from omniconv.nn import (
 )
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.convolution import is_grid
+from omniconv.nn.rows import RowConvolution
 from omniconv.nn.stencil import StencilConvolution
 from omniconv.summaries.function_sight import Moves, resize, windows
 from omniconv.summaries.reach import Move, moved, resized, transposed, window
@@ -109,8 +110,9 @@ def layer_cost(layer: nn.Module, result: Tensor, x: Tensor) -> int:
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
     entries = sum(stencil.nnz for stencil in stencils)
+    rows = _row_kernels(layer)
     by_input = isinstance(layer, TRANSPOSED) and not stencils
-    positions = (x if by_input else result).shape[2:]
+    positions = (x if by_input else result).shape[3 if rows else 2 :]  # taps of all rows stand side by side
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
     return len(x) * (dense + entries * layer.in_channels)
 
@@ -123,9 +125,15 @@ def _on_grid(layer: Any, finer: Tensor, kind: Callable[[int, int, int], Move]) -
     """Windows along the axes of the kernel; on those before, such as the faces of a cube, every sample by itself."""
     sizes = finer.shape[2:]
     alone = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
-    dilation = getattr(layer, "dilation", 1)
-    moves = windows(kind, sizes[alone:], layer.kernel_size, layer.stride, layer.padding, dilation)
+    dilation, rows = getattr(layer, "dilation", 1), _row_kernels(layer)
+    kernel_size = rows[0].stencil.widest if rows else layer.kernel_size
+    moves = windows(kind, sizes[alone:], kernel_size, layer.stride, layer.padding, dilation)
     return [moved(0)] * alone + moves
+
+
+def _row_kernels(layer: nn.Module) -> list[RowConvolution]:
+    """What convolves with a kernel for each row, if anything does."""
+    return [part for part in layer.modules() if isinstance(part, RowConvolution)]
 
 
 def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size) -> Moves:

@@ -12,12 +12,13 @@ from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.modes import Mode
+from omniconv.surfaces.row_kernels import RowKernels
 from omniconv.surfaces.stencil import Stencil
-from omniconv.surfaces.surface import Resampling, Shape, Surface
+from omniconv.surfaces.surface import Neighbours, Resampling, Shape, Surface
 from omniconv.surfaces.tangent import Pair, TangentKernels
 
 Poles = Literal["over", "zeros", "replicate", "reflect"]
-Kernels = Literal["grid", "tangent"]
+Kernels = Literal["grid", "tangent", "rows"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,17 @@ class Equirectangular(Surface):
     the corner where its four pixels meet), and switches name the pixel with the largest share of the winning sample;
     means over 2×2 are those of the four pixels by area, so that the mean over the sphere stays as it is.
 
+    ``kernels="rows"`` takes (height, 2 · height): every row has a kernel and a bias of its own, shared along longitude,
+    which grows wider towards the poles as a flat view does on the panorama (Su & Grauman, SphConv, NIPS 2017). Outputs
+    of stride 2 are centred as tangent kernels are, a transposed convolution is the exact adjoint; pooling and resizing
+    are those of flat kernels. ``oc.convert.to_sphconv`` fits such kernels to a trained flat network.
+
     Args:
         poles: what a flat kernel sees past the first and last row: ``over`` the pole (the mirrored rows turned by half
             the width; by ⌊width/2⌋ columns where the width is odd), or ``zeros``, ``replicate``, ``reflect``. A
-            tangent kernel always sees over the pole.
-        height: rows, with ``kernels="tangent"``; half of it for each step of stride 2.
-        kernels: ``grid`` or ``tangent``.
+            tangent kernel and one of rows always see over the pole.
+        height: rows, with ``kernels="tangent"`` or ``"rows"``; half of it for each step of stride 2.
+        kernels: ``grid``, ``tangent`` or ``rows``.
 
     Raises:
         InputError: an unknown ``poles`` or ``kernels``; a height that is missing or has no meaning.
@@ -63,8 +69,8 @@ class Equirectangular(Surface):
                 raise InputError(name, getattr(self, name), f"must be one of {', '.join(get_args(kind))}", "correct it")
         if self.kernels == "grid" and self.height is not None:
             raise InputError("height", self.height, "has no meaning with kernels='grid': any size goes", "leave it out")
-        if self.kernels == "tangent" and self.poles != "over":
-            raise InputError("poles", self.poles, "must be 'over' with kernels='tangent'", "leave it out")
+        if self.kernels != "grid" and self.poles != "over":
+            raise InputError("poles", self.poles, f"must be 'over' with kernels={self.kernels!r}", "leave it out")
         self._neighbours  # noqa: B018  # checks the height
 
     def __str__(self) -> str:
@@ -73,7 +79,7 @@ class Equirectangular(Surface):
 
     @property
     def shape(self) -> Shape:
-        """Any height and width, or the one of tangent kernels."""
+        """Any height and width, or the one of kernels that lie on the sphere."""
         return (None, None) if self.height is None else (self.height, 2 * self.height)
 
     @property
@@ -114,11 +120,13 @@ class Equirectangular(Surface):
         """Twice the height; itself where any size goes."""
         return self if self.height is None else self._of_height(2 * self.height)
 
-    def conv_neighbours(self, kernel_size: Pair = 3, stride: int = 1, dilation: Pair = 1) -> Border | Stencil:
-        """Index shifts, circular in longitude, ``poles`` past the first and last row; or taps on touching planes."""
+    def conv_neighbours(self, kernel_size: Pair = 3, stride: int = 1, dilation: Pair = 1) -> Neighbours:
+        """Index shifts, circular in longitude, ``poles`` past the first and last row; or taps on touching planes; or
+        a kernel for each row.
+        """
         return self._neighbours.convolution(kernel_size, stride, dilation)
 
-    def transposed_neighbours(self, kernel_size: Pair = 3, stride: int = 2, dilation: Pair = 1) -> Border | Stencil:
+    def transposed_neighbours(self, kernel_size: Pair = 3, stride: int = 2, dilation: Pair = 1) -> Neighbours:
         """The adjoint of the convolution."""
         return self._neighbours.transposed(kernel_size, stride, dilation)
 
@@ -147,10 +155,11 @@ class Equirectangular(Surface):
         return panorama.resize(signal, height, 2 * height, mode)
 
     @property
-    def _neighbours(self) -> _GridKernels | TangentKernels:
+    def _neighbours(self) -> _GridKernels | TangentKernels | RowKernels:
         if self.kernels == "grid":
             return _GridKernels("pole" if self.poles == "over" else self.poles)
-        return TangentKernels(self.height)  # type: ignore[arg-type]  # checks that there is one
+        kind = TangentKernels if self.kernels == "tangent" else RowKernels
+        return kind(self.height)  # type: ignore[arg-type]  # checks that there is one
 
     def _of_height(self, height: int) -> Equirectangular:
         return Equirectangular(self.poles, height, self.kernels)

@@ -9,8 +9,10 @@ import numpy as np
 from scipy import sparse
 
 from omniconv.surfaces.border import Border
+from omniconv.surfaces.row_stencil import RowStencil
 from omniconv.surfaces.stencil import Stencil
 
+Neighbours = Border | Stencil | RowStencil
 Shape = tuple[int | None, ...]
 Resampling = Literal["linear", "nearest"]
 
@@ -81,11 +83,11 @@ class Surface(ABC):
         """The surface before a step of stride 2."""
 
     @abstractmethod
-    def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border | Stencil:
+    def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Neighbours:
         """Which samples a convolution sees from each output."""
 
     @abstractmethod
-    def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Border | Stencil:
+    def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Neighbours:
         """Which samples a transposed convolution sees from each output; outputs lie on ``finer()`` at stride 2."""
 
     @abstractmethod

@@ -1,0 +1,150 @@
+"""A flat network read as a chain of layers, each with the field that it sees, and put on other kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from omniconv.errors import InputError
+from omniconv.nn import AvgPool, Conv, MaxPool
+from omniconv.surfaces import Equirectangular, Surface
+
+ALLOWED = "nn.Sequential, Conv2d of odd kernels at stride 1, ReLU, and MaxPool2d or AvgPool2d of 2 × 2 at stride 2"
+POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer of a chain.
+
+    Attributes:
+        name: where it lies in its network.
+        layer: the flat layer.
+        field: pixels of the picture, along each axis, that an output of it sees.
+        stride: pixels from one of its outputs to the next.
+    """
+
+    name: str
+    layer: nn.Module
+    field: int
+    stride: int
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether it is a convolution."""
+        return isinstance(self.layer, nn.Conv2d)
+
+
+def chain(model: nn.Module) -> list[Step]:
+    """The layers of a network one after the other.
+
+    Raises:
+        InputError: a layer that is not allowed, named; no convolution.
+    """
+    steps: list[Step] = []
+    field = stride = 1
+    for name, layer in _leaves(model, ""):
+        _check(name, layer)
+        if isinstance(layer, nn.Conv2d):
+            field += (layer.kernel_size[0] - 1) * layer.dilation[0] * stride
+        elif type(layer) in POOLS:
+            field, stride = field + stride, 2 * stride
+        steps.append(Step(name, layer, field, stride))
+    if not any(step.is_conv for step in steps):
+        raise InputError("model", type(model).__name__, "must have a convolution", f"give a chain of {ALLOWED}")
+    return steps
+
+
+def on(steps: Sequence[Step], surfaces: Sequence[Surface]) -> nn.Sequential:
+    """The same chain with the convolutions of omniconv, weights copied where they fit.
+
+    Args:
+        steps: of the flat network.
+        surfaces: where the input of each step lies.
+    """
+    return nn.Sequential(*(_layer_on(step, surface) for step, surface in zip(steps, surfaces, strict=True)))
+
+
+def surfaces_of(steps: Sequence[Step], first: Surface) -> list[Surface]:
+    """Where the input of each step lies."""
+    found = [first]
+    for step in steps[:-1]:
+        found.append(found[-1].coarser() if type(step.layer) in POOLS else found[-1])
+    return found
+
+
+def flat_kernels(height: int, kernels: str) -> Surface:
+    """The panorama with kernels that flat weights fit: of the grid, or of touching planes."""
+    return Equirectangular() if kernels == "grid" else Equirectangular(height=height, kernels="tangent")
+
+
+def outputs_of_convolutions(network: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """What each convolution of a chain gives, before what follows it."""
+    found = []
+    for layer in network:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | Conv):
+            found.append(x)
+    return found
+
+
+def flat(steps: Sequence[Step]) -> nn.Sequential:
+    """The flat layers themselves, as one chain."""
+    return nn.Sequential(*(step.layer for step in steps))
+
+
+def total_stride(steps: Sequence[Step]) -> int:
+    """Pixels from one output of the last layer to the next."""
+    return steps[-1].stride
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    if not isinstance(module, nn.Sequential):
+        yield name, module
+        return
+    for key, child in module.named_children():
+        yield from _leaves(child, f"{name}.{key}" if name else key)
+
+
+def _check(name: str, layer: nn.Module) -> None:
+    where = f"{name or 'the model'}: {type(layer).__name__}"
+    if type(layer) is nn.ReLU:
+        return
+    if type(layer) in POOLS:
+        if any(_pair(getattr(layer, key)) != (2, 2) for key in ("kernel_size", "stride")) or _pair(layer.padding) != (
+            0,
+            0,
+        ):
+            raise InputError("model", where, "must pool 2 × 2 at stride 2 without padding", f"use {ALLOWED}")
+        return
+    if type(layer) is not nn.Conv2d:
+        raise InputError("model", where, "is not a layer that has row kernels", f"use {ALLOWED}")
+    reach = tuple((size - 1) * gap for size, gap in zip(layer.kernel_size, layer.dilation, strict=True))
+    if layer.stride != (1, 1) or reach[0] != reach[1] or len(set(layer.dilation)) > 1 or layer.kernel_size[0] % 2 == 0:
+        raise InputError("model", where, "must have stride 1 and a square, odd kernel", f"use {ALLOWED}")
+    if layer.padding != "same" and _pair(layer.padding) != (reach[0] // 2, reach[1] // 2):
+        rule = f"must keep the size: padding={reach[0] // 2}"
+        raise InputError("model", where, rule, "pad by half of the kernel, as VGG does")
+
+
+def _pair(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+
+
+def _layer_on(step: Step, surface: Surface) -> nn.Module:
+    layer = step.layer
+    if type(layer) in POOLS:
+        return POOLS[type(layer)](2, surface=surface)
+    if not isinstance(layer, nn.Conv2d):
+        return nn.ReLU()
+    has_bias = layer.bias is not None or getattr(surface, "kernels", "") == "rows"
+    gap, size = layer.dilation[0], layer.kernel_size[0]
+    twin = Conv(
+        layer.in_channels, layer.out_channels, size, dilation=gap, groups=layer.groups, bias=has_bias, surface=surface
+    )
+    if twin.weight.shape == layer.weight.shape:
+        twin.load_state_dict(layer.state_dict())
+    return twin
