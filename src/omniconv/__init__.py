@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from omniconv import arithmetic, models, nn
+    from omniconv import arithmetic, convert, models, nn
     from omniconv.models import load, save
     from omniconv.summaries import summary
     from omniconv.surfaces import (
@@ -34,11 +34,11 @@ _ROOMS = {
     "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "Stencil": "surfaces",
     "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
 }  # fmt: skip
-_MODULES = ("arithmetic", "models", "nn")
+_MODULES = ("arithmetic", "convert", "models", "nn")
 
 __all__ = [
     "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Stencil", "arithmetic",
-    "load", "models", "nn", "save", "summary", "surface",
+    "convert", "load", "models", "nn", "save", "summary", "surface",
 ]  # fmt: skip
 
 

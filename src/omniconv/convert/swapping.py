@@ -1,0 +1,110 @@
+"""Modules that enter a mode while they run, and are otherwise what they were: of the same class, with the same state.
+
+A module of class C becomes one of a class derived from C, as torch's own parametrizations and FSDP do it: so
+``isinstance``, attributes, hooks, methods and the keys of ``state_dict`` stay, whichever part of a network is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from omniconv.convert.mode import PanoramaMode, Rules, active_mode
+from omniconv.surfaces.border import Border
+
+_NAME = "_omniconv_conversion"
+
+
+class Ruler(Protocol):
+    """What has rules."""
+
+    @property
+    def table(self) -> Rules:
+        """What to do in place of each function."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a converted module knows.
+
+    Attributes:
+        module: its qualified name in the network that was converted.
+        prefix: put before its class where a network is printed.
+        border: the continuation of the panorama.
+        rules: what is done in place of torch's functions; all modules of a network share it.
+    """
+
+    module: str
+    prefix: str
+    border: Border
+    rules: Ruler
+
+    def mode(self) -> PanoramaMode:
+        """What it enters."""
+        return PanoramaMode(self.border, self.rules.table)
+
+
+class Converted:
+    """Before the class of a module: its ``forward`` runs in the mode of the module's conversion."""
+
+    flat: type[nn.Module]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module does, on a panorama."""
+        mode = active_mode()
+        if mode is None:
+            with conversion_of(self).mode() as mode:
+                return self._named(mode, args, kwargs)
+        return self._named(mode, args, kwargs)
+
+    def _named(self, mode: PanoramaMode, args: Any, kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return super().forward(*args, **kwargs)  # type: ignore[misc]  # the module's own
+        mode.path.append(conversion_of(self).module)
+        try:
+            return super().forward(*args, **kwargs)  # type: ignore[misc]  # the module's own
+        finally:
+            mode.path.pop()
+
+    def _get_name(self) -> str:
+        return conversion_of(self).prefix + self.flat.__name__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _empty, (self.flat,), self.__getstate__()  # type: ignore[attr-defined]  # of every object
+
+
+def swap(module: nn.Module, conversion: Conversion) -> None:
+    """Convert one module, or a converted one anew."""
+    module.__dict__[_NAME] = conversion
+    if not isinstance(module, Converted):
+        module.__class__ = converted_class(type(module))
+
+
+def swap_back(module: nn.Module) -> None:
+    """Undo it."""
+    if isinstance(module, Converted):
+        del module.__dict__[_NAME]
+        module.__class__ = module.flat
+
+
+def conversion_of(module: nn.Module) -> Conversion:
+    """What a converted module knows."""
+    return module.__dict__[_NAME]
+
+
+@cache
+def converted_class(flat: type[nn.Module]) -> type[nn.Module]:
+    """The class of converted modules of a class; it has its name, for those who write it into files."""
+    torch.compiler.allow_in_graph(F.pad)  # else the compiler goes past modes into this one function of torch's
+    names = {"__module__": flat.__module__, "__qualname__": flat.__qualname__, "__doc__": flat.__doc__, "flat": flat}
+    return type(flat)(flat.__name__, (Converted, flat), names)
+
+
+def _empty(flat: type[nn.Module]) -> nn.Module:
+    kind = converted_class(flat)
+    return kind.__new__(kind)
