@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.convert.frames import NONE, Frame, Sides, added, carried, core, frame_of, framed
+from omniconv.convert.frames import NONE, Frame, Sides, added, carried, core, frame_of, framed, total
 from omniconv.convert.mode import PanoramaMode
 from omniconv.nn.padding import pad as pad_on
 
@@ -25,14 +25,17 @@ def pad(
     amounts = _amounts(pad)
     if input.ndim not in (3, 4) or len(pad) > 4 or not any(map(any, amounts)):
         return carried(F.pad(input, pad, mode, value), (input,))
-    kept = [(min(before, 0), min(after, 0)) for before, after in amounts]
     more = [(max(before, 0), max(after, 0)) for before, after in amounts]
-    input = _cropped(panorama, "pad", input, kept)
-    frame = added(frame_of(input), more)
     if any(map(any, more)):
         panorama.changed("pad", f"mode {mode!r} became the continuation of the panorama")
-    border = replace(panorama.border, value=float(value or 0))
-    return framed(pad_on(core(input, frame_of(input)), frame, border), frame)
+    ring, around = core(input, frame_of(input)), added(frame_of(input), more)
+    x = pad_on(ring, around, replace(panorama.border, value=float(value or 0)))
+    x = core(x, tuple((max(-before, 0), max(-after, 0)) for before, after in amounts))  # type: ignore[arg-type]
+    frame = added(frame_of(input), amounts)
+    if min(map(total, frame)) < 0:
+        panorama.seam("pad", "crops the panorama: what is left is no ring")
+        return x
+    return framed(x, (_settled(frame[0]), _settled(frame[1])))
 
 
 def constant_pad_nd(panorama: PanoramaMode, input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
@@ -54,16 +57,9 @@ def _amounts(pad: Sequence[int]) -> tuple[Sides, Sides]:
     return (above, below), (left, right)
 
 
-def _cropped(panorama: PanoramaMode, operation: str, x: Tensor, amounts: Sequence[Sides]) -> Tensor:
-    """Samples cut off: of the frame, or, if it is smaller, of the ring."""
-    if not any(map(any, amounts)):
-        return x
-    frame = added(frame_of(x), amounts)
-    y = core(x, tuple((-before, -after) for before, after in amounts))  # type: ignore[arg-type]  # of two axes
-    if min(map(min, frame)) >= 0:
-        return framed(y, frame)
-    panorama.seam(operation, "crops the panorama: what is left is no ring")
-    return y
+def _settled(sides: Sides) -> Sides:
+    """Sides of which one is negative: cut off here and gone on with there, a ring is turned."""
+    return (0, total(sides)) if sides[0] < 0 else (total(sides), 0) if sides[1] < 0 else sides
 
 
 def _sliced(x: Tensor, index: Any) -> Frame | None:

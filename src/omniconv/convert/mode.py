@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -13,7 +13,16 @@ from omniconv.convert.findings import Finding, SeamWarning
 from omniconv.convert.frames import carried
 from omniconv.surfaces.border import Border
 
-Rules = Mapping[Callable[..., Any], Callable[..., Any]]
+Table = Mapping[Callable[..., Any], Callable[..., Any]]
+
+
+class Rules(Protocol):
+    """What is done in place of functions: of each a rule that gets the mode, and then the function's own arguments."""
+
+    @property
+    def table(self) -> Table:
+        """The rule of each function that has one."""
+        ...
 
 
 class PanoramaMode(TorchFunctionMode):
@@ -21,7 +30,7 @@ class PanoramaMode(TorchFunctionMode):
 
     Args:
         border: the continuation of the panorama.
-        rules: what to do in place of a function; it gets this mode and then the function's own arguments.
+        rules: what is done in place of functions.
     """
 
     def __init__(self, border: Border, rules: Rules) -> None:
@@ -32,7 +41,7 @@ class PanoramaMode(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        rule = self.rules.get(function)
+        rule = self.rules.table.get(function)
         if rule is None:
             return carried(function(*args, **(kwargs or {})), args)
         return rule(self, *args, **(kwargs or {}))

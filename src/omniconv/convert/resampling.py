@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omniconv.convert.frames import NONE, frame_of
 from omniconv.convert.mode import PanoramaMode
-from omniconv.nn.arguments import Size, per_axis
+from omniconv.nn.arguments import per_axis
 from omniconv.nn.open_sizes import is_open
 from omniconv.nn.resizing import resize, resize_with
 
@@ -20,9 +20,8 @@ REACH = {"bilinear": 1, "bicubic": 2}
 
 
 def interpolate(
-    panorama: PanoramaMode, input: Tensor, size: Size | None = None, scale_factor: float | Sequence[float] | None = None,
-    mode: str = "nearest", align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
+    panorama: PanoramaMode, input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.interpolate``: sample centres keep their places, and there is something past each edge.
 
@@ -68,14 +67,12 @@ def grid_sample(panorama: PanoramaMode, input: Tensor, *args: Any, **kwargs: Any
     return F.grid_sample(input, *args, **kwargs)
 
 
-def _size(
-    panorama: PanoramaMode, x: Tensor, size: Size | None, scale_factor: float | Sequence[float] | None
-) -> tuple[int, ...]:
+def _size(panorama: PanoramaMode, x: Tensor, size: Any, scale_factor: Any) -> tuple[int, ...]:
     if size is not None:
         return per_axis("size", size, 2)
     factors = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor, scale_factor)
-    if all(factor == int(factor) for factor in factors):  # type: ignore[arg-type]  # one of the two was given
-        return tuple(length * int(factor) for length, factor in zip(x.shape[2:], factors, strict=True))  # type: ignore[arg-type]
+    if all(factor == int(factor) for factor in factors):
+        return tuple(length * int(factor) for length, factor in zip(x.shape[2:], factors, strict=True))
     exact = [length * factor for length, factor in zip(x.shape[2:], factors, strict=True)]
     if exact[-1] != int(exact[-1]):
         panorama.seam("interpolate", f"scale_factor={scale_factor} of {x.shape[-1]} columns is no whole number")

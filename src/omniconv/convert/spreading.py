@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import span
-from omniconv.convert.frames import Frame, Sides, core, frame_of, framed, total
+from omniconv.convert.frames import Frame, Sides, core, frame_of, framed
 from omniconv.convert.mode import PanoramaMode
 from omniconv.convert.products import product
 from omniconv.convert.windows import on_pictures
@@ -24,8 +24,8 @@ from omniconv.surfaces import Equirectangular
 
 @on_pictures
 def conv_transpose2d(
-    panorama: PanoramaMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0,
-    output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
+    panorama: PanoramaMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
+    padding: Size = 0, output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.conv_transpose2d``: ``stride`` times as many samples of the ring, and its frame or loss.
 
@@ -39,29 +39,37 @@ def conv_transpose2d(
     panorama.changed("conv_transpose2d", "goes on past the edges, where sums of its windows were cut off")
     layer = product(transposed_on_grid, panorama.border, kernel, step, pairs, gap, groups, 0)
     y = layer(ring, weight, bias, tuple(size * s for size, s in zip(ring.shape[2:], step, strict=True)))
-    axes = zip(frame, step, reaches, cut, more, strict=True)
-    above, beside = (_beyond(sides, s, total(sides) * s + reach - s - 2 * p + extra) for sides, s, reach, p, extra in axes)
+    above, beside = map(_beyond, frame, step, reaches, cut, more)
     return _at_size(panorama, "conv_transpose2d", y, (above, beside))
 
 
 @on_pictures
 def max_unpool2d(
     panorama: PanoramaMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
-    padding: Size = 0, output_size: Sequence[int] | None = None,
+    padding: Size = 0, output_size: Any = None,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.max_unpool2d``; a place that several windows took gets the mean of their values."""
     kernel, cut = per_axis("kernel_size", kernel_size, 2), per_axis("padding", padding, 2, least=0)
     step = per_axis("stride", stride, 2) if stride else kernel
-    if indices.ndim == 3:
-        indices = indices.unsqueeze(0)
-    if not any(cut) and all(taps <= s for taps, s in zip(kernel, step, strict=True)):
-        return F.max_unpool2d(input, indices, kernel, step, 0, output_size)  # no window reaches past an edge
-    return product(_unpool, kernel, step, cut)(input, indices, output_size)
+    if any(cut) or any(taps > s for taps, s in zip(kernel, step, strict=True)):
+        return unpool(panorama, input, indices, kernel, step, cut, output_size)
+    places = indices.view(input.shape)
+    return F.max_unpool2d(input, places, kernel, step, (0, 0), output_size)  # no window reaches past an edge
+
+
+@on_pictures
+def unpool(
+    panorama: PanoramaMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
+    padding: Size = 0, output_size: Any = None,
+) -> Tensor:  # fmt: skip
+    """The same for windows of which two may have taken one sample."""
+    layer = MaxUnpool(kernel_size, stride or kernel_size, padding, surface=Equirectangular())
+    return layer(input, indices.view(input.shape), output_size)
 
 
 def fold(
-    panorama: PanoramaMode, input: Tensor, output_size: Size, kernel_size: Size, dilation: Size = 1, padding: Size = 0,
-    stride: Size = 1,
+    panorama: PanoramaMode, input: Tensor, output_size: Size, kernel_size: Any, dilation: Any = 1, padding: Size = 0,
+    stride: Any = 1,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.fold``."""
     above, beside = per_axis("padding", padding, 2, least=0)
@@ -70,10 +78,10 @@ def fold(
     return fold_back(y, [(above, above), (beside, beside)], panorama.border)
 
 
-def _beyond(sides: Sides, stride: int, extra: int) -> Sides:
-    """The frame of an axis that is to have so many samples more than its ring; fewer are negative."""
+def _beyond(sides: Sides, stride: int, reach: int, padding: int, output_padding: int) -> Sides:
+    """What the flat function gives of an axis beyond ``stride`` times its ring; what it lacks is negative."""
     before = sides[0] * stride
-    return before, extra - before
+    return before, sides[1] * stride + reach - stride - 2 * padding + output_padding
 
 
 def _at_size(panorama: PanoramaMode, operation: str, y: Tensor, beyond: Frame) -> Tensor:
@@ -85,10 +93,6 @@ def _at_size(panorama: PanoramaMode, operation: str, y: Tensor, beyond: Frame) -
         panorama.seam(operation, f"gives {rows} rows and {columns} columns fewer than the ring has")
         return y
     return framed(y, (above, beside))
-
-
-def _unpool(kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> MaxUnpool:
-    return MaxUnpool(kernel, stride, padding, surface=Equirectangular())
 
 
 SPREADING_RULES: dict[Callable[..., Any], Callable[..., Any]] = {

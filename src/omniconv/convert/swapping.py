@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +18,6 @@ from omniconv.convert.mode import PanoramaMode, Rules, active_mode
 from omniconv.surfaces.border import Border
 
 _NAME = "_omniconv_conversion"
-
-
-class Ruler(Protocol):
-    """What has rules."""
-
-    @property
-    def table(self) -> Rules:
-        """What to do in place of each function."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +34,17 @@ class Conversion:
     module: str
     prefix: str
     border: Border
-    rules: Ruler
+    rules: Rules
 
     def mode(self) -> PanoramaMode:
         """What it enters."""
-        return PanoramaMode(self.border, self.rules.table)
+        return PanoramaMode(self.border, self.rules)
 
 
-class Converted:
+class Converted(nn.Module):
     """Before the class of a module: its ``forward`` runs in the mode of the module's conversion."""
 
-    flat: type[nn.Module]
+    flat: Any
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module does, on a panorama."""
@@ -64,10 +56,10 @@ class Converted:
 
     def _named(self, mode: PanoramaMode, args: Any, kwargs: Any) -> Any:
         if torch.compiler.is_compiling():
-            return super().forward(*args, **kwargs)  # type: ignore[misc]  # the module's own
+            return super().forward(*args, **kwargs)
         mode.path.append(conversion_of(self).module)
         try:
-            return super().forward(*args, **kwargs)  # type: ignore[misc]  # the module's own
+            return super().forward(*args, **kwargs)
         finally:
             mode.path.pop()
 
@@ -75,14 +67,14 @@ class Converted:
         return conversion_of(self).prefix + self.flat.__name__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (self.flat,), self.__getstate__()  # type: ignore[attr-defined]  # of every object
+        return _empty, (self.flat,), self.__getstate__()
 
 
 def swap(module: nn.Module, conversion: Conversion) -> None:
     """Convert one module, or a converted one anew."""
     module.__dict__[_NAME] = conversion
     if not isinstance(module, Converted):
-        module.__class__ = converted_class(type(module))
+        module.__class__ = converted_class(type(module))  # type: ignore[arg-type]  # every class has a hash
 
 
 def swap_back(module: nn.Module) -> None:
@@ -98,13 +90,13 @@ def conversion_of(module: nn.Module) -> Conversion:
 
 
 @cache
-def converted_class(flat: type[nn.Module]) -> type[nn.Module]:
+def converted_class(flat: Any) -> Any:
     """The class of converted modules of a class; it has its name, for those who write it into files."""
     torch.compiler.allow_in_graph(F.pad)  # else the compiler goes past modes into this one function of torch's
     names = {"__module__": flat.__module__, "__qualname__": flat.__qualname__, "__doc__": flat.__doc__, "flat": flat}
     return type(flat)(flat.__name__, (Converted, flat), names)
 
 
-def _empty(flat: type[nn.Module]) -> nn.Module:
+def _empty(flat: type) -> Any:
     kind = converted_class(flat)
     return kind.__new__(kind)

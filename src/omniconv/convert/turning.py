@@ -52,9 +52,10 @@ class Turning:
         plain = x[: self.batch]
         return torch.cat([plain, self._moved(plain, move)])
 
-    def likely(self, x: Tensor, guesses: Iterable[Move]) -> Move:
-        """How the turned half should follow from the other."""
-        return next((move for move in [*guesses, *self._moves(x)] if move and self._allowed(x, move)), STILL)
+    def likely(self, x: Tensor, guesses: Iterable[Move]) -> Move | None:
+        """How the turned half should follow from the other; ``None`` where its size leaves no way."""
+        moves = (move for move in [*guesses, ((-1, None),)] if move and self._allowed(x, move))
+        return next(moves, None) if x.ndim > 2 else STILL
 
     def _moves(self, x: Tensor) -> Iterator[Move]:
         """Every way that a tensor of its shape may move."""

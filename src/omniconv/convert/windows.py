@@ -1,7 +1,7 @@
 """Convolution, pooling and unfolding of panoramas, in the words of torch's functions.
 
-A rule takes the mode it runs in, then the arguments of the function whose place it takes, under torch's names. Layers of
-``omniconv.nn`` do the work: what they are told to pad is what the call pads, and what was padded before.
+A rule takes the mode it runs in, then the arguments of the function whose place it takes, under torch's names. Layers
+of ``omniconv.nn`` do the work: what they are told to pad is what the call pads, and what was padded before.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def max_pool2d(
     dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """``torch.nn.functional.max_pool2d``; indices are those of the input as it came, a ring."""
-    kernel, step, amounts, gap = _window(kernel_size, stride, padding, dilation)
+    kernel, step, amounts, gap = window_of(kernel_size, stride, padding, dilation)
     x, pairs, frame = surrounded(panorama, "max_pool2d", input, kernel, step, amounts, gap, ceil_mode)
     layer = product(_pool_on_grid, GridMaximum, panorama.border, kernel, step, pairs, gap)
     if not return_indices:
@@ -81,7 +81,7 @@ def avg_pool2d(
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.avg_pool2d``."""
-    kernel, step, amounts, gap = _window(kernel_size, stride, padding)
+    kernel, step, amounts, gap = window_of(kernel_size, stride, padding)
     x, pairs, frame = surrounded(panorama, "avg_pool2d", input, kernel, step, amounts, gap, ceil_mode)
     mean = _MEAN_WITH_ZEROS if count_include_pad or divisor_override else GridMean
     y = product(_pool_on_grid, mean, panorama.border, kernel, step, pairs, gap)(x)
@@ -94,9 +94,9 @@ def lp_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """``torch.nn.functional.lp_pool2d``."""
-    kernel, step, amounts, gap = _window(kernel_size, stride, 0)
+    kernel, step, amounts, gap = window_of(kernel_size, stride, 0)
     x, pairs, frame = surrounded(panorama, "lp_pool2d", input, kernel, step, amounts, gap, ceil_mode)
-    return framed(F.lp_pool2d(pad(x, pairs, panorama.border), norm_type, kernel, step), frame)
+    return framed(F.lp_pool2d(pad(x, pairs, panorama.border), norm_type, (kernel[0], kernel[1]), step), frame)
 
 
 @on_pictures
@@ -104,7 +104,7 @@ def unfold(
     panorama: PanoramaMode, input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
 ) -> Tensor:
     """``torch.nn.functional.unfold``."""
-    kernel, step, amounts, gap = _window(kernel_size, stride, padding, dilation)
+    kernel, step, amounts, gap = window_of(kernel_size, stride, padding, dilation)
     x, pairs, _ = surrounded(panorama, "unfold", input, kernel, step, amounts, gap)
     return F.unfold(pad(x, pairs, panorama.border), kernel, gap, 0, step)
 
@@ -129,32 +129,34 @@ def surrounded(
     if any(map(any, amounts)):
         panorama.changed(operation, "goes on past the edges in place of its padding")
     if ceil_mode:
-        axes = zip(ring.shape[2:], kernel, stride, (rows, columns), dilation, strict=True)
-        rows, columns = ((sides[0], sides[1] + overhang(size, k, s, sides, d)) for size, k, s, sides, d in axes)
-    axes = zip((rows, columns), kernel, stride, dilation, strict=True)
-    above, beside = (_remains(panorama, operation, size, *axis) for size, axis in zip(ring.shape[2:], axes, strict=True))
-    if (rows, columns) == frame:
-        return x, NONE, (above, beside)
-    return ring, (rows, columns), (above, beside)
+        rows, columns = rounded_up(ring, kernel, stride, (rows, columns), dilation)
+    above, beside = map(after_window, (rows, columns), kernel, stride, dilation)
+    _check_ring(panorama, operation, ring.shape[-1], stride[-1], -total(beside))
+    remains = (above if total(above) > 0 else (0, 0), beside if total(beside) > 0 else (0, 0))
+    return (x, NONE, remains) if (rows, columns) == frame else (ring, (rows, columns), remains)
 
 
-def _remains(
-    panorama: PanoramaMode, operation: str, size: int, sides: Sides, kernel: int, stride: int, dilation: int
-) -> Sides:
-    """The frame that windows leave of one axis."""
-    if isinstance(size, int) and size % stride:
-        panorama.seam(operation, f"{size} samples are no multiple of the stride {stride}; give a panorama of another size")
-        return 0, 0
-    remains = after_window(sides, kernel, stride, dilation)
-    if total(remains) < 0:
-        panorama.seam(operation, f"pads less than its kernel reaches: the ring loses {-total(remains)} of its samples")
-        return 0, 0
-    return remains
+def rounded_up(
+    ring: Tensor, kernel: Sequence[int], stride: Sequence[int], amounts: Sequence[Sides], dilation: Sequence[int]
+) -> Pairs:
+    """Padding with what the last windows hang over by, where sizes are rounded up."""
+    axes = zip(ring.shape[2:], kernel, stride, amounts, dilation, strict=True)
+    rows, columns = ((sides[0], sides[1] + overhang(size, k, s, sides, d)) for size, k, s, sides, d in axes)
+    return rows, columns
 
 
-def _window(
+def _check_ring(panorama: PanoramaMode, operation: str, columns: int, stride: int, lost: int) -> None:
+    """Say what breaks the ring of columns; rows end at the poles in any case."""
+    if isinstance(columns, int) and columns % stride:
+        panorama.seam(operation, f"{columns} columns are no multiple of the stride {stride}; give another size")
+    elif lost > 0:
+        panorama.seam(operation, f"pads less than its kernel reaches: {lost} columns of the ring are lost")
+
+
+def window_of(
     kernel_size: Size, stride: Size | None, padding: Size, dilation: Size = 1
 ) -> tuple[tuple[int, ...], tuple[int, ...], Pairs, tuple[int, ...]]:
+    """Kernel size, stride, padding and dilation of a pooling, for both axes."""
     kernel, gap = per_axis("kernel_size", kernel_size, 2), per_axis("dilation", dilation, 2)
     step = per_axis("stride", stride, 2) if stride is not None and stride != [] and stride != () else kernel
     above, left = per_axis("padding", padding, 2, least=0)

@@ -17,17 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.convert.findings import Finding
+from omniconv.convert.frames import NONE, frame_of
 from omniconv.convert.mode import PanoramaMode, Rules
 from omniconv.convert.swapping import conversion_of
 from omniconv.convert.turning import STILL, Move, Turning
-from omniconv.errors import InputError, shortened
+from omniconv.errors import InputError
 from omniconv.surfaces.border import Border
 
-LAYING_OUT = frozenset(
-    "view reshape permute transpose swapaxes movedim flatten unflatten squeeze unsqueeze expand repeat tile cat stack "
-    "concat chunk split unbind narrow roll contiguous clone to type float double __getitem__ as_strided unfold "
-    "select index_select gather t".split()
-)
+LAYING_OUT = frozenset({
+    "view", "reshape", "permute", "transpose", "swapaxes", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze",
+    "expand", "repeat", "tile", "cat", "stack", "concat", "chunk", "split", "unbind", "narrow", "roll", "contiguous",
+    "clone", "to", "type", "float", "double", "__getitem__", "as_strided", "unfold", "select", "index_select", "gather",
+    "t",
+})  # fmt: skip
 _NAME = "_omniconv_seen"
 
 
@@ -64,21 +66,23 @@ def _witnessed(
     conversion = conversion_of(network)
     batch, width = len(picture), picture.shape[-1]
     plain = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in arguments]
-    survey = Survey(conversion.border, conversion.rules.table)
+    survey = Survey(conversion.border, conversion.rules)
     with survey, torch.no_grad():
         network(*plain)
-    stride = reduce(lcm, (width // gcd(width, columns) for columns in survey.widths), 1)
+    strides = [width // gcd(width, columns) for columns in survey.widths if columns > 1]
+    stride = reduce(lcm, [stride for stride in strides if stride < width], 1)  # the others are no rings, as is told
     turn = stride if stride < width else width // 2
-    witness = Witness(conversion.border, conversion.rules.table, Turning(turn, width, batch, tolerance))
+    witness = Witness(conversion.border, conversion.rules, Turning(turn, width, batch, tolerance))
     with torch.no_grad():
         given = [witness.doubled(x) for x in plain]
         with witness:
             result = network(*given)
         witness.finish(result)
-    witness.say(Finding("", "forward", f"turns with the panorama by multiples of {stride} of {width} columns", False)
-                if stride < width else
-                Finding("", "forward", f"has a total stride of {stride} columns, as wide as the example: no turn is left "
-                        "to try but half of it; give a wider example", True))  # fmt: skip
+    if stride == width:
+        reason = f"turns by multiples of {stride} columns, as many as the example has: half was tried; give a wider one"
+        witness.say(Finding("", "forward", reason, seam=True))
+    elif not any(finding.seam for finding in witness.findings):
+        witness.say(Finding("", "forward", f"turns with the panorama by multiples of {stride} columns", seam=False))
     return list(witness.findings)
 
 
@@ -93,7 +97,7 @@ class Survey(PanoramaMode):
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = super().__torch_function__(function, types, args, kwargs)
-        if function in self.rules and isinstance(result, Tensor) and result.ndim == 4:
+        if function in self.rules.table and _is_picture(result) and frame_of(result) == NONE:
             self.widths.add(result.shape[-1])
         return result
 
@@ -162,6 +166,8 @@ class Witness(PanoramaMode):
         guesses = [known.move for known in seen if known.move is not None]
         lays_out = name in LAYING_OUT
         blame = self.told[0] if self.told else Finding(self.module, name, _reason(name), seam=True)
+        if frame_of(result) != NONE and guesses:
+            return _noted(result, Seen(guesses[0], origin))  # as what was padded
         if not self.turning.fits(result):
             return _noted(result, Seen(None, origin or blame))
         move = self.turning.move_of(result, guesses)
@@ -171,6 +177,8 @@ class Witness(PanoramaMode):
             return _noted(result, Seen(None, origin or blame))
         self.say(origin or blame)
         move = self.turning.likely(result, guesses)
+        if move is None:
+            return _noted(result, Seen(None, origin or blame))
         return _noted(_put(result, self.turning.healed(result, move)), Seen(move))
 
 
