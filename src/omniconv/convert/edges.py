@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.convert.frames import NONE, Frame, Sides, added, carried, core, frame_of, framed, total
+from omniconv.convert.frames import NONE, Frame, Sides, added, carried, core, frame_of, framed, settled, total
 from omniconv.convert.mode import PanoramaMode
 from omniconv.nn.padding import pad as pad_on
 
@@ -31,11 +31,10 @@ def pad(
     ring, around = core(input, frame_of(input)), added(frame_of(input), more)
     x = pad_on(ring, around, replace(panorama.border, value=float(value or 0)))
     x = core(x, tuple((max(-before, 0), max(-after, 0)) for before, after in amounts))  # type: ignore[arg-type]
-    frame = added(frame_of(input), amounts)
-    if min(map(total, frame)) < 0:
+    rows, columns = added(frame_of(input), amounts)
+    if total(columns) < 0:
         panorama.seam("pad", "crops the panorama: what is left is no ring")
-        return x
-    return framed(x, (_settled(frame[0]), _settled(frame[1])))
+    return framed(x, (settled(rows), settled(columns)))
 
 
 def constant_pad_nd(panorama: PanoramaMode, input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
@@ -55,11 +54,6 @@ def _amounts(pad: Sequence[int]) -> tuple[Sides, Sides]:
     """Before and after rows and columns, from torch's flat list, last axis first."""
     left, right, above, below = (*pad[:4], *[0] * (4 - len(pad[:4])))
     return (above, below), (left, right)
-
-
-def _settled(sides: Sides) -> Sides:
-    """Sides of which one is negative: cut off here and gone on with there, a ring is turned."""
-    return (0, total(sides)) if sides[0] < 0 else (total(sides), 0) if sides[1] < 0 else sides
 
 
 def _sliced(x: Tensor, index: Any) -> Frame | None:

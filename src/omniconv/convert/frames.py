@@ -34,12 +34,13 @@ def framed(x: Tensor, frame: Frame) -> Tensor:
 
 def carried(result: Any, arguments: Iterable[Any]) -> Any:
     """What a function made of its arguments, sample by sample: it has the frame that they have."""
-    if not isinstance(result, Tensor) or result.ndim < 2:
-        return result
     for given in arguments:
         for x in given if isinstance(given, list | tuple) else (given,):
-            if isinstance(x, Tensor) and frame_of(x) != NONE and result.shape[-2:] == x.shape[-2:]:
-                return framed(result, frame_of(x))
+            if isinstance(x, Tensor) and frame_of(x) != NONE:
+                for y in result if isinstance(result, list | tuple) else (result,):
+                    if isinstance(y, Tensor) and y.ndim > 1 and y.shape[-2:] == x.shape[-2:]:
+                        framed(y, frame_of(x))
+                return result
     return result
 
 
@@ -63,6 +64,16 @@ def added(frame: Frame, amounts: Sequence[Sides]) -> Frame:
 def total(sides: Sides) -> int:
     """Samples on both sides together."""
     return sides[0] + sides[1]
+
+
+def settled(sides: Sides) -> Sides:
+    """Samples more on one side and fewer on the other: the ring is turned; fewer altogether: what is left is taken
+    for one.
+    """
+    if min(sides) >= 0:
+        return sides
+    more = max(total(sides), 0)
+    return (0, more) if sides[0] < 0 else (more, 0)
 
 
 def after_window(sides: Sides, kernel_size: int, stride: int, dilation: int = 1) -> Sides:

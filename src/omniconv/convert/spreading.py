@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import span
-from omniconv.convert.frames import Frame, Sides, core, frame_of, framed
+from omniconv.convert.frames import Frame, Sides, core, frame_of, framed, settled, total
 from omniconv.convert.mode import PanoramaMode
 from omniconv.convert.products import product
 from omniconv.convert.windows import on_pictures
@@ -86,13 +86,12 @@ def _beyond(sides: Sides, stride: int, reach: int, padding: int, output_padding:
 
 def _at_size(panorama: PanoramaMode, operation: str, y: Tensor, beyond: Frame) -> Tensor:
     """A ring and what is there beyond it; or what is left of it, where that is less."""
-    rows, columns = (max(-after, 0) for _, after in beyond)
-    above, beside = ((before, max(after, 0)) for before, after in beyond)
-    y = pad(core(y, ((0, rows), (0, columns))), (above, beside), panorama.border)
-    if rows or columns:
-        panorama.seam(operation, f"gives {rows} rows and {columns} columns fewer than the ring has")
-        return y
-    return framed(y, (above, beside))
+    rows, columns = beyond
+    y = pad(y, [(before, max(after, 0)) for before, after in beyond], panorama.border)
+    y = core(y, ((0, max(-rows[1], 0)), (0, max(-columns[1], 0))))
+    if total(columns) < 0:
+        panorama.seam(operation, f"gives {-total(columns)} columns fewer than the ring has")
+    return framed(y, (settled(rows), settled(columns)))
 
 
 SPREADING_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
