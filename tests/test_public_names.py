@@ -14,8 +14,8 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export")
-ABOVE = ("training", "inference", "export", "runs", "commands", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "convert")
+ABOVE = ("training", "inference", "export", "convert", "runs", "commands", "cli", "app", "demo")
 PICTURES = ("report", "explain")
 FORBIDDEN = {
     "surfaces": {"torch", "nn", "models", "data", *PICTURES, *ABOVE},
@@ -27,7 +27,8 @@ FORBIDDEN = {
     "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
     "training": {"inference", "export", "runs", "commands", "cli", "app", "demo"},
     "inference": {"export", "runs", "commands", "cli", "app", "demo"},
-    "export": {"runs", "commands", "cli", "app", "demo"},
+    "convert": {"export", "runs", "commands", "cli", "app", "demo"},
+    "export": {"convert", "runs", "commands", "cli", "app", "demo"},
     "runs": {"commands", "cli", "app", "demo"},
     "commands": {"cli", "app", "demo"},
     "demo": {"commands", "cli", "app"},
@@ -35,7 +36,7 @@ FORBIDDEN = {
 
 
 def public_names():
-    for room in ("omniconv", "omniconv.nn", "omniconv.models"):
+    for room in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.convert"):
         for name in importlib.import_module(room).__all__:
             yield room, name
 
@@ -101,6 +102,7 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
         ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
+        ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics", "torch._dynamo"}),
     ],
 )
 def test_import_loads_nothing_heavier_than_it_needs(statement, absent):

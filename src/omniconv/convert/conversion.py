@@ -79,9 +79,8 @@ def example_for(network: nn.Module, example: Any, size: Sequence[int]) -> tuple[
     """The arguments to run a network on: those given, or noise of a size."""
     if example is not None:
         return example if isinstance(example, tuple) else (example,)
-    kernel = next((layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    if kernel is None:
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)), None)
+    if first is None:
         raise InputError("example", None, "must be given where a network has no Conv2d", "give what the network takes")
-    channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    return (noise.to(kernel.device, kernel.dtype),)
+    noise = torch.randn(1, first.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    return (noise.to(first.weight.device, first.weight.dtype),)

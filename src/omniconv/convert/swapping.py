@@ -6,8 +6,9 @@ A module of class C becomes one of a class derived from C, as torch's own parame
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -46,23 +47,6 @@ class Converted(nn.Module):
 
     flat: Any
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module does, on a panorama."""
-        mode = active_mode()
-        if mode is None:
-            with conversion_of(self).mode() as mode:
-                return self._named(mode, args, kwargs)
-        return self._named(mode, args, kwargs)
-
-    def _named(self, mode: PanoramaMode, args: Any, kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return super().forward(*args, **kwargs)
-        mode.path.append(conversion_of(self).module)
-        try:
-            return super().forward(*args, **kwargs)
-        finally:
-            mode.path.pop()
-
     def _get_name(self) -> str:
         return conversion_of(self).prefix + self.flat.__name__
 
@@ -94,7 +78,31 @@ def converted_class(flat: Any) -> Any:
     """The class of converted modules of a class; it has its name, for those who write it into files."""
     torch.compiler.allow_in_graph(F.pad)  # else the compiler goes past modes into this one function of torch's
     names = {"__module__": flat.__module__, "__qualname__": flat.__qualname__, "__doc__": flat.__doc__, "flat": flat}
-    return type(flat)(flat.__name__, (Converted, flat), names)
+    return type(flat)(flat.__name__, (Converted, flat), {**names, "forward": _entering(flat.forward)})
+
+
+def _entering(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A ``forward`` of the same signature that enters the mode of its module, unless a module around it has."""
+
+    @wraps(forward)
+    def entering(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        mode = active_mode()
+        if mode is not None:
+            return _named(mode, forward, self, args, kwargs)
+        with conversion_of(self).mode() as mode:
+            return _named(mode, forward, self, args, kwargs)
+
+    return entering
+
+
+def _named(mode: PanoramaMode, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():
+        return forward(module, *args, **kwargs)
+    mode.path.append(conversion_of(module).module)
+    try:
+        return forward(module, *args, **kwargs)
+    finally:
+        mode.path.pop()
 
 
 def _empty(flat: type) -> Any:

@@ -79,7 +79,7 @@ def conv2d(
     kernel, step, gap = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
     amounts = GridPadding(padding, kernel, step, gap).amounts(input.shape[2:])
     level = level_of(panorama, "conv2d", input, kernel, step, amounts, gap)
-    if level is None or not all(taps % 2 for taps in kernel):
+    if level is None:
         return windows.conv2d(panorama, input, weight, bias, stride, padding, dilation, groups)
     rules = cast(TangentRules, panorama.rules)
     layer = rules.layer(_convolution, level.x, kernel, level.stride, gap, groups)
@@ -127,7 +127,8 @@ def level_of(
     starts = [span(taps, gap) - 1 - 2 * pair[0] for taps, gap, pair in zip(kernel, dilation, sides, strict=True)]
     left = list(map(after_window, sides, kernel, stride, dilation))
     least = [(taps + 1) % 2 for taps in kernel]  # in half pixels, as the starts
-    if set(stride) not in ({1}, {2}) or any(map(any, left)) or (step == 1 and (any(least) or any(starts))):
+    has_evens = any(least) and (step == 1 or operation == "conv2d")
+    if set(stride) not in ({1}, {2}) or any(map(any, left)) or has_evens or (step == 1 and any(starts)):
         panorama.changed(operation, "stays flat: on touching planes there are odd windows of stride 1 or 2 alone")
         return None
     if step == 2 and height % 2:

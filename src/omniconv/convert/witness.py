@@ -21,7 +21,7 @@ from omniconv.convert.frames import NONE, frame_of
 from omniconv.convert.mode import PanoramaMode, Rules
 from omniconv.convert.swapping import conversion_of
 from omniconv.convert.turning import STILL, Move, Turning
-from omniconv.errors import InputError
+from omniconv.errors import InputError, shortened
 from omniconv.surfaces.border import Border
 
 LAYING_OUT = frozenset({
@@ -54,36 +54,41 @@ def findings_of(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]
     if not pictures:
         raise InputError("example", [type(x).__name__ for x in arguments], "must have a picture (batch, channels, "
                          "height, width) in it", "give what the network takes")  # fmt: skip
-    try:
-        return _witnessed(copy.deepcopy(network).eval().double(), arguments, pictures[0], 1e-7, torch.float64)
-    except (RuntimeError, TypeError):  # a network that insists on its own precision
-        return _witnessed(copy.deepcopy(network).eval(), arguments, pictures[0], 1e-3, pictures[0].dtype)
+    kinds = (torch.float64, 1e-7), (pictures[0].dtype, 1e-3)
+    for dtype, tolerance in kinds:
+        twin = copy.deepcopy(network).eval().to(dtype)
+        try:
+            return _at_finest(twin, [_as(dtype, x) for x in arguments], pictures[0].shape, tolerance)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a network does that insists on its own precision
+            failure = error
+    shapes = [tuple(x.shape) if isinstance(x, Tensor) else x for x in arguments]
+    text = str(failure).strip().partition("\n")[0] or type(failure).__name__
+    raise InputError("example", shapes, f"cannot be taken by the network ({shortened(text)})",
+                     "give what the network takes") from failure  # fmt: skip
 
 
-def _witnessed(
-    network: nn.Module, arguments: tuple[Any, ...], picture: Tensor, tolerance: float, dtype: torch.dtype
-) -> list[Finding]:
-    conversion = conversion_of(network)
-    batch, width = len(picture), picture.shape[-1]
-    plain = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in arguments]
+@torch.no_grad()
+def _at_finest(network: nn.Module, arguments: list[Any], shape: Sequence[int], tolerance: float) -> list[Finding]:
+    """What is found at the finest turn that leaves no seam; or, if there is none, at half a turn."""
+    conversion, width = conversion_of(network), shape[-1]
     survey = Survey(conversion.border, conversion.rules)
-    with survey, torch.no_grad():
-        network(*plain)
+    with survey:
+        network(*arguments)
     strides = [width // gcd(width, columns) for columns in survey.widths if columns > 1]
-    stride = reduce(lcm, [stride for stride in strides if stride < width], 1)  # the others are no rings, as is told
-    turn = stride if stride < width else width // 2
-    witness = Witness(conversion.border, conversion.rules, Turning(turn, width, batch, tolerance))
-    with torch.no_grad():
-        given = [witness.doubled(x) for x in plain]
-        with witness:
-            result = network(*given)
-        witness.finish(result)
-    if stride == width:
-        reason = f"turns by multiples of {stride} columns, as many as the example has: half was tried; give a wider one"
-        witness.say(Finding("", "forward", reason, seam=True))
-    elif not any(finding.seam for finding in witness.findings):
-        witness.say(Finding("", "forward", f"turns with the panorama by multiples of {stride} columns", seam=False))
-    return list(witness.findings)
+    turn = reduce(lcm, [stride for stride in strides if stride < width], 1)  # the others are no rings, as is told
+    if turn >= width:
+        raise InputError(
+            "example", tuple(shape), f"has the {width} columns that the network turns by", "give a wider one"
+        )
+    while turn < width:
+        witness = Witness(conversion.border, conversion.rules, Turning(turn, width, shape[0], tolerance))
+        found = witness.run(network, arguments)
+        if not any(finding.seam for finding in found):
+            return [*found, Finding("", "forward", f"turns with the panorama by multiples of {turn} columns", False)]
+        turn *= 2
+    return found
 
 
 class Survey(PanoramaMode):
@@ -97,8 +102,8 @@ class Survey(PanoramaMode):
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = super().__torch_function__(function, types, args, kwargs)
-        if function in self.rules.table and _is_picture(result) and frame_of(result) == NONE:
-            self.widths.add(result.shape[-1])
+        if function in self.rules.table:
+            self.widths |= {x.shape[-1] for x in tensors(result) if _is_picture(x) and frame_of(x) == NONE}
         return result
 
     def tell(self, finding: Finding) -> None:
@@ -133,31 +138,39 @@ class Witness(PanoramaMode):
             return type(result)(self._judged(name, seen, part) for part in result)
         return result
 
+    def run(self, network: nn.Module, arguments: Sequence[Any]) -> list[Finding]:
+        """What is found while a network runs."""
+        given = [self._doubled(x) for x in arguments]
+        with self:
+            result = network(*given)
+        self._finish(result)
+        return list(self.findings)
+
     def tell(self, finding: Finding) -> None:
         """Keep it until the result is judged."""
         self.told.append(finding)
 
     def changed(self, operation: str, reason: str) -> None:
         """Keep it."""
-        self.say(Finding(self.module, operation, reason, seam=False))
+        self._say(Finding(self.module, operation, reason, seam=False))
 
-    def say(self, finding: Finding) -> None:
+    def _say(self, finding: Finding) -> None:
         """Add to the findings."""
         self.findings.setdefault(finding)
 
-    def doubled(self, x: Any) -> Any:
+    def _doubled(self, x: Any) -> Any:
         """An argument for both halves of the batch."""
         if not isinstance(x, Tensor) or x.ndim == 0 or len(x) != self.turning.batch:
             return x
         move: Move = ((-1, None),) if _is_picture(x) else STILL
         return _noted(self.turning.healed(x, move), Seen(move))
 
-    def finish(self, result: Any) -> None:
+    def _finish(self, result: Any) -> None:
         """What came out of the network and does not turn is the fault of what nobody could tell of."""
         for x in tensors(result):
             seen = getattr(x, _NAME, Seen(STILL))
             if seen.origin is not None and self.turning.move_of(x, ()) is None:
-                self.say(seen.origin)
+                self._say(seen.origin)
 
     def _judged(self, name: str, seen: list[Seen], result: Tensor) -> Tensor:
         if not result.is_floating_point():
@@ -175,7 +188,7 @@ class Witness(PanoramaMode):
             return _noted(result, Seen(move))
         if (lays_out and not self.told) or (origin is not None and not any(guesses)):
             return _noted(result, Seen(None, origin or blame))
-        self.say(origin or blame)
+        self._say(origin or blame)
         move = self.turning.likely(result, guesses)
         if move is None:
             return _noted(result, Seen(None, origin or blame))
@@ -191,6 +204,10 @@ def tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from tensors(part)
+
+
+def _as(dtype: torch.dtype, x: Any) -> Any:
+    return x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
 def _is_picture(x: Any) -> bool:
