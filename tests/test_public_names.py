@@ -102,7 +102,7 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
         ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
-        ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics", "torch._dynamo"}),
+        ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics"}),
     ],
 )
 def test_import_loads_nothing_heavier_than_it_needs(statement, absent):

@@ -24,6 +24,7 @@ def revert(model: nn.Module) -> nn.Module:
     """Undo a conversion: the flat network again, with the weights that it has now.
 
     Example:
+        >>> from omniconv.convert import to_equirectangular
         >>> flat = torch.nn.Conv2d(3, 8, 3, padding=1)
         >>> revert(to_equirectangular(flat)) is flat, flat
         (True, Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)))

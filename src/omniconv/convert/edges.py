@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,11 @@ def getitem(panorama: PanoramaMode, input: Tensor, index: Any) -> Any:
     return framed(result, _sliced(input, index) or NONE)
 
 
+def unflatten(panorama: PanoramaMode, input: Tensor, dim: Any, sizes: Any) -> Tensor:
+    """``x.unflatten``, in the form that the compiler follows within a mode."""
+    return torch.unflatten(input, dim, sizes)
+
+
 def _amounts(pad: Sequence[int]) -> tuple[Sides, Sides]:
     """Before and after rows and columns, from torch's flat list, last axis first."""
     left, right, above, below = (*pad[:4], *[0] * (4 - len(pad[:4])))
@@ -76,4 +82,6 @@ EDGE_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
     torch._C._nn.pad: pad,
     torch.constant_pad_nd: constant_pad_nd,
     torch.Tensor.__getitem__: getitem,
+    operator.getitem: getitem,  # in a strict export
+    torch.Tensor.unflatten: unflatten,
 }

@@ -37,11 +37,15 @@ def carried(result: Any, arguments: Iterable[Any]) -> Any:
     for given in arguments:
         for x in given if isinstance(given, list | tuple) else (given,):
             if isinstance(x, Tensor) and frame_of(x) != NONE:
-                for y in result if isinstance(result, list | tuple) else (result,):
-                    if isinstance(y, Tensor) and y.ndim > 1 and y.shape[-2:] == x.shape[-2:]:
-                        framed(y, frame_of(x))
-                return result
+                if not isinstance(result, list | tuple):
+                    return _alike(result, x)
+                return type(result)([_alike(y.view(y.shape), x) if isinstance(y, Tensor) else y for y in result])
     return result
+
+
+def _alike(y: Any, x: Tensor) -> Any:
+    is_alike = isinstance(y, Tensor) and y.ndim > 1 and y.shape[-2:] == x.shape[-2:]
+    return framed(y, frame_of(x)) if is_alike else y
 
 
 def core(x: Tensor, frame: Frame) -> Tensor:
