@@ -13,6 +13,8 @@ Grid = tuple[int, int]
 Move = tuple[tuple[int, Grid | None], ...]
 """Axes that are rolled, from the last; those of whole grids in one row have their height and width beside them."""
 STILL: Move = ()
+TOKENS = 8
+"""As many may stand before those of a grid: of a class, of registers."""
 
 
 @dataclass
@@ -60,17 +62,18 @@ class Turning:
     def _moves(self, x: Tensor) -> Iterator[Move]:
         """Every way that a tensor of its shape may move."""
         yield STILL
-        single = [(axis - x.ndim, None) for axis in range(x.ndim - 1, 0, -1) if self._steps(x.shape[axis])]
-        for axis in range(x.ndim - 1, 0, -1):
-            single += [(axis - x.ndim, grid) for grid in self.grids if grid[0] * grid[1] == x.shape[axis]]  # type: ignore[misc]
+        axes = range(-1, -x.ndim, -1)
+        single: list[tuple[int, Grid | None]] = [(axis, None) for axis in axes if self._steps(x.shape[axis])]
+        for axis in axes:
+            single += [(axis, grid) for grid in self.grids if _before(x.shape[axis], grid) in range(TOKENS + 1)]
         yield from ((step,) for step in single)
         yield from combinations(single, 2)  # attention has one axis for each of two pictures
 
     def _allowed(self, x: Tensor, move: Move) -> bool:
         for axis, grid in move:
-            if -axis >= x.ndim or (grid[0] * grid[1] if grid else x.shape[axis]) != x.shape[axis]:
+            if -axis >= x.ndim or not self._steps(grid[1] if grid else x.shape[axis]):
                 return False
-            if not self._steps(grid[1] if grid else x.shape[axis]):
+            if grid and _before(x.shape[axis], grid) not in range(TOKENS + 1):
                 return False
         return True
 
@@ -91,5 +94,12 @@ class Turning:
             if grid is None:
                 x = x.roll(self._steps(x.shape[axis]), axis)
             else:
-                x = x.unflatten(axis, grid).roll(self._steps(grid[1]), axis).flatten(axis - 1, axis)
+                first, tokens = x.split([_before(x.shape[axis], grid), grid[0] * grid[1]], axis)
+                tokens = tokens.unflatten(axis, grid).roll(self._steps(grid[1]), axis).flatten(axis - 1, axis)
+                x = torch.cat([first, tokens], axis)
         return x
+
+
+def _before(samples: int, grid: Grid) -> int:
+    """Tokens before those of a grid; negative where there is no room for it."""
+    return samples - grid[0] * grid[1]
