@@ -59,6 +59,15 @@ def test_scripted_network_is_refused_by_name(convert):
         convert(network)
 
 
+def test_network_whose_forward_was_replaced_is_refused():
+    network = nn.Conv2d(3, 4, 3, padding=1)
+    network.forward = network.forward
+    with pytest.raises(
+        InputError, match=r"model='Conv2d': has a forward put on the object, .*; convert it before it is"
+    ):
+        oc.convert.to_equirectangular(network)
+
+
 def test_unknown_poles_are_refused_before_anything_changes():
     network = nn.Conv2d(3, 4, 3, padding=1)
     with pytest.raises(InputError, match="poles='under': must be one of over, zeros, replicate, reflect"):

@@ -121,6 +121,26 @@ def test_copies_stay_converted_and_revert_alone(again, convert):
     assert torch.equal(network(x), y)
 
 
+@pytest.mark.parametrize("again", [copy.deepcopy, pickled])
+def test_traced_graphs_and_their_copies_are_converted(again):
+    """They are classes of their own, copied and pickled in ways of their own."""
+    graph, x = torch.fx.symbolic_trace(lively(UNetLike())), picture(height=32, width=64)
+    network, report = oc.convert.to_equirectangular(graph, report=True, size=(32, 64))
+    assert not any(found.seam for found in report)
+    twin = again(network)
+    assert torch.equal(twin(x), network(x))
+    assert turn_error(twin, x, 4) < 1e-10
+    assert turn_error(oc.convert.revert(twin), x, 4) > 1e-3
+    assert turn_error(network, x, 4) < 1e-10
+
+
+def test_parametrized_weights_stay_so():
+    norm = torch.nn.utils.parametrizations.weight_norm
+    network = oc.convert.to_equirectangular(nn.Sequential(norm(nn.Conv2d(3, 4, 3, padding=1))).double())
+    assert turn_error(copy.deepcopy(network), picture(), 5) < 1e-10
+    assert torch.nn.utils.parametrize.is_parametrized(oc.convert.revert(network)[0])
+
+
 def test_checkpoints_load_either_way():
     flat, x = tiny(), picture()
     network = oc.convert.to_equirectangular(Tiny().double().eval())

@@ -67,6 +67,9 @@ def check_model(model: nn.Module) -> None:
                 "model", where, f"is omniconv's {type(module).__name__}, whose edges are settled when it is built",
                 "build it with surface=oc.Equirectangular() and load the same weights",
             )  # fmt: skip
+    if "forward" in vars(model):
+        raise InputError("model", type(model).__name__, "has a forward put on the object, which others may replace",
+                         "convert it before it is wrapped")  # fmt: skip
     tensors = [*model.parameters(), *model.buffers()]
     has_kernels = any(tensor.ndim == 4 for tensor in tensors) or not tensors
     if not has_kernels and not any(isinstance(module, GRID_LAYERS) for module in model.modules()):

@@ -6,7 +6,9 @@ A module of class C becomes one of a class derived from C, as torch's own parame
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Any
@@ -51,7 +53,10 @@ class Converted(nn.Module):
         return conversion_of(self).prefix + self.flat.__name__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (self.flat,), self.__getstate__()
+        if self.flat.__reduce__ is object.__reduce__:
+            return _empty, (self.flat,), self.__getstate__()
+        with _as_flat(self):  # whose way may change its class, as torch.fx's does
+            return _swapped, (conversion_of(self), *self.__reduce__())
 
 
 def swap(module: nn.Module, conversion: Conversion) -> None:
@@ -78,7 +83,10 @@ def converted_class(flat: Any) -> Any:
     """The class of converted modules of a class; it has its name, for those who write it into files."""
     torch.compiler.allow_in_graph(F.pad)  # else the compiler goes past modes into this one function of torch's
     names = {"__module__": flat.__module__, "__qualname__": flat.__qualname__, "__doc__": flat.__doc__, "flat": flat}
-    return type(flat)(flat.__name__, (Converted, flat), {**names, "forward": _entering(flat.forward)})
+    names["forward"] = _entering(flat.forward)
+    if hasattr(flat, "__deepcopy__"):
+        names["__deepcopy__"] = _copied
+    return type(flat)(flat.__name__, (Converted, flat), names)
 
 
 def _entering(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +111,30 @@ def _named(mode: PanoramaMode, forward: Callable[..., Any], module: nn.Module, a
         return forward(module, *args, **kwargs)
     finally:
         mode.path.pop()
+
+
+def _copied(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A copy by the way that the flat class has for it."""
+    with _as_flat(self):
+        twin = copy.deepcopy(self, memo)
+    swap(twin, copy.deepcopy(conversion_of(self), memo))
+    return twin
+
+
+@contextmanager
+def _as_flat(module: nn.Module) -> Iterator[None]:
+    kind: Any = type(module)
+    module.__class__ = kind.flat
+    try:
+        yield
+    finally:
+        module.__class__ = kind
+
+
+def _swapped(conversion: Conversion, build: Callable[..., nn.Module], arguments: tuple[Any, ...]) -> nn.Module:
+    module = build(*arguments)
+    swap(module, conversion)
+    return module
 
 
 def _empty(flat: type) -> Any:
