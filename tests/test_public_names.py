@@ -14,8 +14,8 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "audit")
-ABOVE = ("training", "inference", "export", "audit", "runs", "commands", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "audit", "convert")
+ABOVE = ("training", "inference", "export", "audit", "convert", "runs", "commands", "cli", "app", "demo")
 PICTURES = ("report", "explain")
 FORBIDDEN = {
     "surfaces": {"torch", "nn", "models", "data", *PICTURES, *ABOVE},
@@ -25,10 +25,11 @@ FORBIDDEN = {
     "summaries": {"data", *PICTURES, *ABOVE},
     "report": {"nn", "models", "explain", *ABOVE},
     "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
-    "training": {"inference", "export", "audit", "runs", "commands", "cli", "app", "demo"},
-    "inference": {"export", "audit", "runs", "commands", "cli", "app", "demo"},
-    "export": {"audit", "runs", "commands", "cli", "app", "demo"},
-    "audit": {"runs", "commands", "cli", "app", "demo"},
+    "training": {"inference", "convert", "export", "audit", "runs", "commands", "cli", "app", "demo"},
+    "inference": {"convert", "export", "audit", "runs", "commands", "cli", "app", "demo"},
+    "convert": {"audit", "export", "runs", "commands", "cli", "app", "demo"},
+    "export": {"convert", "audit", "runs", "commands", "cli", "app", "demo"},
+    "audit": {"convert", "runs", "commands", "cli", "app", "demo"},
     "runs": {"commands", "cli", "app", "demo"},
     "commands": {"cli", "app", "demo"},
     "demo": {"commands", "cli", "app"},
@@ -36,7 +37,7 @@ FORBIDDEN = {
 
 
 def public_names():
-    for room in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.audit"):
+    for room in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.audit", "omniconv.convert"):
         for name in importlib.import_module(room).__all__:
             yield room, name
 
@@ -102,6 +103,7 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
         ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
+        ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics"}),
     ],
 )
 def test_import_loads_nothing_heavier_than_it_needs(statement, absent):

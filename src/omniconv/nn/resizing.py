@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -43,30 +45,46 @@ def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", g
         return resize_open(x, size, border, mode, grows)
     if tuple(x.shape[2:]) == size:
         return x
-    margins = tuple(
-        _margin(old, new, mode) if wraps else (0, 0)
-        for old, new, wraps in zip(x.shape[2:], size, border.wraps, strict=True)
-    )
-    if mode == "linear" and any(before > 2 for before, _ in margins) and _grows(x, size):
+    reaches = [0.0 if mode == "nearest" else max(1.0, old / new) for old, new in zip(x.shape[2:], size, strict=True)]
+    if mode == "linear" and _grows(x, size) and any(before > 2 for before, _ in _margins(x, size, border, reaches)):
         return lerp(x, size, border)
+    return resize_with(x, size, border, reaches, partial(_interpolate, mode=mode))
+
+
+def resize_with(
+    x: Tensor, size: tuple[int, ...], border: Border, reaches: Sequence[float], interpolate: Callable[..., Tensor]
+) -> Tensor:
+    """A grid signal at another size by an interpolation that knows no border.
+
+    Args:
+        x: ``(batch, channels, *grid)``.
+        size: the new grid.
+        border: the continuation of the grid.
+        reaches: how many samples away the interpolation looks on each axis.
+        interpolate: from a signal and a size to that signal at that size, sample centres in their places.
+    """
+    margins = _margins(x, size, border, reaches)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
     if border.kernel_ndim < border.ndim:  # faces do not mix
-        x = _interpolate(x.flatten(1, 2), extended[1:], mode).unflatten(1, (-1, size[0]))
+        x = interpolate(x.flatten(1, 2), extended[1:]).unflatten(1, (-1, size[0]))
     else:
-        x = _interpolate(x, extended, mode)
+        x = interpolate(x, extended)
     for axis, (new, (_, after)) in enumerate(zip(size, margins, strict=True), start=2):
         x = x.narrow(axis, after, new) if after else x
     return x
 
 
-def _margin(old: int, new: int, mode: Resampling) -> tuple[int, int]:
-    """Samples to extend an axis by, and the outputs they become; enough for the filter's reach of max(1, old/new)."""
+def _margins(x: Tensor, size: Sequence[int], border: Border, reaches: Sequence[float]) -> list[tuple[int, int]]:
+    """For each axis samples to extend it by, enough for the reach, and the outputs they become."""
+    axes = zip(x.shape[2:], size, border.wraps, reaches, strict=True)
+    return [_margin(old, new, reach) if wraps else (0, 0) for old, new, wraps, reach in axes]
+
+
+def _margin(old: int, new: int, reach: float) -> tuple[int, int]:
     common = math.gcd(old, new)
     step, outputs = old // common, new // common
-    if mode == "nearest":
-        return (0, 0)
-    steps = max(1, math.ceil(max(1.0, old / new) / step))
+    steps = math.ceil(reach / step)
     return steps * step, steps * outputs
 
 

@@ -1,0 +1,33 @@
+"""What a conversion changed, and what it could not: records for its users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One operation of a converted network.
+
+    Attributes:
+        module: qualified name of the module that called it; empty for the network itself.
+        operation: name of the function.
+        reason: what was changed, or why the seam stays.
+        seam: whether something is left that does not turn with the panorama.
+
+    Example:
+        >>> print(Finding("head.flatten", "flatten", "each position has weights of its own", seam=True))
+        head.flatten: flatten: each position has weights of its own
+    """
+
+    module: str
+    operation: str
+    reason: str
+    seam: bool
+
+    def __str__(self) -> str:
+        return f"{self.module or 'the network'}: {self.operation}: {self.reason}"
+
+
+class SeamWarning(UserWarning):
+    """An operation of a converted network leaves a seam: it does not turn with the panorama."""

@@ -1,0 +1,237 @@
+"""What cannot be made seamless is said: by a warning as it runs, and by a report that compares turned pictures."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import SEAMLESS, AutoencoderLike
+from torch import nn
+from turning import lively, picture, turn_error
+
+import omniconv as oc
+from omniconv.errors import InputError
+
+
+class Positions(nn.Module):
+    """Tokens with an embedding of their positions, and attention between all of them."""
+
+    def __init__(self, batch_first=True):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.embedding = nn.Parameter(torch.randn(1, 32, 8))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first)
+        self.head, self.batch_first = nn.Linear(8, 5), batch_first
+
+    def tokens(self, x):
+        return self.patches(x).flatten(2).transpose(1, 2)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.embedding
+        x = self.block(x) if self.batch_first else self.block(x.transpose(0, 1)).transpose(0, 1)
+        return self.head(x.mean(1))
+
+
+class ClassToken(Positions):
+    """No positions; a token more, from which the classes are read."""
+
+    def forward(self, x):
+        x = torch.cat([self.embedding[:, :1].expand(len(x), -1, -1), self.tokens(x)], 1)
+        return self.head(self.block(x)[:, 0])
+
+
+class Windows(nn.Module):
+    """Attention within windows; ``shift`` moves them by half of one, and masks none."""
+
+    def __init__(self, shift=0, biased=False):
+        super().__init__()
+        self.first, self.qkv, self.shift = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 24), shift
+        self.bias = nn.Parameter(torch.randn(4, 16, 16) * 3) if biased else None
+        self.last = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x).permute(0, 2, 3, 1)
+        x = x + self.attend(x.roll((-self.shift, -self.shift), (1, 2))).roll((self.shift, self.shift), (1, 2))
+        return self.last(x.permute(0, 3, 1, 2))
+
+    def attend(self, x):
+        batch, height, width, channels = x.shape
+        x = x.view(batch, height // 4, 4, width // 4, 4, channels).transpose(2, 3).reshape(-1, 16, channels)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        scores = q @ k.transpose(1, 2)
+        if self.bias is not None:  # another one for each window of a row
+            scores = (scores.unflatten(0, (-1, 4)) + self.bias).flatten(0, 1)
+        x = scores.softmax(-1) @ v
+        return x.view(batch, height // 4, width // 4, 4, 4, channels).transpose(2, 3).reshape(batch, height, width, -1)
+
+
+class Flattened(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d((4, 8)))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(128, 5))
+
+    def forward(self, x):
+        return self.classifier(self.features(x))
+
+
+class Warped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        lines = [torch.linspace(-0.9, 0.9, size, dtype=x.dtype) for size in x.shape[-2:]]
+        grid = torch.stack(torch.meshgrid(*lines, indexing="ij")[::-1], -1).expand(len(x), -1, -1, -1)
+        return F.grid_sample(self.conv(x), grid, align_corners=False)
+
+
+def seams(network, **options):
+    """Module, operation and reason of what leaves a seam."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", oc.convert.SeamWarning)
+        _, report = oc.convert.to_equirectangular(lively(network), report=True, **options)
+    return [(found.module, found.operation, found.reason) for found in report if found.seam]
+
+
+@pytest.mark.parametrize("kind", list(SEAMLESS), ids=lambda kind: kind.__name__)
+def test_report_on_what_is_seamless_has_no_seam_and_the_stride(kind):
+    _, report = oc.convert.to_equirectangular(lively(kind()), report=True, example=picture(3, 32, 64))
+    assert not [str(found) for found in report if found.seam]
+    stride = int(re.search(r"by multiples of (\d+) columns", report[-1].reason)[1])
+    assert stride <= SEAMLESS[kind]
+    assert turn_error(oc.convert.to_equirectangular(lively(kind())), picture(3, 32, 64), stride) < 1e-10
+
+
+def test_report_lists_what_was_changed_by_name():
+    flat = nn.Sequential()
+    flat.add_module("stem", nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.ReLU()))
+    flat.add_module("up", nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
+    network, report = oc.convert.to_equirectangular(flat, report=True, size=(8, 16))
+    assert network is flat
+    assert [(found.module, found.operation, found.seam) for found in report] == [
+        ("stem.0", "conv2d", False), ("up", "interpolate", False), ("", "forward", False),
+    ]  # fmt: skip
+    assert "align_corners=True became False" in report[1].reason
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_embedding_of_positions_is_found(batch_first):
+    found = seams(Positions(batch_first), example=picture(3, 16, 32))
+    assert found == [("", "add", "meets numbers that do not turn with the panorama, such as an embedding of positions")]
+
+
+def test_attention_without_positions_has_no_seam():
+    assert not seams(ClassToken(), example=picture(3, 16, 32))
+    assert not seams(AutoencoderLike(), size=(16, 32))
+
+
+def test_windows_of_attention_turn_unless_they_differ():
+    assert not seams(Windows(), size=(16, 64))
+    assert not seams(Windows(shift=2), size=(16, 64))
+    assert [found[:2] for found in seams(Windows(biased=True), size=(16, 16))] == [("", "reshape")]
+
+
+def test_flattened_picture_is_found_and_named():
+    (found,) = seams(Flattened(), size=(16, 64))
+    assert found[:2] == ("classifier.0", "flatten")
+    assert "fixed order" in found[2]
+
+
+def test_grid_sample_is_found():
+    assert seams(Warped(), size=(16, 32))[0][:2] == ("", "grid_sample")
+
+
+@pytest.mark.parametrize(
+    ("layers", "module", "operation", "reason"),
+    [
+        ([nn.Conv2d(3, 4, 3)], "0", "conv2d", "pads less than its kernel reaches: 2 columns of the ring are lost"),
+        ([nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, padding=1)], "0", "conv2d", "1 columns of the ring are lost"),
+        ([nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 1)], "1", "avg_pool2d", "pads less than its kernel reaches"),
+        ([nn.Conv2d(3, 4, 1), nn.MaxPool2d(3)], "1", "max_pool2d", "32 columns are no multiple of the stride 3"),
+        ([nn.ZeroPad2d((-1, 0, 0, 0)), nn.Conv2d(3, 4, 1)], "0", "pad", "crops the panorama"),
+        ([nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(7)], "1", "adaptive_avg_pool2d", "makes 7 columns of 32"),
+        ([nn.ConvTranspose2d(3, 4, 4, 2, 3)], "0", "conv_transpose2d", "gives 4 columns fewer than the ring has"),
+        ([nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=1.3)], "1", "interpolate", "is no whole number"),
+    ],
+)  # fmt: skip
+def test_call_that_leaves_a_seam_warns_with_the_name_of_its_module(layers, module, operation, reason):
+    network = oc.convert.to_equirectangular(nn.Sequential(*layers).double())
+    with pytest.warns(oc.convert.SeamWarning, match=f"^{module}: {operation}: .*{re.escape(reason)}"):
+        network(picture())
+    found = seams(nn.Sequential(*layers), size=(16, 32))
+    assert any(found[:2] == (module, operation) and reason in found[2] for found in found)
+
+
+def test_warning_is_an_error_where_one_wants_it():
+    network = oc.convert.to_equirectangular(nn.Conv2d(3, 4, 3).double())
+    with pytest.raises(oc.convert.SeamWarning, match="the network: conv2d"):  # warnings are errors in tests
+        network(picture())
+
+
+def test_several_seams_are_found_each():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.places = nn.Parameter(torch.randn(1, 4, 16, 32))
+            self.gain = nn.Parameter(torch.randn(16, 32))
+
+        def forward(self, x):
+            return self.last(self.first(x) + self.places).mul_(self.gain).relu()
+
+    assert [found[1] for found in seams(Two(), size=(16, 32))] == ["add", "mul_"]
+
+
+def test_report_leaves_the_network_as_it_is():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout()).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    generator = torch.random.get_rng_state()
+    oc.convert.to_equirectangular(network, report=True)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(module.training for module in network.modules())
+    assert torch.equal(torch.random.get_rng_state(), generator)
+
+
+def test_networks_with_several_arguments_are_shown_by_an_example():
+    class Conditioned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.time = nn.Conv2d(5, 4, 3, padding=1), nn.Linear(2, 4)
+
+        def forward(self, x, time, mask, scale):
+            return (self.conv(torch.cat([x, mask], 1)) + self.time(time)[:, :, None, None]) * scale, {"mask": mask}
+
+    arguments = (picture(), torch.randn(2, 2), picture(2), 3.0)
+    assert not seams(Conditioned(), example=arguments)
+
+
+def test_network_that_insists_on_its_precision_is_reported_in_it():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(x) + F.conv2d(x, torch.ones(4, 3, 1, 1)) + torch.ones(32)
+
+    _, report = oc.convert.to_equirectangular(Single(), report=True, size=(16, 32))
+    assert [found.operation for found in report] == ["conv2d", "forward"]
+
+
+@pytest.mark.parametrize(
+    ("example", "text"),
+    [
+        (torch.zeros(1, 4), "example=.*must have a picture"),
+        ((), "example=.*must have a picture"),
+        (torch.zeros(1, 5, 8, 16), "example=.*cannot be taken.*5 channels"),
+    ],
+)
+def test_wrong_example_is_refused_and_the_network_stays_flat(example, text):
+    network = nn.Conv2d(3, 4, 3, padding=1)
+    with pytest.raises(InputError, match=text):
+        oc.convert.to_equirectangular(network, report=True, example=example)
+    assert type(network) is nn.Conv2d
