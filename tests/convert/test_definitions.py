@@ -53,6 +53,7 @@ FUNCTIONS = {
     "padded on the other": lambda x: F.conv2d(F.pad(x, (3, 0, 1, 2), mode="reflect"), drawn(4, 3, 4, 4)),
     "padded twice": lambda x: F.conv2d(F.pad(x, (1, 0, 1, 0)).relu(), drawn(4, 3, 4, 4), padding=1),
     "padded thrice": lambda x: F.avg_pool2d(F.pad(F.pad(x, (1, 1, 1, 1)) * 2, (0, 1, 0, 1)), 4, 1),
+    "padded and cut in part": lambda x: F.conv2d(F.pad(x, (3, 3, 3, 3))[:, ..., 1:-1, 2:-2], drawn(4, 3, 5, 3)),
     "padded in height": lambda x: F.conv2d(F.pad(x, (0, 0, 1, 1)), drawn(4, 3, 3, 1)),
     "padded too much": lambda x: F.conv2d(F.pad(x, (2, 2, 2, 2)), drawn(4, 3, 3, 3))[..., 1:-1, 1:-1],
     "transposed": lambda x: F.conv_transpose2d(x, drawn(3, 4, 4, 4), drawn(4), 2, 1),
@@ -168,7 +169,13 @@ def test_inside_nothing_changes():
 def test_padding_of_channels_and_of_what_is_no_picture_stays():
     def flat(x):
         tokens = F.pad(x.flatten(2).transpose(1, 2).flatten(1), (2, 1), value=4.0)
-        return tokens, F.pad(x, (0, 0, 0, 0, 1, 2), value=7.0), F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 1, 0, 1))
+        signals = F.pad(x.flatten(2), (3, 0)), F.pad(x.flatten(2).transpose(1, 2), (0, 0, 1, 0))
+        return (
+            tokens,
+            *signals,
+            F.pad(x, (0, 0, 0, 0, 1, 2), value=7.0),
+            F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 1, 0, 1)),
+        )
 
     x = picture()
     for one, other in zip(flat(x), oc.convert.to_equirectangular(Calls(flat))(x), strict=True):

@@ -21,10 +21,12 @@ def pad(
 ) -> Tensor:
     """``torch.nn.functional.pad``: height and width of pictures go on as the panorama does, whatever the mode.
 
-    Negative numbers crop. Where other axes are padded, it is no panorama, or only its channels are: nothing changes.
+    Negative numbers crop. What has three axes is a picture without a batch where both height and width are padded,
+    else a row of signals or tokens. Those stay as they are, and so does what is padded along other axes too.
     """
     amounts = _amounts(pad)
-    if input.ndim not in (3, 4) or len(pad) > 4 or not any(map(any, amounts)):
+    padded = [any(sides) for sides in amounts]
+    if len(pad) > 4 or not (any(padded) if input.ndim == 4 else all(padded) and input.ndim == 3):
         return carried(F.pad(input, pad, mode, value), (input,))
     more = [(max(before, 0), max(after, 0)) for before, after in amounts]
     if any(map(any, more)):
@@ -65,9 +67,9 @@ def _amounts(pad: Sequence[int]) -> tuple[Sides, Sides]:
 def _sliced(x: Tensor, index: Any) -> Frame | None:
     """The frame after slices of step 1, if they cut it alone."""
     parts = index if isinstance(index, tuple) else (index,)
-    if parts[0] is ...:
-        parts = (slice(None),) * (x.ndim + 1 - len(parts)) + parts[1:]
-    parts = parts + (slice(None),) * (x.ndim - len(parts))
+    rest = next((place for place, part in enumerate(parts) if part is ...), len(parts))
+    whole = (slice(None),) * (x.ndim - len(parts) + (rest < len(parts)))
+    parts = parts[:rest] + whole + parts[rest + 1 :]
     if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
         return None
     bounds = [part.indices(size) for part, size in zip(parts[-2:], x.shape[-2:], strict=True)]

@@ -12,8 +12,8 @@ from torch import nn
 
 from omniconv.convert.conversion import check_model, convert, example_for, whole
 from omniconv.convert.findings import Finding
+from omniconv.convert.reporting import findings_of
 from omniconv.convert.tangent_rules import TangentRules
-from omniconv.convert.witness import findings_of
 from omniconv.surfaces import Equirectangular
 
 
