@@ -14,7 +14,7 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "convert")
 ABOVE = ("training", "inference", "export", "runs", "commands", "cli", "app", "demo")
 PICTURES = ("report", "explain")
 FORBIDDEN = {
@@ -27,6 +27,7 @@ FORBIDDEN = {
     "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
     "training": {"inference", "export", "runs", "commands", "cli", "app", "demo"},
     "inference": {"export", "runs", "commands", "cli", "app", "demo"},
+    "convert": {"data", "report", "explain", *ABOVE},
     "export": {"runs", "commands", "cli", "app", "demo"},
     "runs": {"commands", "cli", "app", "demo"},
     "commands": {"cli", "app", "demo"},

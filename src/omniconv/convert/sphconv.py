@@ -57,8 +57,8 @@ def to_sphconv(
     below to its own exact outputs: the published objective (L2 before the activation), solved as least squares in
     closed form instead of by 4,000 to 16,000 gradient steps, and drawn by ``ridge`` towards the flat kernel
     interpolated on the touching plane. Then the whole network but its first layer is trained for ``steps`` towards the
-    exact outputs of the last convolution. Where the paper leaves pooling out, it stays here, on touching planes: windows
-    of the grid cost more at the poles than all the rest (RMSE 0.22 instead of 0.10 in our trial).
+    exact outputs of the last convolution. Where the paper leaves pooling out, it stays here, on touching planes:
+    windows of the grid cost more at the poles than all the rest (RMSE 0.22 instead of 0.10 in our trial).
 
     Args:
         model: ``nn.Sequential`` (also nested) of ``Conv2d`` (odd kernel, stride 1, size kept), ``ReLU``, and
