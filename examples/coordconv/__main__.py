@@ -20,7 +20,7 @@ from examples.coordconv.networks import parameter_count
 from examples.coordconv.recipes import OURS, PUBLISHED, QUICK_STEP, Recipe, network_for, quick
 from examples.coordconv.tasks import NETWORKS, TASKS
 from examples.coordconv.training import Epoch, fit
-from omniconv.errors import InputError
+from examples.door import run
 from omniconv.files import check_writable
 
 OUT = Path("runs/coordconv")
@@ -60,17 +60,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    try:
-        command.main(arguments, "coordconv", standalone_mode=False)
-    except click.ClickException as error:
-        click.echo(f"coordconv: {error.format_message()} (see --help)", err=True)
-        return 2
-    except InputError as error:
-        click.echo(f"coordconv: {error}", err=True)
-        return 2
-    except click.Abort:
-        return 130
-    return 0
+    return run(command, "coordconv", arguments)
 
 
 def _wanted(task: str, split: str, network: str) -> list[tuple[str, str, str]]:

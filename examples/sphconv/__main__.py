@@ -16,10 +16,10 @@ from rich.console import Console
 
 import omniconv as oc
 from benchmarks.timing import machine
+from examples.door import run
 from examples.sphconv import results
 from examples.sphconv.data import Panoramas, load, views
 from examples.sphconv.training import network, teach
-from omniconv.errors import InputError
 
 OUT = Path("runs/sphconv")
 SIDE = 32
@@ -31,14 +31,12 @@ SIDE = 32
 @click.option("--width", type=click.IntRange(1), default=8, show_default=True, help="Channels of the first layer.")
 @click.option("--epochs", type=click.IntRange(1), default=15, show_default=True, help="Of the flat network.")
 @click.option("--views", "count", type=click.IntRange(1), default=40, show_default=True, help="Of each panorama.")
-@click.option(
-    "--turned", type=click.IntRange(0), default=10, show_default=True, help="Rotated copies of each panorama."
-)
+@click.option("--turned", type=click.IntRange(0), help="Rotated copies of each: 10, or 50 without a folder.")
 @click.option("--steps", type=click.IntRange(0), default=50, show_default=True, help="Of the training of the whole.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
 def command(
-    panoramas: Path | None, height: int, width: int, epochs: int, count: int, turned: int, steps: int, seed: int,
+    panoramas: Path | None, height: int, width: int, epochs: int, count: int, turned: int | None, steps: int, seed: int,
     out: Path,
 ) -> None:  # fmt: skip
     """Teach, convert, print and write."""
@@ -48,7 +46,8 @@ def command(
     chain = network(width)
     teach(chain, *views(found.learnt, height, SIDE, count, seed), epochs, _say(epochs))
     start = time.process_time()
-    kinds = {"turned": turned, "steps": steps, "seed": seed}
+    copies = (10 if panoramas else 50) if turned is None else turned
+    kinds = {"turned": copies, "steps": steps, "seed": seed}
     report = _converted(chain, found, height, out, kinds)
     seconds = time.process_time() - start
     console = Console(width=110)
@@ -62,18 +61,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    try:
-        command.main(arguments, "sphconv", standalone_mode=False)
-    except click.ClickException as error:
-        click.echo(f"sphconv: {error.format_message()} (see --help)", err=True)
-        return 2
-    except InputError as error:
-        click.echo(f"sphconv: {error}", err=True)
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("sphconv: interrupted; the same command goes on from here", err=True)
-        return 130
-    return 0
+    return run(command, "sphconv", arguments, "the same command goes on from here")
 
 
 def _converted(

@@ -14,12 +14,12 @@ from rich.console import Console
 
 import omniconv as oc
 from benchmarks.timing import machine
+from examples.door import run
 from examples.spherical_mnist import figure, results
 from examples.spherical_mnist.data import Digits, load
 from examples.spherical_mnist.network import Reader, parameter_count
 from examples.spherical_mnist.projection import Projection
 from examples.spherical_mnist.training import Recipe, Training
-from omniconv.errors import InputError
 
 LEVEL = 4
 OUT = Path("runs/spherical_mnist")
@@ -54,17 +54,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    try:
-        command.main(arguments, "spherical_mnist", standalone_mode=False)
-    except click.ClickException as error:
-        click.echo(f"spherical_mnist: {error.format_message()} (see --help)", err=True)
-        return 2
-    except InputError as error:
-        click.echo(f"spherical_mnist: {error}", err=True)
-        return 2
-    except click.Abort:
-        return 130
-    return 0
+    return run(command, "spherical_mnist", arguments)
 
 
 def _run(
