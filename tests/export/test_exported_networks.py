@@ -12,7 +12,7 @@ from omniconv.models import Classifier, UNet
 DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
 SURFACES = (
     oc.Plane(1), oc.Plane(), oc.Plane(border="reflect"), oc.Plane(border="circular"), oc.Equirectangular(),
-    oc.Equirectangular("replicate"), oc.Icosphere(2),
+    oc.Equirectangular("replicate"), oc.Equirectangular(height=8, kernels="rows"), oc.Icosphere(2),
 )  # fmt: skip
 ENDINGS = ("onnx", "pt2")
 
@@ -28,6 +28,7 @@ def exported(network, path):
         pytest.param(oc.Equirectangular(), {"down": "max"}, marks=pytest.mark.slow),
         (oc.Plane(), {"down": "average", "up": "transposed"}),
         (oc.Icosphere(1), {"up": "transposed"}),
+        (oc.Equirectangular(height=8, kernels="rows"), {"up": "transposed"}),
     ],
     ids=str,
 )
