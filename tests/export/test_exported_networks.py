@@ -28,7 +28,7 @@ def exported(network, path):
         pytest.param(oc.Equirectangular(), {"down": "max"}, marks=pytest.mark.slow),
         (oc.Plane(), {"down": "average", "up": "transposed"}),
         (oc.Icosphere(1), {"up": "transposed"}),
-        (oc.Equirectangular(height=8, kernels="rows"), {"up": "transposed"}),
+        pytest.param(oc.Equirectangular(height=8, kernels="rows"), {"up": "transposed"}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
