@@ -13,7 +13,7 @@ DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
 SURFACES = (
     oc.Plane(1), oc.Plane(), oc.Plane(border="reflect"), oc.Plane(border="circular"), oc.Equirectangular(),
     oc.Equirectangular("replicate"), oc.Icosphere(2), oc.Icosahedron(2), oc.Healpix(4), oc.Cubemap(8),
-    oc.Equirectangular(height=8, kernels="tangent"),
+    oc.Equirectangular(height=8, kernels="tangent"), oc.Equirectangular(height=8, kernels="rows"),
 )  # fmt: skip
 ENDINGS = ("onnx", "pt2")
 
@@ -30,6 +30,7 @@ def exported(network, path):
         (oc.Plane(), {"down": "average", "up": "transposed"}),
         (oc.Icosphere(1), {"up": "transposed"}),
         (oc.Equirectangular(height=4, kernels="tangent"), {"down": "max"}),
+        pytest.param(oc.Equirectangular(height=8, kernels="rows"), {"up": "transposed"}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -248,6 +248,14 @@ def test_maxima_go_back_to_where_they_were():
     torch.testing.assert_close(MaxPool(surface=SURFACE)(y.abs()), values.abs())
 
 
+def test_a_batch_may_be_empty():
+    x = torch.zeros(0, 4, 8, 16, requires_grad=True)
+    layer = Conv(4, 6, surface=SURFACE)
+    layer(x).sum().backward()
+    assert x.grad.shape == x.shape
+    assert not layer.weight.grad.any()
+
+
 def test_summary_counts_the_taps_of_every_row():
     layer = Conv(4, 6, surface=SURFACE)
     taps = sum(up * across for up, across in layer.product.stencil.shapes)

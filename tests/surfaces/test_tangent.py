@@ -180,7 +180,7 @@ def test_tables_are_kept_and_small():
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda: Equirectangular(kernels="rows"), "kernels='rows': must be one of grid, tangent"),
+        (lambda: Equirectangular(kernels="lines"), "kernels='lines': must be one of grid, tangent, rows"),
         (
             lambda: Equirectangular(height=8),
             "height=8: has no meaning with kernels='grid': any size goes; leave it out",

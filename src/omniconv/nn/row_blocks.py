@@ -179,7 +179,7 @@ def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: 
     for run in plan.runs:
         line = pixel * (grid[1] + (run.shape[1] - 1) * plan.space)
         around = plan.gap * (run.shape[0] - 1)
-        pictures = max(1, min(batch, BLOCK // (line * (around + 1)) if is_small else batch))
+        pictures = max(1, min(batch, BLOCK // (line * (around + 1)))) if is_small else max(1, batch)
         rows = max(1, (BLOCK // (line * pictures) - around - 1) // plan.stride + 1) if is_small else run.rows
         for first in range(run.first, run.first + run.rows, rows):
             for start in range(0, batch, pictures):
