@@ -17,7 +17,7 @@ from omniconv.nn.stencil_layouts import Bags, Layout, Table
 from omniconv.nn.stencil_plain import plain_gradients
 
 CHUNK = 400_000
-"""Numbers gathered at a time: they stay in the cache, and what a system charges for new memory stays small."""
+"""Numbers gathered at a time by a thread: they stay in its cache; what a system charges for new memory stays small."""
 
 
 @torch.library.custom_op("omniconv::stencil_product", mutates_args=())
@@ -194,4 +194,4 @@ def _size(x: Tensor, rows: int, taps: int = 1) -> int:
     """Rows gathered at a time; all at once on an accelerator, which would have to ask for the bounds."""
     if x.device.type != "cpu":
         return max(rows, 1)
-    return max(CHUNK // (taps * max(x.shape[2], 1)), 1) * taps
+    return max(CHUNK * torch.get_num_threads() // (taps * max(x.shape[2], 1)), 1) * taps
