@@ -12,20 +12,23 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
+from omniconv.nn.framed_product import framed_convolution, plain_framed_convolution
 from omniconv.nn.grid_pooling import power
 from omniconv.nn.stencil_layouts import Table
 from omniconv.nn.stencil_plain import plain_convolution, plain_product
 from omniconv.nn.stencil_product import stencil_convolution, stencil_product
 from omniconv.nn.stencil_tables import pair_of
+from omniconv.surfaces.framed_stencil import FramedStencil
 from omniconv.surfaces.stencil import Stencil
 
 
 class StencilTables(nn.Module):
     """A stencil's tables as tensors that follow their module to its device and precision; layers share them."""
 
-    def __init__(self, stencil: Stencil, by_tap: bool = False) -> None:
+    def __init__(self, stencil: Stencil, by_tap: bool = False, tabled: Stencil | None = None) -> None:
         super().__init__()
         self.stencil, self.by_tap = stencil, by_tap
+        self.tabled = tabled or stencil
         self._adopt(torch.get_default_dtype(), torch.empty(0).device)
 
     @property
@@ -65,7 +68,7 @@ class StencilTables(nn.Module):
 
     def _adopt(self, dtype: torch.dtype, device: torch.device) -> None:
         """Take the tables that all layers on this stencil share."""
-        self.pair = pair_of(self.stencil, self.by_tap, dtype, device)
+        self.pair = pair_of(self.tabled, self.by_tap, dtype, device)
         for place, tensor in enumerate(self.pair.tensors):  # an alias each: tracing allows no module another's own
             self.register_buffer(f"table_{place}", tensor.detach(), persistent=False)
 
@@ -101,6 +104,35 @@ class StencilConvolution(StencilTables):
         gathered = self.times(rows).unflatten(1, (-1, taps))  # (B, N', taps, in)
         channels = gathered.permute(0, 3, 2, 1).flatten(1, 2)  # (B, in · taps, N')
         return F.conv1d(channels, weight.flatten(1)[..., None], bias, groups=self.groups).transpose(1, 2)
+
+
+class FramedConvolution(StencilConvolution):
+    """The same where the stencil is the windows of framed faces: the backend's dense convolution does the work.
+
+    Args:
+        stencil: windows, faces and frame.
+    """
+
+    places: Tensor
+    order: Tensor
+
+    def __init__(self, stencil: FramedStencil) -> None:
+        StencilTables.__init__(self, stencil, tabled=stencil.frame)
+        self.groups, self.multiply = 1, self._multiply
+        places = torch.from_numpy(stencil.places.astype(np.int32))
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("order", places.flatten().argsort().int(), persistent=False)
+
+    def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Weights ``(9 · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N, O)``."""
+        kernel = weight.view(3, 3, -1, weight.shape[1]).permute(3, 2, 0, 1)
+        if derives_forward():
+            return plain_framed_convolution(rows, kernel, bias, self.places, self.order, self.ahead.layout)
+        return framed_convolution(rows, kernel, bias, self.places, self.order, *self.ahead, *self.back)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.places, self.order = fn(self.places), fn(self.order)
+        return super()._apply(fn, recurse)
 
 
 class PointwiseConvolution(nn.Module):
@@ -192,6 +224,8 @@ def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
 
 def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
     """The cheapest layer that convolves on a stencil."""
+    if isinstance(stencil, FramedStencil) and groups == 1:
+        return FramedConvolution(stencil)
     return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
 
 

@@ -200,6 +200,11 @@ class Table(NamedTuple):
         """The layout itself."""
         return KINDS[self.kind](*self.tensors, *self.sizes)
 
+    @property
+    def no_gradients(self) -> list:
+        """What a backward pass says of name, numbers and tensors; no numbers count as a list of tensors."""
+        return [None, None if self.sizes else [], [None] * len(self.tensors)]
+
 
 KINDS = {"picks": Picks, "rows": Rows, "patches": Patches, "reversed": ReversedPatches, "turns": Turns}
 

@@ -130,14 +130,9 @@ def _kept_tables(ctx, tensors: Sequence[Tensor]) -> tuple[Table, Table]:  # type
     return ctx.ahead._replace(tensors=tensors[: ctx.count]), ctx.back._replace(tensors=tensors[ctx.count :])
 
 
-def _no_gradients(*tables: Table) -> list:
-    """What a backward pass says of names, numbers and tensors of tables; no numbers count as a list of tensors."""
-    return [part for table in tables for part in (None, None if table.sizes else [], [None] * len(table.tensors))]
-
-
 def _product_backward(ctx, gradient):  # type: ignore[no-untyped-def]
     ahead, back = _kept_tables(ctx, ctx.saved_tensors[1:])
-    return stencil_product(gradient, *back, *ahead), *_no_gradients(ahead, back)
+    return stencil_product(gradient, *back, *ahead), *ahead.no_gradients, *back.no_gradients
 
 
 def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
@@ -151,7 +146,7 @@ def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
         by_input, by_weight = _convolution_gradients(gradient, x, weight, *back, of_input, of_weight)
     by_bias = gradient.sum((0, 1)) if of_bias else None
     gradients = by_input if of_input else None, by_weight if of_weight else None, by_bias
-    return *gradients, *_no_gradients(ahead, back)
+    return *gradients, *ahead.no_gradients, *back.no_gradients
 
 
 stencil_product.register_autograd(_product_backward, setup_context=_keep_back)

@@ -12,6 +12,7 @@ from scipy import sparse
 from omniconv.checks import is_whole
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
+from omniconv.surfaces.framed_stencil import FramedStencil
 from omniconv.surfaces.healpix_index import cell_directions, cell_numbers, cells_of
 from omniconv.surfaces.healpix_interpolation import interpolation_matrix
 from omniconv.surfaces.healpix_maps import from_panorama, mean_of_descendants, pixel_cells, to_panorama
@@ -130,6 +131,8 @@ class Healpix(Surface):
         self._check_kernel(kernel_size, dilation)
         if stride != 1:
             self._check_stride(stride).coarser()
+        if (kernel_size, stride, dilation) == (3, 1, 1):
+            return _framed(self)
         return patch_stencil(self.nside, kernel_size, dilation if kernel_size > 1 else 1, stride)
 
     def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Stencil:
@@ -194,6 +197,12 @@ class Healpix(Surface):
         if stride != 2:
             raise InputError("stride", stride, "must be 1 or 2 on healpix", "chain layers of stride 2")
         return self
+
+
+@lru_cache(maxsize=FINEST.bit_length())
+def _framed(surface: Healpix) -> FramedStencil:
+    """The windows of the twelve base faces."""
+    return FramedStencil(patch_stencil(surface.nside, 3, 1, 1), surface.faces())
 
 
 @lru_cache(maxsize=16)

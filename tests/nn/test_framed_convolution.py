@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from omniconv.nn import Conv
+from omniconv.nn.framed_product import framed_convolution
+from omniconv.nn.stencil import FramedConvolution, StencilConvolution
+from omniconv.surfaces import Healpix
+
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def pair(nside, channels=(3, 4)):
+    """A convolution on framed faces, and the weights and windows of the same as a stencil, in float64."""
+    torch.manual_seed(0)
+    layer = Conv(*channels, surface=Healpix(nside))
+    assert isinstance(layer.product, FramedConvolution)
+    return layer, StencilConvolution(layer.surface.conv_neighbours(), 1).double()
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("nside", [1, 2, 4, 8])
+def test_frames_are_the_stencil_in_output_and_all_gradients(nside, dtype, last):
+    layer, stencil = pair(nside)
+    layer = layer.to(dtype)
+    x = torch.randn(2, 12 * nside**2, 3).movedim(2, 1) if last else torch.randn(2, 3, 12 * nside**2)
+    x = x.to(dtype).requires_grad_()
+    exact = [tensor.detach().double().requires_grad_() for tensor in (x, layer.weight, layer.bias)]
+    found, wanted = layer(x), stencil(*exact)
+    upstream = torch.randn_like(wanted).to(dtype)
+    pairs = zip(
+        (found, *torch.autograd.grad(found, (x, layer.weight, layer.bias), upstream)),
+        (wanted, *torch.autograd.grad(wanted, exact, upstream.double())),
+        strict=True,
+    )
+    for one, other in pairs:
+        assert one.dtype == dtype
+        assert (one.double() - other).abs().max() <= TOLERANCES[dtype] * other.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's forward mode of its own convolution
+def test_derivatives_are_those_of_small_differences():
+    layer, _ = pair(2, (2, 2))
+    x = torch.randn(1, 2, 48, dtype=torch.float64, requires_grad=True)
+    inputs = x, layer.double().weight, layer.bias
+    assert torch.autograd.gradcheck(layer.product, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(layer.product, inputs)
+
+
+def test_operator_passes_the_checks_of_torch():
+    layer, _ = pair(2, (2, 3))
+    product = layer.double().product
+    x = torch.randn(2, 48, 2, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    for bias in (None, torch.randn(3, dtype=torch.float64, requires_grad=True)):
+        given = x, kernel, bias, product.places, product.order, *product.ahead, *product.back
+        torch.library.opcheck(framed_convolution, given)
+
+
+@pytest.mark.parametrize("needs", [(True, False), (False, True)])
+def test_only_the_gradients_asked_for_are_computed(needs):
+    layer, _ = pair(2)
+    x = torch.randn(2, 3, 48, requires_grad=needs[0])
+    layer.weight.requires_grad_(needs[1])
+    layer(x).sum().backward()
+    assert [x.grad is not None, layer.weight.grad is not None] == list(needs)
+
+
+def test_groups_stay_with_the_stencil():
+    assert type(Conv(4, 4, groups=2, surface=Healpix(2)).product) is StencilConvolution
+    assert type(Conv(4, 4, 5, surface=Healpix(2)).product) is StencilConvolution
+
+
+def test_copies_and_casts_keep_their_tables():
+    layer, _ = pair(2)
+    x = torch.randn(1, 3, 48)
+    torch.testing.assert_close(copy.deepcopy(layer).double().float()(x), layer(x))
