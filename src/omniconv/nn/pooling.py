@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import torch
@@ -156,8 +156,7 @@ class _MeanByArea(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
-        areas = self.weights(precise)
-        areas = (areas / areas.amax()).expand(1, 1, *x.shape[2:])
+        areas = (self.weights(precise) * prod(x.shape[2:])).expand(1, 1, *x.shape[2:])  # 1 on average
         return (self.mean(precise * areas) / self.mean(areas)).to(x.dtype)
 
 
