@@ -21,7 +21,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.timing import Work, device_of, machine, time_in_turn, write_report
+from benchmarks.convolutions import both_ways, forward
+from benchmarks.timing import device_of, machine, time_in_turn, write_report
 from omniconv.nn.rows import RowConvolution, drawn_rows
 
 CHANNELS, BATCH, HEIGHT = 64, 4, 128
@@ -70,28 +71,6 @@ def signal(channels_last: bool, device: torch.device) -> Tensor:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = torch.randn(BATCH, CHANNELS, HEIGHT, 2 * HEIGHT, device=device)
     return x.contiguous(memory_format=layout).requires_grad_()
-
-
-def forward(layer: Layer, x: Tensor) -> Work:
-    """The layer alone."""
-
-    def work() -> Tensor:
-        with torch.inference_mode():
-            return layer(x)
-
-    return work
-
-
-def both_ways(layer: nn.Module, x: Tensor) -> Work:
-    """The layer, and the gradients of its weights and its input."""
-    gradient = torch.randn_like(x)
-
-    def work() -> None:
-        x.grad = None
-        layer.zero_grad(set_to_none=True)
-        layer(x).backward(gradient)
-
-    return work
 
 
 def measure(device: torch.device, repeats: int) -> Iterator[Line]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omniconv.nn.stencil_layouts import Layout, Table
 from omniconv.nn.stencil_plain import plain_product
+from omniconv.nn.stencil_saving import keep_tables, kept_tables, own_precision, precision
 
 
 @torch.library.custom_op("omniconv::framed_convolution", mutates_args=())
@@ -45,11 +46,11 @@ def framed_convolution(
         back_sizes: its numbers.
         back_tables: its tensors.
     """
-    layout, dtype = Table(kind, sizes, tables).layout, tables[-1].dtype
+    layout, dtype = Table(kind, sizes, tables).layout, precision(tables)
     kernel = weight.detach().to(dtype)
     start = None if bias is None else bias.detach().to(dtype)
     result = x.new_empty(*x.shape[:2], len(weight))
-    with torch.autocast(x.device.type, enabled=False):
+    with own_precision(x):
         for picture, out in zip(x.detach(), result, strict=True):
             y = F.conv2d(_framed(layout, picture.to(dtype), places), kernel, start)
             out.copy_(_as_rows(y).index_select(0, order))
@@ -73,10 +74,10 @@ def _gradients(
 ) -> tuple[Tensor, Tensor]:
     """Gradients by input and weight."""
     layout, back = Table(kind, sizes, tables).layout, Table(back_kind, back_sizes, back_tables).layout
-    dtype = tables[-1].dtype
+    dtype = precision(tables)
     kernel = weight.detach().to(dtype)
     by_input, by_weight = x.new_empty(x.shape if of_input else 0), torch.zeros_like(kernel)
-    with torch.autocast(x.device.type, enabled=False):
+    with own_precision(x):
         for index, (picture, given) in enumerate(zip(x.detach(), gradient.detach(), strict=True)):
             framed = _framed(layout, picture.to(dtype), places)
             faces = _as_faces(given.to(dtype).index_select(0, places.flatten()), places.shape)
@@ -112,15 +113,9 @@ def _(gradient: Tensor, x: Tensor, weight: Tensor, places: Tensor, *rest: object
     return x.new_empty(x.shape if rest[-2] else 0), torch.empty_like(weight)
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    x, weight, bias, places, order, kind, sizes, tables, back_kind, back_sizes, back_tables = inputs
-    ctx.ahead, ctx.back, ctx.count = Table(kind, sizes, ()), Table(back_kind, back_sizes, ()), len(tables)
-    ctx.save_for_backward(x, weight, bias, places, order, *tables, *back_tables)
-
-
 def _backward(ctx, gradient):  # type: ignore[no-untyped-def]
     x, weight, _, places, order, *tensors = ctx.saved_tensors
-    ahead, back = ctx.ahead._replace(tensors=tensors[: ctx.count]), ctx.back._replace(tensors=tensors[ctx.count :])
+    ahead, back = kept_tables(ctx, tensors)
     of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
     by_input = by_weight = None
     if torch.is_grad_enabled():  # a second derivative will be asked for
@@ -135,7 +130,7 @@ def _backward(ctx, gradient):  # type: ignore[no-untyped-def]
     return by_input, by_weight, by_bias, None, None, *ahead.no_gradients, *back.no_gradients
 
 
-framed_convolution.register_autograd(_backward, setup_context=_keep)
+framed_convolution.register_autograd(_backward, setup_context=keep_tables)
 
 
 def _framed(layout: Layout, picture: Tensor, places: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from omniconv.nn.skinny_product import write_product
 from omniconv.nn.stencil_layouts import Bags, Layout, Table
 from omniconv.nn.stencil_plain import plain_gradients
+from omniconv.nn.stencil_saving import keep_tables, kept_tables, own_precision, precision
 
 CHUNK = 400_000
 """Numbers gathered at a time by a thread: they stay in its cache; what a system charges for new memory stays small."""
@@ -33,7 +34,7 @@ def stencil_product(
     """A table of R rows times each picture: ``(B, N, C)`` to ``(B, R, C)``; the second table is its transpose."""
     layout = Table(kind, sizes, tables).layout
     result = x.new_empty(x.shape[0], layout.rows, x.shape[2])
-    for index, rows, seen in _gathered(layout, x, 1, _precision(tables)):
+    for index, rows, seen in _gathered(layout, x, 1, precision(tables)):
         result[index, rows] = seen
     return result
 
@@ -55,11 +56,11 @@ def stencil_convolution(
     The second table is that of the transposed operators, tap by tap: row ``n · M + m`` is tap m of sample n.
     """
     layout, taps = Table(kind, sizes, tables).layout, weight.shape[0] // x.shape[2]
-    dtype = _precision(tables)
+    dtype = precision(tables)
     weight = weight.detach().to(dtype)
     start = weight.new_zeros(weight.shape[1]) if bias is None else bias.detach().to(dtype)
     result = x.new_empty(x.shape[0], layout.rows // taps, weight.shape[1])
-    with _own_precision(x):
+    with own_precision(x):
         for index, outputs, seen in _gathered(layout, x, taps, dtype):
             write_product(result[index, outputs], seen, weight, start)
     return result
@@ -80,14 +81,14 @@ def _convolution_gradients(
 
     With ``h_m = S_mᵀ g`` that of the input is ``Σ_m h_m W_m``, and that of ``W_m`` is ``xᵀ h_m``.
     """
-    layout, dtype = Table(kind, sizes, tables).layout, _precision(tables)
+    layout, dtype = Table(kind, sizes, tables).layout, precision(tables)
     channels, outputs = x.shape[2], weight.shape[1]
     taps = weight.shape[0] // channels
     back = weight.detach().to(dtype).view(taps, channels, outputs).transpose(1, 2).reshape(-1, channels)
     by_input = x.new_empty(x.shape if of_input else 0)
     by_weight = back.new_zeros(channels, taps * outputs)
     nothing = back.new_zeros(channels)
-    with _own_precision(x):
+    with own_precision(x):
         for index, inputs, spread in _gathered(layout, gradient, taps, dtype):
             if of_input:
                 write_product(by_input[index, inputs], spread, back, nothing)
@@ -118,26 +119,14 @@ def _(
     return x.new_empty(x.shape if of_input else 0), torch.empty_like(weight)
 
 
-def _keep_back(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    *signals, kind, sizes, tables, back_kind, back_sizes, back_tables = inputs
-    ctx.ahead, ctx.back = Table(kind, sizes, ()), Table(back_kind, back_sizes, ())
-    ctx.count = len(tables)
-    ctx.save_for_backward(*signals, *tables, *back_tables)
-
-
-def _kept_tables(ctx, tensors: Sequence[Tensor]) -> tuple[Table, Table]:  # type: ignore[no-untyped-def]
-    """The table and its transpose, with what was saved for the backward pass."""
-    return ctx.ahead._replace(tensors=tensors[: ctx.count]), ctx.back._replace(tensors=tensors[ctx.count :])
-
-
 def _product_backward(ctx, gradient):  # type: ignore[no-untyped-def]
-    ahead, back = _kept_tables(ctx, ctx.saved_tensors[1:])
+    ahead, back = kept_tables(ctx, ctx.saved_tensors[1:])
     return stencil_product(gradient, *back, *ahead), *ahead.no_gradients, *back.no_gradients
 
 
 def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
     x, weight, _, *tensors = ctx.saved_tensors
-    ahead, back = _kept_tables(ctx, tensors)
+    ahead, back = kept_tables(ctx, tensors)
     of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
     by_input = by_weight = None
     if torch.is_grad_enabled():  # a second derivative will be asked for
@@ -149,18 +138,8 @@ def _convolution_backward(ctx, gradient):  # type: ignore[no-untyped-def]
     return *gradients, *ahead.no_gradients, *back.no_gradients
 
 
-stencil_product.register_autograd(_product_backward, setup_context=_keep_back)
-stencil_convolution.register_autograd(_convolution_backward, setup_context=_keep_back)
-
-
-def _own_precision(x: Tensor) -> torch.autocast:
-    """Autocast stays outside: sums run in the precision of the tables."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
-def _precision(tables: Sequence[Tensor]) -> torch.dtype:
-    """Of the values, which come last in every layout."""
-    return tables[-1].dtype
+stencil_product.register_autograd(_product_backward, setup_context=keep_tables)
+stencil_convolution.register_autograd(_convolution_backward, setup_context=keep_tables)
 
 
 def _gathered(layout: Layout, x: Tensor, taps: int, dtype: torch.dtype) -> Iterator[tuple[int, slice, Tensor]]:

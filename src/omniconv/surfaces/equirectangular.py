@@ -12,10 +12,11 @@ from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.border import Border
 from omniconv.surfaces.modes import Mode
+from omniconv.surfaces.panorama_kernels import Pair, PanoramaKernels
 from omniconv.surfaces.row_kernels import RowKernels
 from omniconv.surfaces.stencil import Stencil
 from omniconv.surfaces.surface import Neighbours, Resampling, Shape, Surface
-from omniconv.surfaces.tangent import Pair, TangentKernels
+from omniconv.surfaces.tangent import TangentKernels
 
 Poles = Literal["over", "zeros", "replicate", "reflect"]
 Kernels = Literal["grid", "tangent", "rows"]
@@ -114,7 +115,7 @@ class Equirectangular(Surface):
         Raises:
             InputError: the height is odd.
         """
-        return self if self.height is None else self._of_height(TangentKernels(self.height).halved())
+        return self if self.height is None else self._of_height(PanoramaKernels(self.height).halved())
 
     def finer(self) -> Equirectangular:
         """Twice the height; itself where any size goes."""
