@@ -91,9 +91,9 @@ def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation,
 @given(
     data=st.data(), height=st.integers(1, 5), stride=st.sampled_from([1, 2]), batch=st.integers(1, 3),
     dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    block=st.sampled_from([1, 2000, row_blocks.BLOCK]),
+    block=st.sampled_from([1, 2000, row_blocks.BLOCK]), long=st.sampled_from([1, row_blocks.LONG]),
 )  # fmt: skip
-def test_any_shapes_in_any_blocks_are_the_reference(data, height, stride, batch, dilation, block):
+def test_any_shapes_in_any_blocks_are_the_reference(data, height, stride, batch, dilation, block, long):
     odd = st.sampled_from([1, 3, 5, 7])
     shapes = data.draw(st.lists(st.tuples(odd, odd), min_size=height, max_size=height))
     stencil = RowStencil(stride * height, tuple(shapes), stride, dilation)
@@ -104,12 +104,12 @@ def test_any_shapes_in_any_blocks_are_the_reference(data, height, stride, batch,
     product = RowConvolution(stencil, 1)
     layer.forward = lambda x: product(x, layer.weight, bias)
     x = torch.randn(batch, 2, *stencil.input_shape, generator=generator, dtype=torch.float64, requires_grad=True)
-    kept = row_blocks.BLOCK
-    row_blocks.BLOCK = block
+    kept = row_blocks.BLOCK, row_blocks.LONG
+    row_blocks.BLOCK, row_blocks.LONG = block, long
     try:
         found = gradients(layer, x)
     finally:
-        row_blocks.BLOCK = kept
+        row_blocks.BLOCK, row_blocks.LONG = kept
     for one, known in zip(found, slow(stencil, x, layer.weight, bias, 1), strict=True):
         np.testing.assert_allclose(one.detach().numpy(), known, atol=1e-11)
 

@@ -1,24 +1,24 @@
-"""Blocks of a panorama's rows, laid out so that the windows of a kernel are rows of a matrix, without a copy of each.
+"""Blocks of a panorama's rows, laid out so that one grouped convolution of the backend works on all of them.
 
-Channels lie last, and the pictures of a batch one after the other on a line. Windows of ``n`` neighbouring pixels that
-start ``n`` pixels apart follow one another in memory: a matrix ``(windows, n · channels)`` that a product reads as it
-lies. ``n`` such matrices, each a pixel further, hold all windows.
+Each output row is a group of channels: what its kernel sees, row of taps by row of taps, lies in the channels of a
+picture one pixel high, ``(pictures, columns, rows · rows of taps · channels)``, and its kernel is as wide as before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from math import prod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from omniconv.surfaces.row_stencil import Run
 
-BLOCK = 5 * 2**18
-"""Bytes of input that a block holds, about: it stays in the cache of a core beside the kernels of its rows."""
+BLOCK = 15 * 2**18
+"""Bytes that a block sees, about: near enough to the cores beside the outputs and the kernels of its rows."""
+LONG = 1024
+"""Outputs of a row that make a convolution fast: as many pictures go together as it takes."""
 
 
 class Plan(NamedTuple):
@@ -51,119 +51,105 @@ class Block:
     Attributes:
         plan: strides and steps.
         run: whose kernels they are.
-        first: of the output rows.
-        rows: output rows.
-        pictures: first and last + 1.
+        rows: the output rows.
+        pictures: which of a batch.
         grid: rows and columns of the panorama that the kernels see.
     """
 
     plan: Plan
     run: Run
-    first: int
-    rows: int
-    pictures: tuple[int, int]
+    rows: range
+    pictures: slice
     grid: tuple[int, int]
 
     @property
-    def batch(self) -> int:
-        """Pictures."""
-        return self.pictures[1] - self.pictures[0]
+    def own(self) -> slice:
+        """Its rows."""
+        return slice(self.rows.start, self.rows.stop)
 
     @property
-    def piece(self) -> int:
-        """Neighbouring taps that a window holds: a whole row of the kernel, or one where the kernel is dilated."""
-        return self.run.shape[1] if self.plan.space == 1 else 1
+    def taps(self) -> slice:
+        """Where its kernels lie in a weight."""
+        taps = prod(self.run.shape)
+        start = self.run.tap + (self.rows.start - self.run.first) * taps
+        return slice(start, start + len(self.rows) * taps)
 
     @property
-    def phases(self) -> int:
-        """Matrices that hold all windows."""
-        return -(-self.piece // self.plan.stride)
-
-    @cached_property
-    def slots(self) -> int:
-        """Windows of a picture's row: its outputs and what fills up the padded line."""
-        pixels = self.grid[1] + (self.run.shape[1] - 1) * self.plan.space
-        return -(-pixels // (self.plan.stride * self.phases)) * self.phases
+    def is_first(self) -> bool:
+        """Whether no other block has had the same rows before."""
+        return self.pictures.start == 0
 
     @property
-    def input_rows(self) -> int:
-        """Rows of the panorama that the block sees."""
-        return self.plan.stride * (self.rows - 1) + self.plan.gap * (self.run.shape[0] - 1) + 1
+    def reach(self) -> int:
+        """One past the southernmost row that it sees, up to which all rows of the blocks before it lie too."""
+        return self._seen(self.run.shape[0] - 1)[-1] + 1
 
-    def output_room(self, like: Tensor, channels: int, used: Tensor | None) -> Tensor:
-        """Room for the outputs of all phases, ``(phases, rows, windows, channels)``; ``used`` where it fits."""
-        shape = self.phases, self.rows, self.batch * self.slots // self.phases, channels
-        return used if used is not None and used.shape == shape else like.new_empty(shape)
-
-    def input_room(self, like: Tensor, used: Tensor | None) -> Tensor:
-        """Room on a line for the rows that the block sees, and behind them for what the last windows touch.
-
-        ``used`` by the block before it will do where it is as large: all that windows touch and no output needs has
-        to be a number, no matter which.
-        """
-        line = self.batch * self.slots * self.plan.stride
-        pixels = self.input_rows * line + self.run.shape[1] * self.plan.space
-        size = pixels * like.shape[-1]
-        return used if used is not None and len(used) == size else like.new_zeros(size)
-
-    def lines(self, room: Tensor, channels: int) -> Tensor:
-        """The same as ``(rows, pictures, padded columns, channels)``."""
-        shape = self.input_rows, self.batch, self.slots * self.plan.stride, channels
-        return room[: shape[0] * shape[1] * shape[2] * channels].view(shape)
-
-    def windows(self, room: Tensor, channels: int) -> list[tuple[slice, list[Tensor]]]:
-        """For each row and piece of taps, the matrices ``(rows, windows, piece · channels)`` of all phases.
-
-        The slices say where the piece lies among the taps of a kernel, ``(rows, taps · channels, out)``.
-        """
-        line = self.batch * self.slots * self.plan.stride * channels
-        strides = self.plan.stride * line, self.plan.stride * self.phases * channels, 1
-        size = self.rows, self.batch * self.slots // self.phases, self.piece * channels
-        found = []
-        for up in range(self.run.shape[0]):
-            for across in range(0, self.run.shape[1], self.piece):
-                start = up * self.plan.gap * line + across * self.plan.space * channels
-                phases = (start + self.plan.stride * phase * channels for phase in range(self.phases))
-                tap = up * self.run.shape[1] + across
-                place = slice(tap * channels, (tap + self.piece) * channels)
-                found.append((place, [room.as_strided(size, strides, first) for first in phases]))
-        return found
+    def size(self, channels: int) -> tuple[int, ...]:
+        """Of what the outputs see: pictures, columns, rows, rows of taps, channels."""
+        columns = self.grid[1] + self.plan.space * (self.run.shape[1] - 1)
+        return self.pictures.stop - self.pictures.start, columns, len(self.rows), self.run.shape[0], channels
 
     def kernels(self, weight: Tensor) -> Tensor:
-        """Those of each row as matrices ``(rows, taps · in, out)``, from a weight ``(taps, in, out)``."""
-        taps = self.run.shape[0] * self.run.shape[1]
-        start = self.run.tap + (self.first - self.run.first) * taps
-        return weight[start : start + self.rows * taps].view(self.rows, -1, weight.shape[2])
+        """Those of all rows, ``(rows · out, rows of taps · in, 1, columns)``, from a weight ``(taps, out, in)``."""
+        return self._by_row(weight).contiguous().view(self.kernels_size(weight)).permute(0, 3, 1, 2)
 
-    def outputs(self, y: Tensor, phase: int) -> Tensor:
-        """Of outputs ``(height, batch, width, channels)`` those of one phase."""
-        return y[self.first : self.first + self.rows, slice(*self.pictures), phase :: self.phases]
+    def kernels_size(self, weight: Tensor) -> tuple[int, int, int, int]:
+        """As they lie in memory: rows · out, 1, columns of taps, rows of taps · in."""
+        (up, across), (_, outputs, inputs) = self.run.shape, weight.shape
+        return len(self.rows) * outputs, 1, across, up * inputs
 
-    def by_picture(self, product: Tensor, width: int) -> Tensor:
-        """Windows of a phase, ``(rows, windows, channels)``, as ``width`` outputs of each picture."""
-        return product.view(self.rows, self.batch, self.slots // self.phases, product.shape[2])[:, :, :width]
+    def add_kernels(self, found: Tensor, weight: Tensor) -> None:
+        """The way back: such kernels, added to a weight."""
+        own = self._by_row(weight)
+        own += found.permute(0, 2, 3, 1).reshape(own.shape)
 
-    def places(self) -> Iterator[tuple[slice, slice, slice, slice]]:
-        """Rows and columns of ``lines``, and those of the panorama that lie there: over the poles, round the ring."""
-        height, width = self.grid
-        start = self.first * self.plan.stride - self.plan.gap * (self.run.shape[0] // 2)
-        left = self.plan.space * (self.run.shape[1] // 2)
-        length = width + (self.run.shape[1] - 1) * self.plan.space
-        for rows, source, turned in _row_places(start, self.input_rows, height):
-            for columns, origin in _column_places(-left + turned * (width // 2), length, width):
-                yield rows, columns, source, origin
+    def _by_row(self, weight: Tensor) -> Tensor:
+        """Its part of a weight as rows, out, columns of taps, rows of taps, in."""
+        taps = weight[self.taps].unflatten(0, (len(self.rows), *self.run.shape))
+        return taps.permute(0, 3, 2, 1, 4)
 
-    def fill(self, room: Tensor, x: Tensor) -> None:
-        """Put a panorama ``(height, batch, width, channels)`` into its places."""
-        lines, x = self.lines(room, x.shape[3]), x[:, slice(*self.pictures)]
-        for rows, columns, source, origin in self.places():
-            lines[rows, :, columns] = x[source, :, origin]
+    def taken(self, y: Tensor) -> Tensor:
+        """Its outputs, rows as channels, ``(pictures, rows · out, 1, columns)``: of ``(height, batch, width, out)``."""
+        own = y[self.own, self.pictures].permute(1, 2, 0, 3)
+        return own.contiguous().flatten(2)[:, None].permute(0, 3, 1, 2)
 
-    def send_back(self, room: Tensor, x: Tensor) -> None:
-        """The adjoint of ``fill``: add what lies in each place to the panorama."""
-        lines, x = self.lines(room, x.shape[3]), x[:, slice(*self.pictures)]
-        for rows, columns, source, origin in self.places():
-            x[source, :, origin] += lines[rows, :, columns]
+    def put(self, found: Tensor, y: Tensor) -> None:
+        """The way back: such outputs into ``(height, batch, width, out)``."""
+        y[self.own, self.pictures] = found[:, :, 0].unflatten(1, (len(self.rows), -1)).permute(1, 0, 3, 2)
+
+    def gather(self, seen: Tensor, x: Tensor) -> None:
+        """Put what outputs see of a panorama ``(height, batch, width, channels)`` into a tensor of ``size``."""
+        rows = range(self._seen(0).start, self._seen(self.run.shape[0] - 1)[-1] + 1)
+        if rows.start < 0 or rows.stop > self.grid[0]:
+            for tap, columns, own, source, origin in self._places():
+                seen[:, columns, own, tap] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
+            return
+        reach = self.plan.gap * (self.run.shape[0] - 1) + 1
+        windows = x[rows.start : rows.stop, self.pictures].unfold(0, reach, self.plan.stride)[..., :: self.plan.gap]
+        for columns, origin in self._columns(0):
+            seen[:, columns] = windows[:, :, origin].permute(1, 2, 0, 4, 3)
+
+    def scatter(self, seen: Tensor, x: Tensor) -> None:
+        """The adjoint of ``gather``: add to the panorama what lies in each place."""
+        for tap, columns, own, source, origin in self._places():
+            x[source, self.pictures, origin] += seen[:, columns, own, tap].permute(2, 0, 1, 3)
+
+    def _places(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
+        """Row of taps, columns and rows of what is seen, and the rows and columns of the panorama that lie there."""
+        for tap in range(self.run.shape[0]):
+            for rows, source, is_turned in _row_places(self._seen(tap), self.grid[0]):
+                for columns, origin in self._columns(is_turned * (self.grid[1] // 2)):
+                    yield tap, columns, rows, source, origin
+
+    def _seen(self, tap: int) -> range:
+        """The rows of the panorama, past the poles too, that the outputs see through a row of taps."""
+        first = self.rows.start * self.plan.stride + self.plan.gap * (tap - self.run.shape[0] // 2)
+        return range(first, first + self.plan.stride * len(self.rows), self.plan.stride)
+
+    def _columns(self, turn: int) -> Iterator[tuple[slice, slice]]:
+        """The columns that are seen, and those of a panorama turned so far that lie there."""
+        across = self.plan.space * (self.run.shape[1] - 1)
+        return _column_places(turn - across // 2, self.grid[1] + across, self.grid[1])
 
 
 def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: bool) -> Iterator[Block]:
@@ -176,28 +162,31 @@ def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: 
         pixel: bytes of a pixel's channels.
         is_small: keep blocks small enough for a cache; else a run is one block.
     """
+    pictures = min(batch, -(-LONG * plan.stride // grid[1])) if is_small else batch
     for run in plan.runs:
-        line = pixel * (grid[1] + (run.shape[1] - 1) * plan.space)
-        around = plan.gap * (run.shape[0] - 1)
-        pictures = max(1, min(batch, BLOCK // (line * (around + 1)))) if is_small else max(1, batch)
-        rows = max(1, (BLOCK // (line * pictures) - around - 1) // plan.stride + 1) if is_small else run.rows
-        for first in range(run.first, run.first + run.rows, rows):
-            for start in range(0, batch, pictures):
-                last = min(run.first + run.rows, first + rows)
-                yield Block(plan, run, first, last - first, (start, min(batch, start + pictures)), grid)
+        line = pixel * run.shape[0] * (grid[1] + (run.shape[1] - 1) * plan.space)
+        most = max(1, BLOCK // max(1, line * pictures)) if is_small else run.rows
+        rows = -(-run.rows // -(-run.rows // most))
+        rows = min(rows + rows % 2, most)  # even: two cores share them
+        last = run.first + run.rows
+        for first in range(run.first, last, rows):
+            for start in range(0, max(1, batch), max(1, pictures)):
+                part = slice(start, min(batch, start + pictures))
+                yield Block(plan, run, range(first, min(last, first + rows)), part, grid)
 
 
-def _row_places(start: int, length: int, height: int) -> Iterator[tuple[slice, slice, bool]]:
-    """Where ``length`` rows from ``start`` on lie: those on the grid in one piece, those past a pole one by one."""
-    inside = range(max(start, 0), min(start + length, height))
+def _row_places(seen: range, height: int) -> Iterator[tuple[slice, slice, bool]]:
+    """Where rows lie: those on the grid in one piece, those past a pole one by one, turned."""
+    inside = [place for place, row in enumerate(seen) if 0 <= row < height]
     if inside:
-        yield slice(inside.start - start, inside.stop - start), slice(inside.start, inside.stop), False
-    for row in range(start, start + length):
-        if row not in inside:
+        first, last = inside[0], inside[-1]
+        yield slice(first, last + 1), slice(seen[first], seen[last] + 1, seen.step), False
+    for place, row in enumerate(seen):
+        if not 0 <= row < height:
             folded = row % (2 * height)
-            turned = folded >= height
-            source = 2 * height - 1 - folded if turned else folded
-            yield slice(row - start, row - start + 1), slice(source, source + 1), turned
+            is_turned = folded >= height
+            source = 2 * height - 1 - folded if is_turned else folded
+            yield slice(place, place + 1), slice(source, source + 1), is_turned
 
 
 def _column_places(start: int, length: int, width: int) -> Iterator[tuple[slice, slice]]:
@@ -208,8 +197,3 @@ def _column_places(start: int, length: int, width: int) -> Iterator[tuple[slice,
         count = min(width - origin, length - place)
         yield slice(place, place + count), slice(origin, origin + count)
         place += count
-
-
-def precise(dtype: torch.dtype) -> torch.dtype:
-    """What sums run in: single precision at least."""
-    return torch.promote_types(dtype, torch.float32)

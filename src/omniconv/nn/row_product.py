@@ -1,95 +1,82 @@
 """The convolution with a kernel for each row, its way back to the input, and the one to the kernels: fast.
 
 The three are one trilinear form, so that the derivatives of each are the other two, as often as one likes. Work goes
-run by run of rows with kernels of one shape, in blocks that stay in a core's cache; nothing as large as the signal is
-held beside input and output. Signals are ``(batch, channels, height, width)``, in memory channels last; weights
-``(taps, in, out)``, row after row.
+run by run of rows with kernels of one shape, in blocks of a few rows, each a grouped convolution of the backend;
+nothing as large as the signal is held beside input and output. Signals are ``(batch, channels, height, width)``, in
+memory channels last; weights ``(taps, out, in)``, row after row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.nn.row_blocks import Block, Plan, blocks, precise
+from omniconv.nn.row_blocks import Block, Plan, blocks
 
 
 @torch.library.custom_op("omniconv::row_convolution", mutates_args=())
 def row_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int]) -> Tensor:
-    """A kernel for each output row: ``(B, C, H, W)``, ``(taps, C, O)`` and ``(O, H')`` to ``(B, O, H', W')``."""
-    steps = Plan.read(plan)
-    lines, weight = _lines(x), weight.to(precise(x.dtype)).contiguous()
-    y = x.new_empty(x.shape[0], x.shape[2] // steps.stride, x.shape[3] // steps.stride, weight.shape[2])
-    out, start = y.transpose(0, 1), _start(bias, weight, y.shape[1])
-    room = products = None
-    for block in _blocks(steps, lines):
-        room = block.input_room(weight.new_empty(0, x.shape[1]), room)
-        block.fill(room, lines)
-        products, kernels = block.output_room(weight, weight.shape[2], products), block.kernels(weight)
-        products.copy_(start[None, block.first : block.first + block.rows])
-        for taps, matrices in block.windows(room, x.shape[1]):
-            kernel = kernels[:, taps]
-            for product, seen in zip(products, matrices, strict=True):
-                product.baddbmm_(seen, kernel)
-        for phase, product in enumerate(products):
-            own = block.outputs(out, phase)
-            own.copy_(block.by_picture(product, own.shape[2]))
+    """A kernel for each output row: ``(B, C, H, W)``, ``(taps, O, C)`` and ``(O, H')`` to ``(B, O, H', W')``."""
+    steps, lines, weight = Plan.read(plan), _lines(x), weight.to(x.dtype)
+    y = x.new_empty(x.shape[0], x.shape[2] // steps.stride, x.shape[3] // steps.stride, weight.shape[1])
+    by_row = None if bias is None else bias.to(x.dtype).T
+    for block, seen in _blocks(steps, lines, lines):
+        start = None if by_row is None else by_row[block.own].flatten()
+        block.gather(seen, lines)
+        block.put(F.conv2d(_picture(seen), block.kernels(weight), start, *_steps(block)), y.transpose(0, 1))
     return y.permute(0, 3, 1, 2)
 
 
 @torch.library.custom_op("omniconv::row_convolution_back", mutates_args=())
 def row_convolution_back(y: Tensor, weight: Tensor, plan: list[int]) -> Tensor:
-    """Its adjoint: ``(B, O, H', W')`` and ``(taps, C, O)`` to ``(B, C, H, W)``."""
-    steps = Plan.read(plan)
-    lines, weight = _lines(y), weight.to(precise(y.dtype)).contiguous()
-    height, batch, width, _ = lines.shape
-    x = weight.new_zeros(batch, height * steps.stride, width * steps.stride, weight.shape[1])
-    room = products = None
-    for block in _blocks(steps, x.transpose(0, 1)):
-        room = block.input_room(x, room).zero_()
-        products, kernels = _by_phase(block, lines, weight, products), block.kernels(weight)
-        for taps, matrices in block.windows(room, x.shape[3]):
-            kernel = kernels[:, taps].transpose(1, 2)
-            for product, seen in zip(products, matrices, strict=True):
-                seen.baddbmm_(product, kernel)
-        block.send_back(room, x.transpose(0, 1))
+    """Its adjoint: ``(B, O, H', W')`` and ``(taps, O, C)`` to ``(B, C, H, W)``."""
+    steps, lines, weight = Plan.read(plan), _lines(y), weight.to(y.dtype)
+    size = y.shape[0], y.shape[2] * steps.stride, y.shape[3] * steps.stride, weight.shape[2]
+    x, done = y.new_empty(size, dtype=precise(y.dtype)), 0
+    for block, seen in _blocks(steps, lines, x.transpose(0, 1)):
+        x[:, done : block.reach].zero_()  # just before it is added to, while it is near
+        done, kernels = max(done, block.reach), block.kernels(weight)
+        found = _gradients(block.taken(lines), _picture(seen), kernels, block, (True, False))[0]
+        block.scatter(found[:, :, 0].transpose(1, 2).unflatten(2, seen.shape[2:]), x.transpose(0, 1))
+    x[:, done:].zero_()
     return x.to(y.dtype).permute(0, 3, 1, 2)
 
 
 @torch.library.custom_op("omniconv::row_correlation", mutates_args=())
 def row_correlation(x: Tensor, y: Tensor, plan: list[int], taps: int) -> Tensor:
-    """What the weights see: ``(B, C, H, W)`` and ``(B, O, H', W')`` to ``(taps, C, O)``."""
+    """What the weights see: ``(B, C, H, W)`` and ``(B, O, H', W')`` to ``(taps, O, C)``."""
     lines, outputs = _lines(x), _lines(y)
-    weight = x.new_zeros(taps, x.shape[1], y.shape[1], dtype=precise(x.dtype))
-    room = products = None
-    for block in _blocks(Plan.read(plan), lines):
-        room = block.input_room(weight.new_empty(0, x.shape[1]), room)
-        block.fill(room, lines)
-        products, kernels = _by_phase(block, outputs, weight, products), block.kernels(weight)
-        for own, matrices in block.windows(room, x.shape[1]):
-            kernel = kernels[:, own]
-            for product, seen in zip(products, matrices, strict=True):
-                kernel.baddbmm_(seen.transpose(1, 2), product)
+    weight = x.new_empty(taps, y.shape[1], x.shape[1], dtype=precise(x.dtype))
+    for block, seen in _blocks(Plan.read(plan), lines, lines):
+        block.gather(seen, lines)
+        if block.is_first:
+            weight[block.taps].zero_()
+        kernels = x.new_empty(block.kernels_size(weight)).permute(0, 3, 1, 2)
+        found = _gradients(block.taken(outputs), _picture(seen), kernels, block, (False, True))[1]
+        block.add_kernels(found, weight)
     return weight.to(x.dtype)
 
 
 @row_convolution.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int]) -> Tensor:
     height, width = x.shape[2] // plan[0], x.shape[3] // plan[0]
-    return x.new_empty(x.shape[0], height, width, weight.shape[2]).permute(0, 3, 1, 2)
+    return x.new_empty(x.shape[0], height, width, weight.shape[1]).permute(0, 3, 1, 2)
 
 
 @row_convolution_back.register_fake
 def _(y: Tensor, weight: Tensor, plan: list[int]) -> Tensor:
     height, width = y.shape[2] * plan[0], y.shape[3] * plan[0]
-    return y.new_empty(y.shape[0], height, width, weight.shape[1]).permute(0, 3, 1, 2)
+    return y.new_empty(y.shape[0], height, width, weight.shape[2]).permute(0, 3, 1, 2)
 
 
 @row_correlation.register_fake
 def _(x: Tensor, y: Tensor, plan: list[int], taps: int) -> Tensor:
-    return x.new_empty(taps, x.shape[1], y.shape[1])
+    return x.new_empty(taps, y.shape[1], x.shape[1])
 
 
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -138,23 +125,35 @@ def _lines(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last).permute(2, 0, 3, 1)
 
 
-def _start(bias: Tensor | None, weight: Tensor, height: int) -> Tensor:
-    """What products are added to, ``(height, 1, out)``."""
-    if bias is None:
-        return weight.new_zeros(height, 1, weight.shape[2])
-    return bias.to(weight.dtype).T[:, None]
+def _blocks(plan: Plan, lines: Tensor, panorama: Tensor) -> Iterator[tuple[Block, Tensor]]:
+    """Blocks, and a tensor for what each sees, of the kind of ``lines``; its memory serves one after the other."""
+    height, batch, width, channels = panorama.shape
+    room = lines.new_empty(0)
+    pixel, is_small = channels * lines.dtype.itemsize, lines.device.type == "cpu"
+    for block in blocks(plan, batch, (height, width), pixel, is_small):
+        size = block.size(channels)
+        if prod(size) > len(room):
+            room = room.new_empty(prod(size))
+        yield block, room[: prod(size)].view(size)
 
 
-def _blocks(plan: Plan, lines: Tensor) -> Iterator[Block]:
-    height, batch, width, channels = lines.shape
-    pixel = channels * precise(lines.dtype).itemsize
-    return blocks(plan, batch, (height, width), pixel, is_small=lines.device.type == "cpu")
+def _picture(seen: Tensor) -> Tensor:
+    """What a block sees as pictures one pixel high, ``(pictures, channels, 1, columns)``, channels last in memory."""
+    return seen.flatten(2)[:, None].permute(0, 3, 1, 2)
 
 
-def _by_phase(block: Block, lines: Tensor, weight: Tensor, used: Tensor | None) -> Tensor:
-    """The outputs of all phases, filled up with zeros: ``(phases, rows, windows, channels)``."""
-    products = block.output_room(weight, lines.shape[3], used).zero_()
-    for phase, product in enumerate(products):
-        own = block.outputs(lines, phase)
-        block.by_picture(product, own.shape[2]).copy_(own)
-    return products
+def _steps(block: Block) -> tuple[Any, ...]:
+    """Stride, padding, dilation and groups of its convolution."""
+    return (1, block.plan.stride), (0, 0), (1, block.plan.space), len(block.rows)
+
+
+def _gradients(y: Tensor, x: Tensor, kernels: Tensor, block: Block, wanted: tuple[bool, bool]) -> tuple[Tensor, ...]:
+    """Of its convolution, from those of its outputs: to what it sees and to its kernels, where wanted."""
+    *steps, groups = _steps(block)
+    backward = torch.ops.aten.convolution_backward
+    return backward(y, x, kernels, None, *steps, False, (0, 0), groups, (*wanted, False))
+
+
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """What sums run in: single precision at least."""
+    return torch.promote_types(dtype, torch.float32)

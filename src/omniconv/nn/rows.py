@@ -118,8 +118,8 @@ def drawn_rows(stencil: RowStencil, shape: tuple[int, ...], bound: float) -> Ten
     taps = torch.from_numpy(stencil.taps_by_row)
     grown = (stencil.taps / taps).sqrt().to(torch.get_default_dtype())
     by_row = grown.repeat_interleave(stencil.output_shape[0] // len(taps) if len(shape) == 1 else taps)
-    drawn = torch.empty(len(by_row), *reversed(shape[:2])).uniform_(-bound, bound)
-    return drawn.mul_(by_row.to(drawn.device).view(-1, *[1] * (drawn.ndim - 1))).permute(*range(drawn.ndim)[::-1])
+    drawn = torch.empty(len(by_row), *shape[:2]).uniform_(-bound, bound)
+    return drawn.mul_(by_row.to(drawn.device).view(-1, *[1] * (drawn.ndim - 1))).movedim(0, -1)
 
 
 def row_convolution_on(stencil: RowStencil, groups: int) -> RowConvolution:
@@ -128,5 +128,5 @@ def row_convolution_on(stencil: RowStencil, groups: int) -> RowConvolution:
 
 
 def _by_tap(weight: Tensor) -> Tensor:
-    """A weight ``(out, in, taps)`` as ``(taps, in, out)``: a view where it is held so."""
-    return weight.permute(2, 1, 0).contiguous()
+    """A weight ``(out, in, taps)`` as ``(taps, out, in)``: a view where it is held so."""
+    return weight.permute(2, 0, 1).contiguous()
