@@ -101,7 +101,7 @@ class Block:
     def add_kernels(self, found: Tensor, weight: Tensor) -> None:
         """The way back: such kernels, added to a weight."""
         own = self._by_row(weight)
-        own += found.permute(0, 2, 3, 1).reshape(own.shape)
+        own.add_(found.permute(0, 2, 3, 1).reshape(own.shape))
 
     def _by_row(self, weight: Tensor) -> Tensor:
         """Its part of a weight as rows, out, columns of taps, rows of taps, in."""
@@ -132,7 +132,7 @@ class Block:
     def scatter(self, seen: Tensor, x: Tensor) -> None:
         """The adjoint of ``gather``: add to the panorama what lies in each place."""
         for tap, columns, own, source, origin in self._places():
-            x[source, self.pictures, origin] += seen[:, columns, own, tap].permute(2, 0, 1, 3)
+            x[source, self.pictures, origin].add_(seen[:, columns, own, tap].permute(2, 0, 1, 3))
 
     def _places(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
         """Row of taps, columns and rows of what is seen, and the rows and columns of the panorama that lie there."""
