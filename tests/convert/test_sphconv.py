@@ -169,6 +169,46 @@ def test_the_model_stays_as_it_is():
         assert not one.requires_grad
 
 
+def pointwise(inplace):
+    """A chain with normalization, activations and dropout, as it is while it is trained."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.LeakyReLU(0.1, inplace), nn.Dropout2d(0.5),
+        nn.Conv2d(4, 3, 3, padding=1), nn.SiLU(inplace), nn.PReLU(3), nn.Conv2d(3, 2, 3, padding=1),
+    )  # fmt: skip
+    with torch.no_grad():
+        model[1].running_mean.uniform_(-1, 1)
+        model[1].running_var.uniform_(0.5, 2)
+    return model
+
+
+def test_layers_that_treat_every_pixel_by_itself_are_as_in_evaluation():
+    model, x = pointwise(inplace=True), pictures(12)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    network = convert(model, x, held_out=pictures(4, seed=1), steps=3)
+    report = network.report
+    assert report.layers == ("0", "4", "7")
+    assert report.rmse("sphconv") < min(report.rmse(name) for name in ("equirectangular", "circular", "tangent"))
+    assert model.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    for name, value in network.state_dict().items():
+        if name in before and not name.startswith(("4.", "7.")):  # all but the fitted kernels
+            assert torch.equal(value, before[name])
+    other = convert(pointwise(inplace=False), x, held_out=pictures(4, seed=1), steps=3).report
+    for method, errors in report.errors.items():
+        for one, two in zip(errors, other.errors[method], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_exact_outputs_see_normalized_values():
+    model, x = pointwise(inplace=True).eval(), pictures(1)
+    folded = torch.nn.utils.fuse_conv_bn_eval(model[0], model[1])
+    fused = nn.Sequential(folded, *list(model)[2:])
+    found = exact_outputs(chain(model), 4, x, lambda: None)
+    torch.testing.assert_close(found, exact_outputs(chain(fused), 3, x, lambda: None))
+
+
 def test_training_of_the_whole_brings_it_nearer_to_what_it_learns_from():
     x = pictures(6)
     before, after = (convert(small(), x, turned=0, steps=steps, rate=1e-3, batch=6).report for steps in (0, 60))
@@ -278,7 +318,11 @@ def test_panoramas_of_other_heights_are_brought_to_one():
     ("model", "text"),
     [
         (nn.Sequential(nn.ReLU()), "model='Sequential': must have a convolution"),
-        (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)), "model='1: BatchNorm2d': is not a layer"),
+        (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.GroupNorm(1, 2)), "model='1: GroupNorm': is not a layer"),
+        (
+            nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2, track_running_stats=False)),
+            "model='1: BatchNorm2d': must keep running statistics",
+        ),
         (nn.Sequential(nn.Sequential(nn.Conv2d(2, 2, 3, 2, 1))), "model='0.0: Conv2d': must have stride 1"),
         (nn.Conv2d(2, 2, (3, 5), padding=(1, 2)), "must have stride 1 and a square, odd kernel"),
         (nn.Conv2d(2, 2, 3), "must keep the size: padding=1"),

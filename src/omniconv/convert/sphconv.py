@@ -56,13 +56,14 @@ def to_sphconv(
     tangent kernels with its own weights. Every other kernel is fitted by itself, from the exact outputs of the layer
     below to its own exact outputs: the published objective (L2 before the activation), solved as least squares in
     closed form instead of by 4,000 to 16,000 gradient steps, and drawn by ``ridge`` towards the flat kernel
-    interpolated on the touching plane. Then the whole network but its first layer is trained for ``steps`` towards the
+    interpolated on the touching plane. Then all kernels but the first layer's are trained for ``steps`` towards the
     exact outputs of the last convolution. Where the paper leaves pooling out, it stays here, on touching planes:
     windows of the grid cost more at the poles than all the rest (RMSE 0.22 instead of 0.10 in our trial).
 
     Args:
-        model: ``nn.Sequential`` (also nested) of ``Conv2d`` (odd kernel, stride 1, size kept), ``ReLU``, and
-            ``MaxPool2d`` or ``AvgPool2d`` (2 × 2, stride 2); not changed.
+        model: ``nn.Sequential`` (also nested) of ``Conv2d`` (odd kernel, stride 1, size kept), ``MaxPool2d`` or
+            ``AvgPool2d`` (2 × 2, stride 2), and what treats every pixel by itself: activations, ``BatchNorm2d`` and
+            ``Dropout``, as in evaluation. It is not changed.
         panoramas: to learn from, ``(N, channels, h, 2h)`` or a list of ``(channels, h, 2h)``, arrays or tensors in the
             values that the network takes; brought to ``height`` rows.
         height: rows of the panoramas that the new network takes; a multiple of the total stride.
@@ -118,7 +119,8 @@ def _empty(layers: Sequence[Step], height: int) -> SphConv:
     is_fitted = [step.is_conv and place != first for place, step in enumerate(layers)]
     surfaces = [own if fits else plane for own, plane, fits in zip(rows, tangent, is_fitted, strict=True)]
     network = SphConv(*on(layers, surfaces)).to(next(layers[first].layer.parameters())).eval()
-    network[first].requires_grad_(False)
+    for layer, fits in zip(network, is_fitted, strict=True):
+        layer.requires_grad_(fits)
     return network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,17 @@ from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, MaxPool
 from omniconv.surfaces import Equirectangular, Surface
 
-ALLOWED = "nn.Sequential, Conv2d of odd kernels at stride 1, ReLU, and MaxPool2d or AvgPool2d of 2 × 2 at stride 2"
+ALLOWED = (
+    "nn.Sequential, Conv2d of odd kernels at stride 1, MaxPool2d or AvgPool2d of 2 × 2 at stride 2, activations, "
+    "BatchNorm2d and Dropout"
+)
 POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
+POINTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
+    nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Identity, nn.BatchNorm2d, nn.Dropout,
+    nn.Dropout2d,
+)  # fmt: skip
+"""Layers that treat every pixel by itself: the same on a panorama as on a view of it."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Step:
 
     Attributes:
         name: where it lies in its network.
-        layer: the flat layer.
+        layer: the flat layer; of one that treats every pixel by itself a copy in evaluation mode.
         field: pixels of the picture, along each axis, that an output of it sees.
         stride: pixels from one of its outputs to the next.
     """
@@ -52,7 +62,7 @@ def chain(model: nn.Module) -> list[Step]:
             field += (layer.kernel_size[0] - 1) * layer.dilation[0] * stride
         elif type(layer) in POOLS:
             field, stride = field + stride, 2 * stride
-        steps.append(Step(name, layer, field, stride))
+        steps.append(Step(name, _still(layer) if type(layer) in POINTWISE else layer, field, stride))
     if not any(step.is_conv for step in steps):
         raise InputError("model", type(model).__name__, "must have a convolution", f"give a chain of {ALLOWED}")
     return steps
@@ -111,7 +121,10 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 def _check(name: str, layer: nn.Module) -> None:
     where = f"{name or 'the model'}: {type(layer).__name__}"
-    if type(layer) is nn.ReLU:
+    if type(layer) in POINTWISE:
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None:
+            rule = "must keep running statistics: those of a batch are not the same on views and panoramas"
+            raise InputError("model", where, rule, "use track_running_stats=True")
         return
     if type(layer) in POOLS:
         if any(_pair(getattr(layer, key)) != (2, 2) for key in ("kernel_size", "stride")) or _pair(layer.padding) != (
@@ -130,6 +143,14 @@ def _check(name: str, layer: nn.Module) -> None:
         raise InputError("model", where, rule, "pad by half of the kernel, as VGG does")
 
 
+def _still(layer: nn.Module) -> nn.Module:
+    """A copy that gives always the same, into a tensor of its own."""
+    copied: Any = deepcopy(layer).eval()
+    if hasattr(copied, "inplace"):
+        copied.inplace = False
+    return copied
+
+
 def _pair(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value, value)
 
@@ -139,7 +160,7 @@ def _layer_on(step: Step, surface: Surface) -> nn.Module:
     if type(layer) in POOLS:
         return POOLS[type(layer)](2, surface=surface)
     if not isinstance(layer, nn.Conv2d):
-        return nn.ReLU()
+        return _still(layer)
     has_bias = layer.bias is not None or getattr(surface, "kernels", "") == "rows"
     gap, size = layer.dilation[0], layer.kernel_size[0]
     twin = Conv(
