@@ -18,7 +18,7 @@ import omniconv as oc
 from benchmarks.timing import machine
 from examples.door import run
 from examples.sphconv import results
-from examples.sphconv.data import Panoramas, load, views
+from examples.sphconv.data import FOLDS, Panoramas, load, views
 from examples.sphconv.training import network, teach
 
 OUT = Path("runs/sphconv")
@@ -27,6 +27,8 @@ SIDE = 32
 
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
 @click.option("--panoramas", type=click.Path(path_type=Path, exists=True, file_okay=False), help="jpg or png, 2 : 1.")
+@click.option("--fold", type=click.IntRange(1, FOLDS), default=FOLDS, show_default=True,
+              help="Which quarter of the panoramas is held out.")  # fmt: skip
 @click.option("--height", type=click.IntRange(32), default=64, show_default=True, help="Rows of the panoramas.")
 @click.option("--width", type=click.IntRange(1), default=8, show_default=True, help="Channels of the first layer.")
 @click.option("--epochs", type=click.IntRange(1), default=15, show_default=True, help="Of the flat network.")
@@ -36,11 +38,11 @@ SIDE = 32
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
 def command(
-    panoramas: Path | None, height: int, width: int, epochs: int, count: int, turned: int | None, steps: int, seed: int,
-    out: Path,
+    panoramas: Path | None, fold: int, height: int, width: int, epochs: int, count: int, turned: int | None, steps: int,
+    seed: int, out: Path,
 ) -> None:  # fmt: skip
     """Teach, convert, print and write."""
-    found = load(panoramas)
+    found = load(panoramas, fold)
     click.echo(f"learnt from: {', '.join(found.learnt)}\nheld out: {', '.join(found.held_out)}")
     torch.manual_seed(seed)
     chain = network(width)

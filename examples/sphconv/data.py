@@ -13,7 +13,7 @@ from omniconv.errors import FileError
 from omniconv.surfaces import View, panorama, view_of
 
 KINDS = (".jpg", ".jpeg", ".png")
-EVERY = 4
+FOLDS = 4
 """Every fourth panorama of a folder, by name, is held out."""
 TALLEST = 512
 
@@ -26,8 +26,12 @@ class Panoramas:
     held_out: dict[str, np.ndarray]
 
 
-def load(folder: Path | None) -> Panoramas:
+def load(folder: Path | None, fold: int = FOLDS) -> Panoramas:
     """Panoramas of a folder, every fourth held out; nothing for the Earth and two photographs on cubes.
+
+    Args:
+        folder: jpg or png, 2 : 1.
+        fold: which of them are held out: the first and every fourth after it, ..., or the fourth and so on.
 
     Raises:
         FileError: fewer than two, one that is no picture, or that is not 2 : 1.
@@ -38,7 +42,7 @@ def load(folder: Path | None) -> Panoramas:
     if len(paths) < 2:
         raise FileError(folder, f"has {len(paths)} panoramas (jpg, png), not two at least", "give another folder")
     images = {path.name: _read(path) for path in paths}
-    held_out = set(list(images)[EVERY - 1 :: EVERY] or list(images)[-1:])
+    held_out = set(list(images)[fold - 1 :: FOLDS] or list(images)[-1:])
     return Panoramas(
         {name: image for name, image in images.items() if name not in held_out},
         {name: image for name, image in images.items() if name in held_out},

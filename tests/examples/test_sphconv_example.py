@@ -37,6 +37,11 @@ def test_every_fourth_panorama_is_held_out(folder):
     assert found.learnt["a.png"].shape == (3, 64, 128)
 
 
+def test_folds_hold_out_every_panorama_once(folder):
+    found = [name for fold in range(1, 5) for name in data.load(folder, fold).held_out]
+    assert sorted(found) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+
+
 def test_of_two_one_is_held_out(folder):
     for name in "cde":
         (folder / f"{name}.png").unlink()
