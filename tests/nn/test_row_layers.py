@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from omniconv.errors import InputError
 from omniconv.export.standard import standard
@@ -240,6 +241,28 @@ def test_every_layer_runs_forward_and_backward_and_in_standard_operators(build):
         assert torch.isfinite(gradient).all()
     assert x.grad.abs().sum() > 0
     torch.testing.assert_close(standard(layer)(x), layer.eval()(x), rtol=1e-4, atol=1e-5)
+
+
+class Namespaces(TorchDispatchMode):
+    """Remembers whose operators are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.add(function.namespace)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kind", [Conv, ConvTranspose])
+def test_standard_operators_are_torchs_own(kind, groups):
+    layer = kind(4, 6, groups=groups, surface=SURFACE)
+    for network, others in ((layer, {"omniconv"}), (standard(layer), set())):
+        with torch.no_grad(), Namespaces() as called:
+            network(signal().float())
+        assert called.seen - {"aten", "prim"} == others
 
 
 def test_maxima_go_back_to_where_they_were():

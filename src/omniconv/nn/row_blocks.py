@@ -1,7 +1,7 @@
 """Blocks of a panorama's rows, laid out so that one grouped convolution of the backend works on all of them.
 
-Each output row is a group of channels: what its kernel sees, row of taps by row of taps, lies in the channels of a
-picture one pixel high, ``(pictures, columns, rows · rows of taps · channels)``, and its kernel is as wide as before.
+Each output row is a group of channels of a picture as high as the kernels, ``(pictures, rows of taps, columns, rows ·
+channels)`` in memory: what its kernel sees, and nothing else.
 """
 
 from __future__ import annotations
@@ -85,54 +85,34 @@ class Block:
         return self._seen(self.run.shape[0] - 1)[-1] + 1
 
     def size(self, channels: int) -> tuple[int, ...]:
-        """Of what the outputs see: pictures, columns, rows, rows of taps, channels."""
+        """Of what the outputs see: pictures, rows of taps, columns, rows, channels."""
         columns = self.grid[1] + self.plan.space * (self.run.shape[1] - 1)
-        return self.pictures.stop - self.pictures.start, columns, len(self.rows), self.run.shape[0], channels
+        return self.pictures.stop - self.pictures.start, self.run.shape[0], columns, len(self.rows), channels
 
     def kernels(self, weight: Tensor) -> Tensor:
-        """Those of all rows, ``(rows · out, rows of taps · in, 1, columns)``, from a weight ``(taps, out, in)``."""
-        return self._by_row(weight).contiguous().view(self.kernels_size(weight)).permute(0, 3, 1, 2)
+        """Those of its rows, ``(rows, out, rows of taps, columns of taps, in)``: a view of ``(taps, out, in)``."""
+        return weight[self.taps].unflatten(0, (len(self.rows), *self.run.shape)).permute(0, 3, 1, 2, 4)
 
-    def kernels_size(self, weight: Tensor) -> tuple[int, int, int, int]:
-        """As they lie in memory: rows · out, 1, columns of taps, rows of taps · in."""
-        (up, across), (_, outputs, inputs) = self.run.shape, weight.shape
-        return len(self.rows) * outputs, 1, across, up * inputs
-
-    def add_kernels(self, found: Tensor, weight: Tensor) -> None:
-        """The way back: such kernels, added to a weight."""
-        own = self._by_row(weight)
-        own.add_(found.permute(0, 2, 3, 1).reshape(own.shape))
-
-    def _by_row(self, weight: Tensor) -> Tensor:
-        """Its part of a weight as rows, out, columns of taps, rows of taps, in."""
-        taps = weight[self.taps].unflatten(0, (len(self.rows), *self.run.shape))
-        return taps.permute(0, 3, 2, 1, 4)
-
-    def taken(self, y: Tensor) -> Tensor:
-        """Its outputs, rows as channels, ``(pictures, rows · out, 1, columns)``: of ``(height, batch, width, out)``."""
-        own = y[self.own, self.pictures].permute(1, 2, 0, 3)
-        return own.contiguous().flatten(2)[:, None].permute(0, 3, 1, 2)
-
-    def put(self, found: Tensor, y: Tensor) -> None:
-        """The way back: such outputs into ``(height, batch, width, out)``."""
-        y[self.own, self.pictures] = found[:, :, 0].unflatten(1, (len(self.rows), -1)).permute(1, 0, 3, 2)
+    def outputs(self, y: Tensor) -> Tensor:
+        """Its own, ``(pictures, columns, rows, out)``: a view of ``(height, batch, width, out)``."""
+        return y[self.own, self.pictures].permute(1, 2, 0, 3)
 
     def gather(self, seen: Tensor, x: Tensor) -> None:
         """Put what outputs see of a panorama ``(height, batch, width, channels)`` into a tensor of ``size``."""
         rows = range(self._seen(0).start, self._seen(self.run.shape[0] - 1)[-1] + 1)
         if rows.start < 0 or rows.stop > self.grid[0]:
             for tap, columns, own, source, origin in self._places():
-                seen[:, columns, own, tap] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
+                seen[:, tap, columns, own] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
             return
         reach = self.plan.gap * (self.run.shape[0] - 1) + 1
         windows = x[rows.start : rows.stop, self.pictures].unfold(0, reach, self.plan.stride)[..., :: self.plan.gap]
         for columns, origin in self._columns(0):
-            seen[:, columns] = windows[:, :, origin].permute(1, 2, 0, 4, 3)
+            seen[:, :, columns] = windows[:, :, origin].permute(1, 4, 2, 0, 3)
 
     def scatter(self, seen: Tensor, x: Tensor) -> None:
         """The adjoint of ``gather``: add to the panorama what lies in each place."""
         for tap, columns, own, source, origin in self._places():
-            x[source, self.pictures, origin].add_(seen[:, columns, own, tap].permute(2, 0, 1, 3))
+            x[source, self.pictures, origin].add_(seen[:, tap, columns, own].permute(2, 0, 1, 3))
 
     def _places(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
         """Row of taps, columns and rows of what is seen, and the rows and columns of the panorama that lie there."""

@@ -23,8 +23,7 @@ class RowConvolution(nn.Module):
     """A kernel for each output row: ``forward(x, weight, bias)``.
 
     Weights are ``(out, in / groups, taps)``, best held tap by tap in memory (``drawn_rows``); a bias is
-    ``(out, output rows)``. Groups go through the backend's grouped convolution, which copies each row as often as a
-    kernel has rows.
+    ``(out, output rows)``.
 
     Args:
         stencil: the kernels' shapes.
@@ -35,16 +34,15 @@ class RowConvolution(nn.Module):
         super().__init__()
         self.stencil, self.groups = stencil, groups
         self.plan = Plan(stencil.stride, *stencil.dilation, stencil.runs).written()
-        self.product = self.fast if groups == 1 else self.plain
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
         check_signal(x, None, 2, self.stencil.input_shape)
-        return (self.plain if derives_forward() else self.product)(x, weight, bias)
+        return (self.plain if derives_forward() else self.fast)(x, weight, bias)
 
     def fast(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """By omniconv's own operator."""
-        return row_convolution(x, _by_tap(weight), bias, self.plan)
+        return row_convolution(x, _by_tap(weight), bias, self.plan, self.groups)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """In torch's own operators: one grouped convolution for each run of rows."""
@@ -87,7 +85,7 @@ class TransposedRowConvolution(RowConvolution):
 
     def fast(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """By omniconv's own operator."""
-        y = row_convolution_back(x, _by_tap(weight), self.plan)
+        y = row_convolution_back(x, _by_tap(weight), self.plan, self.groups)
         return y if bias is None else y + bias[..., None].to(y.dtype)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
