@@ -99,13 +99,13 @@ class Block:
 
     def gather(self, seen: Tensor, x: Tensor) -> None:
         """Put what outputs see of a panorama ``(height, batch, width, channels)`` into a tensor of ``size``."""
-        rows = range(self._seen(0).start, self._seen(self.run.shape[0] - 1)[-1] + 1)
-        if rows.start < 0 or rows.stop > self.grid[0]:
+        first = self._seen(0).start
+        if first < 0 or self.reach > self.grid[0]:
             for tap, columns, own, source, origin in self._places():
                 seen[:, tap, columns, own] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
             return
-        reach = self.plan.gap * (self.run.shape[0] - 1) + 1
-        windows = x[rows.start : rows.stop, self.pictures].unfold(0, reach, self.plan.stride)[..., :: self.plan.gap]
+        span = self.plan.gap * (self.run.shape[0] - 1) + 1
+        windows = x[first : self.reach, self.pictures].unfold(0, span, self.plan.stride)[..., :: self.plan.gap]
         for columns, origin in self._columns(0):
             seen[:, :, columns] = windows[:, :, origin].permute(1, 4, 2, 0, 3)
 

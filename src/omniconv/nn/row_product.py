@@ -30,7 +30,7 @@ def row_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[i
         block.gather(seen, lines)
         found = F.conv2d(_picture(seen), _kernels(block, weight), start, *_steps(block, groups))
         outputs = block.outputs(y.transpose(0, 1))
-        outputs.copy_(found.permute(0, 2, 3, 1).view(outputs.shape))
+        outputs.copy_(found.permute(0, 2, 3, 1).reshape(outputs.shape))
     return y.permute(0, 3, 1, 2)
 
 
@@ -44,7 +44,7 @@ def row_convolution_back(y: Tensor, weight: Tensor, plan: list[int], groups: int
         x[:, done : block.reach].zero_()  # just before it is added to, while it is near
         done, kernels = max(done, block.reach), _kernels(block, weight)
         found = _gradients(block, lines, _picture(seen), kernels, groups, (True, False))[0]
-        block.scatter(found.permute(0, 2, 3, 1).view(seen.shape), x.transpose(0, 1))
+        block.scatter(found.permute(0, 2, 3, 1).reshape(seen.shape), x.transpose(0, 1))
     x[:, done:].zero_()
     return x.to(y.dtype).permute(0, 3, 1, 2)
 
