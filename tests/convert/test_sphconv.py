@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import omniconv as oc
@@ -209,6 +210,40 @@ def test_exact_outputs_see_normalized_values():
     torch.testing.assert_close(found, exact_outputs(chain(fused), 3, x, lambda: None))
 
 
+def test_layers_that_stand_twice_work_twice():
+    torch.manual_seed(0)
+    activation, pool, same = nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3, padding=1)
+    model = nn.Sequential(same, activation, pool, same, activation, pool, nn.Conv2d(2, 3, 1))
+    network = convert(model, pictures(4))
+    apart = nn.Sequential(*(copy.deepcopy(layer) for layer in model))
+    assert torch.equal(parameters(network), parameters(convert(apart, pictures(4))))
+    assert network(pictures(1)).shape == (1, 3, HEIGHT // 4, HEIGHT // 2)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_whatever_the_caller_has_set_it_is_the_same(around):
+    x = pictures(2)
+    wanted = convert(small(), x, steps=2)
+    with around():
+        found = convert(small().eval(), x, steps=2)
+        assert torch.equal(parameters(found), parameters(wanted))
+    assert all(parameter.requires_grad for parameter in found.parameters())
+
+
+def test_random_numbers_go_on_as_they_were():
+    model, state = small(), torch.random.get_rng_state()
+    convert(model, pictures(1), steps=1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_double_precision_is_kept():
+    model, x = small().double(), pictures(2)
+    network = convert(model, x, steps=2)
+    assert network(x.double()).dtype == torch.float64
+    np.testing.assert_allclose(network.report.rmse("sphconv"), convert(small(), x, steps=2).report.rmse("sphconv"),
+                               rtol=1e-3)  # fmt: skip
+
+
 def test_training_of_the_whole_brings_it_nearer_to_what_it_learns_from():
     x = pictures(6)
     before, after = (convert(small(), x, turned=0, steps=steps, rate=1e-3, batch=6).report for steps in (0, 60))
@@ -302,6 +337,13 @@ def test_folder_of_another_conversion_is_left_alone(tmp_path):
         convert(small(), pictures(1), out=tmp_path / "mine", turned=0)
 
 
+def test_file_of_anothers_is_named(tmp_path):
+    convert(small(), pictures(1), out=tmp_path, turned=0)
+    save_file({"mine": torch.zeros(1)}, tmp_path / "kernels-2-0.safetensors")
+    with pytest.raises(FileError, match=r"kernels-2-0.safetensors: is damaged .*; remove it"):
+        convert(small(), pictures(1), out=tmp_path, turned=0)
+
+
 def test_damaged_file_is_named(tmp_path):
     convert(small(), pictures(1), out=tmp_path, turned=0)
     (tmp_path / "kernels-2-0.safetensors").write_bytes(b"cut")
@@ -312,6 +354,25 @@ def test_damaged_file_is_named(tmp_path):
 def test_panoramas_of_other_heights_are_brought_to_one():
     images = [pictures(1, height=height)[0].numpy() for height in (16, 24, 40)]
     assert convert(small(), images, turned=0).report.panoramas == 3
+
+
+def convolution():
+    return nn.Conv2d(2, 2, 3, padding=1)
+
+
+class Shifted(nn.Sequential):
+    def forward(self, x):
+        return 100 + super().forward(x)
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda *_: None)
+    return layer
+
+
+def spoilt(layer):
+    layer.weight.data[0, 0, 0, 0] = torch.nan
+    return layer
 
 
 @pytest.mark.parametrize(
@@ -328,6 +389,14 @@ def test_panoramas_of_other_heights_are_brought_to_one():
         (nn.Conv2d(2, 2, 3), "must keep the size: padding=1"),
         (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.MaxPool2d(3, 2, 1)), "model='1: MaxPool2d': must pool 2 × 2"),
         (nn.Linear(2, 2), "model='the model: Linear': is not a layer"),
+        (nn.Sequential(convolution(), nn.MaxPool2d(2, return_indices=True)), "must pool 2 × 2 at stride 2"),
+        (nn.Sequential(convolution(), nn.MaxPool2d(2, dilation=2)), "must pool 2 × 2 at stride 2"),
+        (nn.Sequential(convolution(), nn.AvgPool2d(2, divisor_override=1)), "must pool 2 × 2 at stride 2"),
+        (nn.Sequential(Shifted(convolution())), "model='0: Shifted': is not a layer that has row kernels"),
+        (nn.Sequential(hooked(convolution())), "model='0: Conv2d': has hooks, or a forward of its own"),
+        (hooked(nn.Sequential(convolution())), "model='the model: Sequential': has hooks, or a forward of its own"),
+        (convolution().half(), "must be in single or double precision to be fitted, not torch.float16"),
+        (spoilt(convolution()), "model='the model: Conv2d': holds NaN or infinity"),
     ],
 )  # fmt: skip
 def test_model_that_has_no_row_kernels_is_named(model, text):
@@ -345,7 +414,11 @@ def test_model_that_has_no_row_kernels_is_named(model, text):
         (None, {}, "panoramas='NoneType': must be panoramas"),
         (pictures(1), {"held_out": torch.rand(1, 2, 8, 8)}, "held_out[0]=(2, 8, 8): must be twice as wide"),
         (pictures(1), {"steps": -1}, "steps=-1: must be a whole number from 0"),
-        (pictures(1), {"ridge": 0.0}, "ridge=0.0: must be above 0"),
+        (pictures(1), {"ridge": 0.0}, "ridge=0.0: must be a number above 0"),
+        (pictures(1), {"ridge": "a"}, "ridge='a': must be a number above 0"),
+        (pictures(1), {"rate": float("inf")}, "rate=inf: must be a number above 0"),
+        (pictures(1), {"turned": True}, "turned=True: must be a whole number from 0"),
+        (pictures(1), {"out": 3}, "path=3: must be a text or a path"),
     ],
 )
 def test_wrong_panoramas_and_settings_are_refused(panoramas, kinds, text):

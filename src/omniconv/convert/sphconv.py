@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from omniconv.convert.sphconv_folder import Folder, fingerprint
@@ -83,13 +85,12 @@ def to_sphconv(
         of the flat network on the panorama, and of its circular and tangent conversions.
 
     Raises:
-        InputError: a layer that has no row kernels (named), no convolution, a panorama that is not 2 : 1, a height that
-            the strides do not fit, a setting out of range.
+        InputError: a layer that has no row kernels (named), no convolution, weights in half precision, a panorama that
+            is not 2 : 1, a height that the strides do not fit, a setting out of range.
         FileError: ``out`` holds something else, or cannot be written.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1))
-        >>> import torch
         >>> network = to_sphconv(model, torch.rand(2, 1, 8, 16), 8, steps=0, progress=False)
         >>> network(torch.rand(1, 1, 8, 16)).shape, sorted(network.report.errors)
         (torch.Size([1, 1, 8, 16]), ['circular', 'equirectangular', 'sphconv', 'tangent'])
@@ -97,18 +98,27 @@ def to_sphconv(
     chosen = Settings(height, turned, ridge, steps, rate, batch, seed)
     layers = chain(model)
     _check_height(height, layers)
-    channels = next(step.layer.in_channels for step in layers if isinstance(step.layer, nn.Conv2d))
-    like = next(model.parameters())
-    images = checked("panoramas", panoramas, channels)
-    measured = images if held_out is None else checked("held_out", held_out, channels)
-    learnt = sized([*images, *turned_copies(images, height, turned, seed)], height).to(like)
-    tested = sized(measured, height).to(like)
+    like = next(step.layer for step in layers if isinstance(step.layer, nn.Conv2d))
+    images = checked("panoramas", panoramas, like.in_channels)
+    measured = images if held_out is None else checked("held_out", held_out, like.in_channels)
+    learnt = sized([*images, *turned_copies(images, height, turned, seed)], height).to(like.weight)
+    tested = sized(measured, height).to(like.weight)
     folder = Folder(out, fingerprint(model, learnt, asdict(chosen)))
-    network = _empty(layers, height)
-    with shown(_work(layers, chosen), progress) as tick:
+    with _undisturbed(learnt.device.type), shown(_work(layers, chosen), progress) as tick:
+        network = _empty(layers, height)
         _fit(layers, network, learnt, chosen, folder, tick)
         network.report = compare(model, network, tested, held_out is not None, tick)
     return network
+
+
+@contextmanager
+def _undisturbed(device: str) -> Iterator[None]:
+    """Whatever the caller has set: with gradients, in the precision of the weights, random numbers left as they are."""
+    with (
+        torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False),
+        torch.random.fork_rng(devices=[]),
+    ):  # fmt: skip
+        yield
 
 
 def _empty(layers: Sequence[Step], height: int) -> SphConv:
@@ -118,7 +128,7 @@ def _empty(layers: Sequence[Step], height: int) -> SphConv:
     first = next(place for place, step in enumerate(layers) if step.is_conv)
     is_fitted = [step.is_conv and place != first for place, step in enumerate(layers)]
     surfaces = [own if fits else plane for own, plane, fits in zip(rows, tangent, is_fitted, strict=True)]
-    network = SphConv(*on(layers, surfaces)).to(next(layers[first].layer.parameters())).eval()
+    network = SphConv(*on(layers, surfaces)).eval()
     for layer, fits in zip(network, is_fitted, strict=True):
         layer.requires_grad_(fits)
     return network

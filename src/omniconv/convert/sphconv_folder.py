@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from omniconv.errors import FileError
-from omniconv.files import write_bytes
+from omniconv.files import path_of, write_bytes
 
 SETTINGS = "conversion.json"
 
@@ -31,7 +31,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path | None, key: str) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else path_of(path)
         if self.path is None:
             return
         settings = self.path / SETTINGS
@@ -44,18 +44,20 @@ class Folder:
         else:
             write_bytes(settings, json.dumps({"key": key}).encode())
 
-    def load(self, name: str) -> dict[str, Tensor] | None:
-        """A set of tensors, or ``None`` where it is not there yet.
+    def load(self, name: str, needed: str) -> dict[str, Tensor] | None:
+        """A set of tensors, one of them called ``needed``, or ``None`` where it is not there yet.
 
         Raises:
-            FileError: the file is damaged.
+            FileError: the file is damaged, or another's.
         """
         if self.path is None or not (file := self.path / f"{name}.safetensors").is_file():
             return None
         try:
-            return load(file.read_bytes())
-        except (SafetensorError, OSError) as error:
+            found = load(file.read_bytes())
+            found[needed]  # a file of another's has none
+        except (SafetensorError, OSError, KeyError) as error:
             raise FileError(file, f"is damaged ({error})", "remove it: what it held is worked out again") from error
+        return found
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep a set of tensors; the file is whole or not there."""

@@ -54,7 +54,7 @@ def fit_layer(
     layer: Any = network[places[1]]
     for number, run in enumerate(layer.product.stencil.runs):
         name = f"kernels-{places[1]}-{number}"
-        found = folder.load(name)
+        found = folder.load(name, "weight")
         if found is None:
             found = _fitted(exact, network, places, run, ridge, tick)
             folder.save(name, found)

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError
@@ -18,6 +19,11 @@ ALLOWED = (
     "BatchNorm2d and Dropout"
 )
 POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
+POOLING = {
+    "kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False,
+    "divisor_override": None,
+}  # fmt: skip
+"""The options of poolings that are taken."""
 POINTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
     nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Identity, nn.BatchNorm2d, nn.Dropout,
@@ -112,29 +118,42 @@ def total_stride(steps: Sequence[Step]) -> int:
 
 
 def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    if not isinstance(module, nn.Sequential):
+    """Layers in the order of their work; one that stands twice works twice."""
+    if getattr(type(module), "forward", None) is not nn.Sequential.forward:
         yield name, module
         return
-    for key, child in module.named_children():
-        yield from _leaves(child, f"{name}.{key}" if name else key)
+    _check_calls(name, module)
+    for key, child in module._modules.items():
+        yield from _leaves(child, f"{name}.{key}" if name else key)  # type: ignore[arg-type]  # none is left out
+
+
+def _check_calls(name: str, module: nn.Module) -> None:
+    """Nothing happens around a module's own forward."""
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        where = f"{name or 'the model'}: {type(module).__name__}"
+        rule = "has hooks, or a forward of its own, that kernels of rows would not have"
+        raise InputError("model", where, rule, "remove them first")
 
 
 def _check(name: str, layer: nn.Module) -> None:
     where = f"{name or 'the model'}: {type(layer).__name__}"
+    _check_calls(name, layer)
+    if not all(bool(torch.isfinite(values).all()) for values in (*layer.parameters(), *layer.buffers())):
+        raise InputError("model", where, "holds NaN or infinity", "train it again")
     if type(layer) in POINTWISE:
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None:
             rule = "must keep running statistics: those of a batch are not the same on views and panoramas"
             raise InputError("model", where, rule, "use track_running_stats=True")
         return
     if type(layer) in POOLS:
-        if any(_pair(getattr(layer, key)) != (2, 2) for key in ("kernel_size", "stride")) or _pair(layer.padding) != (
-            0,
-            0,
-        ):
+        if any(_pair(getattr(layer, key, usual)) != _pair(usual) for key, usual in POOLING.items()):
             raise InputError("model", where, "must pool 2 × 2 at stride 2 without padding", f"use {ALLOWED}")
         return
     if type(layer) is not nn.Conv2d:
         raise InputError("model", where, "is not a layer that has row kernels", f"use {ALLOWED}")
+    if layer.weight.dtype not in (torch.float32, torch.float64):
+        rule = f"must be in single or double precision to be fitted, not {layer.weight.dtype}"
+        raise InputError("model", where, rule, "give model.float()")
     reach = tuple((size - 1) * gap for size, gap in zip(layer.kernel_size, layer.dilation, strict=True))
     if layer.stride != (1, 1) or reach[0] != reach[1] or len(set(layer.dilation)) > 1 or layer.kernel_size[0] % 2 == 0:
         raise InputError("model", where, "must have stride 1 and a square, odd kernel", f"use {ALLOWED}")
@@ -165,7 +184,7 @@ def _layer_on(step: Step, surface: Surface) -> nn.Module:
     gap, size = layer.dilation[0], layer.kernel_size[0]
     twin = Conv(
         layer.in_channels, layer.out_channels, size, dilation=gap, groups=layer.groups, bias=has_bias, surface=surface
-    )
+    ).to(layer.weight.device, layer.weight.dtype)
     if twin.weight.shape == layer.weight.shape:
         twin.load_state_dict(layer.state_dict())
     return twin

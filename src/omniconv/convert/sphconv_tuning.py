@@ -36,7 +36,7 @@ def tune(
         tick: called after each step.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    state = _State(parameters, folder.load("tuning"))
+    state = _State(parameters, folder.load("tuning", "step"))
     optimizer = torch.optim.Adam([{"params": [one]} for one in parameters], lr=chosen.rate)
     state.restore(optimizer)
     for step in range(chosen.steps):
