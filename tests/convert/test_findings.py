@@ -235,3 +235,21 @@ def test_wrong_example_is_refused_and_the_network_stays_flat(example, text):
     with pytest.raises(InputError, match=text):
         oc.convert.to_equirectangular(network, report=True, example=example)
     assert type(network) is nn.Conv2d
+
+
+class Hidden(nn.Module):
+    """Leaves torch on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return torch.from_numpy(self.conv(x).detach().numpy().cumsum(-1))
+
+
+def test_output_that_nobody_saw_being_made_is_compared():
+    _, report = oc.convert.to_equirectangular(Hidden(), report=True, example=picture())
+    assert [finding.reason for finding in report if finding.seam] == [
+        "does not turn with the panorama, by functions that cannot be seen"
+    ]

@@ -43,6 +43,7 @@ class Mesh(nn.Module):
             "model='conv': is omniconv's Conv, whose edges are settled when it is built; build it with surface=oc.",
         ),
         (oc.nn.Conv2d(3, 4, 3, padding=1), "model='model': is omniconv's Conv2d"),
+        (nn.Sequential(nn.LazyConv2d(4, 3)), "model='0': does not know its sizes yet, and becomes another class"),
     ],
     ids=str,
 )
@@ -127,3 +128,21 @@ def test_networks_without_layers_need_an_example_for_their_report():
     uneven = nn.Sequential(nn.Conv2d(3, 4, 1, 4), nn.Upsample((4, 4)))
     with pytest.raises(InputError, match=r"example=.*has the 12 columns that the network turns by; give a wider one"):
         oc.convert.to_equirectangular(uneven, report=True, size=(12, 12))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_converted_network_is_not_scripted_as_a_flat_one():
+    network = oc.convert.to_equirectangular(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)))
+    with pytest.raises(InputError, match=r"model='Sequential': is converted, and torch\.jit\.script would compile"):
+        torch.jit.script(network)
+
+
+def test_what_is_no_network_cannot_be_reverted():
+    with pytest.raises(InputError, match=r"model=None: must be a torch\.nn\.Module"):
+        oc.convert.revert(None)
+
+
+@pytest.mark.parametrize("example", [torch.full((1, 3, 16, 32), torch.nan), torch.zeros(0, 3, 16, 32)])
+def test_example_that_tells_nothing_is_refused(example):
+    with pytest.raises(InputError, match="must be pictures of finite numbers, one at least"):
+        oc.convert.to_equirectangular(nn.Conv2d(3, 4, 3, padding=1), report=True, example=example)

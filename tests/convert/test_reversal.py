@@ -235,3 +235,25 @@ def test_it_runs_with_other_weights():
     y = torch.func.functional_call(network, doubled, (x,))
     network.load_state_dict(doubled)
     torch.testing.assert_close(y, network(x))
+
+
+class Sliced(nn.Module):
+    """Runs its layers in two slices, as readers of features do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1))
+
+    def forward(self, x):
+        return self.layers[2:](self.layers[:2](x))
+
+
+@pytest.mark.parametrize("way", [lambda part: part, copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))])
+def test_slices_of_a_converted_network_are_converted(way):
+    network, x = oc.convert.to_equirectangular(Sliced().double()), picture()
+    assert turn_error(network, x, 3) < 1e-13
+    assert torch.equal(network.layers[2:](way(network.layers[:2])(x)), network(x))
+    assert "EquirectangularConv2d" in repr(way(network.layers[:2]))
+    flat = type(network.layers[0])(3, 3, 3).double()
+    assert torch.equal(flat(x), F.conv2d(x, flat.weight, flat.bias))
+    assert type(oc.convert.revert(network)) is Sliced

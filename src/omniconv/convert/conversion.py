@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from omniconv.convert.mode import Rules
 from omniconv.convert.swapping import Conversion, swap, swap_back
@@ -29,6 +30,8 @@ def revert(model: nn.Module) -> nn.Module:
         >>> revert(to_equirectangular(flat)) is flat, flat
         (True, Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)))
     """
+    if not isinstance(model, nn.Module):
+        raise InputError("model", model, "must be a torch.nn.Module", "give the network that was converted")
     for module in model.modules():
         swap_back(module)
     return model
@@ -62,6 +65,9 @@ def check_model(model: nn.Module) -> None:
         where = name or "model"
         if isinstance(module, torch.jit.ScriptModule):
             raise InputError("model", where, "is scripted: its functions cannot be seen", "convert it before scripting")
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+            rule = "does not know its sizes yet, and becomes another class when it does"
+            raise InputError("model", where, rule, "run it once on a flat picture first")
         if type(module).__module__.startswith("omniconv."):
             raise InputError(
                 "model", where, f"is omniconv's {type(module).__name__}, whose edges are settled when it is built",

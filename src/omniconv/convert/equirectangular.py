@@ -47,7 +47,8 @@ def to_equirectangular(
     What cannot turn with the panorama is said as it runs, by a ``SeamWarning`` with the name of the module, where the
     call itself tells it (a convolution without padding, a size that a stride does not divide, ``grid_sample``). A
     report finds the rest too, position embeddings and windows of attention, flattened pictures: it runs the network on
-    a picture and on the picture turned, and compares after every operation.
+    a picture and on the picture turned, and compares after every operation. Activation checkpointing takes whole
+    modules: a function that it runs again during the backward pass runs flat.
 
     Args:
         model: any network of pictures (batch, channels, height, width).

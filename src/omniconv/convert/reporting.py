@@ -35,6 +35,10 @@ def findings_of(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]
     if not pictures:
         raise InputError("example", [type(x).__name__ for x in arguments], "must have a picture (batch, channels, "
                          "height, width) in it", "give what the network takes")  # fmt: skip
+    for x in pictures:
+        if x.numel() == 0 or not bool(torch.isfinite(x).all()):
+            raise InputError("example", tuple(x.shape), "must be pictures of finite numbers, one at least",
+                             "give what the network takes")  # fmt: skip
     kinds = (torch.float64, 1e-7), (pictures[0].dtype, 1e-3)
     for dtype, tolerance in kinds:
         twin = copy.deepcopy(network).eval().to(dtype)
@@ -53,7 +57,8 @@ def findings_of(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]
 @torch.no_grad()
 def _at_finest(network: nn.Module, arguments: list[Any], shape: Sequence[int], tolerance: float) -> list[Finding]:
     """What is found at the finest turn that leaves no seam; or, if there is none, at half a turn."""
-    conversion, width = conversion_of(network), shape[-1]
+    conversion: Any = conversion_of(network)
+    width = shape[-1]
     survey = Survey(conversion.border, conversion.rules)
     with survey:
         network(*arguments)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from omniconv.convert.mode import PanoramaMode, Rules, active_mode
+from omniconv.errors import InputError
 from omniconv.surfaces.border import Border
 
 _NAME = "_omniconv_conversion"
@@ -50,7 +51,13 @@ class Converted(nn.Module):
     flat: Any
 
     def _get_name(self) -> str:
-        return conversion_of(self).prefix + self.flat.__name__
+        known = conversion_of(self)
+        return (known.prefix if known else "") + self.flat.__name__
+
+    def __prepare_scriptable__(self) -> Any:
+        """What torch.jit.script asks for: it reads a forward's text, which is that of the flat network."""
+        rule = "is converted, and torch.jit.script would compile the flat network"
+        raise InputError("model", self.flat.__name__, rule, "use torch.export or torch.compile")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.flat.__reduce__ is object.__reduce__:
@@ -59,9 +66,10 @@ class Converted(nn.Module):
             return _swapped, (conversion_of(self), *self.__reduce__())
 
 
-def swap(module: nn.Module, conversion: Conversion) -> None:
+def swap(module: nn.Module, conversion: Conversion | None) -> None:
     """Convert one module, or a converted one anew."""
-    module.__dict__[_NAME] = conversion
+    if conversion is not None:
+        module.__dict__[_NAME] = conversion
     if not isinstance(module, Converted):
         module.__class__ = converted_class(type(module))  # type: ignore[arg-type]  # every class has a hash
 
@@ -69,13 +77,13 @@ def swap(module: nn.Module, conversion: Conversion) -> None:
 def swap_back(module: nn.Module) -> None:
     """Undo it."""
     if isinstance(module, Converted):
-        del module.__dict__[_NAME]
+        module.__dict__.pop(_NAME, None)
         module.__class__ = module.flat
 
 
-def conversion_of(module: nn.Module) -> Conversion:
-    """What a converted module knows."""
-    return module.__dict__[_NAME]
+def conversion_of(module: nn.Module) -> Conversion | None:
+    """What a converted module knows; nothing where its class was called to make another, as a slice of layers is."""
+    return module.__dict__.get(_NAME)
 
 
 @cache
@@ -94,19 +102,23 @@ def _entering(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def entering(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        mode = active_mode()
+        mode, conversion = active_mode(), conversion_of(self)
+        if conversion is None:
+            return forward(self, *args, **kwargs)
         if mode is not None:
-            return _named(mode, forward, self, args, kwargs)
-        with conversion_of(self).mode() as mode:
-            return _named(mode, forward, self, args, kwargs)
+            return _named(mode, conversion.module, forward, self, args, kwargs)
+        with conversion.mode() as mode:
+            return _named(mode, conversion.module, forward, self, args, kwargs)
 
     return entering
 
 
-def _named(mode: PanoramaMode, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+def _named(
+    mode: PanoramaMode, name: str, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any
+) -> Any:
     if torch.compiler.is_compiling():
         return forward(module, *args, **kwargs)
-    mode.path.append(conversion_of(module).module)
+    mode.path.append(name)
     try:
         return forward(module, *args, **kwargs)
     finally:
@@ -131,7 +143,7 @@ def _as_flat(module: nn.Module) -> Iterator[None]:
         module.__class__ = kind
 
 
-def _swapped(conversion: Conversion, build: Callable[..., nn.Module], arguments: tuple[Any, ...]) -> nn.Module:
+def _swapped(conversion: Conversion | None, build: Callable[..., nn.Module], arguments: tuple[Any, ...]) -> nn.Module:
     module = build(*arguments)
     swap(module, conversion)
     return module

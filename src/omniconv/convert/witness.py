@@ -91,10 +91,12 @@ class Witness(PanoramaMode):
 
     def _finish(self, result: Any) -> None:
         """What came out of the network and does not turn is the fault of what nobody could tell of."""
+        unseen = Finding("", "forward", "does not turn with the panorama, by functions that cannot be seen", seam=True)
         for x in tensors(result):
-            seen = getattr(x, _NAME, Seen(STILL))
-            if seen.origin is not None and self.turning.move_of(x, ()) is None:
-                self._say(seen.origin)
+            known = getattr(x, _NAME, None)
+            origin = unseen if known is None and self.turning.fits(x) else known and known.origin
+            if origin is not None and self.turning.move_of(x, ()) is None:
+                self._say(origin)
 
     def _judged(self, name: str, seen: list[Seen], result: Tensor) -> Tensor:
         if not result.is_floating_point():
