@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import pytest
 
 from omniconv.errors import FileError
-from omniconv.files import atomic_write, claim_folder, make_folder
+from omniconv.files import atomic_write, check_writable, claim_folder, make_folder
 
 
 def refuse(reason):
@@ -146,3 +146,12 @@ def test_make_folder_refuses_the_name_of_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(FileError, match=r"a: cannot be written \(file exists\)"):
         make_folder(tmp_path / "a")
+
+
+def test_whether_a_file_can_be_written_is_known_before(tmp_path):
+    check_writable(tmp_path / "new" / "folder" / "file.json")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    for path, text in ((tmp_path / "file" / "below", "not a directory"), (tmp_path, "is a folder")):
+        with pytest.raises(FileError, match=text):
+            check_writable(path)

@@ -106,17 +106,17 @@ def make_folder(path: str | Path) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before long work whether a file can be written; its folder is made where that is not there.
+    """Find out before long work whether a file can be written; nothing is made.
 
     Raises:
-        FileError: it cannot be written, or a folder has its name.
+        FileError: it cannot be written, a folder has its name, or a file that of a folder above it.
     """
     path = Path(path)
     if path.is_dir():
         raise FileError(path, "is a folder", "choose another place with --out")
-    make_folder(path.parent)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
     try:
-        with TemporaryFile(dir=path.parent):
+        with TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise _write_error(path, error) from error

@@ -35,7 +35,15 @@ def lost():
     network.layer.weight.data.fill_(float("nan"))
     return network
 
+class Raising(nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.layer, self.error = nn.Conv2d(3, 2, 3), error
+    def forward(self, x):
+        raise self.error
+
 ready, number = Scores(), lambda: 3
+divides, leaves = (lambda: Raising(ZeroDivisionError("by 0"))), (lambda: Raising(SystemExit(3)))
 """
 
 
@@ -166,6 +174,10 @@ def test_nothing_is_replaced_unasked(segment_run, segment_data, here, refused):
         (("OWN:broken", "DATA"), "cannot be made (OSError: no weights)"),
         (("OWN:number", "DATA"), "gives a int, not a torch.nn.Module"),
         (("OWN:fixed", "DATA"), "cannot take a panorama of 3 × 16 × 32"),
+        (("OWN:divides", "DATA"), "cannot take a panorama of 3 × 16 × 32 (ZeroDivisionError: by 0)"),
+        (("OWN:leaves", "DATA"), "cannot take a panorama of 3 × 16 × 32 (SystemExit: 3)"),
+        (("RUN", "DATA", "--json", "file/numbers.json"), "file/numbers.json: cannot be written (not a directory)"),
+        (("RUN", "DATA", "--out", "file/audit"), "file/audit/audit.png: cannot be written (not a directory)"),
         (("OWN:lost", "DATA"), "gives numbers that are none (NaN or infinity)"),
         (("OWN:ready", "DATA", "--output", "mean"), "give one for each panorama, and maps, not vectors"),
         (("OWN:ready", "DATA", "--output", "aux"), "is none of the network's outputs (out, mean)"),
@@ -181,6 +193,18 @@ def test_what_is_wrong_is_said_in_a_line(segment_run, segment_data, own, here, r
 
 def _out(words):
     return () if "--out" in words else ("--out", "found")
+
+
+def test_folder_in_the_way_of_a_file_is_named(segment_run, segment_data, here, refused):
+    (here / "found/audit.json").mkdir(parents=True)
+    line = refused(segment_run.path, segment_data, "--out", "found", "--overwrite")
+    assert "found/audit.json: is a folder" in line
+
+
+def test_a_single_rotation_is_drawn(segment_run, segment_data, here, capsys):
+    words = ["audit", str(segment_run.path), str(segment_data), "--rotations", "1", "--most", "1", "--out", "found"]
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_mask_with_a_strange_class_is_named(segment_run, segment_data, here, refused):

@@ -19,8 +19,6 @@ from omniconv.surfaces import Surface, panorama
 Answer = Callable[[np.ndarray], np.ndarray]
 """From a panorama ``(C, H, W)`` to a map ``(K, H', W')``, or to ``(K, 1, 1)`` where one answer is for the whole."""
 Output = str | int | None
-FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
-"""What other people's networks raise at a panorama that they cannot take."""
 
 
 @contextmanager
@@ -103,8 +101,8 @@ def _run(model: Any, image: np.ndarray, where: Surface | None, output: Output) -
     try:
         with torch.inference_mode():
             result = model(x)
-    except FOREIGN as error:
-        if "out of memory" in str(error):
+    except (Exception, SystemExit) as error:  # other people's networks raise what they like
+        if isinstance(error, MemoryError) or "out of memory" in str(error):
             raise
         reason = shortened(" ".join(f"{type(error).__name__}: {error}".split()))
         cure = "give panoramas of a size and with channels that it takes; on the command line by --size HxW"

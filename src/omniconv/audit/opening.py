@@ -109,7 +109,7 @@ def _own(module: str, called: str, name: str) -> nn.Module:
         for part in called.split("."):
             found = getattr(found, part)
         found = found if isinstance(found, nn.Module) else found()
-    except Exception as error:  # the user's own code raises what it likes
+    except (Exception, SystemExit) as error:  # the user's own code raises what it likes
         raise InputError("MODEL", name, f"cannot be made ({_reason(error)})", NAMED) from error
     finally:
         sys.path.remove("")
@@ -131,5 +131,5 @@ def _program(path: Path, trust: bool) -> Any:
         raise FileError(path, f"is damaged or no program of torch ({_reason(error)})", "export it again") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return shortened(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -93,7 +93,8 @@ def _map(charts: SubFigure, axes: Axes, audit: Audit) -> None:
     if found is None:  # drawn where there is one
         return
     values = np.clip(found.excess, 0, None)
-    top = max(LEAST, float(np.nanquantile(values, 0.995)))
+    known = values[np.isfinite(values)]
+    top = max(LEAST, float(np.quantile(known, 0.995))) if known.size else LEAST
     colours = colormaps["YlOrRd"].with_extremes(bad=UNSEEN)
     shown = axes.imshow(100 * values, cmap=colours, vmin=0, vmax=100 * top, extent=(-180, 180, -90, 90), aspect="auto",
                         interpolation="nearest")  # fmt: skip

@@ -14,15 +14,17 @@ from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.surfaces import Plane, Surface
 
-STEPPING = ("conv", "pool")
+STEPPING = ("conv", "pool", "upsample")
 """In the names of what goes down in size; ``adaptive`` poolings share a picture out instead."""
+LAYING_OUT = ("unflatten", "view", "reshape")
+"""In the names of what makes a picture of samples in a row, as kernels on the sphere give them."""
 
 
 def total_stride(model: Any, panorama: np.ndarray, output: Output = None) -> int | None:
     """Columns of the panorama that the coarsest signal inside a network steps over.
 
-    Networks of omniconv know it; of others one run tells, by the narrowest result of a convolution or pooling that
-    shrinks height and width alike.
+    Networks of omniconv know it; of others one run tells, by the narrowest result of a convolution, pooling or resizing
+    that shrinks height and width alike.
 
     Args:
         model: a network, as every function of this room takes.
@@ -58,10 +60,20 @@ class _Sizes(TorchDispatchMode):
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, list | tuple) and result else result
-        name = str(function)
-        if "adaptive" not in name and any(part in name for part in STEPPING) and isinstance(first, Tensor):
+        if isinstance(first, Tensor) and self._steps(str(function), first.shape[2:]):
             self._note(first.shape[2:])
         return result
+
+    def _steps(self, name: str, grid: Sequence[int]) -> bool:
+        """Whether an operator of a name may have made a coarser picture."""
+        if "adaptive" in name:
+            return False
+        return any(part in name for part in STEPPING) or (
+            any(part in name for part in LAYING_OUT) and self._divides(grid)
+        )
+
+    def _divides(self, grid: Sequence[int]) -> bool:
+        return all(part and whole % part == 0 for whole, part in zip(self.size, grid, strict=False))
 
     def _note(self, grid: Sequence[int]) -> None:
         if len(grid) == 2 and min(grid) > 1:

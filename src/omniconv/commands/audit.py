@@ -96,17 +96,21 @@ def _material(
 
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     """The files to write, checked before anything is computed."""
+    from omniconv.files import check_writable
     from omniconv.training.run_folder import check_json
 
     if json_file:
         check_json(json_file)
     if out.exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another folder with --out")
-    targets = [out / "audit.png", out / "audit.json"]
-    for target in targets:
+    own = [out / "audit.png", out / "audit.json"]
+    for target in own:
         if target.exists() and not overwrite:
             raise FileError(target, "is there already", "add --overwrite, or choose another folder with --out")
-    return [*targets, *([json_file] if json_file else [])]
+    targets = [*own, *([json_file] if json_file else [])]
+    for target in targets:
+        check_writable(target)
+    return targets
 
 
 def _write(found: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
