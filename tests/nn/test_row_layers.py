@@ -271,6 +271,18 @@ def test_maxima_go_back_to_where_they_were():
     torch.testing.assert_close(MaxPool(surface=SURFACE)(y.abs()), values.abs())
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_under_autocast_it_computes_in_single_precision(groups):
+    layer, x = Conv(4, 6, groups=groups, surface=SURFACE), signal().float().requires_grad_()
+    wanted = torch.autograd.grad(layer(x).square().sum(), (x, layer.weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        found = torch.autograd.grad(y.square().sum(), (x, layer.weight))
+    assert y.dtype == torch.float32
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_batch_may_be_empty():
     x = torch.zeros(0, 4, 8, 16, requires_grad=True)
     layer = Conv(4, 6, surface=SURFACE)

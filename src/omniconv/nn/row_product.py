@@ -28,7 +28,8 @@ def row_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[i
     for block, seen in _blocks(steps, lines, lines):
         start = None if by_row is None else by_row[block.own].flatten()
         block.gather(seen, lines)
-        found = F.conv2d(_picture(seen), _kernels(block, weight), start, *_steps(block, groups))
+        with torch.autocast(x.device.type, enabled=False):  # in the precision of the signal, as its gradients
+            found = F.conv2d(_picture(seen), _kernels(block, weight), start, *_steps(block, groups))
         outputs = block.outputs(y.transpose(0, 1))
         outputs.copy_(found.permute(0, 2, 3, 1).reshape(outputs.shape))
     return y.permute(0, 3, 1, 2)
