@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 $(ZOO)/.ready: tests/convert/zoo/requirements.txt constraints.txt
 	$(PYTHON) -m venv $(ZOO)
 	$(ZOO)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		torch scipy safetensors --requirement tests/convert/zoo/requirements.txt
+		torch scipy safetensors rich --requirement tests/convert/zoo/requirements.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## learn land and sea from a picture of the Earth, on three surfaces, and write a report
