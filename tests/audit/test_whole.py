@@ -51,6 +51,21 @@ def test_plain_data_is_json(flat):
     assert [found["subject"] for found in plain["verdict"]] == ["seam", "poles", "rotation", "latitude"]
 
 
+class Drawing(nn.Module):
+    """Answers as it likes."""
+
+    def forward(self, x):
+        return torch.rand_like(x)
+
+
+def test_network_that_draws_random_numbers_is_told(flat):
+    assert flat.repeated == 0
+    assert not any("Asked twice" in note for note in flat.notes)
+    found = examine(Drawing(), waves(), rotations=1)
+    assert found.repeated > 0.5
+    assert any("it draws random numbers, and nothing here tells their effect" in note for note in found.notes)
+
+
 def test_words_of_a_flat_network(flat):
     curve = flat.shift.exact.changed
     text = text_of(flat, "seam")

@@ -23,6 +23,8 @@ from omniconv.training.run_folder import finite
 
 WHOLE = 0.02
 """Panoramas whose sides stand in another ratio than 1 : 2 by more than this are mentioned."""
+STEADY = 1e-3
+"""Networks whose answers to one question differ by more than this are mentioned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,7 @@ class Audit:
         steadiness: the same by latitude; ``None`` where the network gives one answer for the whole.
         quality: quality by latitude; ``None`` without truth.
         borders: where it changes; ``None`` as above.
+        repeated: how far two answers to the same panorama lie apart, as a share of their spread.
     """
 
     network: str
@@ -48,6 +51,7 @@ class Audit:
     steadiness: LatitudeBands | None
     quality: LatitudeBands | None
     borders: BorderEffects | None
+    repeated: float = 0.0
 
     @property
     def verdict(self) -> tuple[Finding, ...]:
@@ -68,6 +72,10 @@ class Audit:
                          "as a border effect.")  # fmt: skip
         if self.shift.stride and not self.shift.exact:
             notes.append(f"No turn was by a multiple of the total stride of {self.shift.stride} columns.")
+        if self.repeated > STEADY:
+            notes.append(f"Asked twice about the same panorama, the network answers differently, by up to "
+                         f"{self.repeated:.2g} of the spread of its answers: it draws random numbers, and nothing here "
+                         "tells their effect from that of the panorama.")  # fmt: skip
         return notes
 
     def plain(self) -> dict[str, Any]:
@@ -126,8 +134,15 @@ def examine(
     measure_turned(model, images, rotations, seed, classes, output, measures, step)
     return Audit(
         _title(model), len(images), (images.shape[-2], images.shape[-1]), shift, consistency.result(),
-        steadiness.result(), quality_found, borders.result(),
+        steadiness.result(), quality_found, borders.result(), _repeated(model, images[0], output),
     )  # fmt: skip
+
+
+def _repeated(model: Any, image: np.ndarray, output: Output) -> float:
+    """How far two answers to one panorama lie apart, as a share of their spread."""
+    with answering(model, output) as answer:
+        one, other = answer(image), answer(image)
+    return float(np.abs(one - other).max() / max(one.std(), other.std(), np.finfo(float).tiny))
 
 
 def _title(model: Any) -> str:
