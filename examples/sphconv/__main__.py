@@ -28,7 +28,7 @@ SIDE = 32
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
 @click.option("--panoramas", type=click.Path(path_type=Path, exists=True, file_okay=False), help="jpg or png, 2 : 1.")
 @click.option("--fold", type=click.IntRange(1, FOLDS), default=FOLDS, show_default=True,
-              help="Which quarter of the panoramas is held out.")  # fmt: skip
+              help="Which quarter of the folder is held out.")  # fmt: skip
 @click.option("--height", type=click.IntRange(32), default=64, show_default=True, help="Rows of the panoramas.")
 @click.option("--width", type=click.IntRange(1), default=8, show_default=True, help="Channels of the first layer.")
 @click.option("--epochs", type=click.IntRange(1), default=15, show_default=True, help="Of the flat network.")

@@ -60,25 +60,19 @@ class _Sizes(TorchDispatchMode):
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, list | tuple) and result else result
-        if isinstance(first, Tensor) and self._steps(str(function), first.shape[2:]):
-            self._note(first.shape[2:])
+        if isinstance(first, Tensor):
+            self._note(str(function), first.shape[2:])
         return result
 
-    def _steps(self, name: str, grid: Sequence[int]) -> bool:
-        """Whether an operator of a name may have made a coarser picture."""
-        if "adaptive" in name:
-            return False
-        return any(part in name for part in STEPPING) or (
-            any(part in name for part in LAYING_OUT) and self._divides(grid)
-        )
-
-    def _divides(self, grid: Sequence[int]) -> bool:
-        return all(part and whole % part == 0 for whole, part in zip(self.size, grid, strict=False))
-
-    def _note(self, grid: Sequence[int]) -> None:
-        if len(grid) == 2 and min(grid) > 1:
-            down, across = (round(whole / part) for whole, part in zip(self.size, grid, strict=True))
-            self.stride = max(self.stride, across) if down == across else self.stride
+    def _note(self, name: str, grid: Sequence[int]) -> None:
+        """Take a picture that an operator of a name made, where it may be a coarser one."""
+        if len(grid) != 2 or min(grid) < 2 or "adaptive" in name:
+            return
+        is_step = any(part in name for part in STEPPING)
+        is_laid_out = any(part in name for part in LAYING_OUT) and self.size[0] % grid[0] == self.size[1] % grid[1] == 0
+        down, across = (round(whole / part) for whole, part in zip(self.size, grid, strict=True))
+        if (is_step or is_laid_out) and down == across:
+            self.stride = max(self.stride, across)
 
 
 def _has_columns(where: Surface) -> bool:

@@ -7,29 +7,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from omniconv.convert.sphconv_allowed import ALLOWED, POINTWISE, check_calls, check_layer
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, MaxPool
 from omniconv.surfaces import Equirectangular, Surface
 
-ALLOWED = (
-    "nn.Sequential, Conv2d of odd kernels at stride 1, MaxPool2d or AvgPool2d of 2 × 2 at stride 2, activations, "
-    "BatchNorm2d and Dropout"
-)
 POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
-POOLING = {
-    "kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False,
-    "divisor_override": None,
-}  # fmt: skip
-"""The options of poolings that are taken."""
-POINTWISE = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
-    nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Identity, nn.BatchNorm2d, nn.Dropout,
-    nn.Dropout2d,
-)  # fmt: skip
-"""Layers that treat every pixel by itself: the same on a panorama as on a view of it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ def chain(model: nn.Module) -> list[Step]:
     steps: list[Step] = []
     field = stride = 1
     for name, layer in _leaves(model, ""):
-        _check(name, layer)
+        check_layer(name, layer)
         if isinstance(layer, nn.Conv2d):
             field += (layer.kernel_size[0] - 1) * layer.dilation[0] * stride
         elif type(layer) in POOLS:
@@ -75,7 +60,7 @@ def chain(model: nn.Module) -> list[Step]:
 
 
 def on(steps: Sequence[Step], surfaces: Sequence[Surface]) -> nn.Sequential:
-    """The same chain with the convolutions of omniconv, weights copied where they fit.
+    """The same chain with the convolutions and poolings of omniconv, weights copied where they fit.
 
     Args:
         steps: of the flat network.
@@ -122,44 +107,9 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if getattr(type(module), "forward", None) is not nn.Sequential.forward:
         yield name, module
         return
-    _check_calls(name, module)
+    check_calls(name, module)
     for key, child in module._modules.items():
         yield from _leaves(child, f"{name}.{key}" if name else key)  # type: ignore[arg-type]  # none is left out
-
-
-def _check_calls(name: str, module: nn.Module) -> None:
-    """Nothing happens around a module's own forward."""
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        where = f"{name or 'the model'}: {type(module).__name__}"
-        rule = "has hooks, or a forward of its own, that kernels of rows would not have"
-        raise InputError("model", where, rule, "remove them first")
-
-
-def _check(name: str, layer: nn.Module) -> None:
-    where = f"{name or 'the model'}: {type(layer).__name__}"
-    _check_calls(name, layer)
-    if not all(bool(torch.isfinite(values).all()) for values in (*layer.parameters(), *layer.buffers())):
-        raise InputError("model", where, "holds NaN or infinity", "train it again")
-    if type(layer) in POINTWISE:
-        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None:
-            rule = "must keep running statistics: those of a batch are not the same on views and panoramas"
-            raise InputError("model", where, rule, "use track_running_stats=True")
-        return
-    if type(layer) in POOLS:
-        if any(_pair(getattr(layer, key, usual)) != _pair(usual) for key, usual in POOLING.items()):
-            raise InputError("model", where, "must pool 2 × 2 at stride 2 without padding", f"use {ALLOWED}")
-        return
-    if type(layer) is not nn.Conv2d:
-        raise InputError("model", where, "is not a layer that has row kernels", f"use {ALLOWED}")
-    if layer.weight.dtype not in (torch.float32, torch.float64):
-        rule = f"must be in single or double precision to be fitted, not {layer.weight.dtype}"
-        raise InputError("model", where, rule, "give model.float()")
-    reach = tuple((size - 1) * gap for size, gap in zip(layer.kernel_size, layer.dilation, strict=True))
-    if layer.stride != (1, 1) or reach[0] != reach[1] or len(set(layer.dilation)) > 1 or layer.kernel_size[0] % 2 == 0:
-        raise InputError("model", where, "must have stride 1 and a square, odd kernel", f"use {ALLOWED}")
-    if layer.padding != "same" and _pair(layer.padding) != (reach[0] // 2, reach[1] // 2):
-        rule = f"must keep the size: padding={reach[0] // 2}"
-        raise InputError("model", where, rule, "pad by half of the kernel, as VGG does")
 
 
 def _still(layer: nn.Module) -> nn.Module:
@@ -170,16 +120,12 @@ def _still(layer: nn.Module) -> nn.Module:
     return copied
 
 
-def _pair(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
-
-
 def _layer_on(step: Step, surface: Surface) -> nn.Module:
     layer = step.layer
     if type(layer) in POOLS:
         return POOLS[type(layer)](2, surface=surface)
     if not isinstance(layer, nn.Conv2d):
-        return _still(layer)
+        return layer
     has_bias = layer.bias is not None or getattr(surface, "kernels", "") == "rows"
     gap, size = layer.dilation[0], layer.kernel_size[0]
     twin = Conv(

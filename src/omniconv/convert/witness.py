@@ -93,10 +93,9 @@ class Witness(PanoramaMode):
         """What came out of the network and does not turn is the fault of what nobody could tell of."""
         unseen = Finding("", "forward", "does not turn with the panorama, by functions that cannot be seen", seam=True)
         for x in tensors(result):
-            known = getattr(x, _NAME, None)
-            origin = unseen if known is None and self.turning.fits(x) else known and known.origin
-            if origin is not None and self.turning.move_of(x, ()) is None:
-                self._say(origin)
+            seen = getattr(x, _NAME, Seen(None, unseen) if self.turning.fits(x) else Seen(STILL))
+            if seen.origin is not None and self.turning.move_of(x, ()) is None:
+                self._say(seen.origin)
 
     def _judged(self, name: str, seen: list[Seen], result: Tensor) -> Tensor:
         if not result.is_floating_point():

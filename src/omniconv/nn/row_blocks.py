@@ -104,7 +104,7 @@ class Block:
             for tap, columns, own, source, origin in self._places():
                 seen[:, tap, columns, own] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
             return
-        span = self.plan.gap * (self.run.shape[0] - 1) + 1
+        span = self.plan.gap * (self.run.shape[0] - 1) + 1  # no pole in sight: all rows of taps in one copy
         windows = x[first : self.reach, self.pictures].unfold(0, span, self.plan.stride)[..., :: self.plan.gap]
         for columns, origin in self._columns(0):
             seen[:, :, columns] = windows[:, :, origin].permute(1, 4, 2, 0, 3)
