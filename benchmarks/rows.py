@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import omniconv as oc
 from benchmarks.convolutions import both_ways, forward
 from benchmarks.timing import device_of, machine, time_in_turn, write_report
-from omniconv.nn.rows import RowConvolution, drawn_rows
+from omniconv.nn.rows.modules import RowConvolution, drawn_rows
 
 CHANNELS, BATCH, HEIGHT = 64, 4, 128
 WIDTHS = (3, 5, 9, 17)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from omniconv.training.run_folder import RunFolder
+    from omniconv.run_folder import RunFolder
 
 torch.set_num_threads(1)
 

@@ -14,8 +14,8 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "export", "audit", "convert")
-ABOVE = ("training", "inference", "export", "audit", "convert", "runs", "commands", "cli", "app", "demo")
+DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "exporting", "audit", "convert")
+ABOVE = ("training", "inference", "exporting", "audit", "convert", "runs", "commands", "cli", "app", "demo")
 PICTURES = ("report", "explain")
 FORBIDDEN = {
     "surfaces": {"torch", "nn", "models", "data", *PICTURES, *ABOVE},
@@ -25,10 +25,10 @@ FORBIDDEN = {
     "summaries": {"data", *PICTURES, *ABOVE},
     "report": {"nn", "models", "explain", *ABOVE},
     "explain": {"torch", "nn", "models", "data", "summaries", *ABOVE},
-    "training": {"inference", "convert", "export", "audit", "runs", "commands", "cli", "app", "demo"},
-    "inference": {"convert", "export", "audit", "runs", "commands", "cli", "app", "demo"},
-    "convert": {"audit", "export", "runs", "commands", "cli", "app", "demo"},
-    "export": {"convert", "audit", "runs", "commands", "cli", "app", "demo"},
+    "training": {"inference", "convert", "exporting", "audit", "runs", "commands", "cli", "app", "demo"},
+    "inference": {"convert", "exporting", "audit", "runs", "commands", "cli", "app", "demo"},
+    "convert": {"audit", "exporting", "runs", "commands", "cli", "app", "demo"},
+    "exporting": {"convert", "audit", "runs", "commands", "cli", "app", "demo"},
     "audit": {"convert", "runs", "commands", "cli", "app", "demo"},
     "runs": {"commands", "cli", "app", "demo"},
     "commands": {"cli", "app", "demo"},

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from omniconv.run_folder import RunFolder
 from omniconv.runs.session import begin
-from omniconv.training.run_folder import RunFolder
 
 SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch": 4, "device": "cpu"}
 """Settings of a network that learns little, but quickly."""

@@ -17,10 +17,10 @@ from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, bar, is_screen, say, table
 from omniconv.errors import InputError
-from omniconv.training.config import RunConfig, parse_names, parse_size
+from omniconv.training.settings import RunConfig, parse_names, parse_size
 
 if TYPE_CHECKING:
-    from omniconv.data.layouts import Folder
+    from omniconv.data.dataset_folder import Folder
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
@@ -157,8 +157,8 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     Without DATA, on the images that the run held out; its best epoch was chosen on them.
     """
     from omniconv.inference.evaluation import evaluate as measure
+    from omniconv.run_folder import check_json, write_json
     from omniconv.runs.page import quality_table
-    from omniconv.training.run_folder import check_json, write_json
 
     if json_file:
         check_json(json_file)
@@ -201,8 +201,8 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
 @_setting_options("device")
 def report(run: Path, device: str | None) -> None:
     """Write RUN's report.html anew."""
+    from omniconv.run_folder import open_run
     from omniconv.runs.session import write_run_report
-    from omniconv.training.run_folder import open_run
 
     predictor = _predictor(run, device)
     click.echo(write_run_report(open_run(run), predictor))
@@ -267,8 +267,8 @@ def _split(predictor: Predictor, data: Path, split: str | None) -> Folder:
 
 
 def _held_out(run: Path) -> Folder:
+    from omniconv.run_folder import open_run
     from omniconv.training.material import read_material
-    from omniconv.training.run_folder import open_run
 
     measured = read_material(open_run(run).material).measured
     if measured is None:

@@ -10,7 +10,7 @@ from torch import nn
 
 import omniconv as oc
 from omniconv.audit import shift_error
-from omniconv.audit.answers import answering
+from omniconv.audit.model_adapter import answering
 from omniconv.errors import InputError
 from omniconv.inference.predictor import Predictor
 

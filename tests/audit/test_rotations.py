@@ -11,7 +11,7 @@ from torch import nn
 import omniconv as oc
 from omniconv.audit import border_effects, by_latitude, rotation_consistency
 from omniconv.audit.bands import overlaps
-from omniconv.audit.turned import random_rotations
+from omniconv.audit.rotation_trials import random_rotations
 from omniconv.errors import InputError
 from omniconv.surfaces import rotate
 

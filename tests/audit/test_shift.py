@@ -10,7 +10,7 @@ from torch import nn
 
 import omniconv as oc
 from omniconv.audit import shift_error
-from omniconv.audit.strides import total_stride
+from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
 
 

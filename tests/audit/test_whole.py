@@ -14,7 +14,7 @@ from torch import nn
 
 import omniconv as oc
 from omniconv.audit import border_effects, by_latitude, examine, rotation_consistency, shift_error
-from omniconv.audit.picture import draw
+from omniconv.audit.plot import draw
 from omniconv.audit.tables import latitude_table, losses_table
 from omniconv.audit.verdict import level, percent
 

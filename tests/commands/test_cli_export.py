@@ -14,7 +14,7 @@ from tiny import trained
 
 import omniconv as oc
 from omniconv.cli import main
-from omniconv.export import onnx_file
+from omniconv.exporting import onnx_file
 from omniconv.inference.predictor import Predictor
 
 

@@ -13,9 +13,9 @@ from tiny import SMALL, rows_without_seconds, save, segment_folder, words
 
 import omniconv as oc
 from omniconv.cli import main
-from omniconv.training.config import RunConfig, read_config
+from omniconv.run_folder import RunFolder
 from omniconv.training.module import TrainingModule
-from omniconv.training.run_folder import RunFolder
+from omniconv.training.settings import RunConfig, read_config
 
 
 def lines(capsys):

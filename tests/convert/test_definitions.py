@@ -13,7 +13,7 @@ from turning import picture
 
 import omniconv as oc
 from omniconv.arithmetic import span
-from omniconv.surfaces.border import continue_index
+from omniconv.surfaces.neighbours.border import continue_index
 
 MARGIN = 12
 MODES = {"over": "pole", "replicate": "replicate", "reflect": "reflect"}

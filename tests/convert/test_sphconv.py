@@ -18,13 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import omniconv as oc
-from omniconv.convert import sphconv_layers, sphconv_tuning
-from omniconv.convert.sphconv_fitting import fitted, projected
-from omniconv.convert.sphconv_source import chain
-from omniconv.convert.sphconv_targets import exact_outputs
+from omniconv.convert.sphconv import finetune as sphconv_tuning
+from omniconv.convert.sphconv import layers as sphconv_layers
+from omniconv.convert.sphconv.fitting import fitted, projected
+from omniconv.convert.sphconv.source_network import chain
+from omniconv.convert.sphconv.targets import exact_outputs
 from omniconv.errors import FileError, InputError
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.tangent_stencils import conv_stencil
+from omniconv.surfaces.equirectangular.tangent_geometry import conv_stencil
 
 HEIGHT = 16
 

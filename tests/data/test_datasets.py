@@ -8,7 +8,7 @@ from tiny import classify_folder, segment_folder
 from omniconv.data import datasets
 from omniconv.data.datasets import EpochSampler, PreparedSamples
 from omniconv.data.folders import scan
-from omniconv.data.preparation import Preparation
+from omniconv.data.preprocessing import Preparation
 
 ALL = ("flip", "turn", "rotate", "colour")
 

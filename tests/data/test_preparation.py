@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pictures import labels, pattern, save, stored
 
+from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import read_header
-from omniconv.data.layouts import Sample
-from omniconv.data.preparation import BIGGEST_SAMPLE, Preparation, channel_statistics, default_size, nearest
+from omniconv.data.preprocessing import BIGGEST_SAMPLE, Preparation, channel_statistics, default_size, nearest
 from omniconv.surfaces import surface
 
 SURFACES = ("plane", "equirectangular", "icosphere:2")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from omniconv.data.layouts import Folder, Sample
-from omniconv.data.splitting import hold_out
+from omniconv.data.dataset_folder import Folder, Sample
+from omniconv.data.split import hold_out
 from omniconv.errors import InputError
 
 

@@ -62,7 +62,7 @@ def test_views_show_a_constant_as_it_is():
 
 
 def test_network_is_a_chain_that_can_be_converted():
-    from omniconv.convert.sphconv_source import chain
+    from omniconv.convert.sphconv.source_network import chain
 
     assert chain(training.network(2))[-1].field == 14
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omniconv.arithmetic import padding_amounts, span
 from omniconv.surfaces import Border
-from omniconv.surfaces.border import continue_index
+from omniconv.surfaces.neighbours.border import continue_index
 
 PLAIN_MODES = ("zeros", "reflect", "replicate", "circular")
 PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")

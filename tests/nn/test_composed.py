@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from omniconv.errors import InputError
 from omniconv.nn import ASPP, Conv, CoordConv, GatedConv, SeparableConv
-from omniconv.nn.coordinates import PlaneCoordinates, coordinates_on
+from omniconv.nn.coord_conv import PlaneCoordinates, coordinates_on
 from omniconv.surfaces import Cubemap, Equirectangular, Icosphere, Plane
 
 SURFACES = [

@@ -12,7 +12,7 @@ from omniconv.arithmetic import output_size
 from omniconv.errors import InputError
 from omniconv.nn import Conv
 from omniconv.nn.arguments import GridPadding
-from omniconv.nn.grid import GridConvolution
+from omniconv.nn.grid.conv import GridConvolution
 from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane
 
 TORCH_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 import omniconv as oc
-from omniconv.nn import cube_padding, edges
-from omniconv.surfaces.cube_faces import continued
+from omniconv.nn.grid import border_strips as edges
+from omniconv.nn.grid import cube_padding
+from omniconv.surfaces.cubemap.faces import continued
 
 SURFACE = oc.Cubemap(4)
 CASES = [

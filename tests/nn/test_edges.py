@@ -10,8 +10,9 @@ from slow_grid import borders
 
 import omniconv as oc
 from omniconv.errors import InputError
-from omniconv.nn import edges, grid_axis
-from omniconv.nn.grid import convolution_on_grid, transposed_on_grid
+from omniconv.nn.grid import axis as grid_axis
+from omniconv.nn.grid import border_strips as edges
+from omniconv.nn.grid.conv import convolution_on_grid, transposed_on_grid
 
 
 @pytest.fixture

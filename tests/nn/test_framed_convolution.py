@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from omniconv.nn import Conv
-from omniconv.nn.framed_product import framed_convolution
-from omniconv.nn.stencil import FramedConvolution, StencilConvolution
+from omniconv.nn.stencil.halo_ops import framed_convolution
+from omniconv.nn.stencil.modules import FramedConvolution, StencilConvolution
 from omniconv.surfaces import Healpix
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}

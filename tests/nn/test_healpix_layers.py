@@ -23,7 +23,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil_plain import reference_convolution
+from omniconv.nn.stencil.reference import reference_convolution
 from omniconv.surfaces import Healpix
 
 SURFACE = Healpix(4)

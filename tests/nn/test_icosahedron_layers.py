@@ -25,7 +25,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil_plain import reference_convolution
+from omniconv.nn.stencil.reference import reference_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Icosahedron
 

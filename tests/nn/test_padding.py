@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slow_grid import amounts_for, borders, slow_pad
 
 from omniconv.errors import InputError
-from omniconv.nn.padding import fold, pad
+from omniconv.nn.grid.padding import fold, pad
 from omniconv.surfaces import Border
 
 NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "zeros": "constant"}

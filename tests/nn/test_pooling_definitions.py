@@ -13,7 +13,7 @@ from omniconv.arithmetic import span
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, LpPool, MaxPool, MaxUnpool
 from omniconv.nn.arguments import GridPadding
-from omniconv.nn.grid_pooling import GridMaximum, GridMean, GridPower
+from omniconv.nn.grid.pool import GridMaximum, GridMean, GridPower
 from omniconv.surfaces import Border, Plane
 
 DRAWN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omniconv.errors import InputError
-from omniconv.export.standard import standard
+from omniconv.exporting.with_standard_ops import standard
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,
@@ -26,12 +26,12 @@ from omniconv.nn import (
     MaxUnpool,
     SeparableConv,
     Upsample,
-    row_blocks,
 )
-from omniconv.nn.rows import RowConvolution
+from omniconv.nn.rows import tiles as row_blocks
+from omniconv.nn.rows.modules import RowConvolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, RowStencil, surface
-from omniconv.surfaces.row_stencil import row_kernels
+from omniconv.surfaces.neighbours.row_stencil import row_kernels
 
 
 def rows(height):

@@ -12,8 +12,8 @@ from scipy import sparse
 from omniconv.arithmetic import parameters
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, ConvTranspose, MaxPool, Upsample
-from omniconv.nn.stencil import PointwiseConvolution, StencilConvolution, StencilTables, convolution_on
-from omniconv.nn.stencil_plain import reference_convolution
+from omniconv.nn.stencil.modules import PointwiseConvolution, StencilConvolution, StencilTables, convolution_on
+from omniconv.nn.stencil.reference import reference_convolution
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()

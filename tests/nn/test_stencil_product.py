@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from omniconv.nn import Conv
-from omniconv.nn.stencil import StencilConvolution, StencilTables
-from omniconv.nn.stencil_plain import reference_convolution, reference_product
-from omniconv.nn.stencil_product import stencil_convolution, stencil_product
+from omniconv.nn.stencil.modules import StencilConvolution, StencilTables
+from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
+from omniconv.nn.stencil.reference import reference_convolution, reference_product
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 TOLERANCES = {  # of the fast operators against the reference in float64, relative to the largest value
@@ -140,6 +140,6 @@ def test_chunks_make_no_difference(surface, chunk, monkeypatch):
     inputs = [x, layer.weight, layer.bias]
     expected = layer(x)
     gradients = torch.autograd.grad(expected.square().sum(), inputs)
-    monkeypatch.setattr("omniconv.nn.stencil_product.CHUNK", chunk)
+    monkeypatch.setattr("omniconv.nn.stencil.ops.CHUNK", chunk)
     torch.testing.assert_close(layer(x), expected)
     torch.testing.assert_close(torch.autograd.grad(layer(x).square().sum(), inputs), gradients)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from omniconv.errors import InputError
-from omniconv.export.standard import standard
+from omniconv.exporting.with_standard_ops import standard
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,
@@ -24,7 +24,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil_plain import reference_convolution
+from omniconv.nn.stencil.reference import reference_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, panorama
 

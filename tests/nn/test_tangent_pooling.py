@@ -7,7 +7,7 @@ from torch import nn
 
 from omniconv.nn import AvgPool, Downsample, GlobalAvgPool, LpPool, MaxPool, MaxUnpool, Upsample
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.tangent_stencils import Centres, tap_directions
+from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
 
 
 def tangent(height):

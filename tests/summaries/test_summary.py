@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import omniconv as oc
 from omniconv.errors import InputError
-from omniconv.summaries.reach import Reach, regridded, resized, shared_out, together, transposed, window
+from omniconv.summaries.receptive_field import Reach, regridded, resized, shared_out, together, transposed, window
 
 RING = oc.Equirectangular()
 

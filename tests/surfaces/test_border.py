@@ -7,7 +7,7 @@ import pytest
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Border
-from omniconv.surfaces.border import continue_index
+from omniconv.surfaces.neighbours.border import continue_index
 
 NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 

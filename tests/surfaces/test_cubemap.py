@@ -9,7 +9,8 @@ import pytest
 from fields import smooth
 
 from omniconv.errors import InputError
-from omniconv.surfaces import Cubemap, cube_faces
+from omniconv.surfaces import Cubemap
+from omniconv.surfaces.cubemap import faces as cube_faces
 
 SIZES = (1, 2, 3, 8, 32)
 

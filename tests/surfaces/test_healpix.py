@@ -8,7 +8,7 @@ from fields import turned_about
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Healpix, surface
-from omniconv.surfaces.healpix_index import cells_of
+from omniconv.surfaces.healpix.indexing import cells_of
 
 PATCH = ["N", "NE", "E", "NW", "self", "SE", "W", "SW", "S"]
 ORACLE = ["SW", "W", "NW", "N", "NE", "E", "SE", "S"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omniconv.surfaces import Healpix, panorama, surface
-from omniconv.surfaces.healpix_index import cells_of, face_coordinates, point_directions
+from omniconv.surfaces.healpix.indexing import cells_of, face_coordinates, point_directions
 
 every_side = pytest.mark.parametrize("nside", [1, 2, 4, 8, 16])
 

@@ -5,8 +5,8 @@ import pytest
 from fields import linear, on_panorama, smooth, turned_about
 
 from omniconv.surfaces import Healpix, panorama
-from omniconv.surfaces.healpix_index import cells_of
-from omniconv.surfaces.healpix_interpolation import bilinear_cells
+from omniconv.surfaces.healpix.indexing import cells_of
+from omniconv.surfaces.healpix.interpolation import bilinear_cells
 
 
 def random_directions(count, seed=0):

@@ -8,8 +8,8 @@ from fields import turned_about
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Icosahedron, surface
-from omniconv.surfaces import icosahedron_faces as faces
-from omniconv.surfaces.icosahedron_maps import locate
+from omniconv.surfaces.icosahedron import faces
+from omniconv.surfaces.icosahedron.interpolation import locate
 
 SIZES = [20, 80, 320, 1280, 5120, 20480, 81920, 327680, 1310720]
 RIGHT, LEFT, LOW = 1, 2, 3

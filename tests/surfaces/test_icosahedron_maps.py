@@ -5,8 +5,8 @@ import pytest
 from fields import linear, on_panorama, smooth
 
 from omniconv.surfaces import Icosahedron
-from omniconv.surfaces.icosahedron_faces import corners, vertices
-from omniconv.surfaces.icosahedron_maps import locate, to_panorama, vertex_values
+from omniconv.surfaces.icosahedron.faces import corners, vertices
+from omniconv.surfaces.icosahedron.interpolation import locate, to_panorama, vertex_values
 
 
 @pytest.mark.parametrize("level", range(6))

@@ -23,7 +23,7 @@ from omniconv.surfaces import (
     rotate,
     rotation_of,
 )
-from omniconv.surfaces.samples import Samples
+from omniconv.surfaces.resampling.samples import Samples
 
 KINDS = ("equirectangular", "icosphere", "icosahedron", "healpix", "cubemap")
 PAIRS = [(source, target) for source in KINDS for target in KINDS]

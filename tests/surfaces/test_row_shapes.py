@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, RowStencil
-from omniconv.surfaces.row_shapes import Fields, row_shapes
-from omniconv.surfaces.row_stencil import row_kernels
+from omniconv.surfaces.equirectangular.row_shapes import Fields, row_shapes
+from omniconv.surfaces.neighbours.row_stencil import row_kernels
 
 PUBLISHED = 320, np.radians(65.5 / 640)
 """Rows, and the angle of a pixel of the flat views, of the published table H320Ks640."""

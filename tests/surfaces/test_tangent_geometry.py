@@ -5,7 +5,7 @@ import pytest
 from fields import smooth, turned_about
 
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.tangent_stencils import Centres, tap_directions
+from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
 
 
 def tangent(height):

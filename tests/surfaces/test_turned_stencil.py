@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from omniconv.surfaces import Equirectangular
-from omniconv.surfaces.turned_stencil import TurnedStencil
+from omniconv.surfaces.neighbours.periodic_stencil import TurnedStencil
 
 
 def turned(seed=0, rows=2, turns=4, step=2, phases=3, taps=2):

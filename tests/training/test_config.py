@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from omniconv.errors import FileError, InputError
-from omniconv.training.config import RunConfig, parse_names, parse_size, read_config
+from omniconv.training.settings import RunConfig, parse_names, parse_size, read_config
 
 OTHER = {
     "task": "classify",

@@ -11,12 +11,12 @@ import torch
 from tiny import SMALL, classify_folder, cut, rows_without_seconds, segment_folder, trained
 
 import omniconv as oc
-from omniconv.data.preparation import Preparation
+from omniconv.data.preprocessing import Preparation
 from omniconv.errors import FileError, InputError
+from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.runs.session import begin, go_on
-from omniconv.training.config import RunConfig, read_config
 from omniconv.training.module import TrainingModule
-from omniconv.training.run_folder import RunFolder, read_metrics
+from omniconv.training.settings import RunConfig, read_config
 
 VARIED = {"epochs": 4, "repeat": 2, "batch": 2, "augment": ("flip", "turn", "colour")}
 

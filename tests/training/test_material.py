@@ -6,8 +6,8 @@ import pytest
 from tiny import segment_folder
 
 from omniconv.errors import FileError
-from omniconv.training.config import RunConfig
 from omniconv.training.material import read_material, write_material
+from omniconv.training.settings import RunConfig
 from omniconv.training.understanding import understand
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from omniconv.data.masks import IGNORED
 from omniconv.models import UNet
-from omniconv.training.config import RunConfig
 from omniconv.training.module import TrainingModule, rate_factor
+from omniconv.training.settings import RunConfig
 
 
 def module(areas=None, **settings):

@@ -5,11 +5,11 @@ surface, and predictors of runs; ``examine`` asks all of them at once, and says 
 """
 
 from omniconv.audit.bands import LatitudeBands
-from omniconv.audit.borders import BorderEffects, border_effects
 from omniconv.audit.latitude import by_latitude
+from omniconv.audit.position import BorderEffects, border_effects
 from omniconv.audit.rotation import RotationConsistency, rotation_consistency
+from omniconv.audit.run import Audit, examine
 from omniconv.audit.shift import ShiftError, shift_error
-from omniconv.audit.whole import Audit, examine
 
 __all__ = [
     "Audit", "BorderEffects", "LatitudeBands", "RotationConsistency", "ShiftError", "border_effects", "by_latitude",

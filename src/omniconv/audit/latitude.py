@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.answers import Output, answering, check_panoramas
 from omniconv.audit.bands import BANDS, Bands, LatitudeBands, band_edges, overlaps
-from omniconv.audit.changes import Tally
+from omniconv.audit.difference import Tally
+from omniconv.audit.model_adapter import Output, answering, check_panoramas
 from omniconv.audit.quality import quality
-from omniconv.audit.turned import ROTATIONS, Rotations, Trial, measure_turned
+from omniconv.audit.rotation_trials import ROTATIONS, Rotations, Trial, measure_turned
 from omniconv.errors import InputError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from omniconv.audit.bands import LatitudeBands, overlaps
-from omniconv.audit.changes import best
+from omniconv.audit.difference import best
 from omniconv.data.masks import IGNORED
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.answers import Output
-from omniconv.audit.changes import Tally
-from omniconv.audit.turned import ROTATIONS, Rotations, Trial, measure_turned
+from omniconv.audit.difference import Tally
+from omniconv.audit.model_adapter import Output
+from omniconv.audit.rotation_trials import ROTATIONS, Rotations, Trial, measure_turned
 
 
 @dataclass(frozen=True)

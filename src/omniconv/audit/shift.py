@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.answers import Answer, Output, answering, check_panoramas, name_of
-from omniconv.audit.changes import Tally, are_classes, change
 from omniconv.audit.curves import Curve, curve
-from omniconv.audit.strides import total_stride
+from omniconv.audit.difference import Tally, are_classes, change
+from omniconv.audit.model_adapter import Answer, Output, answering, check_panoramas, name_of
+from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 

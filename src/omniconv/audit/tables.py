@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from omniconv.audit.run import Audit
 from omniconv.audit.verdict import percent
-from omniconv.audit.whole import Audit
 
 Table = tuple[list[str], list[list[str | float]]]
 QUALITY = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omniconv.audit.bands import LatitudeBands
-from omniconv.audit.borders import POLE, BorderEffects
+from omniconv.audit.position import POLE, BorderEffects
 from omniconv.audit.rotation import RotationConsistency
 from omniconv.audit.shift import ShiftError
 

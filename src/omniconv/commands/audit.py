@@ -11,13 +11,13 @@ import click
 from omniconv.commands.export import SIZE
 from omniconv.commands.terminal import PATH, bar, say, table
 from omniconv.errors import FileError, InputError
-from omniconv.training.config import parse_size
+from omniconv.training.settings import parse_size
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from omniconv.audit.opening import Opened
-    from omniconv.audit.whole import Audit
+    from omniconv.audit.run import Audit
+    from omniconv.commands.load_model import Opened
 
 
 @click.command()
@@ -57,8 +57,8 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     What is found is called none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, of
     values, from a change by 1, 5 and 20 % of their spread.
     """
-    from omniconv.audit.opening import open_network
-    from omniconv.audit.whole import examine
+    from omniconv.audit.run import examine
+    from omniconv.commands.load_model import open_network
 
     given = {name: _colours(name, options[name]) for name in ("mean", "spread")}
     size = parse_size(options["size"]) if options["size"] else None
@@ -81,7 +81,7 @@ def _material(
     opened: Opened, images: tuple[Path, ...], labels: Path | None, most: int, size: tuple[int, ...] | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Panoramas, and the truth where there is one."""
-    from omniconv.audit.material import list_images, pick, read_panoramas, read_truth
+    from omniconv.commands.audit_data import list_images, pick, read_panoramas, read_truth
     from omniconv.data.images import read_header
 
     listed, beside = list_images(images)
@@ -97,7 +97,7 @@ def _material(
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     """The files to write, checked before anything is computed."""
     from omniconv.files import check_writable
-    from omniconv.training.run_folder import check_json
+    from omniconv.run_folder import check_json
 
     if json_file:
         check_json(json_file)
@@ -115,9 +115,9 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
 
 def _write(found: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
     """The picture, and the numbers after it: all is drawn before anything is written."""
-    from omniconv.audit.picture import draw
+    from omniconv.audit.plot import draw
     from omniconv.files import make_folder, write_bytes
-    from omniconv.training.run_folder import write_json
+    from omniconv.run_folder import write_json
 
     picture, numbers = draw(found, panorama), found.plain()
     write_bytes(targets[0], picture)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from omniconv.commands.terminal import PATH
-from omniconv.training.config import RunConfig, parse_size
+from omniconv.training.settings import RunConfig, parse_size
 
 SIZE = next(setting.metadata["help"] for setting in fields(RunConfig) if setting.name == "size")
 
@@ -30,7 +30,7 @@ def export(run: Path, kind: str, out: Path | None, overwrite: bool, size: str | 
     Classes, sizes and the rest stand in the file: in the metadata of ONNX, in omniconv.json in the archive of torch.
     Before it is there, the written bytes are read again and compared with the network. ONNX needs omniconv[export].
     """
-    from omniconv.export import export_run
+    from omniconv.exporting import export_run
 
     done = export_run(run, kind, out, overwrite, parse_size(size) if size else None)
     for found in done.differences:

@@ -2,9 +2,9 @@
 
 from omniconv.convert.conversion import revert
 from omniconv.convert.equirectangular import to_equirectangular
-from omniconv.convert.findings import Finding, SeamWarning
-from omniconv.convert.sphconv import SphConv, to_sphconv
-from omniconv.convert.sphconv_report import SphConvReport
+from omniconv.convert.finding import Finding, SeamWarning
+from omniconv.convert.sphconv.convert import SphConv, to_sphconv
+from omniconv.convert.sphconv.report import SphConvReport
 from omniconv.convert.tangent import to_tangent
 
 __all__ = [

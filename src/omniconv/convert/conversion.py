@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from omniconv.convert.mode import Rules
-from omniconv.convert.swapping import Conversion, swap, swap_back
+from omniconv.convert.overrides.mode import Rules
+from omniconv.convert.overrides.module_class import Conversion, swap, swap_back
 from omniconv.errors import InputError
 from omniconv.surfaces import Border
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, overload
 from torch import nn
 
 from omniconv.convert.conversion import check_model, convert, example_for, whole
-from omniconv.convert.findings import Finding
-from omniconv.convert.reporting import findings_of
-from omniconv.convert.rules import GridRules
+from omniconv.convert.equivariance.report import findings_of
+from omniconv.convert.finding import Finding
+from omniconv.convert.overrides.table import GridRules
 from omniconv.surfaces import Equirectangular
-from omniconv.surfaces.equirectangular import Poles
+from omniconv.surfaces.equirectangular.surface import Poles
 
 SIZE = (128, 256)
 """Of the panorama that a report is made on."""

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from omniconv.convert.conversion import check_model, convert, example_for, whole
-from omniconv.convert.findings import Finding
-from omniconv.convert.reporting import findings_of
-from omniconv.convert.tangent_rules import TangentRules
+from omniconv.convert.equivariance.report import findings_of
+from omniconv.convert.finding import Finding
+from omniconv.convert.overrides.tangent import TangentRules
 from omniconv.surfaces import Equirectangular
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from omniconv.data.augmentation import augment
+from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import read_header
-from omniconv.data.layouts import Sample
-from omniconv.data.preparation import Preparation
+from omniconv.data.preprocessing import Preparation
 
 Draw = tuple[int, int]
 CACHE_BYTES = 2 * 2**30

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from omniconv.data.classes import CLASSES_FILE, check_same_classes, number_names, read_class_names
+from omniconv.data.dataset_folder import LAYOUTS, SCANS, Folder, Sample
+from omniconv.data.file_listing import check_folder, find_images, visible_folders
 from omniconv.data.images import IMAGE_SUFFIXES
-from omniconv.data.layouts import LAYOUTS, SCANS, Folder, Sample
 from omniconv.data.naming import name_outputs
-from omniconv.data.walking import check_folder, find_images, visible_folders
 from omniconv.errors import FileError, InputError
 
 __all__ = ["SPLITS", "Folder", "Sample", "find_splits", "has_splits", "scan", "scan_images"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from omniconv.data.opening import bits_a_channel, decode, open_image, read_orientation, swaps_sides, upright_size
+from omniconv.data.image_file import bits_a_channel, decode, open_image, read_orientation, swaps_sides, upright_size
 from omniconv.errors import FileError, InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})

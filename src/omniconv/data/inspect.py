@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from omniconv.data.dataset_folder import Folder, Sample
+from omniconv.data.file_listing import Skipped
 from omniconv.data.images import Header, read_header, read_image
-from omniconv.data.layouts import Folder, Sample
 from omniconv.data.masks import IGNORED, check_labels, label_counts, read_mask
-from omniconv.data.walking import Skipped
 from omniconv.errors import FileError
 
 _SMALL = (64, 64)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from omniconv.data.image_file import bits_a_channel, decode, open_image, raw_mode, read_orientation, turn
 from omniconv.data.images import Header
-from omniconv.data.opening import bits_a_channel, decode, open_image, raw_mode, read_orientation, turn
 from omniconv.errors import FileError
 
 IGNORED = 255

@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from omniconv.demo.earth import CLASSES, Earth
 from omniconv.inference.predictor import Predictor
+from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.surfaces import panorama
 from omniconv.training.metrics import Confusion
-from omniconv.training.run_folder import RunFolder, read_metrics
 
 ROTATIONS = 8
 BANDS = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60, 90)}

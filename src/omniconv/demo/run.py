@@ -15,8 +15,8 @@ from omniconv.errors import FileError
 from omniconv.files import make_folder
 from omniconv.inference.predictor import choose_device
 from omniconv.runs.session import begin
-from omniconv.training.config import RunConfig
 from omniconv.training.fit import Say
+from omniconv.training.settings import RunConfig
 
 SETTINGS: dict[str, Any] = {
     "task": "segment",

@@ -14,7 +14,7 @@ import numpy as np
 from omniconv.arithmetic import padding_amounts, span
 from omniconv.errors import InputError
 from omniconv.explain.words import Rule
-from omniconv.surfaces.border import Border, continue_index
+from omniconv.surfaces.neighbours.border import Border, continue_index
 
 Place = tuple[int, ...]
 Amounts = tuple[tuple[int, int], ...]

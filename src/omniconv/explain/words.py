@@ -10,7 +10,7 @@ from typing import Any
 
 from omniconv.arithmetic import PADDING_NAMES
 from omniconv.errors import InputError
-from omniconv.surfaces.border import Border
+from omniconv.surfaces.neighbours.border import Border
 
 MOST = 999_999
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)

@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from omniconv.data.preparation import default_size
+from omniconv.data.preprocessing import default_size
 from omniconv.errors import InputError
 from omniconv.models import Model, build
 from omniconv.summaries import summary
 from omniconv.surfaces import surface
-from omniconv.training.config import TASKS, RunConfig
+from omniconv.training.settings import TASKS, RunConfig
 
 
 def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:

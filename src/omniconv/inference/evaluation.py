@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from omniconv.data.dataset_folder import Folder, Sample
 from omniconv.data.images import read_header
-from omniconv.data.layouts import Folder, Sample
 from omniconv.data.masks import check_labels, read_mask
 from omniconv.errors import FileError
 from omniconv.inference.predictor import Predictor

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.data.images import read_header, read_image
-from omniconv.data.preparation import nearest
+from omniconv.data.preprocessing import nearest
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.inference.predictor import Predictor

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from omniconv.data.images import read_header
-from omniconv.data.preparation import Preparation
+from omniconv.data.preprocessing import Preparation
 from omniconv.errors import FileError, InputError
 from omniconv.models import Model, load
 from omniconv.nn.resizing import resize
+from omniconv.run_folder import open_run
 from omniconv.surfaces import Border, panorama
-from omniconv.training.config import TASKS
-from omniconv.training.run_folder import open_run
+from omniconv.training.settings import TASKS
 
 
 class Predictor:

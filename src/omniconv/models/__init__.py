@@ -1,7 +1,7 @@
 """Whole networks, written once for every surface."""
 
+from omniconv.models.base import Model
 from omniconv.models.classifier import Classifier
-from omniconv.models.model import Model
 from omniconv.models.storage import MODELS, build, load, save
 from omniconv.models.unet import UNet
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from omniconv.checks import check_channels
+from omniconv.models.base import Model, check_depth, widths
 from omniconv.models.encoder import Down, Encoder
-from omniconv.models.model import Model, check_depth, widths
 from omniconv.nn import GlobalAvgPool
 from omniconv.surfaces import Plane, Surface
 

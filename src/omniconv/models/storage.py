@@ -11,8 +11,8 @@ from safetensors.torch import save as to_bytes
 
 from omniconv.errors import FileError, InputError
 from omniconv.files import atomic_write, path_of
+from omniconv.models.base import Model
 from omniconv.models.classifier import Classifier
-from omniconv.models.model import Model
 from omniconv.models.unet import UNet
 from omniconv.surfaces import surface
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from omniconv.models.base import Model, check_depth, widths
 from omniconv.models.encoder import Down, Encoder
-from omniconv.models.model import Model, check_depth, widths
 from omniconv.nn import DoubleConv, OutputHead, UpBlock
 from omniconv.nn.blocks import Up, up_channels
 from omniconv.surfaces import Plane, Surface

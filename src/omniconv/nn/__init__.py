@@ -2,17 +2,17 @@
 
 from omniconv.nn.aspp import ASPP
 from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
-from omniconv.nn.convolution import Conv, ConvTranspose
-from omniconv.nn.coordinates import CoordConv
-from omniconv.nn.flat import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from omniconv.nn.gated import GatedConv
+from omniconv.nn.conv import Conv, ConvTranspose
+from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from omniconv.nn.coord_conv import CoordConv
+from omniconv.nn.gated_conv import GatedConv
 from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.pad import Pad
-from omniconv.nn.pooling import AvgPool, LpPool, MaxPool
+from omniconv.nn.pool import AvgPool, LpPool, MaxPool
 from omniconv.nn.resample import Resample
 from omniconv.nn.resizing import Downsample, Upsample
-from omniconv.nn.separable import SeparableConv
-from omniconv.nn.unpooling import MaxUnpool
+from omniconv.nn.separable_conv import SeparableConv
+from omniconv.nn.unpool import MaxUnpool
 
 __all__ = [
     "ASPP",

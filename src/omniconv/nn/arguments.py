@@ -12,9 +12,9 @@ from torch import SymInt, Tensor
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
 from omniconv.checks import LARGEST, is_whole, plain, whole_rule
 from omniconv.errors import InputError
-from omniconv.nn.open_sizes import is_open, surely
+from omniconv.nn.symbolic import is_open, surely
 from omniconv.surfaces import Surface
-from omniconv.surfaces.border import Border
+from omniconv.surfaces.neighbours.border import Border
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]

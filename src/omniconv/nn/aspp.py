@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from omniconv.checks import check_flag, check_real, plain
 from omniconv.errors import InputError
 from omniconv.nn.blocks import BATCH_NORMS, activation_layer
-from omniconv.nn.convolution import Conv
+from omniconv.nn.conv import Conv
 from omniconv.nn.global_pooling import GlobalAvgPool
-from omniconv.nn.separable import SeparableConv
-from omniconv.nn.tracing import Traceable
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.separable_conv import SeparableConv
 from omniconv.surfaces import Plane, Surface
 
 

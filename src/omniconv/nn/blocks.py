@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from omniconv.checks import check_choice, check_flag, check_whole
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_tensor
-from omniconv.nn.convolution import Conv, ConvTranspose, is_grid
+from omniconv.nn.conv import Conv, ConvTranspose, is_grid
+from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.resizing import Upsample
-from omniconv.nn.tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from omniconv.nn.area_weights import MeanWeights
 from omniconv.nn.arguments import check_signal, check_surface
-from omniconv.nn.tracing import Traceable
+from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
 

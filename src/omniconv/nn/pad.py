@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from omniconv.checks import plain
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_tensor, is_pair
-from omniconv.nn.padding import pad
-from omniconv.nn.tracing import Traceable
-from omniconv.surfaces.border import Border
-from omniconv.surfaces.modes import PaddingMode
+from omniconv.nn.grid.padding import pad
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.surfaces.neighbours.border import Border
+from omniconv.surfaces.neighbours.modes import PaddingMode
 
 
 class Pad(Traceable, nn.Module):

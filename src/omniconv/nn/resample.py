@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from omniconv.nn.stencil import StencilProduct
-from omniconv.nn.tracing import Traceable
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.stencil.modules import StencilProduct
 from omniconv.surfaces import Surface, map_between
-from omniconv.surfaces.surface import Resampling
+from omniconv.surfaces.base import Resampling
 
 
 class Resample(Traceable, StencilProduct):

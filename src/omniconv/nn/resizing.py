@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_whole
 from omniconv.nn.arguments import Size, check_signal, check_surface, per_axis
-from omniconv.nn.convolution import check_fixed_size
-from omniconv.nn.open_resizing import LINEAR, lerp, resize_open
-from omniconv.nn.open_sizes import is_open
-from omniconv.nn.padding import pad
-from omniconv.nn.stencil import StencilProduct
-from omniconv.nn.tracing import Traceable
+from omniconv.nn.conv import check_fixed_size
+from omniconv.nn.grid.padding import pad
+from omniconv.nn.grid.symbolic_resize import LINEAR, lerp, resize_open
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.stencil.modules import StencilProduct
+from omniconv.nn.symbolic import is_open
 from omniconv.surfaces import Border, Plane, Stencil, Surface
-from omniconv.surfaces.surface import Resampling
+from omniconv.surfaces.base import Resampling
 
 
 def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:

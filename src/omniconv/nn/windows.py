@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from omniconv.arithmetic import padding_amounts, span
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding
-from omniconv.nn.open_sizes import is_open, surely
-from omniconv.surfaces.border import Border, Sides
+from omniconv.nn.symbolic import is_open, surely
+from omniconv.surfaces.neighbours.border import Border, Sides
 
 
 def check_padding(padding: GridPadding, border: Border) -> None:

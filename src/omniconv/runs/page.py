@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from omniconv.data.dataset_folder import Folder, Sample
 from omniconv.data.images import read_header
-from omniconv.data.layouts import Folder, Sample
 from omniconv.inference.predictor import Predictor
 from omniconv.report.charts import confusion, curves
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import errors, legend, paint
-from omniconv.training.config import read_config
-from omniconv.training.run_folder import RunFolder, read_json, read_metrics
+from omniconv.run_folder import RunFolder, read_json, read_metrics
+from omniconv.training.settings import read_config
 
 SHOWN = 4
 SHOWN_CLASSES = 12

@@ -11,12 +11,12 @@ from omniconv.errors import FileError, InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.models import Model
+from omniconv.run_folder import RunFolder, check_outside, new_run, open_run, read_metrics, write_json
 from omniconv.runs.page import write_report
-from omniconv.training.config import RunConfig, read_config
-from omniconv.training.feasibility import read_checkpoint
 from omniconv.training.fit import Say, fit, make_network, resolve, start
 from omniconv.training.material import Material, read_material
-from omniconv.training.run_folder import RunFolder, check_outside, new_run, open_run, read_metrics, write_json
+from omniconv.training.preflight import read_checkpoint
+from omniconv.training.settings import RunConfig, read_config
 from omniconv.training.understanding import understand
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")

@@ -15,9 +15,9 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from omniconv.errors import InputError
-from omniconv.summaries.function_sight import Moves, function_cost, function_moves
-from omniconv.summaries.layer_sight import OMNICONV_LAYERS, layer_cost, layer_moves
-from omniconv.summaries.reach import Reach, together
+from omniconv.summaries.functional_rules import Moves, function_cost, function_moves
+from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_cost, layer_moves
+from omniconv.summaries.receptive_field import Reach, together
 
 BATCH = 2
 """Pictures in the run: batch normalisation in training refuses one alone."""

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from omniconv.errors import InputError
-from omniconv.surfaces.border import continue_index
+from omniconv.surfaces.neighbours.border import continue_index
 
 
 def pixel_directions(height: int, width: int) -> np.ndarray:

@@ -11,9 +11,9 @@ from scipy import sparse
 from omniconv.checks import is_whole
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.border import Border
-from omniconv.surfaces.modes import Mode
-from omniconv.surfaces.surface import Resampling, Shape, Surface
+from omniconv.surfaces.base import Resampling, Shape, Surface
+from omniconv.surfaces.neighbours.border import Border
+from omniconv.surfaces.neighbours.modes import Mode
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,19 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from omniconv.data.augmentation import parse_augmentations
+from omniconv.data.dataset_folder import Folder
 from omniconv.data.datasets import EpochSampler, PreparedSamples
-from omniconv.data.layouts import Folder
 from omniconv.errors import FileError, InputError
 from omniconv.models import Model, build
+from omniconv.run_folder import RunFolder, write_json
 from omniconv.surfaces import surface
 from omniconv.training.callbacks import BestNetwork, EpochLines, LastCheckpoint, MetricsFile
 from omniconv.training.checkpoints import WholeCheckpoints
-from omniconv.training.config import RunConfig
 from omniconv.training.environment import describe_environment
-from omniconv.training.feasibility import check_feasible, read_checkpoint
 from omniconv.training.material import Material, write_material
 from omniconv.training.module import MEASURES, TrainingModule
-from omniconv.training.run_folder import RunFolder, write_json
+from omniconv.training.preflight import check_feasible, read_checkpoint
+from omniconv.training.settings import RunConfig
 from omniconv.training.understanding import write_samples
 
 Say = Callable[[str], None]

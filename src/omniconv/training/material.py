@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omniconv.data.layouts import Folder, Sample
-from omniconv.data.preparation import Preparation
+from omniconv.data.dataset_folder import Folder, Sample
+from omniconv.data.preprocessing import Preparation
 from omniconv.errors import FileError
-from omniconv.training.run_folder import read_json, write_json
+from omniconv.run_folder import read_json, write_json
 
 
 @dataclass(frozen=True)

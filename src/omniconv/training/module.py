@@ -12,8 +12,8 @@ from torch import Tensor
 
 from omniconv.data.masks import IGNORED
 from omniconv.models import Model
-from omniconv.training.config import RunConfig
 from omniconv.training.metrics import Confusion
+from omniconv.training.settings import RunConfig
 
 MEASURES = {"segment": "iou", "classify": "accuracy"}
 """What decides which epoch was the best."""

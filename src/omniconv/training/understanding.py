@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from omniconv.data.dataset_folder import Folder, Sample
 from omniconv.data.folders import find_splits
 from omniconv.data.images import read_header
 from omniconv.data.inspect import Inspection, inspect, require_objects
-from omniconv.data.layouts import Folder, Sample
-from omniconv.data.preparation import Preparation, channel_statistics, default_size
-from omniconv.data.splitting import hold_out
+from omniconv.data.preprocessing import Preparation, channel_statistics, default_size
+from omniconv.data.split import hold_out
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, overlay, png_bytes
 from omniconv.surfaces import surface
-from omniconv.training.config import RunConfig
 from omniconv.training.material import Material
+from omniconv.training.settings import RunConfig
 
 SHOWN = 12
 FEW_STEPS = 200

@@ -1,0 +1,163 @@
+"""Where samples lie, as channels for a network, and the convolution that sees them (CoordConv)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from omniconv.checks import check_channels, check_flag
+from omniconv.nn.arguments import Padding, Size, check_signal, check_surface
+from omniconv.nn.conv import Conv
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.surfaces import Plane, Surface
+
+
+class PlaneCoordinates(nn.Module):
+    """x (columns), y (rows), z (slices) of a grid, each from −1 to 1, and on demand their distance from the centre.
+
+    Args:
+        ndim: grid axes.
+        radius: add r = √(x² + y² + …).
+    """
+
+    def __init__(self, ndim: int, radius: bool) -> None:
+        super().__init__()
+        self.ndim, self.radius = ndim, radius
+        self.channels = ndim + radius
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Coordinates ``(1, channels, *grid)`` of the samples of a signal ``(batch, …, *grid)``."""
+        axes = [_spread(size, x) for size in x.shape[2:]]
+        channels = list(reversed(torch.meshgrid(*axes, indexing="ij")))
+        if self.radius:
+            channels.append(torch.stack(channels).square().sum(0).sqrt())
+        return torch.stack(channels)[None].to(x.dtype)
+
+
+class LatitudeCoordinates(nn.Module):
+    """Latitude from −1 (south) to 1, sine and cosine of longitude, on demand x, y, z, of a panorama of any size.
+
+    Args:
+        radius: add x, y, z.
+    """
+
+    def __init__(self, radius: bool) -> None:
+        super().__init__()
+        self.radius, self.channels = radius, 6 if radius else 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Coordinates ``(1, channels, H, W)`` of the samples of a signal ``(batch, …, H, W)``."""
+        height, width = x.shape[2:]
+        latitude = (1 - (_count(height, x) + 0.5) * 2 / height)[:, None]
+        longitude = (((_count(width, x) + 0.5) * 2 / width - 1) * torch.pi)[None, :]
+        sine, cosine = longitude.sin(), longitude.cos()
+        channels = [latitude, sine, cosine]
+        if self.radius:
+            level = (latitude * torch.pi / 2).cos()
+            channels += [level * cosine, level * sine, (latitude * torch.pi / 2).sin()]
+        return torch.stack([channel.expand(height, width) for channel in channels])[None].to(x.dtype)
+
+
+class FixedCoordinates(nn.Module):
+    """The same as ``LatitudeCoordinates`` on samples that lie anywhere on the sphere.
+
+    Args:
+        surface: where they lie.
+        radius: add x, y, z.
+    """
+
+    known: Tensor
+
+    def __init__(self, surface: Surface, radius: bool) -> None:
+        super().__init__()
+        xyz = torch.from_numpy(surface.directions()).movedim(-1, 0)  # (3, *grid)
+        level = xyz[:2].square().sum(0).sqrt()
+        east = torch.where(level > 1e-12, xyz[:2] / level.clamp_min(1e-12), torch.zeros_like(xyz[:2]))
+        channels = torch.cat(
+            [torch.atan2(xyz[2], level)[None] * 2 / torch.pi, east.flip(0), *([xyz] if radius else [])]
+        )
+        self.channels = len(channels)
+        self.register_buffer("known", channels[None].to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Coordinates ``(1, channels, *grid)``."""
+        return self.known.to(x.dtype)
+
+
+class CoordConv(Traceable, nn.Module):
+    """A convolution that also sees where it is (Liu et al., CoordConv, NeurIPS 2018).
+
+    The weight is that of a convolution over the signal's channels followed by the coordinates'. By linearity the
+    coordinates are convolved once for the whole batch and added.
+
+    Args:
+        in_channels: channels of the signal.
+        out_channels: channels of the output.
+        kernel_size: as in ``Conv``.
+        stride: as in ``Conv``.
+        padding: as in ``Conv``.
+        dilation: as in ``Conv``.
+        bias: as in ``Conv``.
+        radius: one coordinate more: the distance from the centre; on a sphere three more: x, y, z.
+        surface: where the input lies. On a plane coordinates are x (columns), y (rows), from −1 to 1; on a sphere
+            latitude from −1 to 1, sine and cosine of longitude.
+
+    Attributes:
+        weight: of the convolution, ``(out, in + coordinates, …)``.
+
+    Raises:
+        InputError: as ``Conv``.
+
+    Example:
+        >>> layer = CoordConv(3, 8, kernel_size=1)
+        >>> layer(torch.zeros(2, 3, 4, 6)).shape, tuple(layer.conv.weight.shape)
+        (torch.Size([2, 8, 4, 6]), (8, 5, 1, 1))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        stride: Size = 1,
+        padding: Padding = "same",
+        dilation: Size = 1,
+        bias: bool = True,
+        radius: bool = False,
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        super().__init__()
+        in_channels, out_channels, _ = check_channels(in_channels, out_channels, 1)
+        check_surface(surface)
+        self.in_channels, self.surface = in_channels, surface
+        self.coordinates = coordinates_on(surface, check_flag("radius", radius))
+        channels = in_channels + self.coordinates.channels
+        self.conv = Conv(channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, surface=surface)
+        self.output_surface = self.conv.output_surface
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
+        weight = self.conv.weight
+        check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape, weight.dtype)
+        own, of_place = weight.tensor_split([self.in_channels], 1)
+        known = self.conv.product(self.coordinates(x), of_place, self.conv.bias)
+        return self.conv.product(x, own, None) + known
+
+
+def coordinates_on(surface: Surface, radius: bool) -> PlaneCoordinates | LatitudeCoordinates | FixedCoordinates:
+    """The coordinates of a surface's samples."""
+    if not surface.spherical:
+        return PlaneCoordinates(surface.ndim, radius)
+    return LatitudeCoordinates(radius) if surface.latitude_axis is not None else FixedCoordinates(surface, radius)
+
+
+def _spread(size: int, like: Tensor) -> Tensor:
+    """``size`` numbers from −1 to 1; one alone is 0."""
+    if size == 1:
+        return _count(1, like)
+    return _count(size, like) * (2 / (size - 1)) - 1
+
+
+def _count(size: int, like: Tensor) -> Tensor:
+    """0, 1, …, in single precision at least: half precision cannot count past 256, and is rounded to at the end."""
+    return torch.arange(size, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))

@@ -1,0 +1,62 @@
+"""Gated convolution (Yu et al., "Free-Form Image Inpainting with Gated Convolution", ICCV 2019) on any surface."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from omniconv.checks import check_channels
+from omniconv.nn.arguments import Padding, Size
+from omniconv.nn.blocks import activation_layer
+from omniconv.nn.conv import Conv
+from omniconv.surfaces import Plane, Surface
+
+
+class GatedConv(nn.Module):
+    """activation(feature) · sigmoid(gate), both from one convolution.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output; the convolution has twice as many, features first.
+        kernel_size: as in ``Conv``.
+        stride: as in ``Conv``.
+        padding: as in ``Conv``.
+        dilation: as in ``Conv``.
+        groups: as in ``Conv``.
+        bias: as in ``Conv``.
+        activation: of the features: ``elu`` as published, ``relu``, ``leaky_relu``, ``gelu``, ``silu`` or ``none``.
+        surface: where the input lies.
+
+    Raises:
+        InputError: as ``Conv``; an unknown activation.
+
+    Example:
+        >>> GatedConv(4, 8)(torch.zeros(1, 4, 6, 5)).shape
+        torch.Size([1, 8, 6, 5])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        stride: Size = 1,
+        padding: Padding = "same",
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: str = "elu",
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        super().__init__()
+        in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
+        self.conv = Conv(
+            in_channels, 2 * out_channels, kernel_size, stride, padding, dilation, groups, bias, surface=surface
+        )
+        self.activation = activation_layer(activation)
+        self.output_surface = self.conv.output_surface
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
+        feature, gate = self.conv(x).chunk(2, 1)
+        return self.activation(feature) * torch.sigmoid(gate)

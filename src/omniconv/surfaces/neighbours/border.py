@@ -1,0 +1,135 @@
+"""What lies beyond the edge of a regular grid, for each axis and side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import ClassVar, get_args
+
+import numpy as np
+
+from omniconv.errors import InputError
+from omniconv.surfaces.neighbours.modes import Mode, PaddingMode
+
+Sides = tuple[Mode, Mode]
+
+
+@dataclass(frozen=True)
+class Border:
+    """The continuation of a grid past its edges: one ``(before, after)`` pair of modes for each axis.
+
+    On the axis ``1234``, two samples to each side:
+
+    ==============  ====================  ====================================================
+    ``zeros``       ``00 1234 00``        ``value`` instead of 0 makes it another constant
+    ``reflect``     ``32 1234 32``        mirrored at the edge sample
+    ``replicate``   ``11 1234 44``        the edge sample again
+    ``circular``    ``34 1234 12``        the axis closes into a ring; any number of turns
+    ``pole``        ``21 1234 43``        mirrored between samples, and turned by half of the last axis: the way an
+                                          equirectangular image continues over a pole (rows only)
+    ==============  ====================  ====================================================
+
+    Args:
+        modes: one pair of modes for each axis of the grid.
+        value: what ``zeros`` pads with.
+
+    Raises:
+        InputError: an unknown mode, or ``pole`` on an axis that is not a pair of rows before a circular axis.
+
+    Example:
+        >>> Border.of("circular", ndim=2).modes
+        (('circular', 'circular'), ('circular', 'circular'))
+        >>> Border.of(["zeros", ("reflect", "circular")], ndim=2).modes
+        (('zeros', 'zeros'), ('reflect', 'circular'))
+    """
+
+    modes: tuple[Sides, ...]
+    value: float = 0.0
+    allowed: ClassVar[tuple[str, ...]] = tuple(mode for mode in get_args(Mode) if mode != "cube")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, Real) or (isinstance(self.value, int) and abs(self.value) >= 2**63):
+            raise InputError("padding_value", self.value, "must be a number of 64 bits", "use padding_value=0.0")
+        if not isinstance(self.modes, tuple):
+            raise InputError("modes", self.modes, "must be a pair (before, after) for each axis", "use oc.Border.of")
+        for sides in self.modes:
+            if not isinstance(sides, tuple) or len(sides) != 2:
+                raise InputError("padding_mode", sides, "must be a pair (before, after)", "give both sides")
+            for mode in sides:
+                if mode not in self.allowed:
+                    raise InputError("padding_mode", mode, f"must be one of {', '.join(self.allowed)}", "correct it")
+        for axis, sides in enumerate(self.modes):
+            if "pole" in sides and (axis != len(self.modes) - 2 or set(self.modes[-1]) != {"circular"}):
+                raise InputError(
+                    "padding_mode",
+                    "pole",
+                    "needs rows in front of a circular last axis",
+                    "use oc.Equirectangular() or padding_mode=('pole', 'circular')",
+                )
+
+    @classmethod
+    def of(cls, mode: PaddingMode, ndim: int, value: float = 0.0) -> Border:
+        """A border from one mode for all, one an axis, or one ``(before, after)`` pair an axis."""
+        axes: Sequence = [mode] * ndim if isinstance(mode, str) else mode
+        if not isinstance(axes, Sequence) or not all(isinstance(axis, str | Sequence) for axis in axes):
+            raise InputError("padding_mode", mode, "must be one mode or one for each axis", "use 'zeros'")
+        if len(axes) != ndim:
+            raise InputError("padding_mode", mode, f"must be one mode or {ndim}, one for each axis", "count the axes")
+        return cls(tuple((axis, axis) if isinstance(axis, str) else tuple(axis) for axis in axes), value)
+
+    @property
+    def ndim(self) -> int:
+        """Number of grid axes."""
+        return len(self.modes)
+
+    @property
+    def kernel_ndim(self) -> int:
+        """Number of grid axes that a kernel extends along: the last ones."""
+        return self.ndim
+
+    @property
+    def wraps(self) -> tuple[bool, ...]:
+        """For each axis, whether the grid goes on past both its edges instead of ending there."""
+        return tuple(set(sides) <= {"circular", "pole", "cube"} for sides in self.modes)
+
+
+@dataclass(frozen=True)
+class CubeBorder(Border):
+    """Six square faces ``(6, rows, columns)`` that go on over the edges of their cube."""
+
+    modes: tuple[Sides, ...] = (("zeros", "zeros"), ("cube", "cube"), ("cube", "cube"))
+    allowed: ClassVar[tuple[str, ...]] = get_args(Mode)
+
+    @property
+    def kernel_ndim(self) -> int:
+        """Rows and columns."""
+        return 2
+
+
+def continue_index(index: np.ndarray, size: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
+    """Where past-the-edge indices of one axis lie on it: the slow definition that the fast padding is tested against.
+
+    Args:
+        index: integer positions, any; 0 … size − 1 are the axis itself.
+        size: samples of the axis.
+        mode: how it continues.
+
+    Returns:
+        The positions on the axis, and for each whether the sample exists there as it is (1), is turned by half of
+        the last axis (−1, past a pole) or is the constant (0).
+    """
+    inside = (index >= 0) & (index < size)
+    flag = np.ones_like(index)
+    if mode == "circular":
+        return index % size, flag
+    if mode == "pole":
+        folded = index % (2 * size)
+        past = folded >= size
+        return np.where(past, 2 * size - 1 - folded, folded), np.where(past, -1, 1)
+    if mode == "reflect" and size > 1:
+        folded = index % (2 * size - 2)
+        return np.where(folded >= size, 2 * size - 2 - folded, folded), flag
+    if mode == "zeros":
+        flag = inside.astype(index.dtype)
+    return np.clip(index, 0, size - 1), flag

@@ -1,0 +1,142 @@
+"""Kernels that change with the row of a panorama and are shared along its longitude."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from omniconv.errors import InputError
+from omniconv.surfaces.neighbours.border import continue_index
+
+
+class Run(NamedTuple):
+    """Neighbouring output rows whose kernels have one shape.
+
+    Attributes:
+        first: the first of the rows.
+        rows: how many.
+        shape: rows and columns of taps.
+        tap: where their taps start in the list of all taps.
+    """
+
+    first: int
+    rows: int
+    shape: tuple[int, int]
+    tap: int
+
+    @property
+    def taps(self) -> int:
+        """Of all its rows."""
+        return self.rows * self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class RowStencil:
+    """One kernel, of a shape of its own, for each output row of a panorama ``height × 2 · height``.
+
+    Past a pole the panorama goes on as its mirrored rows, turned by half the width; left and right edges meet. Output
+    (r, c) is centred on the input pixel (r · stride, c · stride). Weights hold the taps of all rows, one row after the
+    other, each row by row from the north-west: ``(out, in / groups, taps)``.
+
+    Args:
+        height: rows of the panorama that the kernels see.
+        shapes: rows and columns of taps for each output row, both odd.
+        stride: rows and columns from one output to the next.
+        dilation: rows and columns from one tap to the next.
+        is_adjoint: this is the way back: signals of the outputs' grid come in, the panorama that they saw goes out.
+
+    Raises:
+        InputError: a shape that is not odd, or not one for each output row.
+
+    Example:
+        >>> stencil = RowStencil(4, ((3, 5), (3, 3), (3, 3), (3, 5)))
+        >>> stencil.taps, stencil.output_shape, len(stencil.runs)
+        (48, (4, 8), 3)
+    """
+
+    height: int
+    shapes: tuple[tuple[int, int], ...]
+    stride: int = 1
+    dilation: tuple[int, int] = (1, 1)
+    is_adjoint: bool = False
+
+    def __post_init__(self) -> None:
+        if self.height % self.stride or len(self.shapes) != self.height // self.stride:
+            rule = f"must be one for each of {self.height} / {self.stride} rows"
+            raise InputError("shapes", len(self.shapes), rule, "count the output rows")
+        if any(taps % 2 == 0 or taps < 1 for shape in self.shapes for taps in shape):
+            raise InputError("shapes", self.shapes, "must be odd: a pixel is in the middle", "use (3, 3)")
+
+    @property
+    def taps(self) -> int:
+        """Of all rows together."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def kernel_shape(self) -> tuple[int]:
+        """How the taps lie in a weight."""
+        return (self.taps,)
+
+    @property
+    def widest(self) -> tuple[int, int]:
+        """Rows and columns of a kernel that has room for every other."""
+        rows, columns = np.max(self.shapes, axis=0)
+        return int(rows), int(columns)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Of a signal that comes in."""
+        return self._coarse if self.is_adjoint else self._fine
+
+    @property
+    def output_shape(self) -> tuple[int, int]:
+        """Of a signal that goes out."""
+        return self._fine if self.is_adjoint else self._coarse
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The output rows, from north to south, in runs of one shape."""
+        found: list[Run] = []
+        for shape, rows in groupby(self.shapes):
+            first = sum(run.rows for run in found)
+            found.append(Run(first, len(list(rows)), shape, sum(run.taps for run in found)))
+        return tuple(found)
+
+    @property
+    def taps_by_row(self) -> np.ndarray:
+        """Taps of each row's kernel, ``(rows,)``."""
+        return np.prod(self.shapes, axis=1)
+
+    def pixels(self, row: int) -> np.ndarray:
+        """Flat indices of the pixels that the outputs of a row see, ``(columns, rows of taps, columns of taps)``.
+
+        The slow definition that the fast product is tested against.
+        """
+        width = 2 * self.height
+        (up, across), (gap, space) = self.shapes[row], self.dilation
+        place, side = continue_index(row * self.stride + gap * (np.arange(up) - up // 2), self.height, "pole")
+        turn = np.where(side < 0, self.height, 0)[None, :, None]
+        column = np.arange(0, width, self.stride)[:, None, None] + space * (np.arange(across) - across // 2)
+        return place[None, :, None] * width + (column + turn) % width
+
+    @property
+    def _fine(self) -> tuple[int, int]:
+        return self.height, 2 * self.height
+
+    @property
+    def _coarse(self) -> tuple[int, int]:
+        return self.height // self.stride, 2 * self.height // self.stride
+
+
+def row_kernels(weight: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """A weight ``(out, in, taps)`` as the kernel ``(out, in, rows, columns)`` of each row; views, not copies."""
+    ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
+    return [
+        part.reshape(*weight.shape[:2], *shape)
+        for part, shape in zip(np.split(weight, ends, axis=2), shapes, strict=True)
+    ]

@@ -1,0 +1,187 @@
+"""A file is there and does what its network does, or it is not there and one line says why."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import io
+import json
+import os
+import zipfile
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import omniconv as oc
+from omniconv.errors import FileError, InputError
+from omniconv.exporting import Exported, export, onnx_file
+from omniconv.exporting.verification import compare
+
+
+class Treacherous(nn.Module):
+    """A network that does something else once it is exported."""
+
+    def forward(self, x):
+        return x + 1 if torch.compiler.is_compiling() else x
+
+
+class OfOneSize(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 3 * 16 * 20).sum(1)
+
+
+class Twofold(nn.Module):
+    def forward(self, x):
+        return x * 2, x.mean((2, 3))
+
+
+CLASSES = ["sea", "land"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return oc.models.UNet(3, 2, width=2, depth=1)
+
+
+@pytest.fixture(scope="module", params=["a.onnx", "a.pt2"])
+def done(request, network, tmp_path_factory):
+    network.train()
+    given = {"description": {"classes": CLASSES, "task": "segment"}}
+    return export(network, tmp_path_factory.mktemp("exported") / request.param, **given)
+
+
+def test_network_is_written_and_its_own_mode_kept(network, done):
+    assert isinstance(done, Exported)
+    assert network.training
+    assert os.listdir(done.path.parent) == [done.path.name]
+    assert done.worst.share < 1e-5
+    assert {found.shape[0] for found in done.differences} == {1, 2, 3}
+    assert len({found.shape[2:] for found in done.differences}) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_hold_no_numbers_are_named(network, tmp_path, value):
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        broken.head[0].weight[1, 0] = value
+    line = (
+        r"a.pt2: is not written: head.0.weight of the network holds NaN or infinity \(1 of 4 numbers\); train it again"
+    )
+    with pytest.raises(FileError, match=line):
+        export(broken, tmp_path / "a.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_says_what_it_is(done):
+    content = done.path.read_bytes()
+    if done.path.suffix == ".onnx":
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+        said = {entry.key: entry.value for entry in model.metadata_props}
+        said["classes"] = json.loads(said["classes"])
+    else:
+        said = json.loads(members(content)["omniconv.json"])
+    assert said["classes"] == CLASSES
+    assert said["task"] == "segment"
+    assert said["smallest_size"] == "4"
+    assert said["input"] == "image: float32 (batch, 3, height, width)"
+    assert said["omniconv"] == oc.__version__
+
+
+def test_onnx_file_names_its_axes(done):
+    if done.path.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
+        (image,), (logits,) = session.get_inputs(), session.get_outputs()
+        assert (image.name, image.shape) == ("image", ["batch", 3, "height", "width"])
+        assert (logits.name, logits.shape) == ("logits", ["batch", 2, "height", "width"])
+
+
+def test_file_holds_no_path_of_this_machine(done):
+    content = done.path.read_bytes()
+    for part in [content] if done.path.suffix == ".onnx" else members(content).values():
+        assert b".py" not in part
+        assert os.fsencode(done.path.parent) not in part
+
+
+def members(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+def test_fixed_size_stays_fixed(network, tmp_path):
+    done = export(network, tmp_path / "a.pt2", torch.zeros(1, 3, 9, 12), open_sizes=False)
+    assert [found.shape for found in done.differences] == [(1, 3, 9, 12), (3, 3, 9, 12)]
+    assert json.loads(members(done.path.read_bytes())["omniconv.json"])["input"] == "image: float32 (batch, 3, 9, 12)"
+
+
+def test_several_outputs_have_names(tmp_path):
+    done = export(Twofold(), tmp_path / "a.onnx", torch.zeros(1, 2, 16, 16))
+    assert {found.output for found in done.differences} == {"output_0", "output_1"}
+
+
+def test_existing_file_is_replaced_only_when_asked(network, tmp_path):
+    (tmp_path / "a.pt2").write_text("mine")
+    with pytest.raises(FileError, match=r"a\.pt2: is there already; add --overwrite"):
+        export(network, tmp_path / "a.pt2")
+    assert (tmp_path / "a.pt2").read_text() == "mine"
+    export(Twofold(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16), overwrite=True)
+    assert (tmp_path / "a.pt2").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
+def test_file_that_differs_is_not_written(tmp_path, name):
+    line = r"is not written: its logits differ from the network's by .* of their largest value at . × 2 × .. × 16 "
+    with pytest.raises(FileError, match=line) as caught:
+        export(Treacherous(), tmp_path / name, torch.zeros(1, 2, 24, 16))
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_that_differs_leaves_the_old_one(tmp_path):
+    (tmp_path / "a.pt2").write_text("mine")
+    with pytest.raises(FileError, match="is not written"):
+        export(Treacherous(), tmp_path / "a.pt2", torch.zeros(1, 2, 24, 16), overwrite=True)
+    assert (tmp_path / "a.pt2").read_text() == "mine"
+
+
+def test_output_that_is_no_number_differs():
+    found = compare(nn.Identity(), lambda x: [x * float("nan")], [(1, 2, 3)], ["y"])
+    assert found[0].share == float("inf")
+    assert compare(nn.Identity(), lambda x: [x[..., 1:]], [(1, 2, 3)], ["y"])[0].share == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "network_of", "given", "text"),
+    [
+        ("a.pth", "unet", {}, "must end with .onnx or .pt2"),
+        ("a.pt2", "own", {}, "example=None: is needed for a network of your own"),
+        ("a.pt2", "one size", {"example": torch.zeros(1, 3, 16, 20)}, "sizes='open': cannot be exported"),
+    ],
+)
+def test_what_cannot_be_is_refused(network, tmp_path, name, network_of, given, text):
+    chosen = {"unet": network, "own": Twofold(), "one size": OfOneSize()}[network_of]
+    with pytest.raises(InputError, match=text) as caught:
+        export(chosen, tmp_path / name, **given)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_missing_extra_is_named(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name == "onnxruntime" else True)
+    with pytest.raises(InputError, match=r"needs onnxruntime; pip install 'omniconv\[export\]'"):
+        export(network, tmp_path / "a.onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_disk_that_refuses_leaves_nothing(network, tmp_path, monkeypatch):
+    def refusing(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    with pytest.raises(FileError, match="cannot be written"):
+        export(Twofold(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16))
+    assert os.listdir(tmp_path) == []
