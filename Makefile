@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-zoo lint format benchmark clean
+.PHONY: help demo test test-slow test-zoo test-portable lint format benchmark clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +37,9 @@ test-slow: $(VENV)/.ready  ## every test, also the slow ones
 
 test-zoo: $(ZOO)/.ready  ## published networks converted, in an environment of their own
 	PYTHONPATH=src:tests/convert $(ZOO)/bin/python -m pytest tests/convert/zoo -m zoo -rP --tb=short
+
+test-portable: $(VENV)/.ready  ## the tests with the instruction sets of older processors, one thread and two
+	$(BIN)/python tests/portable.py --workers $(WORKERS)
 
 lint: $(VENV)/.ready  ## style and types
 	$(BIN)/ruff check .

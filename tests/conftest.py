@@ -1,17 +1,29 @@
-"""What every test run needs: one thread for each worker, so that workers do not fight for cores; small runs."""
+"""Configuration of every test run, and fixtures of small data sets and trained runs."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
 if TYPE_CHECKING:
     from omniconv.run_folder import RunFolder
 
-torch.set_num_threads(1)
+# One thread for each pytest-xdist worker, since more would compete for the cores; tests/portable.py asks for two.
+torch.set_num_threads(int(os.environ.get("OMNICONV_TEST_THREADS", "1")))
+
+
+def pytest_report_header() -> str:
+    """Return the arithmetic of this run: instruction sets decide the last bits of sums and sines."""
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return (
+        f"arithmetic: torch {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads; "
+        f"NumPy {' '.join([*simd.get('baseline', []), *simd.get('found', [])])}"
+    )
 
 
 @pytest.fixture(scope="session")
