@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from omniconv.errors import InputError
+from omniconv.tasks import TASKS, get_task, register_task
+from omniconv.tasks.base import Task
+
+
+class Count(Task):
+    name = "count"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_has_the_name_it_is_registered_by(name):
+    assert get_task(name).name == name
+    assert get_task(name) is get_task(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("segmnt", "segment"), ("clasify", "classify"), ("xyz", "classify"), (None, "classify")]
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
+    with pytest.raises(InputError, match=rf"must be one of classify, segment; did you mean {nearest}\?"):
+        get_task(name)
+
+
+def test_a_registered_task_is_found(monkeypatch):
+    monkeypatch.setattr("omniconv.tasks.TASKS", dict(TASKS))
+    task = Count()
+    register_task(task, "a table of counts")
+    assert get_task("count") is task
+    with pytest.raises(InputError, match="task='count': is the name of another task"):
+        register_task(task, "a table of counts")
+
+
+def test_names_need_no_torch():
+    script = "import sys, omniconv.tasks as tasks; list(tasks.TASKS); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
