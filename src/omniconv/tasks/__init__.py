@@ -1,7 +1,7 @@
 """Training tasks: everything that depends on what a network is trained for, one file a task.
 
-A [`Task`][omniconv.tasks.base.Task] says how targets are found and read, which network serves it, which loss and metrics
-it has, and how predictions are computed, written, drawn and tabulated. ``training``, ``inference``, ``runs``,
+A [`Task`][omniconv.tasks.base.Task] says how targets are found and read, which network serves it, which loss and
+metrics it has, and how predictions are computed, written, drawn and tabulated. ``training``, ``inference``, ``runs``,
 ``exporting``, ``audit`` and the command line call the task object and never compare its name.
 
 To add a task, write a subclass of ``Task`` in a file of this package and add a line to ``TASKS``; a task of your own
