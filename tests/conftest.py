@@ -55,7 +55,7 @@ def sphere_run(tmp_path_factory: pytest.TempPathFactory, segment_data: Path) -> 
     """A finished run on panoramas; tests leave it as it is."""
     from tiny import trained
 
-    settings = {"surface": "equirectangular", "width": 4, "epochs": 4, "repeat": 4, "rate": 0.02}
+    settings = {"surface": "equirectangular", "width": 4, "epochs": 4, "repeat": 4, "learning_rate": 0.02}
     return trained(tmp_path_factory.mktemp("run") / "round", "segment", segment_data, **settings)
 
 

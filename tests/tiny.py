@@ -13,7 +13,7 @@ from PIL import Image
 from omniconv.run_folder import RunFolder
 from omniconv.runs.session import begin
 
-SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch": 4, "device": "cpu"}
+SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch_size": 4, "device": "cpu"}
 """Settings of a network that learns little, but quickly."""
 
 

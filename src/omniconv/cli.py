@@ -15,16 +15,16 @@ from omniconv import __version__
 from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
-from omniconv.commands.terminal import PATH, bar, is_screen, say, table
+from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
 from omniconv.errors import InputError
-from omniconv.training.settings import RunConfig, parse_names, parse_size
+from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_names, parse_size
 
 if TYPE_CHECKING:
     from omniconv.data.dataset_folder import Folder
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
-OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch or --width"
+OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch-size or --width"
 
 
 class NearestGroup(click.Group):
@@ -96,13 +96,13 @@ def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Calla
 
 
 def _setting_option(setting: Any, default: Any) -> Callable[[Callable], Callable]:
-    option = "--" + setting.name.replace("_", "-")
+    names = [option(setting.name), *(option(former) for former, name in FORMER_NAMES.items() if name == setting.name)]
     shown = default not in (None, "", ()) and setting.type != "bool"
     text = setting.metadata["help"] + (f"  [default: {default}]" if shown else "")
     if setting.type == "bool":
-        return click.option(f"{option}/--no-{option[2:]}", setting.name, default=None, help=text)
+        return click.option(f"{names[0]}/--no-{names[0][2:]}", setting.name, default=None, help=text)
     kinds = {"int": click.INT, "float": click.FLOAT}
-    return click.option(option, setting.name, type=kinds.get(setting.type, click.STRING), default=None, help=text)
+    return click.option(*names, setting.name, type=kinds.get(setting.type, click.STRING), default=None, help=text)
 
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
@@ -137,11 +137,11 @@ def train(
     given = {"task": task, "data": data, **_parsed(settings)}
     given = {key: value for key, value in given.items() if value is not None}
     if resume is None:
-        run = begin(given, config, name, out, say=say, progress_bar=is_screen())
+        run = begin(given, config, name, out, say=log, progress_bar=is_terminal())
     else:
         if config or name or out:
             raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
-        run = go_on(resume, given, say=say, progress_bar=is_screen())
+        run = go_on(resume, given, say=log, progress_bar=is_terminal())
     click.echo(run.path)
 
 
@@ -164,12 +164,12 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
         check_json(json_file)
     predictor = _predictor(run, device)
     folder = _split(predictor, data, split) if data else _held_out(run)
-    with bar(len(folder.samples), "evaluate") as step:
+    with progress_bar(len(folder.samples), "evaluate") as step:
         found = measure(predictor, folder, step)
     if json_file:
         write_json(json_file, found)
-    say(f"{found['images']} images of {folder.root}")
-    table(*quality_table(found), "")
+    log(f"{found['images']} images of {folder.root}")
+    print_table(*quality_table(found), "")
 
 
 @commands.command()
@@ -191,7 +191,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
     listed = scan_images(images)
     outputs.check_out(out, listed, images, overwrite)
     write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
-    with bar(len(listed), "predict") as step:
+    with progress_bar(len(listed), "predict") as step:
         write(predictor, listed, out, lambda path: step())
     click.echo(f"{len(listed)} images predicted into {out}")
 
@@ -233,7 +233,9 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     from omniconv.demo.run import run_demo
 
     given = {"epochs": epochs, "seed": seed, "device": device}
-    page = run_demo(out, {key: value for key, value in given.items() if value is not None}, say, is_screen(), table)
+    page = run_demo(
+        out, {key: value for key, value in given.items() if value is not None}, log, is_terminal(), print_table
+    )
     click.echo(page)
 
 

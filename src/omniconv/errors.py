@@ -32,7 +32,7 @@ def _rebuild(kind: type[InputError], text: str) -> InputError:
 def _shown(value: object) -> str:
     """A value as a part of one line."""
     try:
-        return shortened(" ".join(line.strip() for line in repr(value).splitlines()))
+        return truncate(" ".join(line.strip() for line in repr(value).splitlines()))
     except ValueError:  # a number with thousands of digits
         return f"a {type(value).__name__}"
 
@@ -40,7 +40,7 @@ def _shown(value: object) -> str:
 LONGEST = 200
 
 
-def shortened(text: str) -> str:
+def truncate(text: str) -> str:
     """A text that a line can hold: what is too long loses its middle."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
 

@@ -13,7 +13,7 @@ from typing import IO
 from omniconv.errors import FileError, InputError
 
 
-def path_of(path: str | os.PathLike[str]) -> Path:
+def as_path(path: str | os.PathLike[str]) -> Path:
     """What names a file or folder, as a path.
 
     Raises:
@@ -39,7 +39,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         >>> with atomic_write("/tmp/example.txt", "w") as file:
         ...     _ = file.write("whole")
     """
-    path = path_of(path)
+    path = as_path(path)
     name = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"
     try:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

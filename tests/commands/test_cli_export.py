@@ -85,7 +85,7 @@ def test_mesh_file_takes_samples(segment_data, tmp_path, here, capsys):
     assert main(["export", str(run.path), "--format", "torch", "--size", "16x32", "--overwrite"]) == 2
     assert "has no meaning on icosphere:2" in capsys.readouterr().err
     image = np.random.default_rng(0).random((3, 16, 32), dtype=np.float32)
-    on_mesh = Predictor.open(run.path, "cpu").preparation.where.from_equirectangular(image)
+    on_mesh = Predictor.open(run.path, "cpu").preprocessing.surface.from_equirectangular(image)
     with torch.no_grad():
         found = torch.export.load(run.path / "model.pt2").module()(torch.from_numpy(on_mesh).float()[None])[0]
     np.testing.assert_allclose(found.numpy(), predicted(run, image), rtol=1e-3, atol=1e-5)
@@ -120,7 +120,7 @@ def test_weights_that_diverged_are_named(segment_run, here, refused, monkeypatch
     oc.save(model, here / "model.safetensors")
     line = refused("model.safetensors", "--format", "torch", "--out", "net.pt2")
     assert "network.encoder.stages.0.0.0.weight of the network holds NaN or infinity (54 of 54 numbers)" in line
-    assert line.endswith("train it again, with a smaller --rate")
+    assert line.endswith("train it again, with a smaller --learning-rate")
 
 
 @pytest.mark.parametrize(

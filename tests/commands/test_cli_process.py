@@ -17,7 +17,7 @@ from omniconv.cli import main
 pytestmark = pytest.mark.command
 
 HEAVY = ("torch", "numpy", "scipy", "PIL", "lightning", "torchmetrics", "rich", "matplotlib")
-LONG = {"epochs": 3, "repeat": 30, "batch": 2, "augment": ("flip",)}
+LONG = {"epochs": 3, "repeat": 30, "batch_size": 2, "augment": ("flip",)}
 
 
 def start(*arguments, **options):

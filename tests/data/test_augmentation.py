@@ -7,13 +7,13 @@ import pytest
 from tiny import picture
 
 from omniconv.data.augmentation import AUGMENTATIONS, augment, colour, flip, parse_augmentations, rotate, turn
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 
 
 def pair():
     pixels, labels = picture(0)
-    labels[:3, 5:9] = IGNORED
+    labels[:3, 5:9] = IGNORE_INDEX
     return np.moveaxis(pixels, -1, 0).astype(np.float32) / 255, labels
 
 
@@ -62,7 +62,7 @@ def test_rotate_keeps_labels_among_the_old_ones(seed):
     assert turned.shape == image.shape
     assert turned.dtype == image.dtype
     assert turned_labels.dtype == labels.dtype
-    assert set(np.unique(turned_labels)) <= {0, 1, IGNORED}
+    assert set(np.unique(turned_labels)) <= {0, 1, IGNORE_INDEX}
     assert image.min() - 1e-6 <= turned.min() <= turned.max() <= image.max() + 1e-6
 
 

@@ -8,13 +8,14 @@ from tiny import classify_folder, segment_folder
 from omniconv.data import datasets
 from omniconv.data.datasets import EpochSampler, PreparedSamples
 from omniconv.data.folders import scan
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.preprocessing import Preprocessing
+from omniconv.surfaces import surface
 
 ALL = ("flip", "turn", "rotate", "colour")
 
 
 def prepared(folder, augmentations=ALL, seed=0, name="plane"):
-    return PreparedSamples(folder.samples, Preparation(name, (16, 32)), augmentations, seed)
+    return PreparedSamples(folder.samples, Preprocessing(surface(name), (16, 32)), augmentations, seed)
 
 
 @pytest.fixture

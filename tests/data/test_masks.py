@@ -6,7 +6,7 @@ from pictures import cut, labels, noise, pattern, save, stored, write_png
 from PIL import Image
 
 from omniconv.data.images import read_header, read_image
-from omniconv.data.masks import IGNORED, check_labels, label_counts, read_mask
+from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
 from omniconv.errors import FileError
 
 SAVE_INDEX = "save the class index of each pixel as an 8-bit grey or palette PNG"
@@ -146,7 +146,7 @@ def test_binary(tmp_path):
 def test_check_labels_names_the_place():
     mask = labels()
     mask[4, 7] = 9
-    mask[5, 8] = IGNORED
+    mask[5, 8] = IGNORE_INDEX
     check_labels("m.png", mask, 10)
     text = (
         r"^m\.png: has the label 9 at row 4, column 7, but there are 4 classes \(0 to 3\); "
@@ -156,13 +156,13 @@ def test_check_labels_names_the_place():
         check_labels("m.png", mask, 4)
 
 
-@pytest.mark.parametrize("value", [0, 1, IGNORED])
+@pytest.mark.parametrize("value", [0, 1, IGNORE_INDEX])
 def test_check_labels_takes_uniform_masks(value):
     check_labels("m.png", np.full((4, 5), value, np.uint8), 2)
 
 
 def test_check_labels_takes_background_with_ignored_pixels():
-    check_labels("m.png", np.array([[0, IGNORED]], np.uint8), 2)
+    check_labels("m.png", np.array([[0, IGNORE_INDEX]], np.uint8), 2)
 
 
 def test_label_counts():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tiny import SMALL, picture
 
-from omniconv.data.masks import IGNORED, read_mask
+from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.demo import run as demo_run
 from omniconv.demo.comparison import BANDS, ROTATIONS, View, score, views
 from omniconv.demo.earth import FILES, Earth, load_earth, write_training_folder
@@ -76,7 +76,7 @@ def test_the_training_never_sees_the_unseen_part(finished):
     with Image.open(data / "images/earth.png") as image:
         hidden = np.asarray(image)[:, 20:]
     assert len(np.unique(hidden.reshape(-1, 3), axis=0)) == 1
-    assert (read_mask(data / "masks/earth.png")[:, 20:] == IGNORED).all()
+    assert (read_mask(data / "masks/earth.png")[:, 20:] == IGNORE_INDEX).all()
 
 
 def test_an_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
@@ -186,7 +186,7 @@ def test_no_pixel_of_the_unseen_part_survives(earth, tmp_path):
     assert np.array_equal(pixels[~earth.unseen], earth.image[~earth.unseen])
     assert len(np.unique(pixels[earth.unseen], axis=0)) == 1
     labels = read_mask(tmp_path / "masks/earth.png")
-    assert (labels[earth.unseen] == IGNORED).all()
+    assert (labels[earth.unseen] == IGNORE_INDEX).all()
     assert np.array_equal(labels[~earth.unseen], earth.land[~earth.unseen])
     assert (tmp_path / "classes.txt").read_text().split() == ["sea", "land"]
 

@@ -5,7 +5,7 @@ import pytest
 from tiny import classify_folder, save, segment_folder
 
 from omniconv.data.folders import scan
-from omniconv.data.masks import IGNORED, read_mask
+from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor
@@ -23,7 +23,7 @@ def by_hand(predictor, folder, weigh):
         predicted, true = predictor.labels(sample.image), read_mask(sample.target)
         weights = weigh(*true.shape)
         for row, column in np.ndindex(true.shape):
-            if true[row, column] != IGNORED:
+            if true[row, column] != IGNORE_INDEX:
                 table[true[row, column], predicted[row, column]] += weights[row, column]
     return table
 
@@ -39,7 +39,7 @@ def other_sizes(tmp_path):
     for part in ("images", "masks"):
         (tmp_path / "data/more" / part / "0.png").rename(root / part / "large.png")
     mask = read_mask(root / "masks/1.png")
-    mask[:4, :9] = IGNORED
+    mask[:4, :9] = IGNORE_INDEX
     save(root / "masks/1.png", mask)
     return scan("segment", root)
 
@@ -70,7 +70,7 @@ def test_by_area_equals_a_hand_count(sphere_run, other_sizes):
 def test_a_perfect_network_scores_one(request, name, other_sizes, monkeypatch):
     predictor = opened(request.getfixturevalue(name))
     masks = {sample.image: read_mask(sample.target) for sample in other_sizes.samples}
-    monkeypatch.setattr(predictor, "labels", lambda path: np.where(masks[path] == IGNORED, 0, masks[path]))
+    monkeypatch.setattr(predictor, "labels", lambda path: np.where(masks[path] == IGNORE_INDEX, 0, masks[path]))
     found = evaluate(predictor, other_sizes)
     for part in [found] + ([found["by_area"]] if name == "sphere_run" else []):
         assert part["accuracy"] == part["iou"] == 1.0

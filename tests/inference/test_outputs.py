@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import picture, save
 
 from omniconv.data.folders import scan_images
-from omniconv.data.masks import IGNORED, read_mask
+from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
 from omniconv.inference.outputs import check_out, index_png, write_labels, write_probabilities
 from omniconv.inference.predictor import Predictor
@@ -113,7 +113,7 @@ def test_probabilities(classify_run, classify_data, tmp_path):
 
 @pytest.mark.parametrize("classes", [2, 3, 16, 17, 254])
 def test_index_png_keeps_every_label_and_what_is_ignored(tmp_path, classes):
-    labels = np.append(np.arange(classes), IGNORED).astype(np.uint8)[None].repeat(2, axis=0)
+    labels = np.append(np.arange(classes), IGNORE_INDEX).astype(np.uint8)[None].repeat(2, axis=0)
     (tmp_path / "a.png").write_bytes(index_png(labels, classes))
     assert np.array_equal(read_mask(tmp_path / "a.png"), labels)
 

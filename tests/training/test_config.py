@@ -20,9 +20,9 @@ OTHER = {
     "size": (17, 31),
     "epochs": 3,
     "repeat": 4,
-    "batch": 5,
-    "rate": 1e-5,
-    "decay": 0.1 + 0.2,
+    "batch_size": 5,
+    "learning_rate": 1e-5,
+    "weight_decay": 0.1 + 0.2,
     "augment": ("turn", "colour"),
     "validation": 1 / 3,
     "patience": 6,
@@ -58,7 +58,7 @@ def test_round_trip_is_exact(settings, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [{"augment": ()}, {"augment": None}, {"data": ""}, {"data": "no"}, {"data": "123"}, {"data": "null"},
-     {"precision": "bf16"}, {"rate": 1e-7}, {"decay": 0}, {"data": " a\ttab "}, {"data": "line\nline"},
+     {"precision": "bf16"}, {"learning_rate": 1e-7}, {"weight_decay": 0}, {"data": " a\ttab "}, {"data": "line\nline"},
      {"data": "x" * 3000}],
 )  # fmt: skip
 def test_round_trip_of_odd_values(settings, tmp_path):
@@ -82,7 +82,8 @@ def test_what_is_missing_keeps_its_default(tmp_path):
 @pytest.mark.parametrize(
     ("line", "name", "value"),
     [("size: 64", "size", (64, 64)), ("size: 32x64", "size", (32, 64)), ("size: [32, 64]", "size", (32, 64)),
-     ("size: []", "size", ()), ("precision: 16", "precision", "16"), ("rate: 1", "rate", 1),
+     ("size: []", "size", ()), ("precision: 16", "precision", "16"), ("learning_rate: 1", "learning_rate", 1),
+     ("rate: 1e-3", "learning_rate", 1e-3), ("decay: 0", "weight_decay", 0), ("batch: 3", "batch_size", 3),
      ("augment: [turn]", "augment", ("turn",)), ("augment: []", "augment", ())],
 )  # fmt: skip
 def test_hand_written_values(tmp_path, line, name, value):
@@ -103,7 +104,7 @@ def test_hand_written_values(tmp_path, line, name, value):
         ("epochs: true", "has epochs: True, which is no"),
         ("epochs: null", "has epochs: None, which is no"),
         ("binary: 1", "has binary: 1, which is no"),
-        ("rate: fast", "has rate: 'fast', which is no"),
+        ("learning_rate: fast", "has learning_rate: 'fast', which is no"),
         ("augment: 3", "has augment: 3, which is no"),
         ("size: [a, b]", "has size: ['a', 'b'], which is no"),
         ("surface: [plane]", "has surface: ['plane'], which is no"),
@@ -134,15 +135,16 @@ def test_unreadable_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("repeat", 0), ("batch", 0), ("patience", -1), ("workers", -1), ("seed", -1), ("seed", 2**63),
-     ("rate", 0), ("rate", -1.0), ("rate", float("nan")), ("rate", float("inf")), ("decay", -1e-9),
-     ("decay", float("nan")), ("size", (4, 16)), ("size", (16,)), ("size", (16, 16, 16))],
+    [("epochs", 0), ("repeat", 0), ("batch_size", 0), ("patience", -1), ("workers", -1), ("seed", -1), ("seed", 2**63),
+     ("learning_rate", 0), ("learning_rate", -1.0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
+     ("weight_decay", -1e-9),
+     ("weight_decay", float("nan")), ("size", (4, 16)), ("size", (16,)), ("size", (16, 16, 16))],
 )  # fmt: skip
 def test_ranges(name, value):
     with pytest.raises(InputError) as caught:
         RunConfig(**{name: value})
     assert str(caught.value).startswith(f"{name}={value!r}: must be ")
-    assert f"use --{name}" in str(caught.value)
+    assert f"use --{name.replace('_', '-')}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

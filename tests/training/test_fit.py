@@ -11,14 +11,14 @@ import torch
 from tiny import SMALL, classify_folder, cut, rows_without_seconds, segment_folder, trained
 
 import omniconv as oc
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.runs.session import begin, go_on
 from omniconv.training.module import TrainingModule
 from omniconv.training.settings import RunConfig, read_config
 
-VARIED = {"epochs": 4, "repeat": 2, "batch": 2, "augment": ("flip", "turn", "colour")}
+VARIED = {"epochs": 4, "repeat": 2, "batch_size": 2, "augment": ("flip", "turn", "colour")}
 
 
 def quiet(text):
@@ -152,13 +152,13 @@ def test_every_task_on_every_surface(task, surface, tmp_path, classify_data, seg
     assert str(network.surface) == read_config(run.config)["surface"]
     assert network.preprocessing["task"] == task
     assert network.preprocessing["classes"] == (["bright", "dark"] if task == "classify" else ["class 0", "class 1"])
-    preparation = Preparation.from_plain(network.preprocessing["preparation"])
-    assert str(preparation.where) == preparation.surface
+    preprocessing = Preprocessing.from_plain(network.preprocessing["preparation"])
+    assert preprocessing.surface == network.surface
     assert ("by_area" in json.loads(run.evaluation.read_text())) == (task == "segment" and surface != "plane")
 
 
 def test_it_learns(tmp_path, segment_data, classify_data):
-    given = {"epochs": 6, "repeat": 4, "width": 4, "rate": 0.02}
+    given = {"epochs": 6, "repeat": 4, "width": 4, "learning_rate": 0.02}
     for task, data in (("segment", segment_data), ("classify", classify_data)):
         run = trained(tmp_path / task, task, data, **given)
         found = json.loads(run.evaluation.read_text())
@@ -198,7 +198,7 @@ def test_early_stopping(tmp_path, segment_data, monkeypatch):
 
 
 def test_the_best_network_is_kept(tmp_path, segment_data):
-    run = trained(tmp_path / "run", "segment", segment_data, epochs=6, rate=0.05, width=4)
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=6, learning_rate=0.05, width=4)
     best = max(row["val_iou"] for row in read_metrics(run.metrics))
     callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
     assert callbacks["BestNetwork"]["best"] == pytest.approx(best)

@@ -25,7 +25,7 @@ def test_a_run_finds_its_samples_again(kept):
     for one, other in ((material.training, again.training), (material.measured, again.measured)):
         assert [sample.image.resolve() for sample in one.samples] == [sample.image for sample in other.samples]
         assert [sample.target.resolve() for sample in one.samples] == [sample.target for sample in other.samples]
-    assert again.preparation == material.preparation
+    assert again.preprocessing == material.preprocessing
     assert again.classes == material.classes
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.training.metrics import Confusion, measures
 
 
@@ -14,7 +14,7 @@ def random_labels(classes, seed=0, shape=(3, 11, 13)):
     random = torch.Generator().manual_seed(seed)
     true = torch.randint(classes, shape, generator=random, dtype=torch.uint8)
     predicted = torch.where(torch.rand(shape, generator=random) < 0.6, true, (true + 1) % classes)
-    true[torch.rand(shape, generator=random) < 0.1] = IGNORED
+    true[torch.rand(shape, generator=random) < 0.1] = IGNORE_INDEX
     return predicted, true
 
 
@@ -26,7 +26,7 @@ def test_agrees_with_torchmetrics(classes, dtype):
     for picture, truth in zip(predicted, true, strict=True):
         confusion.update(picture, truth)
     found = confusion.compute()
-    given = {"num_classes": classes, "ignore_index": IGNORED}
+    given = {"num_classes": classes, "ignore_index": IGNORE_INDEX}
     iou = multiclass_jaccard_index(predicted.long(), true.long(), average="none", **given)
     assert found["iou_by_class"] == pytest.approx(iou.tolist(), abs=1e-6)
     assert found["iou"] == pytest.approx(float(iou.mean()), abs=1e-6)
@@ -75,7 +75,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
 
 def test_nothing_but_ignored():
     confusion = Confusion(2)
-    confusion.update(torch.zeros(4), torch.full((4,), IGNORED))
+    confusion.update(torch.zeros(4), torch.full((4,), IGNORE_INDEX))
     assert confusion.counts.sum() == 0
     assert math.isnan(confusion.compute()["iou"])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.models import UNet
 from omniconv.training.module import TrainingModule, rate_factor
 from omniconv.training.settings import RunConfig
@@ -29,7 +29,7 @@ def test_is_the_mean_cross_entropy(answers):
 
 def test_ignores_what_is_ignored(answers):
     logits, labels = answers
-    labels[0] = labels[1, :2] = IGNORED
+    labels[0] = labels[1, :2] = IGNORE_INDEX
     expected = F.cross_entropy(logits[1, :, 2:][None], labels[1, 2:][None])
     assert float(module().loss(logits, labels)) == pytest.approx(float(expected), rel=1e-6)
     assert float(module(torch.ones(4, 6)).loss(logits, labels)) == pytest.approx(float(expected), rel=1e-6)
@@ -41,7 +41,7 @@ def test_ignores_what_is_ignored(answers):
 
 def test_nothing_but_ignored_is_zero_with_a_gradient(answers):
     logits = answers[0].requires_grad_()
-    loss = module().loss(logits, torch.full((2, 4, 6), IGNORED))
+    loss = module().loss(logits, torch.full((2, 4, 6), IGNORE_INDEX))
     loss.backward()
     assert loss == 0
     assert not logits.grad.any()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omniconv.errors import InputError, shortened
+from omniconv.errors import InputError, truncate
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.surfaces import Surface, panorama
@@ -36,7 +36,7 @@ def answering(model: Any, output: Output = None) -> Iterator[Answer]:
     """
     if isinstance(model, Predictor):
         with _resting(model.model):
-            yield lambda image: _checked(_on_panorama(model.preparation.where, model.logits(image), image), model)
+            yield lambda image: _checked(_on_panorama(model.preprocessing.surface, model.logits(image), image), model)
         return
     if not callable(model):
         rule = "must be a module, or a function of panoramas (batch, channels, height, width)"
@@ -104,7 +104,7 @@ def _run(model: Any, image: np.ndarray, where: Surface | None, output: Output) -
     except (Exception, SystemExit) as error:  # other people's networks raise what they like
         if isinstance(error, MemoryError) or "out of memory" in str(error):
             raise
-        reason = shortened(" ".join(f"{type(error).__name__}: {error}".split()))
+        reason = truncate(" ".join(f"{type(error).__name__}: {error}".split()))
         cure = "give panoramas of a size and with channels that it takes; on the command line by --size HxW"
         raise InputError(
             "model", name_of(model), f"cannot take a panorama of {_by(image.shape)} ({reason})", cure

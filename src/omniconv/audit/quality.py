@@ -10,7 +10,7 @@ import torch
 
 from omniconv.audit.bands import LatitudeBands, overlaps
 from omniconv.audit.difference import best
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.training.metrics import Confusion
@@ -61,18 +61,18 @@ def _at_size_of(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 
 def _check_channels(truth: np.ndarray, classes: int) -> None:
-    largest = int(truth[truth != IGNORED].max(initial=0))
+    largest = int(truth[truth != IGNORE_INDEX].max(initial=0))
     if largest >= classes:
         rule = f"is a class, but the predictions know {classes} (0 to {classes - 1})"
-        raise InputError("truth", largest, rule, f"set it to {IGNORED} to leave it out, or number classes from 0")
+        raise InputError("truth", largest, rule, f"set it to {IGNORE_INDEX} to leave it out, or number classes from 0")
 
 
 def _of_classes(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:
     shares = overlaps(truth.shape[1], edges)
-    known = truth != IGNORED
-    if min(predicted.min(), truth.min()) < 0 or predicted.max() >= IGNORED or truth[known].max(initial=0) > IGNORED:
-        raise InputError("truth", int(truth.min()), f"and predictions must be classes from 0 to {IGNORED - 1}, and 255 "
-                         "where the truth is unknown", "number the classes from 0")  # fmt: skip
+    known = truth != IGNORE_INDEX
+    if min(predicted.min(), truth.min()) < 0 or max(predicted.max(), truth[known].max(initial=0)) >= IGNORE_INDEX:
+        rule = f"and predictions must be classes from 0 to {IGNORE_INDEX - 1}, {IGNORE_INDEX} where unknown"
+        raise InputError("truth", int(truth.min()), rule, "number the classes from 0")
     count = int(max(predicted.max(), truth[known].max(initial=0))) + 1
     found = []
     for share in shares.T:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omniconv.commands.export import SIZE
-from omniconv.commands.terminal import PATH, bar, say, table
+from omniconv.commands.terminal import PATH, log, print_table, progress_bar
 from omniconv.errors import FileError, InputError
 from omniconv.training.settings import parse_size
 
@@ -66,7 +66,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     out = options["out"] or (opened.run / "audit" if opened.run else Path("audit"))
     targets = _targets(out, options["json_file"], options["overwrite"])
     panoramas, truth = _material(opened, images, options["labels"], options["most"], size)
-    with bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
+    with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
         found = examine(
             opened.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
             False if options["values"] else None, _place(options["output"]), step,
@@ -87,11 +87,11 @@ def _material(
     listed, beside = list_images(images)
     picked = pick(listed, most)
     if len(picked) < len(listed):
-        say(f"{len(picked)} of {len(listed)} images, evenly picked; more with --most")
-    preparation = opened.preparation(size, [read_header(image).size for image in picked])
+        log(f"{len(picked)} of {len(listed)} images, evenly picked; more with --most")
+    preprocessing = opened.preprocessing(size, [read_header(image).size for image in picked])
     masks = labels or (None if opened.classifies else beside)
-    truth = read_truth(preparation, picked, masks, opened.classes) if masks else None
-    return read_panoramas(preparation, picked), truth
+    truth = read_truth(preprocessing, picked, masks, opened.classes) if masks else None
+    return read_panoramas(preprocessing, picked), truth
 
 
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
@@ -130,12 +130,12 @@ def _tell(found: Audit) -> None:
     from omniconv.audit.tables import latitude_table, losses_table
 
     many = f"{found.panoramas} panorama{'s' * (found.panoramas > 1)} of {found.size[0]}x{found.size[1]}"
-    say(f"{found.network}: {many}")
+    log(f"{found.network}: {many}")
     for part in (losses_table(found), latitude_table(found)):
         if part is not None:
-            table(*part, "")
+            print_table(*part, "")
     for line in (*found.verdict, *found.notes):
-        say(str(line))
+        log(str(line))
 
 
 def _colours(name: str, text: str | None) -> tuple[float, ...] | None:

@@ -10,8 +10,8 @@ import numpy as np
 from omniconv.data.file_listing import find_images
 from omniconv.data.folders import scan_images
 from omniconv.data.images import read_header
-from omniconv.data.masks import IGNORED, check_labels
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.masks import IGNORE_INDEX, check_labels
+from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 
 
@@ -38,16 +38,18 @@ def pick(images: Sequence[Path], most: int) -> list[Path]:
     return [images[place] for place in np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
-def read_panoramas(preparation: Preparation, images: Sequence[Path]) -> np.ndarray:
+def read_panoramas(preprocessing: Preprocessing, images: Sequence[Path]) -> np.ndarray:
     """Pictures at one size, float32 ``(B, 3, H, W)`` from 0 to 1.
 
     Raises:
         FileError: a file that cannot be used.
     """
-    return np.stack([preparation.image(image) for image in images])
+    return np.stack([preprocessing.image(image) for image in images])
 
 
-def read_truth(preparation: Preparation, images: Sequence[Path], masks: Path, classes: int = IGNORED) -> np.ndarray:
+def read_truth(
+    preprocessing: Preprocessing, images: Sequence[Path], masks: Path, classes: int = IGNORE_INDEX
+) -> np.ndarray:
     """Label maps ``(B, H, W)`` at the pictures' size, from masks of the images' names.
 
     Raises:
@@ -64,6 +66,6 @@ def read_truth(preparation: Preparation, images: Sequence[Path], masks: Path, cl
         if len(fitting) != 1:
             rule = f"has {len(fitting)} masks" if fitting else "has no mask"
             raise FileError(image, f"{rule} in {masks}", f"put one there, named {image.stem}.png")
-        labels.append(preparation.labels(fitting[0], read_header(image)))
+        labels.append(preprocessing.labels(fitting[0], read_header(image)))
         check_labels(fitting[0], labels[-1], classes)
     return np.stack(labels)

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from omniconv.data.masks import IGNORED
-from omniconv.data.preprocessing import Preparation, default_size
-from omniconv.errors import FileError, InputError, shortened
+from omniconv.data.masks import IGNORE_INDEX
+from omniconv.data.preprocessing import Preprocessing, default_size
+from omniconv.errors import FileError, InputError, truncate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.surfaces import Equirectangular
 
@@ -42,7 +42,7 @@ class Opened:
     @property
     def classes(self) -> int:
         """How many it knows; as many as a mask can hold where nobody says."""
-        return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORED
+        return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORE_INDEX
 
     def standardised(self, mean: Colours, spread: Colours) -> Opened:
         """With its input standardised channel by channel; as it is where neither is given.
@@ -62,20 +62,20 @@ class Opened:
 
         return replace(self, model=FromPicture(self.model, mean, spread))
 
-    def preparation(self, size: tuple[int, ...] | None, sizes: list[tuple[int, int]]) -> Preparation:
+    def preprocessing(self, size: tuple[int, ...] | None, sizes: list[tuple[int, int]]) -> Preprocessing:
         """How pictures of some sizes are read: as the run did, else at their own size, from 0 to 1.
 
         Raises:
             InputError: a size where samples are fixed.
         """
         if isinstance(self.model, Predictor):
-            own = self.model.preparation
-            if size and not own.where.is_open:
-                rule = f"has no meaning on {own.where}, whose samples are fixed"
+            own = self.model.preprocessing
+            if size and not own.surface.is_open:
+                rule = f"has no meaning on {own.surface}, whose samples are fixed"
                 raise InputError("size", size, rule, "leave it out")
             return replace(own, size=(size[0], size[1])) if size else own
         height, width = size or default_size(Equirectangular(), sizes)
-        return Preparation(str(Equirectangular()), (height, width))
+        return Preprocessing(Equirectangular(), (height, width))
 
 
 def open_network(name: str, device: str, trust: bool = False) -> Opened:
@@ -132,4 +132,4 @@ def _program(path: Path, trust: bool) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    return shortened(" ".join(f"{type(error).__name__}: {error}".split()))
+    return truncate(" ".join(f"{type(error).__name__}: {error}".split()))

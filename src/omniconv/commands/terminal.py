@@ -12,24 +12,24 @@ import click
 PATH = click.Path(path_type=Path)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line to the user."""
     click.echo(text)
 
 
-def is_screen() -> bool:
+def is_terminal() -> bool:
     """Whether somebody sees the output as it comes."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextmanager
-def bar(length: int, label: str) -> Iterator[Callable[[], None]]:
+def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
     """A progress bar on a screen, nothing elsewhere; gives the function that moves it."""
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
         yield lambda: shown.update(1)
 
 
-def table(header: list[str], rows: list[list[str | float]], title: str) -> None:
+def print_table(header: list[str], rows: list[list[str | float]], title: str) -> None:
     """Show a table; numbers stand to the right."""
     from rich.console import Console
     from rich.table import Table
@@ -39,7 +39,7 @@ def table(header: list[str], rows: list[list[str | float]], title: str) -> None:
         shown.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         shown.add_row(*map(_cell, row))
-    Console(width=None if is_screen() else 120).print(shown)
+    Console(width=None if is_terminal() else 120).print(shown)
 
 
 def _cell(value: str | float | None) -> str:

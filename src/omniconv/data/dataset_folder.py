@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omniconv.data.classes import CLASSES_FILE, check_same_classes, number_names
 from omniconv.data.file_listing import Skipped, check_folder, find_images, visible_folders
-from omniconv.data.masks import IGNORED, label_counts, read_mask
+from omniconv.data.masks import IGNORE_INDEX, label_counts, read_mask
 from omniconv.errors import FileError
 
 LAYOUTS = {
@@ -52,8 +52,10 @@ def scan_segment(root: Path, classes: tuple[str, ...] | None) -> Folder:
     samples = tuple(Sample(image, masks[stem]) for stem, image in images.items())
     orphans = [(mask, "has no image") for stem, mask in masks.items() if stem not in images]
     names = classes or number_names(_count_classes([masks[stem] for stem in images]))
-    if len(names) > IGNORED:
-        raise FileError(root / CLASSES_FILE, f"names {len(names)} classes: a mask holds up to {IGNORED}", "merge some")
+    if len(names) > IGNORE_INDEX:
+        raise FileError(
+            root / CLASSES_FILE, f"names {len(names)} classes: a mask holds up to {IGNORE_INDEX}", "merge some"
+        )
     return Folder("segment", root, samples, names, tuple(skipped + skipped_masks + orphans))
 
 
@@ -87,7 +89,7 @@ def _largest_label(mask: Path) -> int:
         counts = label_counts(read_mask(mask))
     except FileError:  # a bad mask is for `inspect` to name or to leave out
         return 0
-    return int(max(counts[:IGNORED].nonzero()[0], default=0))
+    return int(max(counts[:IGNORE_INDEX].nonzero()[0], default=0))
 
 
 def scan_classify(root: Path, classes: tuple[str, ...] | None) -> Folder:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from omniconv.data.augmentation import augment
 from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import read_header
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.preprocessing import Preprocessing
 
 Draw = tuple[int, int]
 CACHE_BYTES = 2 * 2**30
@@ -52,7 +52,7 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         samples: what to read.
-        preparation: how.
+        preprocessing: how.
         augmentations: names, applied before the image goes onto the surface.
         seed: of the augmentations.
 
@@ -60,12 +60,12 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
     """
 
     samples: tuple[Sample, ...]
-    preparation: Preparation
+    preprocessing: Preprocessing
     augmentations: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
-        each = 4 * self.preparation.size[0] * self.preparation.size[1]
+        each = 4 * self.preprocessing.size[0] * self.preprocessing.size[1]
         self._kept: dict[int, tuple[np.ndarray, np.ndarray | int]] | None = (
             {} if each * len(self.samples) <= CACHE_BYTES else None
         )
@@ -82,21 +82,21 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
             image, labels = augment(
                 image, labels, self.augmentations, np.random.default_rng([self.seed, epoch, position])
             )
-        x = torch.from_numpy(self.preparation.on_surface(image))
+        x = torch.from_numpy(self.preprocessing.on_surface(image))
         if labels is None:
             return x, torch.tensor(target)
-        return x, torch.from_numpy(self.preparation.labels_on_surface(labels))
+        return x, torch.from_numpy(self.preprocessing.labels_on_surface(labels))
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray | int]:
-        """Image (uint8, channels first) and target at the size of the preparation."""
+        """Image (uint8, channels first) and target at the size of the preprocessing."""
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         sample = self.samples[index]
-        image = np.round(self.preparation.image(sample.image) * 255).astype(np.uint8)
+        image = np.round(self.preprocessing.image(sample.image) * 255).astype(np.uint8)
         target = (
             sample.target
             if isinstance(sample.target, int)
-            else self.preparation.labels(sample.target, read_header(sample.image))
+            else self.preprocessing.labels(sample.target, read_header(sample.image))
         )
         if self._kept is not None:
             self._kept[index] = image, target

@@ -11,7 +11,7 @@ import numpy as np
 from omniconv.data.dataset_folder import Folder, Sample
 from omniconv.data.file_listing import Skipped
 from omniconv.data.images import Header, read_header, read_image
-from omniconv.data.masks import IGNORED, check_labels, label_counts, read_mask
+from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
 from omniconv.errors import FileError
 
 _SMALL = (64, 64)
@@ -93,7 +93,7 @@ def _look_at(sample: Sample, classes: int, binary: bool) -> tuple[Header, np.nda
     labels = read_mask(sample.target, header, binary)
     check_labels(sample.target, labels, classes)
     counts = label_counts(labels)
-    return header, np.append(counts[:classes], counts[IGNORED])
+    return header, np.append(counts[:classes], counts[IGNORE_INDEX])
 
 
 def _check_any_good(folder: Folder, bad: list[Skipped]) -> None:

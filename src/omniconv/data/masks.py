@@ -12,7 +12,7 @@ from omniconv.data.image_file import bits_a_channel, decode, open_image, raw_mod
 from omniconv.data.images import Header
 from omniconv.errors import FileError
 
-IGNORED = 255
+IGNORE_INDEX = 255
 
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L"})
 _COLOUR_MODES = frozenset({"RGB", "RGBA"})
@@ -71,7 +71,7 @@ def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
         >>> check_labels("mask.png", np.array([[0, 1], [2, 255]], np.uint8), classes=3)
     """
     values = np.flatnonzero(label_counts(labels))
-    largest = max(values[values != IGNORED], default=0)
+    largest = max(values[values != IGNORE_INDEX], default=0)
     if largest >= classes:
         row, column = np.unravel_index(np.argmax(labels == largest), labels.shape)
         rule = f"has the label {largest} at row {row}, column {column}, but there are {classes} classes"

@@ -91,6 +91,6 @@ def _iou(seen: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> f
 
 
 def _labels(predictor: Predictor, view: View) -> np.ndarray:
-    height, width = predictor.preparation.size
+    height, width = predictor.preprocessing.size
     image = panorama.resize(view.image, height, width)
     return predictor.labels_at(predictor.logits(image), (view.land.shape[0], view.land.shape[1]))

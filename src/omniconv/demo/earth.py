@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.data.images import read_image
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.files import write_bytes
 from omniconv.inference.outputs import index_png
@@ -63,7 +63,7 @@ def write_training_folder(earth: Earth, folder: Path) -> Path:
     """Write the Earth as a folder to train on: the unseen part is one flat colour, and its labels are ignored."""
     image, labels = earth.image.copy(), earth.land.copy()
     image[earth.unseen] = earth.image[~earth.unseen].mean(axis=0).astype(np.uint8)
-    labels[earth.unseen] = IGNORED
+    labels[earth.unseen] = IGNORE_INDEX
     contents = png_bytes(Image.fromarray(image)), index_png(labels, len(CLASSES)), "\n".join(CLASSES).encode()
     for name, content in zip(FILES, contents, strict=True):
         write_bytes(folder / name, content)

@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "task": "segment",
     "epochs": 8,
     "repeat": 60,
-    "batch": 4,
+    "batch_size": 4,
     "augment": ("turn", "colour"),
     "size": (96, 192),
 }

@@ -165,5 +165,5 @@ def _check_finite(path: Path, network: nn.Module) -> None:
         if wrong:
             raise FileError(
                 path, f"is not written: {name} of the network holds NaN or infinity ({wrong:,} of {tensor.numel():,} "
-                "numbers)", "train it again, with a smaller --rate",
+                "numbers)", "train it again, with a smaller --learning-rate",
             )  # fmt: skip

@@ -60,13 +60,13 @@ def export_run(
         raise InputError("out", str(out), f"must end with {FORMATS[kind]} for --format {kind}", "choose another name")
     check_target(out, overwrite)
     predictor = Predictor.open(run, "cpu")
-    where, preparation = predictor.preparation.where, predictor.preparation
+    where, preprocessing = predictor.preprocessing.surface, predictor.preprocessing
     is_open = where.is_open
     if size is not None and not is_open:
         raise InputError("size", size, f"has no meaning on {where}, whose samples are fixed", "leave it out")
-    grid = (size or preparation.size) if is_open else [length or 0 for length in where.shape]
+    grid = (size or preprocessing.size) if is_open else [length or 0 for length in where.shape]
     return export(
-        FromPicture(predictor.model, preparation.mean, preparation.spread), out, torch.zeros(1, 3, *grid),
+        FromPicture(predictor.model, preprocessing.mean, preprocessing.std), out, torch.zeros(1, 3, *grid),
         open_sizes=is_open and size is None, least=2 ** (predictor.model.arguments["depth"] + 1),
         description=describe(predictor), overwrite=overwrite,
     )  # fmt: skip
@@ -74,18 +74,18 @@ def export_run(
 
 def describe(predictor: Predictor) -> dict[str, Any]:
     """What who runs the file has to know, as plain data."""
-    preparation = predictor.preparation
-    place = "(height, width)" if preparation.where.is_open else "samples of the surface"
+    preprocessing = predictor.preprocessing
+    place = "(height, width)" if preprocessing.surface.is_open else "samples of the surface"
     answer = f"(batch, class, {place.strip('()')})" if predictor.task == "segment" else "(batch, class)"
     return {
         "task": predictor.task,
         "classes": list(predictor.classes),
-        "surface": preparation.surface,
-        "trained_size": list(preparation.size),
+        "surface": str(preprocessing.surface),
+        "trained_size": list(preprocessing.size),
         "values": "RGB from 0 to 1, channels first; the file subtracts mean and divides by spread itself",
-        "mean": list(preparation.mean),
-        "spread": list(preparation.spread),
+        "mean": list(preprocessing.mean),
+        "spread": list(preprocessing.std),
         "answer": f"logits {answer}; softmax over the classes gives probabilities",
-        "places": place if preparation.where.is_open
-        else f"{place}: omniconv.surface({preparation.surface!r}).from_equirectangular(panorama)",
+        "places": place if preprocessing.surface.is_open
+        else f"{place}: omniconv.surface({str(preprocessing.surface)!r}).from_equirectangular(panorama)",
     }  # fmt: skip

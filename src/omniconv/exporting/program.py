@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omniconv.errors import InputError, shortened
+from omniconv.errors import InputError, truncate
 from omniconv.exporting.with_standard_ops import standard
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -64,4 +64,4 @@ def quiet() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip(" -.") for line in str(error).splitlines() if line.strip()]
-    return shortened(" ".join(lines[:2]) or type(error).__name__)
+    return truncate(" ".join(lines[:2]) or type(error).__name__)

@@ -43,7 +43,7 @@ def _of_run(path: str) -> str:
     from omniconv.inference.predictor import Predictor
 
     predictor = Predictor.open(path, "cpu")
-    return _table(predictor.model, predictor.preparation.size)
+    return _table(predictor.model, predictor.preprocessing.size)
 
 
 def _table(network: Model, size: tuple[int, ...]) -> str:

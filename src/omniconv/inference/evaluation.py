@@ -45,7 +45,7 @@ def evaluate(predictor: Predictor, folder: Folder, step: Callable[[], None] = la
         **plain.compute(),
     }
     result["confusion"] = plain.counts.tolist()
-    if predictor.task == "segment" and predictor.preparation.where.spherical:
+    if predictor.task == "segment" and predictor.preprocessing.surface.spherical:
         result["by_area"] = by_area.compute()
     return result
 
@@ -65,9 +65,9 @@ def _answers(predictor: Predictor, sample: Sample) -> tuple[torch.Tensor, torch.
         predicted = int(predictor.probabilities(sample.image).argmax())
         return torch.tensor([predicted]), torch.tensor([sample.target]), None
     header = read_header(sample.image)
-    true = read_mask(sample.target, header, predictor.preparation.binary)
+    true = read_mask(sample.target, header, predictor.preprocessing.binary)
     check_labels(sample.target, true, len(predictor.classes))
     areas = None
-    if predictor.preparation.where.spherical:
+    if predictor.preprocessing.surface.spherical:
         areas = torch.from_numpy(np.ascontiguousarray(panorama.pixel_areas(*true.shape)))
     return torch.from_numpy(predictor.labels(sample.image)), torch.from_numpy(true), areas

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.data.images import read_header, read_image
-from omniconv.data.preprocessing import nearest
+from omniconv.data.preprocessing import resize_labels
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.inference.predictor import Predictor
@@ -112,7 +112,7 @@ def _overlay(file: Path, labels: np.ndarray, classes: int) -> np.ndarray:
     """Labels over their picture, small enough to look at."""
     scale = min(1.0, LARGEST_OVERLAY / max(labels.shape))
     size = (max(1, round(labels.shape[0] * scale)), max(1, round(labels.shape[1] * scale)))
-    return overlay(read_image(file, size), nearest(labels, size), classes)
+    return overlay(read_image(file, size), resize_labels(labels, size), classes)
 
 
 def _small(file: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from omniconv.data.images import read_header
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 from omniconv.models import Model, load
 from omniconv.nn.resizing import resize
@@ -40,7 +40,7 @@ class Predictor:
         try:
             self.task: str = known["task"]
             self.classes: tuple[str, ...] = tuple(map(str, known["classes"]))
-            self.preparation = Preparation.from_plain(known["preparation"])
+            self.preprocessing = Preprocessing.from_plain(known["preparation"])
             self._check()
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("preprocessing", known, f"is not what a run writes ({error})",
@@ -48,9 +48,14 @@ class Predictor:
 
     def _check(self) -> None:
         """What a run wrote fits itself and the network."""
-        channels = len(self.preparation.mean), len(self.preparation.spread)
-        numbers = (*self.preparation.size, *self.preparation.mean, *self.preparation.spread)
-        if len(self.preparation.size) != 2 or channels != (3, 3) or not np.isfinite(numbers).all() or min(numbers) <= 0:
+        channels = len(self.preprocessing.mean), len(self.preprocessing.std)
+        numbers = (*self.preprocessing.size, *self.preprocessing.mean, *self.preprocessing.std)
+        if (
+            len(self.preprocessing.size) != 2
+            or channels != (3, 3)
+            or not np.isfinite(numbers).all()
+            or min(numbers) <= 0
+        ):
             raise ValueError("size, mean or spread is out of range")
         if self.task not in TASKS or len(self.classes) != self.model.arguments["out_channels"]:
             raise ValueError("task or classes are those of another network")
@@ -73,16 +78,16 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, image: np.ndarray) -> Tensor:
         """The network's answer ``(classes, *grid)`` for an image ``(3, *size)`` in 0 … 1."""
-        x = torch.from_numpy(self.preparation.on_surface(image))[None].to(self.device)
+        x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
         return self.model(x)[0].float().cpu()
 
     def probabilities(self, path: str | Path) -> np.ndarray:
         """Probability of each class for an image file, ``(classes,)``."""
-        return self.logits(self.preparation.image(path)).softmax(0).numpy()
+        return self.logits(self.preprocessing.image(path)).softmax(0).numpy()
 
     def labels(self, path: str | Path) -> np.ndarray:
         """Label of each pixel of an image file, uint8 of the file's own upright size."""
-        return self.labels_at(self.logits(self.preparation.image(path)), read_header(path).size)
+        return self.labels_at(self.logits(self.preprocessing.image(path)), read_header(path).size)
 
     def labels_at(self, logits: Tensor, size: tuple[int, int]) -> np.ndarray:
         """The likeliest class at each pixel of a picture of ``size``, class by class so that memory stays small."""
@@ -95,7 +100,7 @@ class Predictor:
         return labels
 
     def _planes(self, logits: Tensor, size: tuple[int, int]) -> Iterator[np.ndarray]:
-        where = self.preparation.where
+        where = self.preprocessing.surface
         neighbours = where.resize_neighbours(2, "linear")
         for plane in logits:
             if where.is_open and isinstance(neighbours, Border):

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from omniconv.errors import FileError, InputError
-from omniconv.files import atomic_write, path_of
+from omniconv.files import as_path, atomic_write
 from omniconv.models.base import Model
 from omniconv.models.classifier import Classifier
 from omniconv.models.unet import UNet
@@ -77,7 +77,7 @@ def load(path: str | Path) -> Model:
     Raises:
         FileError: no such file, a file cut short, or one that omniconv did not write.
     """
-    path = path_of(path)
+    path = as_path(path)
     try:
         with safe_open(path, framework="pt") as file:
             description = _description(path, file.metadata())

@@ -9,7 +9,7 @@ import numpy as np
 
 from omniconv.errors import InputError
 from omniconv.report.checks import require_count
-from omniconv.report.drawing import INK, as_svg, chart_style, name_colours, name_places, new_chart, shortened
+from omniconv.report.drawing import INK, as_svg, chart_style, name_colours, name_places, new_chart, truncated_name
 from omniconv.report.pictures import palette
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _grid(names: Sequence[str]) -> tuple[Figure, Axes]:
     figure.set_layout_engine("none")  # each cell keeps its size, and the picture grows around them
     figure.set_size_inches(max(side, 1.6) / 0.775, max(side, 1.6) / 0.77)
     name_places(axes, names, room=5)
-    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+    axes.set_yticks(range(len(names)), [truncated_name(name) for name in names])
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
     axes.grid(False)
     axes.spines[:].set_visible(False)

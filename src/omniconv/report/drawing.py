@@ -48,7 +48,7 @@ def new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 def name_colours(figure: Figure, drawn: Sequence[Any], names: Iterable[str]) -> None:
     """A legend beneath the chart, which grows by the legend's lines."""
-    short = [shortened(name) for name in names]
+    short = [truncated_name(name) for name in names]
     columns = max(1, 60 // (6 + max(map(len, short))))
     figure.set_figheight(HEIGHT + 0.22 * -(-len(short) // columns))
     figure.legend(drawn, short, ncols=columns, loc="outside lower left", frameon=False, columnspacing=1.6)
@@ -56,14 +56,14 @@ def name_colours(figure: Figure, drawn: Sequence[Any], names: Iterable[str]) -> 
 
 def name_places(axes: Axes, names: Sequence[str], room: int) -> None:
     """Names along the horizontal axis, slanted where the longest has more letters than there is room for."""
-    short = [shortened(name) for name in names]
+    short = [truncated_name(name) for name in names]
     slanted = max(map(len, short)) > room
     turn: dict[str, Any] = {"rotation": 45, "ha": "right"} if slanted else {"rotation": 0, "ha": "center"}
     axes.set_xticks(range(len(names)), short, rotation_mode="anchor", **turn)
     axes.tick_params(length=0)
 
 
-def shortened(name: str) -> str:
+def truncated_name(name: str) -> str:
     """The name on one line, ending in an ellipsis where it is too long for a chart."""
     line = " ".join(name.split())
     return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1].rstrip() + "…"

@@ -112,18 +112,18 @@ def _class_tile(predictor: Predictor, sample: Sample) -> tuple[np.ndarray, str]:
     caption = f"{sample.image.name}: {predictor.classes[best]} ({100 * probabilities[best]:.0f} %)"
     if isinstance(sample.target, int) and sample.target != best:
         caption += f", truly {predictor.classes[sample.target]}"
-    picture = _bytes(predictor.preparation.image(sample.image))
+    picture = _bytes(predictor.preprocessing.image(sample.image))
     scale = -(-SMALLEST_TILE // picture.shape[1])
     return np.repeat(np.repeat(picture, scale, 0), scale, 1), caption
 
 
 def _labels_row(predictor: Predictor, sample: Sample) -> list[tuple[np.ndarray, str]]:
-    height, width = predictor.preparation.size
+    height, width = predictor.preprocessing.size
     scale = max(1.0, SHOWN_SIZE / width)
     size = (round(height * scale), round(width * scale))
-    image = predictor.preparation.image(sample.image)
+    image = predictor.preprocessing.image(sample.image)
     predicted = predictor.labels_at(predictor.logits(image), size)
-    true = _enlarge(predictor.preparation.labels(sample.target, read_header(sample.image)), size)  # type: ignore[arg-type]
+    true = _enlarge(predictor.preprocessing.labels(sample.target, read_header(sample.image)), size)  # type: ignore[arg-type]
     classes = len(predictor.classes)
     row = [
         (_enlarge(_bytes(image), size), sample.image.name),
@@ -131,7 +131,7 @@ def _labels_row(predictor: Predictor, sample: Sample) -> list[tuple[np.ndarray, 
         (paint(predicted, classes), "prediction"),
         (errors(true, predicted), "errors"),
     ]
-    if predictor.preparation.where.spherical:
+    if predictor.preprocessing.surface.spherical:
         row += [(globe(picture), f"{caption}, as a globe") for picture, caption in row[:3]]
     return row
 

@@ -46,10 +46,9 @@ class MetricsFile(L.Callback):
         """Add the epoch's row."""
         measured = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         if not math.isfinite(measured["train_loss"]):
-            rate = _ours(pl_module).config.rate
-            raise InputError(
-                "rate", rate, "let the loss grow beyond all numbers", f"use a smaller one: --rate {rate / 10:g}"
-            )
+            rate = _ours(pl_module).config.learning_rate
+            cure = f"use a smaller one: --learning-rate {rate / 10:g}"
+            raise InputError("learning_rate", rate, "let the loss grow beyond all numbers", cure)
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         seconds = time.perf_counter() - self.start
         self.rows.append({"epoch": trainer.current_epoch, **measured, "rate": rate, "seconds": round(seconds, 3)})

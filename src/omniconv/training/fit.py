@@ -46,7 +46,7 @@ def resolve(config: RunConfig, material: Material) -> RunConfig:
     where = surface(config.surface)
     default = ("turn",) if where.spherical else ("flip",) if config.task == "segment" else ()
     augment = parse_augmentations(default if config.augment is None else config.augment)
-    height, width = material.preparation.size
+    height, width = material.preprocessing.size
     if "rotate" in augment and width != 2 * height:
         raise InputError(
             "augment", "rotate", f"needs panoramas, twice as wide as high; the images are brought to {height}x{width}",
@@ -57,7 +57,7 @@ def resolve(config: RunConfig, material: Material) -> RunConfig:
         data=str(Path(config.data).resolve()),
         surface=str(where),
         model=config.network,
-        size=material.preparation.size,
+        size=material.preprocessing.size,
         augment=augment,
     )
 
@@ -75,7 +75,7 @@ def make_network(config: RunConfig, material: Material) -> Model:
     network.preprocessing = {
         "task": config.task,
         "classes": list(material.classes),
-        "preparation": material.preparation.plain(),
+        "preparation": material.preprocessing.plain(),
     }
     return network
 
@@ -112,7 +112,7 @@ def fit(
         FileError: the checkpoint is damaged, or a file cannot be written.
         KeyboardInterrupt: the user or the system ended it; the last checkpoint is whole.
     """
-    areas = material.preparation.areas()
+    areas = material.preprocessing.areas()
     weights = torch.tensor([1 / math.log(1.02 + share) for share in material.shares]) if config.balance else None
     module = TrainingModule(
         network, config, len(material.classes), None if areas is None else torch.from_numpy(areas), weights
@@ -175,13 +175,13 @@ def _loader(folder: Folder | None, material: Material, config: RunConfig, train:
     if folder is None:
         raise FileError(config.data, "holds no images of this split", "add some")
     augmentations = (config.augment or ()) if train else ()
-    samples = PreparedSamples(folder.samples, material.preparation, augmentations, config.seed)
+    samples = PreparedSamples(folder.samples, material.preprocessing, augmentations, config.seed)
     sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
     sampler.set_epoch(epoch)  # workers ask for their first images before Lightning says which epoch it is
-    leftover = len(sampler) % config.batch
+    leftover = len(sampler) % config.batch_size
     return DataLoader(
         samples,
-        config.batch,
+        config.batch_size,
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omniconv.data.dataset_folder import Folder, Sample
-from omniconv.data.preprocessing import Preparation
+from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.run_folder import read_json, write_json
 
@@ -19,13 +19,13 @@ class Material:
     Attributes:
         training: samples that train.
         measured: samples held out, ``None`` where there are none.
-        preparation: from a file to the network's input.
+        preprocessing: from a file to the network's input.
         shares: share of each class among the labels.
     """
 
     training: Folder
     measured: Folder | None
-    preparation: Preparation
+    preprocessing: Preprocessing
     shares: tuple[float, ...]
 
     @property
@@ -40,12 +40,12 @@ class Material:
 
 
 def write_material(material: Material, path: Path) -> None:
-    """Write every sample with the size of its files, the classes and the preparation as JSON."""
+    """Write every sample with the size of its files, the classes and the preprocessing as JSON."""
     folders = {"training": material.training, "measured": material.measured}
     content: dict[str, Any] = {
         "task": material.training.task,
         "classes": list(material.classes),
-        "preparation": material.preparation.plain(),
+        "preparation": material.preprocessing.plain(),
         "shares": list(material.shares),
     }
     write_json(path, content | {name: _plain(folder) for name, folder in folders.items() if folder})
@@ -62,8 +62,8 @@ def read_material(path: Path) -> Material:
         if content is None:
             raise FileError(path, "is not there", "train anew")
         folders = {name: _folder(content, content[name]) for name in ("training", "measured") if name in content}
-        preparation = Preparation.from_plain(content["preparation"])
-        return Material(folders["training"], folders.get("measured"), preparation, tuple(content["shares"]))
+        preprocessing = Preprocessing.from_plain(content["preparation"])
+        return Material(folders["training"], folders.get("measured"), preprocessing, tuple(content["shares"]))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, FileError):
             raise

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 
 BLOCK = 2**22
 """Samples counted at once: what a huge picture takes beside itself stays small."""
@@ -41,7 +41,7 @@ class Confusion(Metric):
         weights = torch.ones((), device=true.device) if areas is None else areas
         parts = (part.flatten().split(BLOCK) for part in (predicted, true, weights.expand_as(true)))
         for labels, truth, weight in zip(*parts, strict=True):
-            kept = truth != IGNORED
+            kept = truth != IGNORE_INDEX
             pairs = truth[kept].long() * self.classes + labels[kept].long()
             counts = torch.bincount(pairs, weight[kept].double(), minlength=self.classes**2)
             self.counts += counts.view(self.classes, self.classes)

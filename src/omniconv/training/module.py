@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.data.masks import IGNORED
+from omniconv.data.masks import IGNORE_INDEX
 from omniconv.models import Model
 from omniconv.training.metrics import Confusion
 from omniconv.training.settings import RunConfig
@@ -82,17 +82,19 @@ class TrainingModule(L.LightningModule):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy over the samples that are not ignored, by area; 0 where all are."""
-        losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="none")
-        weights = (labels != IGNORED).to(losses.dtype)
+        losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
+        weights = (labels != IGNORE_INDEX).to(losses.dtype)
         if self.areas is not None:
             weights = weights * self.areas
         if self.class_weights is not None:
-            weights = weights * self.class_weights[labels.where(labels != IGNORED, 0)]
+            weights = weights * self.class_weights[labels.where(labels != IGNORE_INDEX, 0)]
         return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
     def configure_optimizers(self) -> Any:
         """AdamW with the rate of each step."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.config.rate, weight_decay=self.config.decay)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -28,7 +28,7 @@ def check_feasible(config: RunConfig, network: Model, material: Material) -> Non
     if max(coarsest, default=1) > 1:
         return
     pictures = len(material.training.samples) * config.repeat
-    if min(config.batch, pictures) == 1:
+    if min(config.batch_size, pictures) == 1:
         raise InputError(
             "depth", config.depth, f"leaves a single sample of a picture of {config.size}, and a batch has one picture",
             "use a smaller depth, a larger size or a larger batch",

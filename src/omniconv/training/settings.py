@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from omniconv.errors import FileError, InputError, shortened
+from omniconv.errors import FileError, InputError, truncate
 from omniconv.files import atomic_write
 
 TASKS = ("classify", "segment")
@@ -20,9 +20,18 @@ DEVICES = ("auto", "cpu", "cuda")
 
 LARGEST = 16384
 RANGES = {
-    "epochs": (1, 1_000_000), "repeat": (1, 1_000_000), "batch": (1, 65_536), "patience": (0, 1_000_000),
+    "epochs": (1, 1_000_000), "repeat": (1, 1_000_000), "batch_size": (1, 65_536), "patience": (0, 1_000_000),
     "workers": (0, 64), "seed": (0, 2**200),
 }  # fmt: skip
+
+
+FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
+"""Settings that had other names in config.yaml; still read there, and still options of the command line."""
+
+
+def option(name: str) -> str:
+    """Return the command-line option of a setting."""
+    return "--" + name.replace("_", "-")
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -51,9 +60,9 @@ class RunConfig:
     size: tuple[int, ...] = _setting((), "N or HxW: pixels that images are brought to; by default from the data")
     epochs: int = _setting(20, "times that every image is seen")
     repeat: int = _setting(1, "draw each image so many times an epoch (useful for few images)")
-    batch: int = _setting(8, "images in a step")
-    rate: float = _setting(2e-3, "learning rate at its highest")
-    decay: float = _setting(1e-4, "weight decay")
+    batch_size: int = _setting(8, "images in a step")
+    learning_rate: float = _setting(2e-3, "learning rate at its highest")
+    weight_decay: float = _setting(1e-4, "weight decay")
     augment: tuple[str, ...] | None = _setting(
         None, "flip,turn,rotate,colour or none; by default turn on a sphere, flip for flat segmentation"
     )
@@ -77,13 +86,15 @@ class RunConfig:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value < least:
-                raise InputError(name, value, f"must be at least {least}", f"use --{name} {least} or more")
+                raise InputError(name, value, f"must be at least {least}", f"use {option(name)} {least} or more")
             if value > most:
-                raise InputError(name, value, f"must be at most {most:,}", f"use --{name} {most} or less")
-        if not 0 < self.rate < 10:
-            raise InputError("rate", self.rate, "must be above 0 and below 10", "use --rate 0.002")
-        if not 0 <= self.decay < 10:
-            raise InputError("decay", self.decay, "must be at least 0 and below 10", "use --decay 0.0001")
+                raise InputError(name, value, f"must be at most {most:,}", f"use {option(name)} {most} or less")
+        if not 0 < self.learning_rate < 10:
+            rule = "must be above 0 and below 10"
+            raise InputError("learning_rate", self.learning_rate, rule, "use --learning-rate 0.002")
+        if not 0 <= self.weight_decay < 10:
+            rule = "must be at least 0 and below 10"
+            raise InputError("weight_decay", self.weight_decay, rule, "use --weight-decay 0.0001")
         if self.seed >= 2**63:
             raise InputError("seed", self.seed, "must be below 2⁶³", "use --seed 0")
         if self.size and max(self.size) > LARGEST:
@@ -128,9 +139,10 @@ def read_config(path: str | Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise FileError(path, f"cannot be read ({reason.lower()})", "give the config.yaml of a run") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise FileError(path, f"is no YAML ({shortened(' '.join(str(error).split()))})", "mend that line") from error
+        raise FileError(path, f"is no YAML ({truncate(' '.join(str(error).split()))})", "mend that line") from error
     if not isinstance(loaded, dict):
         raise FileError(path, "must hold settings, one 'name: value' a line", "give the config.yaml of a run")
+    loaded = {FORMER_NAMES.get(name, name): value for name, value in loaded.items()}
     known = {setting.name: setting for setting in fields(RunConfig)}
     for name in loaded:
         if name not in known:
@@ -186,7 +198,7 @@ def _checked(path: str | Path, name: str, value: Any) -> Any:
         value = _as_float(value)
     if not _KINDS[str(kind)](value):
         raise FileError(
-            path, f"has {name}: {shortened(repr(value))}, which is no {WORDS[str(kind)]}", "correct the value"
+            path, f"has {name}: {truncate(repr(value))}, which is no {WORDS[str(kind)]}", "correct the value"
         )
     return tuple(value) if isinstance(value, list) else value
 

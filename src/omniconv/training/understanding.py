@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from omniconv.data.dataset_folder import Folder, Sample
 from omniconv.data.folders import find_splits
 from omniconv.data.images import read_header
 from omniconv.data.inspect import Inspection, inspect, require_objects
-from omniconv.data.preprocessing import Preparation, channel_statistics, default_size
+from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
 from omniconv.data.split import hold_out
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
@@ -49,8 +49,8 @@ class Understanding:
             labelled = sum(found.class_counts.sum() for found in self.inspections.values())
             facts["ignored pixels"] = f"{100 * ignored / (ignored + labelled):.1f} %"
         facts["image sizes"] = _sizes(self.inspections)
-        facts["brought to"] = "{}x{}".format(*self.material.preparation.size)
-        facts["surface"] = self.material.preparation.surface
+        facts["brought to"] = "{}x{}".format(*self.material.preprocessing.size)
+        facts["surface"] = str(self.material.preprocessing.surface)
         facts |= self._advice(config)
         skipped = [item for found in self.inspections.values() for item in found.folder.skipped]
         for path, reason in skipped[:5]:
@@ -61,9 +61,9 @@ class Understanding:
 
     def _advice(self, config: RunConfig) -> dict[str, str]:
         advice = {}
-        steps = -(-len(self.material.training.samples) * config.repeat // config.batch) * config.epochs
+        steps = -(-len(self.material.training.samples) * config.repeat // config.batch_size) * config.epochs
         if steps < FEW_STEPS:
-            advice["note"] = f"only {steps} steps of training; more with --epochs, --repeat or a smaller --batch"
+            advice["note"] = f"only {steps} steps of training; more with --epochs, --repeat or a smaller --batch-size"
         odd = sum(
             count
             for found in self.inspections.values()
@@ -99,10 +99,10 @@ def understand(config: RunConfig) -> Understanding:
         raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")
     if measured is None:
         training, measured = hold_out(training, config.validation, config.seed)
-    preparation = _preparation(config, training, inspections)
+    preprocessing = _preparation(config, training, inspections)
     counts = np.sum([found.class_counts for found in inspections.values()], axis=0)
     shares = tuple((counts / counts.sum()).round(6).tolist())
-    return Understanding(Material(training, measured, preparation, shares), inspections)
+    return Understanding(Material(training, measured, preprocessing, shares), inspections)
 
 
 def write_samples(material: Material, path: Path) -> None:
@@ -113,20 +113,20 @@ def write_samples(material: Material, path: Path) -> None:
     write_bytes(path, png_bytes(contact_sheet(tiles, columns=min(4, len(tiles)))))
 
 
-def _preparation(config: RunConfig, training: Folder, inspections: dict[str, Inspection]) -> Preparation:
+def _preparation(config: RunConfig, training: Folder, inspections: dict[str, Inspection]) -> Preprocessing:
     where = surface(config.surface)
     sizes = [size for found in inspections.values() for size in found.sizes]
     size = config.size or default_size(where, sizes)
-    raw = Preparation(str(where), (size[0], size[1]), binary=config.binary)
-    mean, spread = channel_statistics(raw, training.samples)
-    return Preparation(str(where), (size[0], size[1]), mean, spread, config.binary)
+    raw = Preprocessing(where, (size[0], size[1]), binary=config.binary)
+    mean, std = channel_statistics(raw, training.samples)
+    return replace(raw, mean=mean, std=std)
 
 
 def _tile(material: Material, sample: Sample) -> tuple[np.ndarray, str]:
-    image = np.moveaxis(np.round(material.preparation.image(sample.image) * 255).astype(np.uint8), 0, -1)
+    image = np.moveaxis(np.round(material.preprocessing.image(sample.image) * 255).astype(np.uint8), 0, -1)
     if isinstance(sample.target, int):
         return image, f"{material.classes[sample.target]}: {sample.image.name}"
-    labels = material.preparation.labels(sample.target, read_header(sample.image))
+    labels = material.preprocessing.labels(sample.target, read_header(sample.image))
     return overlay(image, labels, len(material.classes)), sample.image.name
 
 

@@ -17,7 +17,7 @@ from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import PanoramaMode, Rules
 from omniconv.convert.overrides.module_class import conversion_of
 from omniconv.convert.overrides.pad_tracking import NONE, frame_of
-from omniconv.errors import InputError, shortened
+from omniconv.errors import InputError, truncate
 from omniconv.surfaces.neighbours.border import Border
 
 
@@ -50,7 +50,7 @@ def findings_of(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]
             failure = error
     shapes = [tuple(x.shape) if isinstance(x, Tensor) else x for x in arguments]
     text = str(failure).strip().partition("\n")[0] or type(failure).__name__
-    raise InputError("example", shapes, f"cannot be taken by the network ({shortened(text)})",
+    raise InputError("example", shapes, f"cannot be taken by the network ({truncate(text)})",
                      "give what the network takes") from failure  # fmt: skip
 
 

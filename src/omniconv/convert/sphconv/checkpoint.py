@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from omniconv.errors import FileError
-from omniconv.files import path_of, write_bytes
+from omniconv.files import as_path, write_bytes
 
 SETTINGS = "conversion.json"
 
@@ -31,7 +31,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path | None, key: str) -> None:
-        self.path = None if path is None else path_of(path)
+        self.path = None if path is None else as_path(path)
         if self.path is None:
             return
         settings = self.path / SETTINGS

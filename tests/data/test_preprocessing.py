@@ -8,31 +8,49 @@ from pictures import labels, pattern, save, stored
 
 from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import read_header
-from omniconv.data.preprocessing import BIGGEST_SAMPLE, Preparation, channel_statistics, default_size, nearest
-from omniconv.surfaces import surface
+from omniconv.data.preprocessing import (
+    STATISTICS_IMAGES,
+    Preprocessing,
+    channel_statistics,
+    default_size,
+    resize_labels,
+)
+from omniconv.surfaces import Equirectangular, Plane, surface
 
 SURFACES = ("plane", "equirectangular", "icosphere:2")
 
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_round_trip_through_json(name):
-    first = Preparation(str(surface(name)), (16, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), binary=True)
-    assert Preparation.from_plain(json.loads(json.dumps(first.plain()))) == first
-    assert str(first.where) == first.surface
+    first = Preprocessing(surface(name), (16, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), binary=True)
+    assert Preprocessing.from_plain(json.loads(json.dumps(first.plain()))) == first
+
+
+def test_keys_of_the_first_file_format_are_still_read_and_written():
+    written = {
+        "surface": "icosphere:2,laplacian=mass",
+        "size": [8, 16],
+        "mean": [0.1] * 3,
+        "spread": [0.2] * 3,
+        "binary": False,
+    }
+    read = Preprocessing.from_plain(written)
+    assert read == Preprocessing(surface("icosphere:2"), (8, 16), (0.1,) * 3, (0.2,) * 3)
+    assert read.plain() == written
 
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_shapes_and_kinds(name, tmp_path):
-    preparation = Preparation(name, (16, 32))
-    image = preparation.image(save(tmp_path / "image.png", pattern()))
+    preprocessing = Preprocessing(surface(name), (16, 32))
+    image = preprocessing.image(save(tmp_path / "image.png", pattern()))
     assert image.shape == (3, 16, 32)
     assert image.dtype == np.float32
     assert 0 <= image.min() <= image.max() <= 1
     grid = (16, 32) if name != "icosphere:2" else (162,)
-    x = preparation.on_surface(image)
+    x = preprocessing.on_surface(image)
     assert x.shape == (3, *grid)
     assert x.dtype == np.float32
-    found = preparation.labels_on_surface(preparation.labels(save(tmp_path / "mask.png", labels())))
+    found = preprocessing.labels_on_surface(preprocessing.labels(save(tmp_path / "mask.png", labels())))
     assert found.shape == grid
     assert found.dtype == np.int64
     assert set(np.unique(found)) == {0, 1, 2, 3}
@@ -40,20 +58,20 @@ def test_shapes_and_kinds(name, tmp_path):
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_a_constant_is_standardised(name):
-    preparation = Preparation(name, (16, 32), mean=(0.2, 0.4, 0.6), spread=(0.1, 0.2, 0.5))
+    preprocessing = Preprocessing(surface(name), (16, 32), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.5))
     image = np.broadcast_to(np.float32([0.3, 0.2, 0.6])[:, None, None], (3, 16, 32))
-    x = preparation.on_surface(image).reshape(3, -1)
+    x = preprocessing.on_surface(image).reshape(3, -1)
     assert x == pytest.approx(np.broadcast_to([[1.0], [-1.0], [0.0]], x.shape), abs=1e-5)
 
 
 def test_areas_have_mean_one():
-    assert Preparation("plane", (16, 32)).areas() is None
+    assert Preprocessing(Plane(), (16, 32)).areas() is None
     for name, shape in (("equirectangular", (16, 32)), ("icosphere:2", (162,))):
-        areas = Preparation(name, (16, 32)).areas()
+        areas = Preprocessing(surface(name), (16, 32)).areas()
         assert areas.shape == shape
         assert areas.dtype == np.float32
         assert areas.mean() == pytest.approx(1, abs=1e-6)
-    rows = Preparation("equirectangular", (16, 32)).areas()[:, 0]
+    rows = Preprocessing(Equirectangular(), (16, 32)).areas()[:, 0]
     assert rows[0] < 0.2 < 1.5 < rows[8]
 
 
@@ -85,17 +103,17 @@ def test_statistics_of_known_images(tmp_path):
     black, other = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     other[:] = (255, 51, 0)
     samples = [Sample(save(tmp_path / f"{i}.png", image), 0) for i, image in enumerate((black, other))]
-    mean, spread = channel_statistics(Preparation("plane", (8, 8)), samples)
+    mean, std = channel_statistics(Preprocessing(Plane(), (8, 8)), samples)
     assert mean == pytest.approx((0.5, 0.1, 0.0), abs=1e-6)
-    assert spread == pytest.approx((0.5, 0.1, 0.01), abs=1e-6)  # never so small that noise is blown up
+    assert std == pytest.approx((0.5, 0.1, 0.01), abs=1e-6)  # never so small that noise is blown up
 
 
 @pytest.mark.parametrize("count", [1, 200, 201, 399, 1000])
 def test_statistics_look_at_images_from_first_to_last(monkeypatch, count):
     seen = []
-    monkeypatch.setattr(Preparation, "image", lambda self, path: seen.append(path) or np.zeros((3, 8, 8), np.float32))
-    channel_statistics(Preparation("plane", (8, 8)), [Sample(index, 0) for index in range(count)])
-    assert len(set(seen)) == len(seen) == min(count, BIGGEST_SAMPLE)
+    monkeypatch.setattr(Preprocessing, "image", lambda self, path: seen.append(path) or np.zeros((3, 8, 8), np.float32))
+    channel_statistics(Preprocessing(Plane(), (8, 8)), [Sample(index, 0) for index in range(count)])
+    assert len(set(seen)) == len(seen) == min(count, STATISTICS_IMAGES)
     assert min(seen) == 0
     assert max(seen) == count - 1
 
@@ -103,32 +121,32 @@ def test_statistics_look_at_images_from_first_to_last(monkeypatch, count):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["plane", "equirectangular"])
 def test_exif_is_applied_once(tmp_path, orientation, name):
-    preparation = Preparation(name, (12, 20))
+    preprocessing = Preprocessing(surface(name), (12, 20))
     image = save(tmp_path / "image.png", stored(pattern(), orientation), orientation)
     mask = save(tmp_path / "mask.png", stored(labels(), orientation), orientation)
     upright = np.moveaxis(pattern(), -1, 0) / np.float32(255)
-    assert preparation.image(image) == pytest.approx(upright, abs=1e-6)
-    assert np.array_equal(preparation.labels(mask, read_header(image)), labels())
+    assert preprocessing.image(image) == pytest.approx(upright, abs=1e-6)
+    assert np.array_equal(preprocessing.labels(mask, read_header(image)), labels())
 
 
 def test_panoramas_shrink_without_a_seam(tmp_path):
     wide = np.zeros((32, 64, 3), np.uint8)
     wide[:, :8] = 255
-    preparation = Preparation("equirectangular", (8, 16))
-    small = preparation.image(save(tmp_path / "a.png", wide))
-    turned = preparation.image(save(tmp_path / "b.png", np.roll(wide, 4, axis=1)))
+    preprocessing = Preprocessing(Equirectangular(), (8, 16))
+    small = preprocessing.image(save(tmp_path / "a.png", wide))
+    turned = preprocessing.image(save(tmp_path / "b.png", np.roll(wide, 4, axis=1)))
     assert np.roll(small, 1, axis=-1) == pytest.approx(turned, abs=1e-6)
 
 
 def test_binary_masks(tmp_path):
     mask = save(tmp_path / "mask.png", (labels() == 2).astype(np.uint8) * 255)
-    found = Preparation("plane", (12, 20), binary=True).labels(mask)
+    found = Preprocessing(Plane(), (12, 20), binary=True).labels(mask)
     assert np.array_equal(found, labels() == 2)
 
 
 @pytest.mark.parametrize("size", [(12, 20), (6, 10), (24, 40), (7, 9)])
-def test_nearest_invents_no_label(size):
-    found = nearest(labels(), size)
+def test_resized_labels_are_labels_of_the_original(size):
+    found = resize_labels(labels(), size)
     assert found.shape == size
     assert set(np.unique(found)) == {0, 1, 2, 3}
-    assert np.array_equal(nearest(nearest(labels(), (24, 40)), (12, 20)), labels())
+    assert np.array_equal(resize_labels(resize_labels(labels(), (24, 40)), (12, 20)), labels())
