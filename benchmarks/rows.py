@@ -36,13 +36,13 @@ class Rows(nn.Module):
 
     def __init__(self, stencil: oc.RowStencil) -> None:
         super().__init__()
-        self.product = RowConvolution(stencil, 1)
+        self.op = RowConvolution(stencil, 1)
         self.weight = nn.Parameter(drawn_rows(stencil, (CHANNELS, CHANNELS, stencil.taps), 1e-3))
         self.bias = nn.Parameter(drawn_rows(stencil, (CHANNELS,), 1e-3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        return self.product(x, self.weight, self.bias)
+        return self.op(x, self.weight, self.bias)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from omniconv.checks import check_channels, check_flag, check_whole, is_whole, plain
+from omniconv.checks import check_channels, check_flag, check_integer, is_integer, to_builtin
 from omniconv.errors import InputError
 
 __all__ = ["PADDING_NAMES", "multiply_adds", "output_size", "parameters", "receptive_field"]
@@ -88,7 +88,7 @@ def output_size(
     """
     named = {"size": size, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}
     size, kernel_size, stride, dilation = (_at_least_one(name, value) for name, value in named.items())
-    extra = check_whole("output_padding", output_padding, 0, "use output_padding=0")
+    extra = check_integer("output_padding", output_padding, 0, "use output_padding=0")
     return size_after(size, kernel_size, stride, _sides(padding), dilation, check_flag("transposed", transposed), extra)
 
 
@@ -216,15 +216,15 @@ def _smaller(one: int, other: int) -> int:
 
 
 def _at_least_one(name: str, value: int) -> int:
-    return check_whole(name, value, 1, f"use {name}=1 or more")
+    return check_integer(name, value, 1, f"use {name}=1 or more")
 
 
 def _sides(padding: int | str | tuple[int, int]) -> int | str | tuple[int, int]:
     """Padding of an axis: a name, one whole number or two."""
-    padding = plain(padding)
+    padding = to_builtin(padding)
     sides = padding if isinstance(padding, tuple) else (padding, padding)
     is_name = isinstance(padding, str) and padding in PADDING_NAMES
-    if is_name or (len(sides) == 2 and all(is_whole(side, 0) for side in sides)):
+    if is_name or (len(sides) == 2 and all(is_integer(side, 0) for side in sides)):
         return padding
     raise _unknown_padding(padding)
 
@@ -236,9 +236,9 @@ def _unknown_padding(padding: object) -> InputError:
 
 def _product(name: str, numbers: int | Sequence[int], least: int) -> int:
     """Of one number or several, all from ``least``."""
-    several = plain(numbers)
+    several = to_builtin(numbers)
     several = several if isinstance(several, tuple) else (several,)
-    return prod(check_whole(name, number, least, "give one number, or one an axis") for number in several)
+    return prod(check_integer(name, number, least, "give one number, or one an axis") for number in several)
 
 
 def _layers(layers: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
@@ -251,8 +251,8 @@ def _layers(layers: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
 
 def _window(layer: Sequence[int]) -> tuple[int, ...]:
     """``(kernel_size, stride)`` of a layer, perhaps with a dilation."""
-    window = plain(layer)
-    if not isinstance(window, tuple) or len(window) not in (2, 3) or not all(map(is_whole, window)):
+    window = to_builtin(layer)
+    if not isinstance(window, tuple) or len(window) not in (2, 3) or not all(map(is_integer, window)):
         rule = "must be (kernel_size, stride) or (kernel_size, stride, dilation), whole numbers from 1"
         raise InputError("layers", layer, rule, "correct the layer")
     return window

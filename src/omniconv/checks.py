@@ -8,58 +8,58 @@ from typing import Any
 
 from omniconv.errors import InputError
 
-LARGEST = 2**36
+MAX_ELEMENTS = 2**36
 """No axis, window or weight has more numbers: what is larger is a slip, and would end in want of memory."""
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """NumPy's whole numbers as Python's, lists of any kind as tuples; everything else as it is.
 
     Example:
-        >>> plain([3, (1, 2)])
+        >>> to_builtin([3, (1, 2)])
         (3, (1, 2))
     """
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-        return tuple(map(plain, value))
+        return tuple(map(to_builtin, value))
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
-def is_whole(value: object, least: int = 1) -> bool:
-    """Whether it is a whole number from ``least`` to ``LARGEST``; a flag is none.
+def is_integer(value: object, least: int = 1) -> bool:
+    """Whether it is a whole number from ``least`` to ``MAX_ELEMENTS``; a flag is none.
 
     Example:
-        >>> is_whole(3), is_whole(0), is_whole(True), is_whole(3.0)
+        >>> is_integer(3), is_integer(0), is_integer(True), is_integer(3.0)
         (True, False, False, False)
     """
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= LARGEST
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MAX_ELEMENTS
 
 
-def whole_rule(values: Iterable[object], least: int) -> str:
-    """The rule that values break of which some are no whole numbers from ``least`` to ``LARGEST``."""
-    too_large = any(isinstance(value, int) and value > LARGEST for value in values)
-    return f"must be at most {LARGEST}" if too_large else f"must be a whole number from {least}"
+def integer_rule(values: Iterable[object], least: int) -> str:
+    """The rule that values break of which some are no whole numbers from ``least`` to ``MAX_ELEMENTS``."""
+    too_large = any(isinstance(value, int) and value > MAX_ELEMENTS for value in values)
+    return f"must be at most {MAX_ELEMENTS}" if too_large else f"must be a whole number from {least}"
 
 
-def check_whole(name: str, value: Any, least: int, cure: str) -> int:
+def check_integer(name: str, value: Any, least: int, cure: str) -> int:
     """One whole number, NumPy's too.
 
     Raises:
-        InputError: it is none from ``least`` to ``LARGEST``.
+        InputError: it is none from ``least`` to ``MAX_ELEMENTS``.
     """
-    value = plain(value)
-    if not is_whole(value, least):
-        raise InputError(name, value, whole_rule([value], least), cure)
+    value = to_builtin(value)
+    if not is_integer(value, least):
+        raise InputError(name, value, integer_rule([value], least), cure)
     return value
 
 
-def check_real(name: str, value: Any, within: Callable[[float], bool], rule: str, cure: str) -> float:
+def check_number(name: str, value: Any, within: Callable[[float], bool], rule: str, cure: str) -> float:
     """A number that lies where it must; a flag is none.
 
     Raises:
         InputError: it is none or lies elsewhere.
 
     Example:
-        >>> check_real("p", 2, lambda p: p > 0, "must be above 0", "use p=2")
+        >>> check_number("p", 2, lambda p: p > 0, "must be above 0", "use p=2")
         2.0
     """
     number = _real(value)
@@ -98,10 +98,10 @@ def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int 
     """
     cure = "count the channels"
     inputs, outputs = (
-        check_whole(name, value, least, cure)
+        check_integer(name, value, least, cure)
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels))
     )
-    groups = check_whole("groups", groups, 1, cure)
+    groups = check_integer("groups", groups, 1, cure)
     if inputs % groups or outputs % groups:
         raise InputError(
             "groups",

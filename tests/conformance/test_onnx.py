@@ -97,7 +97,7 @@ def test_what_is_left_out_is_refused(name):
     case = node_tests()[name]
     (node,), ((inputs, _),) = case.model.graph.node, case.data_sets
     assert inputs[0].dtype == np.uint8
-    with pytest.raises(InputError, match=r"must be of a floating-point kind; use x\.float\(\)"):
+    with pytest.raises(InputError, match=r"must have a floating-point dtype; use x\.float\(\)"):
         run_node(node, inputs)
 
 

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 import torch
 
-from omniconv.nn.grid.padding import fold, pad
-from omniconv.nn.grid.symbolic_padding import fold_axis, pad_axis
-from omniconv.nn.grid.symbolic_resize import resize_open
-from omniconv.nn.resizing import resize
+from omniconv.nn.grid.padding import pad, pad_adjoint
+from omniconv.nn.grid.resize import resize
+from omniconv.nn.grid.symbolic_padding import pad_axis, pad_axis_adjoint
+from omniconv.nn.grid.symbolic_resize import resize_symbolic
 from omniconv.surfaces import Border
 
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -31,7 +31,7 @@ def test_padding_by_index_is_padding_by_strips(modes, amounts):
     padded = pad(x, sides, bordered(modes))
     assert torch.equal(pad_axis(x, 2, amounts, modes, 2.5), padded)
     y = torch.randn_like(padded)
-    torch.testing.assert_close(fold_axis(y, 2, amounts, modes), fold(y.clone(), sides, bordered(modes)))
+    torch.testing.assert_close(pad_axis_adjoint(y, 2, amounts, modes), pad_adjoint(y.clone(), sides, bordered(modes)))
 
 
 @pytest.mark.parametrize("border", BORDERS, ids=str)
@@ -40,11 +40,11 @@ def test_padding_by_index_is_padding_by_strips(modes, amounts):
 def test_resizing_by_weights_is_resizing(border, mode, size):
     x = torch.randn(2, 3, 6, 8, dtype=torch.float64)
     right = resize(x, size, border, mode)
-    torch.testing.assert_close(resize_open(x, size, border, mode, grows=False), right, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(resize_symbolic(x, size, border, mode, grows=False), right, rtol=1e-6, atol=1e-6)
 
 
 def test_nearest_rounds_as_torch_does():
     for old, new in product(range(1, 40), range(1, 40)):
         x = torch.arange(float(old)).view(1, 1, 1, old)
         right = resize(x, (1, new), BORDERS[0], "nearest")
-        assert torch.equal(resize_open(x, (1, new), BORDERS[0], "nearest", grows=False), right)
+        assert torch.equal(resize_symbolic(x, (1, new), BORDERS[0], "nearest", grows=False), right)

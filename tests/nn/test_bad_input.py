@@ -113,9 +113,9 @@ def test_only_tensors_of_floating_point_go_in(kind, surface):
         (x.numpy(), "input=<class 'numpy.ndarray'>: must be a tensor"),
         (None, "input=<class 'NoneType'>: must be a tensor"),
         ("x", "input=<class 'str'>: must be a tensor"),
-        (x.int(), "input=torch.int32: must be of a floating-point kind; use x.float()"),
-        (x.bool(), "input=torch.bool: must be of a floating-point kind"),
-        (x.to(torch.complex64), "input=torch.complex64: must be of a floating-point kind"),
+        (x.int(), "input=torch.int32: must have a floating-point dtype; use x.float()"),
+        (x.bool(), "input=torch.bool: must have a floating-point dtype"),
+        (x.to(torch.complex64), "input=torch.complex64: must have a floating-point dtype"),
         (x[0, 0], "axes: (batch, channels"),
         (x[None], "axes: (batch, channels"),
     ]:
@@ -127,10 +127,10 @@ def test_only_tensors_of_floating_point_go_in(kind, surface):
 @pytest.mark.parametrize("kind", WITH_WEIGHTS)
 def test_inputs_are_of_the_kind_of_the_weights(kind, surface):
     layer, x = build(kind, surface), signal(surface)
-    text = "input=torch.float64: must be of the kind of the weights, torch.float32; use x.to(torch.float32) or layer.to"
+    text = "must have the dtype of the weights (float32), got float64; use x.to(torch.float32) or layer.to"
     with refused(text):
         layer(x.double())
-    with refused("input=torch.float32: must be of the kind of the weights, torch.bfloat16"):
+    with refused("input=torch.float32: must have the dtype of the weights (bfloat16), got float32"):
         layer.to(torch.bfloat16)(x)
     with refused("must have 2 channels on axis 1"):
         build(kind, surface)(signal(surface, channels=3))
@@ -190,8 +190,11 @@ def test_surfaces_are_surfaces(kind, value):
         (lambda: oc.nn.Conv(2, 2, kernel_size=True), "kernel_size=True: must be a whole number from 1, or 2 of them"),
         (lambda: oc.nn.Conv2d(1, 1, 3, bias="no"), "bias='no': must be True or False; use bias=True"),
         (lambda: oc.nn.Conv2d(1, 1, 3, padding_value="a"), "padding_value='a': must be a number"),
-        (lambda: oc.nn.Conv2d(1, 1, 3, dtype=torch.int64), "dtype=torch.int64: must be a floating-point kind of torch"),
-        (lambda: oc.nn.Conv2d(1, 1, 3, device="abacus"), "device='abacus': must be a device that is here; use 'cpu'"),
+        (lambda: oc.nn.Conv2d(1, 1, 3, dtype=torch.int64), "dtype=torch.int64: must be a floating-point dtype"),
+        (
+            lambda: oc.nn.Conv2d(1, 1, 3, device="abacus"),
+            "device='abacus': must be a device of this machine; use 'cpu'",
+        ),
         (lambda: oc.nn.LpPool(p="2"), "p='2': must be a number above 0 and finite; use p=2 for the Euclidean norm"),
         (lambda: oc.nn.LpPool(p=-1), "p=-1: must be a number above 0 and finite"),
         (lambda: oc.nn.LpPool(p=float("inf")), "p=inf: must be a number above 0 and finite"),

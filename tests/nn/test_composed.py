@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from omniconv.errors import InputError
 from omniconv.nn import ASPP, Conv, CoordConv, GatedConv, SeparableConv
-from omniconv.nn.coord_conv import PlaneCoordinates, coordinates_on
+from omniconv.nn.coord_conv import PlaneCoordinates, make_coordinates
 from omniconv.surfaces import Cubemap, Equirectangular, Icosphere, Plane
 
 SURFACES = [
@@ -111,7 +111,7 @@ def test_pyramids_need_rates_and_dilation():
 @pytest.mark.parametrize("radius", [False, True])
 @pytest.mark.parametrize("surface", [Plane(1), Plane(2), Equirectangular(), Icosphere(2), Cubemap(8)], ids=str)
 def test_coordinates_in_half_precision_are_the_exact_ones_rounded_once(surface, dtype, radius):
-    coordinates = coordinates_on(surface, radius)
+    coordinates = make_coordinates(surface, radius)
     grid = (
         [512]
         if surface.shape == (None,)

@@ -12,7 +12,7 @@ from omniconv.arithmetic import output_size
 from omniconv.errors import InputError
 from omniconv.nn import Conv
 from omniconv.nn.arguments import GridPadding
-from omniconv.nn.grid.conv import GridConvolution
+from omniconv.nn.grid.conv import GridConv
 from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane
 
 TORCH_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -48,7 +48,7 @@ def test_convolution_is_the_slow_definition(case):
     generator = np.random.default_rng(0)
     x, bias = generator.normal(size=(2, 2, *shape)), generator.normal(size=4)
     weight = generator.normal(size=(4, 2 // groups, *kernel))
-    layer = GridConvolution(border, kernel, stride, GridPadding(padding, kernel, stride, dilation), dilation, groups)
+    layer = GridConv(border, kernel, stride, GridPadding(padding, kernel, stride, dilation), dilation, groups)
     found = run_if_it_fits(layer, *map(torch.from_numpy, (x, weight, bias)))
     wanted = slow_convolution(x, weight, bias, stride, padding, dilation, groups, border)
     np.testing.assert_allclose(found, wanted, atol=1e-12)
@@ -199,5 +199,5 @@ def test_input_that_does_not_fit_is_refused(layer, shape, text):
 
 def test_constant_border_is_not_left_to_the_backend():
     padding = GridPadding(1, (3,), (1,), (1,))
-    layer = GridConvolution(Border.of("zeros", 1, value=5.0), (3,), (1,), padding, (1,), groups=1)
+    layer = GridConv(Border.of("zeros", 1, value=5.0), (3,), (1,), padding, (1,), groups=1)
     assert layer(torch.zeros(1, 1, 3), torch.ones(1, 1, 3), None).flatten().tolist() == [5, 0, 5]

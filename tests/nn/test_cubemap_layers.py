@@ -53,7 +53,7 @@ def turned(x, rotation):
 @pytest.mark.parametrize(("kernel", "stride", "dilation", "padding"), CASES)
 @pytest.mark.parametrize("by_edges", [False, True])
 def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride, dilation, padding, by_edges):
-    monkeypatch.setattr(edges, "LEAST", 0 if by_edges else 2**60)
+    monkeypatch.setattr(edges, "MIN_ELEMENTS", 0 if by_edges else 2**60)
     coarse = SURFACE.coarser() if stride == 2 else SURFACE
     conv = oc.nn.Conv(3, 5, kernel, stride, padding, dilation, surface=SURFACE).double()
     back = oc.nn.ConvTranspose(5, 3, kernel, stride, padding, dilation=dilation, bias=False, surface=coarse).double()
@@ -61,7 +61,7 @@ def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride
     x = signal().requires_grad_()
     y = conv(x)
     assert y.shape == (2, 5, *coarse.shape)
-    rows, columns = conv.product.padding.amounts(SURFACE.shape)[1:]
+    rows, columns = conv.op.padding.amounts(SURFACE.shape)[1:]
     framed = explicit_frame(x, rows, columns)
     flat = F.conv2d(framed.transpose(1, 2).flatten(0, 1), conv.weight, conv.bias, stride, 0, dilation)
     torch.testing.assert_close(y, flat.unflatten(0, (2, 6)).transpose(1, 2))
@@ -83,7 +83,7 @@ def test_frame_and_its_adjoint():
     framed = cube_padding.pad_cube(x, *amounts)
     torch.testing.assert_close(framed, explicit_frame(x, *amounts))
     y = torch.randn_like(framed)
-    torch.testing.assert_close((framed * y).sum(), (x * cube_padding.fold_cube(y.clone(), *amounts)).sum())
+    torch.testing.assert_close((framed * y).sum(), (x * cube_padding.pad_cube_adjoint(y.clone(), *amounts)).sum())
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

@@ -12,13 +12,13 @@ import omniconv as oc
 from omniconv.errors import InputError
 from omniconv.nn.grid import axis as grid_axis
 from omniconv.nn.grid import border_strips as edges
-from omniconv.nn.grid.conv import convolution_on_grid, transposed_on_grid
+from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 
 
 @pytest.fixture
 def edgewise(monkeypatch):
     """Every signal counts as large."""
-    monkeypatch.setattr(edges, "LEAST", 0)
+    monkeypatch.setattr(edges, "MIN_ELEMENTS", 0)
     monkeypatch.setattr(grid_axis, "SPARE", 99)
 
 
@@ -31,13 +31,13 @@ def results(layer, *tensors):
 
 def by_padding(layer, *tensors):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edges, "LEAST", 2**60)
+        patch.setattr(edges, "MIN_ELEMENTS", 2**60)
         return results(layer, *tensors)
 
 
 def by_edges(layer, *tensors):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edges, "LEAST", 0)
+        patch.setattr(edges, "MIN_ELEMENTS", 0)
         patch.setattr(grid_axis, "SPARE", 99)
         patch.setattr(grid_axis, "TOGETHER", 1)
         return results(layer, *tensors)
@@ -69,12 +69,12 @@ def test_both_ways_agree(case):
     groups = arguments[-1]
     x, weight, bias = noise(2, 2 * groups, *size), noise(2 * groups, 2, *arguments[1]), noise(2 * groups)
     try:
-        convolution = convolution_on_grid(*arguments)
+        convolution = make_grid_conv(*arguments)
         padded = by_padding(convolution, x, weight, bias)
     except InputError:
         assume(False)
     torch.testing.assert_close(by_edges(convolution, x, weight, bias), padded)
-    back = transposed_on_grid(*arguments, 0)
+    back = make_grid_conv_transpose(*arguments, 0)
     y = noise(*padded[0].shape)
 
     def transposed(*tensors):
@@ -143,14 +143,14 @@ def test_input_is_left_as_it_was(name):
 def test_compiled_and_traced_alike(name):
     layer, x = LAYERS[name](), torch.randn(2, 2, 6, 8)
     torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x))
-    assert "Take" not in str(torch.export.export(layer, (x,)).graph)
+    assert "GatherStrips" not in str(torch.export.export(layer, (x,)).graph)
 
 
 def test_large_signals_take_this_way():
     conv = oc.nn.Conv2d(16, 4, 3, padding="same", padding_mode="circular")
     large = conv(torch.zeros(1, 16, 256, 256))
     small = conv(torch.zeros(1, 16, 32, 32))
-    assert type(large.grad_fn).__name__ == "PutBackward"
+    assert type(large.grad_fn).__name__ == "ScatterAddStripsBackward"
     assert type(small.grad_fn).__name__ == "ConvolutionBackward0"
 
 

@@ -17,7 +17,7 @@ def pair(nside, channels=(3, 4)):
     """A convolution on framed faces, and the weights and windows of the same as a stencil, in float64."""
     torch.manual_seed(0)
     layer = Conv(*channels, surface=Healpix(nside))
-    assert isinstance(layer.product, FramedConvolution)
+    assert isinstance(layer.op, FramedConvolution)
     return layer, StencilConvolution(layer.surface.conv_neighbours(), 1).double()
 
 
@@ -47,13 +47,13 @@ def test_derivatives_are_those_of_small_differences():
     layer, _ = pair(2, (2, 2))
     x = torch.randn(1, 2, 48, dtype=torch.float64, requires_grad=True)
     inputs = x, layer.double().weight, layer.bias
-    assert torch.autograd.gradcheck(layer.product, inputs, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(layer.product, inputs)
+    assert torch.autograd.gradcheck(layer.op, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(layer.op, inputs)
 
 
 def test_operator_passes_the_checks_of_torch():
     layer, _ = pair(2, (2, 3))
-    product = layer.double().product
+    product = layer.double().op
     x = torch.randn(2, 48, 2, dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     for bias in (None, torch.randn(3, dtype=torch.float64, requires_grad=True)):
@@ -71,8 +71,8 @@ def test_only_the_gradients_asked_for_are_computed(needs):
 
 
 def test_groups_stay_with_the_stencil():
-    assert type(Conv(4, 4, groups=2, surface=Healpix(2)).product) is StencilConvolution
-    assert type(Conv(4, 4, 5, surface=Healpix(2)).product) is StencilConvolution
+    assert type(Conv(4, 4, groups=2, surface=Healpix(2)).op) is StencilConvolution
+    assert type(Conv(4, 4, 5, surface=Healpix(2)).op) is StencilConvolution
 
 
 def test_copies_and_casts_keep_their_tables():

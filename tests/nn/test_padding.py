@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slow_grid import amounts_for, borders, slow_pad
 
 from omniconv.errors import InputError
-from omniconv.nn.grid.padding import fold, pad
+from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.surfaces import Border
 
 NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "zeros": "constant"}
@@ -58,7 +58,9 @@ def test_fold_is_the_adjoint_of_pad(case):
     x = torch.from_numpy(random_signal(shape))
     padded = pad(x, amounts, border)
     y = torch.from_numpy(random_signal(padded.shape[2:], seed=1))
-    torch.testing.assert_close((padded * y).sum(), (x * fold(y.clone(), amounts, border)).sum(), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        (padded * y).sum(), (x * pad_adjoint(y.clone(), amounts, border)).sum(), rtol=1e-11, atol=1e-11
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -68,7 +70,7 @@ def test_gradient_of_fold_is_pad(case):
     padded = [size + sum(sides) for size, sides in zip(shape, amounts, strict=True)]
     y = torch.from_numpy(random_signal(padded)).requires_grad_()
     x = torch.from_numpy(random_signal(shape, seed=1))
-    (gradient,) = torch.autograd.grad(fold(y * 1, amounts, border), y, x)
+    (gradient,) = torch.autograd.grad(pad_adjoint(y * 1, amounts, border), y, x)
     torch.testing.assert_close(gradient, pad(x, amounts, border))
 
 

@@ -13,7 +13,7 @@ from omniconv.arithmetic import span
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, LpPool, MaxPool, MaxUnpool
 from omniconv.nn.arguments import GridPadding
-from omniconv.nn.grid.pool import GridMaximum, GridMean, GridPower
+from omniconv.nn.grid.pool import GridAvgPool, GridLpPool, GridMaxPool
 from omniconv.surfaces import Border, Plane
 
 DRAWN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])
@@ -59,7 +59,7 @@ def refuses(pool, pooling):
 @DRAWN
 @given(pooling=poolings())
 def test_maxima_and_switches(pooling):
-    pool = layer(GridMaximum, pooling)
+    pool = layer(GridMaxPool, pooling)
     assume(fits(pooling))
     if refuses(pool, pooling):
         return
@@ -78,7 +78,7 @@ def test_maxima_and_switches(pooling):
 @DRAWN
 @given(pooling=poolings(), counted=st.booleans())
 def test_means(pooling, counted):
-    pool = layer(GridMean, pooling, count_include_pad=counted)
+    pool = layer(GridAvgPool, pooling, count_include_pad=counted)
     assume(fits(pooling))
     if not counted and refuses(pool, pooling):
         return
@@ -90,7 +90,7 @@ def test_means(pooling, counted):
 @DRAWN
 @given(pooling=poolings(), p=st.sampled_from([0.5, 1.0, 2.0, 3.5]))
 def test_norms(pooling, p):
-    pool = layer(GridPower, pooling, p=p)
+    pool = layer(GridLpPool, pooling, p=p)
     assume(fits(pooling))
     x = signal(pooling)
     np.testing.assert_allclose(pool(torch.from_numpy(x)), slow_norm(x, pooling, p), rtol=1e-10, atol=1e-12)
@@ -99,7 +99,7 @@ def test_norms(pooling, p):
 @DRAWN
 @given(pooling=poolings(), more=st.integers(0, 2))
 def test_unpooling(pooling, more):
-    pool = layer(GridMaximum, pooling)
+    pool = layer(GridMaxPool, pooling)
     assume(fits(pooling) and holds_something(pooling))
     values, switches = pool.with_switches(torch.from_numpy(signal(pooling)))
     values = values + torch.randn_like(values)  # so that those which meet differ
@@ -111,7 +111,7 @@ def test_unpooling(pooling, more):
     np.testing.assert_allclose(found, slow_unpooling(values.numpy(), switches.numpy(), size), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [GridMaximum, GridMean])
+@pytest.mark.parametrize("kind", [GridMaxPool, GridAvgPool])
 @pytest.mark.parametrize(("size", "before", "after"), [(1, 1, 1), (2, 1, 2), (2, 2, 1)])
 def test_gaps_longer_than_the_axis(kind, size, before, after):
     """Taps before and after it alone would give −∞ and 0 / 0."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from omniconv.errors import InputError
 from omniconv.nn import Upsample
-from omniconv.nn.resizing import resize
+from omniconv.nn.grid.resize import resize
 from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}

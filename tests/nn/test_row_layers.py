@@ -83,7 +83,7 @@ def gradients(layer, x):
 def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation, groups):
     layer = Conv(4, 6, kernel_size, stride, dilation=dilation, groups=groups, surface=SURFACE).double()
     x = signal().requires_grad_()
-    wanted = slow(layer.product.stencil, x, layer.weight, layer.bias, groups)
+    wanted = slow(layer.op.stencil, x, layer.weight, layer.bias, groups)
     for found, known in zip(gradients(layer, x), wanted, strict=True):
         np.testing.assert_allclose(found.detach().numpy(), known, atol=1e-11)
 
@@ -177,7 +177,7 @@ def test_network_commutes_with_turns_by_its_total_stride():
 
 def test_over_the_pole_rows_are_mirrored_and_turned_by_half_the_width():
     layer = Conv(1, 1, bias=False, surface=rows(4)).double()
-    stencil = layer.product.stencil
+    stencil = layer.op.stencil
     with torch.no_grad():
         layer.weight.zero_()
         up, across = stencil.shapes[0]
@@ -188,7 +188,7 @@ def test_over_the_pole_rows_are_mirrored_and_turned_by_half_the_width():
 
 def test_rows_have_kernels_and_biases_of_their_own():
     layer = Conv(4, 6, surface=SURFACE).double()
-    stencil, x, before = layer.product.stencil, signal(), None
+    stencil, x, before = layer.op.stencil, signal(), None
     before = layer(x)
     tap = sum(run.taps for run in stencil.runs if run.first + run.rows <= 3)
     run = next(run for run in stencil.runs if run.first <= 3 < run.first + run.rows)
@@ -202,8 +202,8 @@ def test_rows_have_kernels_and_biases_of_their_own():
 
 def test_weights_are_drawn_by_the_taps_of_each_row():
     layer = Conv(16, 16, surface=SURFACE)
-    for kernel, (up, across) in zip(row_kernels(layer.weight.detach().numpy(), layer.product.stencil.shapes),
-                                    layer.product.stencil.shapes, strict=True):  # fmt: skip
+    for kernel, (up, across) in zip(row_kernels(layer.weight.detach().numpy(), layer.op.stencil.shapes),
+                                    layer.op.stencil.shapes, strict=True):  # fmt: skip
         bound = 1 / np.sqrt(16 * up * across)
         assert 0.95 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6)
 
@@ -293,11 +293,11 @@ def test_a_batch_may_be_empty():
 
 def test_summary_counts_the_taps_of_every_row():
     layer = Conv(4, 6, surface=SURFACE)
-    taps = sum(up * across for up, across in layer.product.stencil.shapes)
+    taps = sum(up * across for up, across in layer.op.stencil.shapes)
     table = summary(nn.Sequential(layer), (4, 8, 16))
     assert table.parameters == 6 * 4 * taps + 6 * 8
     assert table.rows[0].multiply_adds == 6 * 4 * taps * 16
-    assert table.receptive_field == layer.product.stencil.widest
+    assert table.receptive_field == layer.op.stencil.widest
 
 
 def test_short_name_builds_it():

@@ -157,7 +157,7 @@ def test_layers_on_one_stencil_hold_one_table():
 
 
 def places(layer):
-    return [table.data_ptr() for table in layer.product.tables]
+    return [table.data_ptr() for table in layer.op.tables]
 
 
 def test_tables_of_prediction_serve_training():
@@ -178,9 +178,9 @@ def test_double_brings_the_exact_tables():
 def test_half_precision_keeps_float32_tables(dtype):
     module = Conv(2, 2, surface=Icosphere(2)).to(dtype)
     assert module.weight.dtype == dtype
-    assert module.product.table_1.dtype == torch.float32
-    assert torch.equal(module.product.table_1, module.double().product.table_1.float())
-    assert module.product.table_1.dtype == torch.float64
+    assert module.op.table_1.dtype == torch.float32
+    assert torch.equal(module.op.table_1, module.double().op.table_1.float())
+    assert module.op.table_1.dtype == torch.float64
 
 
 def test_default_dtype_is_respected():

@@ -9,7 +9,7 @@ from fields import linear, smooth, turned_about
 from scipy.spatial.transform import Rotation
 
 from omniconv.errors import InputError
-from omniconv.nn.resample import Resample
+from omniconv.nn.resizing import Resample
 from omniconv.surfaces import (
     Cubemap,
     Equirectangular,

@@ -13,7 +13,7 @@ from omniconv.data.images import read_header
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 from omniconv.models import Model, load
-from omniconv.nn.resizing import resize
+from omniconv.nn.grid.resize import resize
 from omniconv.run_folder import open_run
 from omniconv.surfaces import Border, panorama
 from omniconv.training.settings import TASKS

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from omniconv.checks import is_whole, plain
+from omniconv.checks import is_integer, to_builtin
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_surface
 from omniconv.surfaces import Surface
@@ -28,14 +28,14 @@ class Model(nn.Module):
     def __init__(self, surface: Surface, **arguments: Any) -> None:
         super().__init__()
         self.surface = surface
-        self.arguments = {**{name: plain(value) for name, value in arguments.items()}, "surface": str(surface)}
+        self.arguments = {**{name: to_builtin(value) for name, value in arguments.items()}, "surface": str(surface)}
         self.preprocessing: dict[str, Any] = {}
 
 
 def check_depth(depth: int, surface: Surface) -> None:
     """There is a coarser surface for every step down."""
     check_surface(surface)
-    if not is_whole(plain(depth)) or depth > DEEPEST:
+    if not is_integer(to_builtin(depth)) or depth > DEEPEST:
         raise InputError("depth", depth, f"must be a whole number from 1 to {DEEPEST}", "use depth=3")
     level = getattr(surface, "level", None)
     if level is not None and depth > level:
@@ -46,7 +46,7 @@ def check_depth(depth: int, surface: Surface) -> None:
 
 def widths(width: int, depth: int) -> list[int]:
     """Channels of each size: doubled at every step down."""
-    width = plain(width)
-    if not is_whole(width) or width > WIDEST:
+    width = to_builtin(width)
+    if not is_integer(width) or width > WIDEST:
         raise InputError("width", width, f"must be a whole number from 1 to {WIDEST}", "use width=32")
     return [width * 2**step for step in range(depth + 1)]

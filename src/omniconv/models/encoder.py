@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice
 from omniconv.nn import AvgPool, ConvBlock, DoubleConv, MaxPool
-from omniconv.nn.conv import is_grid
+from omniconv.nn.arguments import is_grid
 from omniconv.surfaces import Surface
 
 Down = Literal["stride", "max", "average"]

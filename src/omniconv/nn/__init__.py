@@ -6,11 +6,9 @@ from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from omniconv.nn.coord_conv import CoordConv
 from omniconv.nn.gated_conv import GatedConv
-from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.pad import Pad
-from omniconv.nn.pool import AvgPool, LpPool, MaxPool
-from omniconv.nn.resample import Resample
-from omniconv.nn.resizing import Downsample, Upsample
+from omniconv.nn.pool import AvgPool, GlobalAvgPool, LpPool, MaxPool
+from omniconv.nn.resizing import Downsample, Resample, Upsample
 from omniconv.nn.separable_conv import SeparableConv
 from omniconv.nn.unpool import MaxUnpool
 

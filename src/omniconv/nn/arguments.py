@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import SymInt, Tensor
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
-from omniconv.checks import LARGEST, is_whole, plain, whole_rule
+from omniconv.checks import MAX_ELEMENTS, integer_rule, is_integer, to_builtin
 from omniconv.errors import InputError
-from omniconv.nn.symbolic import is_open, surely
+from omniconv.nn.symbolic import is_symbolic, statically_true
 from omniconv.surfaces import Surface
 from omniconv.surfaces.neighbours.border import Border
 
@@ -22,16 +23,16 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
     """One whole number for each axis, from one for all or one each."""
-    value = plain(value)
+    value = to_builtin(value)
     values: tuple[Any, ...] = value if isinstance(value, tuple) else (value,) * ndim
     if len(values) != ndim or not all(_is_size(number, least) for number in values):
-        raise InputError(name, value, f"{whole_rule(values, least)}, or {ndim} of them", "give one for each axis")
+        raise InputError(name, value, f"{integer_rule(values, least)}, or {ndim} of them", "give one for each axis")
     return values
 
 
 def last_axes(output_size: Size, ndim: int) -> tuple[int, ...]:
     """The grid of an ``output_size``: all of it, or the end of a whole shape, as in torch."""
-    numbers = plain(output_size)
+    numbers = to_builtin(output_size)
     is_shape = isinstance(numbers, tuple) and ndim < len(numbers) <= ndim + 2
     return per_axis("output_size", numbers[-ndim:] if is_shape else numbers, ndim)
 
@@ -44,20 +45,23 @@ def check_surface(surface: Surface) -> None:
 
 def check_weight(shape: Sequence[int]) -> None:
     """A weight of this shape is not larger than any memory."""
-    if prod(shape) > LARGEST:
+    if prod(shape) > MAX_ELEMENTS:
         raise InputError(
-            "weight", tuple(shape), f"must have at most {LARGEST} numbers", "use fewer channels or a smaller kernel"
+            "weight",
+            tuple(shape),
+            f"must have at most {MAX_ELEMENTS} numbers",
+            "use fewer channels or a smaller kernel",
         )
 
 
 def check_factory(device: Any, dtype: Any) -> None:
     """Where and of which kind parameters are to be made: what torch knows; ``None`` is its default."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise InputError("dtype", dtype, "must be a floating-point kind of torch", "use torch.float32")
+        raise InputError("dtype", dtype, "must be a floating-point dtype", "use torch.float32")
     try:
         torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        raise InputError("device", device, "must be a device that is here", "use 'cpu'") from error
+        raise InputError("device", device, "must be a device of this machine", "use 'cpu'") from error
 
 
 def check_tensor(x: Tensor, name: str = "input") -> None:
@@ -67,7 +71,7 @@ def check_tensor(x: Tensor, name: str = "input") -> None:
 
 
 def check_signal(
-    x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = (), kind: torch.dtype | None = None
+    x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = (), dtype: torch.dtype | None = None
 ) -> None:
     """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes, and none but the batch is empty.
 
@@ -76,7 +80,7 @@ def check_signal(
         channels: how many it must have; ``None`` where any number goes.
         ndim: number of grid axes.
         shape: sizes of the grid; ``None`` in it where any goes.
-        kind: of the weights that it meets; autocast brings them together.
+        dtype: of the weights that it meets; not checked under autocast, which casts both.
     """
     check_tensor(x)
     if x.ndim != ndim + 2:
@@ -88,16 +92,15 @@ def check_signal(
             "add or remove axes, for example with unsqueeze(0)",
         )
     if not x.is_floating_point():
-        raise InputError("input", x.dtype, "must be of a floating-point kind", "use x.float()")
-    if kind is not None and x.dtype != kind and not torch.is_autocast_enabled(x.device.type):
-        raise InputError(
-            "input", x.dtype, f"must be of the kind of the weights, {kind}", f"use x.to({kind}) or layer.to({x.dtype})"
-        )
+        raise InputError("input", x.dtype, "must have a floating-point dtype", "use x.float()")
+    if dtype is not None and x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        rule = f"must have the dtype of the weights ({_name(dtype)}), got {_name(x.dtype)}"
+        raise InputError("input", x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
     if channels is not None and x.shape[1] != channels:
         raise InputError(
             "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"
         )
-    if surely(prod(x.shape[1:]) == 0):
+    if statically_true(prod(x.shape[1:]) == 0):
         raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
     for axis, samples in enumerate(shape, start=2):
         if samples is not None and x.shape[axis] != samples:
@@ -109,7 +112,7 @@ def check_signal(
             )
 
 
-def window_on(
+def parse_grid_window(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
 ) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
     """Kernel size, stride, padding and dilation of every grid axis, from arguments as they were given.
@@ -163,13 +166,13 @@ class GridPadding:
 
 
 def _amounts(size: int, rule: int | str | tuple[int, int], kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    if rule == "same_upper" and stride > 1 and is_open(size) and span(kernel, dilation) == 2:
+    if rule == "same_upper" and stride > 1 and is_symbolic(size) and span(kernel, dilation) == 2:
         return 0, 1  # what sizes that need none get too many is in no window
     return padding_amounts(rule, size, kernel, stride, dilation)
 
 
 def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], ...]:
-    padding = plain(padding)
+    padding = to_builtin(padding)
     if isinstance(padding, str):
         if padding not in PADDING_NAMES:
             padding_amounts(padding, 1, 1)  # raises the one error that names them all
@@ -178,7 +181,7 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], 
         return per_axis("padding", padding, ndim, least=0)
     axes = padding if isinstance(padding, tuple) else ()
     sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
-    if len(axes) != ndim or not all(map(is_pair, sides)):
+    if len(axes) != ndim or not all(map(is_side_pair, sides)):
         raise InputError(
             "padding",
             padding,
@@ -188,11 +191,51 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], 
     return axes
 
 
-def is_pair(sides: object) -> bool:
+def is_side_pair(sides: object) -> bool:
     """Whether it is ``(before, after)``, two whole numbers from 0."""
-    return isinstance(sides, tuple) and len(sides) == 2 and all(is_whole(amount, 0) for amount in sides)
+    return isinstance(sides, tuple) and len(sides) == 2 and all(is_integer(amount, 0) for amount in sides)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _is_size(number: object, least: int) -> bool:
     """Whether it is a whole number, or one that an export leaves open."""
-    return is_whole(number, least) or (isinstance(number, SymInt) and number >= least)
+    return is_integer(number, least) or (isinstance(number, SymInt) and number >= least)
+
+
+def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
+    """The one size that a surface of fixed size has."""
+    if output_size is not None and last_axes(output_size, len(shape)) != tuple(shape):
+        raise InputError("output_size", output_size, f"must be {tuple(shape)} on this surface", "leave it out")
+    return tuple(shape)  # type: ignore[arg-type]  # no size is open
+
+
+def parse_window(surface: Surface, *values: Size) -> tuple[Any, ...]:
+    """Kernel size, stride and dilation, each as one number where all axes have the same, else one for each axis.
+
+    Grids do not look at them: their neighbours are index shifts whatever the kernel.
+    """
+    check_surface(surface)
+    firsts = []
+    for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
+        numbers = per_axis(name, value, surface.kernel_ndim)
+        firsts.append(numbers[0] if len(set(numbers)) == 1 else numbers)
+    return tuple(firsts)
+
+
+def is_grid(surface: Surface) -> bool:
+    """Whether neighbours are index shifts on a grid, so that kernels have any size."""
+    return isinstance(surface.conv_neighbours(), Border)
+
+
+def is_unit_stride(stride: Size) -> bool:
+    """Whether every step is 1."""
+    return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
+
+
+def check_mesh_padding(padding: Padding) -> None:
+    """A closed mesh has no edge to pad."""
+    if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
+        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")

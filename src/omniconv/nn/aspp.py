@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from omniconv.checks import check_flag, check_real, plain
+from omniconv.checks import check_flag, check_number, to_builtin
 from omniconv.errors import InputError
 from omniconv.nn.blocks import BATCH_NORMS, activation_layer
 from omniconv.nn.conv import Conv
-from omniconv.nn.global_pooling import GlobalAvgPool
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.pool import GlobalAvgPool
 from omniconv.nn.separable_conv import SeparableConv
 from omniconv.surfaces import Plane, Surface
 
@@ -51,10 +51,10 @@ class ASPP(Traceable, nn.Module):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         super().__init__()
-        rates = plain(rates)
+        rates = to_builtin(rates)
         if not isinstance(rates, tuple) or not rates:
             raise InputError("rates", rates, "must hold at least one dilation", "use (6, 12, 18)")
-        share = check_real("dropout", dropout, lambda part: 0 <= part <= 1, "must be a share from 0 to 1", "use 0.5")
+        share = check_number("dropout", dropout, lambda part: 0 <= part <= 1, "must be a share from 0 to 1", "use 0.5")
         image_pooling = check_flag("image_pooling", image_pooling)
         branch = SeparableConv if check_flag("separable", separable) else Conv
         convolutions: list[nn.Module] = [Conv(in_channels, out_channels, 1, bias=False, surface=surface)]

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from omniconv.checks import check_choice, check_flag, check_whole
+from omniconv.checks import check_choice, check_flag, check_integer
 from omniconv.errors import InputError
-from omniconv.nn.arguments import check_tensor
-from omniconv.nn.conv import Conv, ConvTranspose, is_grid
+from omniconv.nn.arguments import check_tensor, is_grid
+from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.resizing import Upsample
 from omniconv.surfaces import Plane, Surface
@@ -146,7 +146,7 @@ def up_channels(in_channels: int, up: Up) -> int:
     """Channels after the step up of an ``UpBlock``."""
     check_choice("up", up, ("linear", "transposed"), "use 'linear'")
     halves = {"linear": 1, "transposed": 2}[up]
-    return check_whole("in_channels", in_channels, halves, "count the channels") // halves
+    return check_integer("in_channels", in_channels, halves, "count the channels") // halves
 
 
 def _step_up(in_channels: int, up: Up, surface: Surface) -> nn.Module:

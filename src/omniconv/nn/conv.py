@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
-from numbers import Integral
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.checks import check_channels, check_flag, check_real
+from omniconv.checks import check_channels, check_flag, check_number
 from omniconv.errors import InputError
-from omniconv.nn.arguments import Padding, Size, check_signal, check_surface, check_weight, last_axes, per_axis
-from omniconv.nn.grid.conv import convolution_on_grid, transposed_on_grid
+from omniconv.nn.arguments import (
+    Padding,
+    Size,
+    check_fixed_size,
+    check_mesh_padding,
+    check_signal,
+    check_weight,
+    is_unit_stride,
+    last_axes,
+    parse_window,
+    per_axis,
+)
+from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.rows.modules import drawn_rows, row_convolution_on
 from omniconv.nn.stencil.modules import convolution_on
@@ -24,7 +32,7 @@ from omniconv.surfaces.base import Neighbours
 
 
 class _Weighted(Traceable, nn.Module):
-    """Weight and bias of a convolution, drawn as torch draws them: uniform within 1/√fan."""
+    """Weight and bias of a convolution, drawn as torch draws them: parse_window within 1/√fan."""
 
     def __init__(
         self, neighbours: Neighbours, shape: tuple[int, ...], out_channels: int, fan_in: int, bias: bool
@@ -91,22 +99,22 @@ class Conv(_Weighted):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
-        window = uniform(surface, kernel_size, stride, dilation)
+        window = parse_window(surface, kernel_size, stride, dilation)
         neighbours = surface.conv_neighbours(*window)
-        kernel, product = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
+        kernel, op = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
         fan_in = in_channels // groups * math.prod(kernel)
         shape = (out_channels, in_channels // groups, *kernel)
         super().__init__(neighbours, shape, out_channels, fan_in, bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.coarser()
-        self.product = product
+        self.surface, self.output_surface = surface, surface if is_unit_stride(stride) else surface.coarser()
+        self.op = op
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)``."""
         weight = self.weight
-        check_signal(x, self.in_channels, self.surface.ndim, kind=weight.dtype)
-        return self.product(x, weight, self.bias)
+        check_signal(x, self.in_channels, self.surface.ndim, dtype=weight.dtype)
+        return self.op(x, weight, self.bias)
 
 
 class ConvTranspose(_Weighted):
@@ -163,109 +171,79 @@ class ConvTranspose(_Weighted):
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         _check_pad_value(pad_value, surface, stride)
-        window = uniform(surface, kernel_size, stride, dilation)
+        window = parse_window(surface, kernel_size, stride, dilation)
         neighbours = surface.transposed_neighbours(*window)
-        product: nn.Module
+        op: nn.Module
         if isinstance(neighbours, Border):
-            product = transposed_on_grid(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
-            kernel, fan = product.kernel_size[-neighbours.kernel_ndim :], out_channels // groups  # what torch counts
+            op = make_grid_conv_transpose(neighbours, kernel_size, stride, padding, dilation, groups, output_padding)
+            kernel, fan = op.kernel_size[-neighbours.kernel_ndim :], out_channels // groups  # what torch counts
             shape = (in_channels, out_channels // groups, *kernel)
         else:
             if per_axis("output_padding", output_padding, surface.kernel_ndim, least=0) != (0,) * surface.kernel_ndim:
                 raise InputError("output_padding", output_padding, "must be 0: there is one size", "leave it out")
             kernel, direct = _convolution(neighbours, kernel_size, stride, padding, dilation, groups)
             if pad_value:
-                direct = _AfterFilling(surface, window[0], groups, pad_value)
+                direct = _ZeroInsertConv(surface, window[0], groups, pad_value)
             as_torch = len(kernel) > 1 or isinstance(neighbours, RowStencil)
             turns = as_torch and isinstance(neighbours, Stencil)
-            product = (_AdjointOfFixedSize if turns else _OfFixedSize)(direct, neighbours.output_shape)
+            op = (_AdjointOfFixedSize if turns else _OfFixedSize)(direct, neighbours.output_shape)
             fan = (out_channels if as_torch else in_channels) // groups
             shape = (in_channels if as_torch else out_channels, fan, *kernel)
         super().__init__(neighbours, shape, out_channels, fan * math.prod(kernel), bias)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if keeps_size(stride) else surface.finer()
-        self.product = product
+        self.surface, self.output_surface = surface, surface if is_unit_stride(stride) else surface.finer()
+        self.op = op
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""
         weight = self.weight
-        check_signal(x, self.in_channels, self.surface.ndim, kind=weight.dtype)
+        check_signal(x, self.in_channels, self.surface.ndim, dtype=weight.dtype)
         size = None if output_size is None else last_axes(output_size, self.surface.ndim)
-        return self.product(x, weight, self.bias, size)
+        return self.op(x, weight, self.bias, size)
 
 
-class _AfterFilling(nn.Module):
+class _ZeroInsertConv(nn.Module):
     """A convolution on the next finer level, of a signal that holds one value at the vertices that are new there."""
 
     def __init__(self, surface: Surface, kernel_size: int, groups: int, value: float) -> None:
         super().__init__()
         finer = surface.finer()
         self.new, self.value = math.prod(finer.shape) - math.prod(surface.shape), value  # type: ignore[arg-type]
-        self.product = convolution_on(finer.conv_neighbours(kernel_size), groups)  # type: ignore[arg-type]
+        self.op = convolution_on(finer.conv_neighbours(kernel_size), groups)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return self.product(F.pad(x, (0, self.new), value=self.value), weight, bias)
+        return self.op(F.pad(x, (0, self.new), value=self.value), weight, bias)
 
 
 class _OfFixedSize(nn.Module):
     """A convolution on a mesh as a transposed one: there is one size that it can give."""
 
-    def __init__(self, product: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.product, self.shape = product, shape
+        self.op, self.shape = op, shape
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None) -> Tensor:
         check_fixed_size(output_size, self.shape)
-        return self.product(x, weight, bias)
+        return self.op(x, weight, bias)
 
 
 class _AdjointOfFixedSize(_OfFixedSize):
     """The same with a weight ``(in, out / groups, *kernel)``."""
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None) -> Tensor:
-        by_group = weight.unflatten(0, (self.product.groups, -1))
+        by_group = weight.unflatten(0, (self.op.groups, -1))
         return super().forward(x, by_group.transpose(1, 2).flatten(0, 1), bias, output_size)
 
 
 def _check_pad_value(value: float, surface: Surface, stride: Size) -> None:
-    check_real(
+    check_number(
         "pad_value", value, math.isfinite, "must be a finite number", "use 0.0, or 1.0 as the published code does"
     )
-    if value and not (surface.appends and not keeps_size(stride)):
+    if value and not (surface.appends and not is_unit_stride(stride)):
         raise InputError(
             "pad_value", value, "must be 0 where no vertices are new: it fills an icosphere at stride 2", "leave it out"
         )
-
-
-def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The one size that a surface of fixed size has."""
-    if output_size is not None and last_axes(output_size, len(shape)) != tuple(shape):
-        raise InputError("output_size", output_size, f"must be {tuple(shape)} on this surface", "leave it out")
-    return tuple(shape)  # type: ignore[arg-type]  # no size is open
-
-
-def uniform(surface: Surface, *values: Size) -> tuple[Any, ...]:
-    """Kernel size, stride and dilation, each as one number where all axes have the same, else one for each axis.
-
-    Grids do not look at them: their neighbours are index shifts whatever the kernel.
-    """
-    check_surface(surface)
-    firsts = []
-    for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
-        numbers = per_axis(name, value, surface.kernel_ndim)
-        firsts.append(numbers[0] if len(set(numbers)) == 1 else numbers)
-    return tuple(firsts)
-
-
-def is_grid(surface: Surface) -> bool:
-    """Whether neighbours are index shifts on a grid, so that kernels have any size."""
-    return isinstance(surface.conv_neighbours(), Border)
-
-
-def keeps_size(stride: Size) -> bool:
-    """Whether every step is 1."""
-    return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
 
 
 def _convolution(
@@ -278,15 +256,9 @@ def _convolution(
     if isinstance(neighbours, Stencil):
         check_mesh_padding(padding)
         return neighbours.kernel_shape, convolution_on(neighbours, groups)
-    product = convolution_on_grid(neighbours, kernel_size, stride, padding, dilation, groups)
-    return product.kernel_size[-neighbours.kernel_ndim :], product
+    op = make_grid_conv(neighbours, kernel_size, stride, padding, dilation, groups)
+    return op.kernel_size[-neighbours.kernel_ndim :], op
 
 
 def _drawn(shape: tuple[int, ...], bound: float) -> Tensor:
     return torch.empty(shape).uniform_(-bound, bound)
-
-
-def check_mesh_padding(padding: Padding) -> None:
-    """A closed mesh has no edge to pad."""
-    if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
-        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")

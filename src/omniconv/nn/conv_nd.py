@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
 from omniconv.nn.arguments import Padding, Size, check_factory, check_signal, check_tensor, check_weight, last_axes
-from omniconv.nn.grid.conv import GridConvolution, GridTransposedConvolution, convolution_on_grid, transposed_on_grid
+from omniconv.nn.grid.conv import (
+    GridConv,
+    GridConvTranspose,
+    make_grid_conv,
+    make_grid_conv_transpose,
+)
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces.neighbours.border import Border
 from omniconv.surfaces.neighbours.modes import PaddingMode
@@ -20,11 +25,11 @@ class _Flat(Traceable):
 
     rank: int
 
-    def _batched(self, x: Tensor, channels: int, kind: torch.dtype) -> tuple[Tensor, bool]:
+    def _batched(self, x: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, bool]:
         check_tensor(x)
         alone = x.ndim == self.rank + 1
         x = x.unsqueeze(0) if alone else x
-        check_signal(x, channels, self.rank, kind=kind)
+        check_signal(x, channels, self.rank, dtype=dtype)
         return x, alone
 
 
@@ -54,7 +59,7 @@ class _FlatConvolution(_Flat):
         InputError: an argument out of range, an input of the wrong shape or kind.
     """
 
-    product: GridConvolution
+    op: GridConv
 
     def __init__(
         self,
@@ -73,20 +78,20 @@ class _FlatConvolution(_Flat):
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         border = Border.of(padding_mode, self.rank, padding_value)
-        product = convolution_on_grid(border, kernel_size, stride, padding, dilation, groups)
-        check_weight((out_channels, in_channels // groups, *product.kernel_size))
+        op = make_grid_conv(border, kernel_size, stride, padding, dilation, groups)
+        check_weight((out_channels, in_channels // groups, *op.kernel_size))
         check_factory(device, dtype)
         super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
-            in_channels, out_channels, product.kernel_size, product.stride, 0, product.dilation, groups,
+            in_channels, out_channels, op.kernel_size, op.stride, 0, op.dilation, groups,
             check_flag("bias", bias), "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.product = product.padding.described, padding_mode, product
+        self.padding, self.padding_mode, self.op = op.padding.described, padding_mode, op
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a signal."""
         weight = self.weight  # type: ignore[attr-defined]
         x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
-        y = self.product(x, weight, self.bias)  # type: ignore[attr-defined]
+        y = self.op(x, weight, self.bias)  # type: ignore[attr-defined]
         return y.squeeze(0) if alone else y
 
 
@@ -114,7 +119,7 @@ class _FlatTransposed(_Flat):
         InputError: an argument out of range, an ``output_size`` that does not convolve to the input's size.
     """
 
-    product: GridTransposedConvolution
+    op: GridConvTranspose
 
     def __init__(
         self,
@@ -133,21 +138,21 @@ class _FlatTransposed(_Flat):
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
         border = Border.of(padding_mode, self.rank)
-        product = transposed_on_grid(border, kernel_size, stride, padding, dilation, groups, output_padding)
-        check_weight((in_channels, out_channels // groups, *product.kernel_size))
+        op = make_grid_conv_transpose(border, kernel_size, stride, padding, dilation, groups, output_padding)
+        check_weight((in_channels, out_channels // groups, *op.kernel_size))
         check_factory(device, dtype)
         super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
-            in_channels, out_channels, product.kernel_size, product.stride, 0, product.output_padding, groups,
-            check_flag("bias", bias), product.dilation, "zeros", device, dtype,
+            in_channels, out_channels, op.kernel_size, op.stride, 0, op.output_padding, groups,
+            check_flag("bias", bias), op.dilation, "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.product = product.padding.described, padding_mode, product
+        self.padding, self.padding_mode, self.op = op.padding.described, padding_mode, op
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve a signal back to ``output_size`` (the last numbers are taken, as in torch)."""
         weight = self.weight  # type: ignore[attr-defined]
         x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
         size = None if output_size is None else last_axes(output_size, self.rank)
-        y = self.product(x, weight, self.bias, size)  # type: ignore[attr-defined]
+        y = self.op(x, weight, self.bias, size)  # type: ignore[attr-defined]
         return y.squeeze(0) if alone else y
 
 

@@ -130,7 +130,7 @@ class CoordConv(Traceable, nn.Module):
         in_channels, out_channels, _ = check_channels(in_channels, out_channels, 1)
         check_surface(surface)
         self.in_channels, self.surface = in_channels, surface
-        self.coordinates = coordinates_on(surface, check_flag("radius", radius))
+        self.coordinates = make_coordinates(surface, check_flag("radius", radius))
         channels = in_channels + self.coordinates.channels
         self.conv = Conv(channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, surface=surface)
         self.output_surface = self.conv.output_surface
@@ -140,11 +140,11 @@ class CoordConv(Traceable, nn.Module):
         weight = self.conv.weight
         check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape, weight.dtype)
         own, of_place = weight.tensor_split([self.in_channels], 1)
-        known = self.conv.product(self.coordinates(x), of_place, self.conv.bias)
-        return self.conv.product(x, own, None) + known
+        known = self.conv.op(self.coordinates(x), of_place, self.conv.bias)
+        return self.conv.op(x, own, None) + known
 
 
-def coordinates_on(surface: Surface, radius: bool) -> PlaneCoordinates | LatitudeCoordinates | FixedCoordinates:
+def make_coordinates(surface: Surface, radius: bool) -> PlaneCoordinates | LatitudeCoordinates | FixedCoordinates:
     """The coordinates of a surface's samples."""
     if not surface.spherical:
         return PlaneCoordinates(surface.ndim, radius)

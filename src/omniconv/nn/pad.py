@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omniconv.checks import plain
+from omniconv.checks import to_builtin
 from omniconv.errors import InputError
-from omniconv.nn.arguments import check_tensor, is_pair
+from omniconv.nn.arguments import check_tensor, is_side_pair
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces.neighbours.border import Border
@@ -44,7 +44,7 @@ class Pad(Traceable, nn.Module):
         self, padding: int | Sequence[int | tuple[int, int]], mode: PaddingMode = "zeros", value: float = 0.0
     ) -> None:
         super().__init__()
-        amounts = plain(padding)
+        amounts = to_builtin(padding)
         self.amounts = tuple(map(_sides, amounts)) if isinstance(amounts, tuple) else None
         self.everywhere = (0, 0) if self.amounts is not None else _sides(amounts)
         self.mode, self.value = mode, value
@@ -74,7 +74,7 @@ class Pad(Traceable, nn.Module):
 
 def _sides(amount: Any) -> tuple[int, int]:
     sides = (amount, amount) if isinstance(amount, int) else amount
-    if not is_pair(sides):
+    if not is_side_pair(sides):
         raise InputError("padding", amount, "must be a whole number from 0 or a (before, after) pair", "correct it")
     return sides
 

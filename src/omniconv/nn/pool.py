@@ -10,12 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omniconv.checks import check_flag, check_real
+from omniconv.checks import check_flag, check_number
 from omniconv.errors import InputError
 from omniconv.nn.area_weights import MeanWeights
-from omniconv.nn.arguments import Padding, Size, check_signal, per_axis, window_on
-from omniconv.nn.conv import check_mesh_padding, keeps_size, uniform
-from omniconv.nn.grid.pool import GridMaximum, GridMean, GridPower
+from omniconv.nn.arguments import (
+    Padding,
+    Size,
+    check_mesh_padding,
+    check_signal,
+    check_surface,
+    is_unit_stride,
+    parse_grid_window,
+    parse_window,
+    per_axis,
+)
+from omniconv.nn.grid.pool import GridAvgPool, GridLpPool, GridMaxPool
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.stencil.modules import StencilProduct
 from omniconv.nn.stencil.window_pool import maximum_on, power_on
@@ -41,15 +50,15 @@ class _Pool(Traceable, nn.Module):
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode = check_flag("ceil_mode", ceil_mode)
-        window = uniform(surface, kernel_size, self.stride)
-        self.output_surface = surface if keeps_size(self.stride) else surface.coarser()
+        window = parse_window(surface, kernel_size, self.stride)
+        self.output_surface = surface if is_unit_stride(self.stride) else surface.coarser()
         neighbours = (surface.pool_neighbours if averages else surface.window_neighbours)(*window)
         if isinstance(neighbours, Stencil):
             self._check_mesh()
-            self.product = on_stencil(neighbours)
+            self.op = on_stencil(neighbours)
         else:
-            parsed = window_on(neighbours, kernel_size, self.stride, padding, dilation)
-            self.product = on_grid(neighbours, *parsed, self.ceil_mode)
+            parsed = parse_grid_window(neighbours, kernel_size, self.stride, padding, dilation)
+            self.op = on_grid(neighbours, *parsed, self.ceil_mode)
 
     def _check_mesh(self) -> None:
         check_mesh_padding(self.padding)
@@ -59,7 +68,7 @@ class _Pool(Traceable, nn.Module):
     def forward(self, x: Tensor) -> Any:
         """Pool ``(batch, channels, *grid)``."""
         check_signal(x, None, self.surface.ndim)
-        return self.product(x)
+        return self.op(x)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding!r}, surface={self.surface}"
@@ -100,9 +109,9 @@ class MaxPool(_Pool):
         return_switches: bool = False,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaximum, maximum_on)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaxPool, maximum_on)
         self.return_switches = check_flag("return_switches", return_switches)
-        self.pool = self.product.with_switches if self.return_switches else self.product.forward
+        self.pool = self.op.with_switches if self.return_switches else self.op.forward
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pool ``(batch, channels, *grid)``; with ``return_switches`` a pair."""
@@ -141,7 +150,7 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        on_grid: Any = partial(GridMean, count_include_pad=check_flag("count_include_pad", count_include_pad))
+        on_grid: Any = partial(GridAvgPool, count_include_pad=check_flag("count_include_pad", count_include_pad))
         if isinstance(surface, Surface) and surface.spherical:
             on_grid = partial(_MeanByArea, on_grid, surface)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
@@ -192,7 +201,34 @@ class LpPool(_Pool):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         cure = "use p=2 for the Euclidean norm, MaxPool for p=inf"
-        p = check_real("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
-        on_grid, on_stencil = partial(GridPower, p=p), partial(power_on, p=p)
+        p = check_number("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
+        on_grid, on_stencil = partial(GridLpPool, p=p), partial(power_on, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p
+
+
+class GlobalAvgPool(Traceable, nn.Module):
+    """The mean of each channel over the whole surface, by the area of its samples: ``(batch, channels)``.
+
+    Args:
+        surface: where the input lies.
+
+    Raises:
+        InputError: an input of the wrong shape or kind, or without samples.
+
+    Example:
+        >>> GlobalAvgPool()(torch.ones(1, 3, 4, 4)).tolist()
+        [[1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, surface: Surface = Plane()) -> None:  # noqa: B008  # surfaces are immutable
+        super().__init__()
+        check_surface(surface)
+        self.surface = surface
+        self.weights = MeanWeights.of(surface)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average ``(batch, channels, *grid)``."""
+        check_signal(x, None, self.surface.ndim, self.surface.shape)
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
+        return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 
 
-def is_open(*numbers: object) -> bool:
+def is_symbolic(*numbers: object) -> bool:
     """Whether any of the numbers is a symbol."""
     return any(isinstance(number, torch.SymInt) for number in numbers)
 
 
-def surely(condition: bool | torch.SymBool) -> bool:
+def statically_true(condition: bool | torch.SymBool) -> bool:
     """Whether a condition holds for every size that may come; of numbers, whether it holds."""
     if isinstance(condition, bool):
         return condition
@@ -22,7 +22,7 @@ def surely(condition: bool | torch.SymBool) -> bool:
     return statically_known_true(condition)
 
 
-def settled(number: int) -> int:
+def to_int_if_static(number: int) -> int:
     """A number that is the same for every size, though computed from open ones, as a plain one; others as they are."""
     if isinstance(number, int):
         return number

@@ -10,8 +10,17 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import size_after
 from omniconv.errors import InputError
-from omniconv.nn.arguments import Size, check_signal, check_tensor, last_axes, per_axis
-from omniconv.nn.conv import check_fixed_size, check_mesh_padding, keeps_size, uniform
+from omniconv.nn.arguments import (
+    Size,
+    check_fixed_size,
+    check_mesh_padding,
+    check_signal,
+    check_tensor,
+    is_unit_stride,
+    last_axes,
+    parse_window,
+    per_axis,
+)
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces import Border, Plane, Surface
 
@@ -53,8 +62,8 @@ class MaxUnpool(Traceable, nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
         self.stride = kernel_size if stride is None else stride
-        uniform(surface, kernel_size, self.stride)  # says what is wrong with them
-        self.output_surface = surface if keeps_size(self.stride) else surface.finer()
+        parse_window(surface, kernel_size, self.stride)  # says what is wrong with them
+        self.output_surface = surface if is_unit_stride(self.stride) else surface.finer()
         self.has_fixed_size = not self.output_surface.is_open
         self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
 
@@ -76,7 +85,7 @@ class MaxUnpool(Traceable, nn.Module):
     def _overlaps(self) -> bool:
         """Whether two windows may have taken one sample."""
         finer = self.output_surface
-        neighbours = finer.window_neighbours(*uniform(finer, self.kernel_size, self.stride))
+        neighbours = finer.window_neighbours(*parse_window(finer, self.kernel_size, self.stride))
         if not isinstance(neighbours, Border):
             check_mesh_padding(self.padding)
             return neighbours.nnz > neighbours.inputs

@@ -27,8 +27,7 @@ from omniconv.nn import (
     MaxUnpool,
     Upsample,
 )
-from omniconv.nn.arguments import Size, per_axis
-from omniconv.nn.conv import is_grid
+from omniconv.nn.arguments import Size, is_grid, per_axis
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
 from omniconv.summaries.functional_rules import Moves, resize, windows

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from omniconv.checks import is_whole, plain
+from omniconv.checks import is_integer, to_builtin
 from omniconv.errors import InputError
 from omniconv.summaries.tracing import BATCH, Visit, trace
 from omniconv.surfaces import Surface
@@ -127,8 +127,8 @@ def _rows(visits: Sequence[Visit]) -> tuple[Row, ...]:
 
 def _complete(shape: Any, surface: Surface | None) -> tuple[int, ...]:
     """The shape of an image, with the samples of a mesh added where they were left out."""
-    numbers = plain(tuple(shape)) if isinstance(shape, Sequence) else ()
-    if not numbers or not all(map(is_whole, numbers)):
+    numbers = to_builtin(tuple(shape)) if isinstance(shape, Sequence) else ()
+    if not numbers or not all(map(is_integer, numbers)):
         raise InputError("shape", shape, "must be (channels, *grid) in whole numbers from 1", "use (3, 128, 256)")
     if surface is None:
         return numbers

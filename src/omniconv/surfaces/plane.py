@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Shape, Surface
@@ -38,7 +38,7 @@ class Plane(Surface):
     spherical: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not is_whole(self.ndim) or self.ndim > 3:
+        if not is_integer(self.ndim) or self.ndim > 3:
             raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for pictures")
         if not isinstance(self.border, str | tuple) or not all(isinstance(mode, str) for mode in self.border):
             raise InputError("border", self.border, "must be one mode or one for each axis", "use border='circular'")

@@ -31,13 +31,13 @@ from omniconv.convert.overrides.pad_tracking import (
 )
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
-from omniconv.nn.grid.conv import convolution_on_grid
+from omniconv.nn.grid.conv import make_grid_conv
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.grid.pool import GridMaximum, GridMean
+from omniconv.nn.grid.pool import GridAvgPool, GridMaxPool
 from omniconv.surfaces.neighbours.border import Border
 
 Pairs = tuple[Sides, Sides]
-_MEAN_WITH_ZEROS = partial(GridMean, count_include_pad=True)
+_MEAN_WITH_ZEROS = partial(GridAvgPool, count_include_pad=True)
 
 
 def on_pictures(rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +66,7 @@ def conv2d(
     kernel, step, gap = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
     amounts = GridPadding(padding, kernel, step, gap).amounts(input.shape[2:])
     x, pairs, frame = surrounded(panorama, "conv2d", input, kernel, step, amounts, gap)
-    layer = product(convolution_on_grid, panorama.border, kernel, step, pairs, gap, groups)
+    layer = product(make_grid_conv, panorama.border, kernel, step, pairs, gap, groups)
     return framed(layer(x, weight, bias), frame)
 
 
@@ -78,7 +78,7 @@ def max_pool2d(
     """``torch.nn.functional.max_pool2d``; indices are those of the input as it came, a ring."""
     kernel, step, amounts, gap = window_of(kernel_size, stride, padding, dilation)
     x, pairs, frame = surrounded(panorama, "max_pool2d", input, kernel, step, amounts, gap, ceil_mode)
-    layer = product(_pool_on_grid, GridMaximum, panorama.border, kernel, step, pairs, gap)
+    layer = product(_pool_on_grid, GridMaxPool, panorama.border, kernel, step, pairs, gap)
     if not return_indices:
         return framed(layer(x), frame)
     values, places = layer.with_switches(x)
@@ -93,7 +93,7 @@ def avg_pool2d(
     """``torch.nn.functional.avg_pool2d``."""
     kernel, step, amounts, gap = window_of(kernel_size, stride, padding)
     x, pairs, frame = surrounded(panorama, "avg_pool2d", input, kernel, step, amounts, gap, ceil_mode)
-    mean = _MEAN_WITH_ZEROS if count_include_pad or divisor_override else GridMean
+    mean = _MEAN_WITH_ZEROS if count_include_pad or divisor_override else GridAvgPool
     y = product(_pool_on_grid, mean, panorama.border, kernel, step, pairs, gap)(x)
     return framed(y * (prod(kernel) / divisor_override) if divisor_override else y, frame)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from omniconv.convert.overrides.mode import PanoramaMode
 from omniconv.convert.overrides.pad_tracking import NONE, frame_of
 from omniconv.nn.arguments import per_axis
-from omniconv.nn.resizing import resize, resize_with
-from omniconv.nn.symbolic import is_open
+from omniconv.nn.grid.resize import resize, resize_with
+from omniconv.nn.symbolic import is_symbolic
 
 REACH = {"bilinear": 1, "bicubic": 2}
 """Samples on each side that a new one is made of; other modes pick samples, or average whole windows."""
@@ -40,7 +40,7 @@ def interpolate(
     panorama.changed("interpolate", f"goes on past the edges{corners}")
     if all(isinstance(length, int) and length == 1 for length in old):
         return input.expand(*input.shape[:2], *wanted)
-    grows = is_open(*old, *wanted) or all(new >= length for new, length in zip(wanted, old, strict=True))
+    grows = is_symbolic(*old, *wanted) or all(new >= length for new, length in zip(wanted, old, strict=True))
     if mode == "bilinear" and grows:
         return resize(input, wanted, panorama.border, "linear", grows=True)
     reaches = [REACH[mode] * max(length / new if antialias else 1, 1) for new, length in zip(wanted, old, strict=True)]
@@ -54,7 +54,7 @@ def adaptive_pool2d(name: str) -> Callable[..., Any]:
 
     def rule(panorama: PanoramaMode, input: Tensor, output_size: Any, *args: Any, **kwargs: Any) -> Any:
         columns = output_size[-1] if isinstance(output_size, Sequence) else output_size
-        if columns is not None and not is_open(input.shape[-1]) and input.shape[-1] % columns:
+        if columns is not None and not is_symbolic(input.shape[-1]) and input.shape[-1] % columns:
             panorama.seam(name, f"makes {columns} columns of {input.shape[-1]}, which is no multiple of them")
         return flat(input, output_size, *args, **kwargs)
 

@@ -15,9 +15,8 @@ from omniconv.convert.overrides.conv_pool import on_pictures
 from omniconv.convert.overrides.mode import PanoramaMode
 from omniconv.convert.overrides.pad_tracking import Frame, Sides, core, frame_of, framed, settled, total
 from omniconv.nn.arguments import Size, per_axis
-from omniconv.nn.grid.conv import transposed_on_grid
-from omniconv.nn.grid.padding import fold as fold_back
-from omniconv.nn.grid.padding import pad
+from omniconv.nn.grid.conv import make_grid_conv_transpose
+from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.unpool import MaxUnpool
 from omniconv.surfaces import Equirectangular
 
@@ -37,7 +36,7 @@ def conv_transpose2d(
     reaches = [span(taps, spread) for taps, spread in zip(kernel, gap, strict=True)]
     pairs = tuple((p, max(reach - s - p, 0)) for p, reach, s in zip(cut, reaches, step, strict=True))
     panorama.changed("conv_transpose2d", "goes on past the edges, where sums of its windows were cut off")
-    layer = product(transposed_on_grid, panorama.border, kernel, step, pairs, gap, groups, 0)
+    layer = product(make_grid_conv_transpose, panorama.border, kernel, step, pairs, gap, groups, 0)
     y = layer(ring, weight, bias, tuple(size * s for size, s in zip(ring.shape[2:], step, strict=True)))
     above, beside = map(_beyond, frame, step, reaches, cut, more)
     return _at_size(panorama, "conv_transpose2d", y, (above, beside))
@@ -75,7 +74,7 @@ def fold(
     above, beside = per_axis("padding", padding, 2, least=0)
     rows, columns = per_axis("output_size", output_size, 2)
     y = F.fold(input, (rows + 2 * above, columns + 2 * beside), kernel_size, dilation, 0, stride)
-    return fold_back(y, [(above, above), (beside, beside)], panorama.border)
+    return pad_adjoint(y, [(above, above), (beside, beside)], panorama.border)
 
 
 def _beyond(sides: Sides, stride: int, reach: int, padding: int, output_padding: int) -> Sides:

@@ -52,7 +52,7 @@ def fit_layer(
         tick: called after each row.
     """
     layer: Any = network[places[1]]
-    for number, run in enumerate(layer.product.stencil.runs):
+    for number, run in enumerate(layer.op.stencil.runs):
         name = f"kernels-{places[1]}-{number}"
         found = folder.load(name, "weight")
         if found is None:
@@ -77,7 +77,7 @@ def _fitted(
     wanted, weights, biases = exact.outputs(place), [], []
     for row in range(run.first, run.first + run.rows):
         source: Any = exact.layers[place].layer
-        kernel = fitted(source, layer.product.stencil, row, x, wanted[:, :, row], ridge)
+        kernel = fitted(source, layer.op.stencil, row, x, wanted[:, :, row], ridge)
         weights.append(kernel.weight)
         biases.append(kernel.bias)
         tick()

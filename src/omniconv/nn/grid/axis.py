@@ -68,13 +68,13 @@ class Axis(NamedTuple):
         return self.size + 2 * self.margin - span(self.kernel_size, self.dilation)
 
 
-def worth_it(axes: Sequence[Axis]) -> bool:
+def fast_path_is_cheaper(axes: Sequence[Axis]) -> bool:
     """Whether there are outputs, and the backend makes few besides."""
     outputs = prod(max(axis.outputs, 0) for axis in axes)
     return outputs > 0 and prod(axis.total for axis in axes) <= (1 + SPARE) * outputs
 
 
-def counted(convolve: Callable[[Tensor], Tensor], x: Tensor, axes: Sequence[Axis]) -> Tensor:
+def convolve_and_crop(convolve: Callable[[Tensor], Tensor], x: Tensor, axes: Sequence[Axis]) -> Tensor:
     """The outputs of the backend that count; a few samples of the batch at a time, where what does not is cut off."""
     if not any(axis.skipped or axis.spare for axis in axes):
         return convolve(x)
@@ -88,7 +88,7 @@ def _cropped(y: Tensor, axes: Sequence[Axis]) -> Tensor:
     return y
 
 
-def embedded(x: Tensor, axes: Sequence[Axis]) -> Tensor:
-    """The adjoint of the crop of ``counted``: zeros for the outputs that do not count."""
+def crop_adjoint(x: Tensor, axes: Sequence[Axis]) -> Tensor:
+    """The adjoint of the crop of ``convolve_and_crop``: zeros for the outputs that do not count."""
     sides = [side for axis in reversed(axes) for side in (axis.skipped, axis.spare)]
     return F.pad(x, sides) if any(sides) else x

@@ -18,41 +18,41 @@ from torch import Tensor
 from omniconv.arithmetic import span
 from omniconv.nn.grid.axis import Axis
 from omniconv.nn.grid.cube_padding import CubeStrip, strips
-from omniconv.nn.grid.padding import Amounts, fold, pad, send_back, strip_beyond
+from omniconv.nn.grid.padding import Amounts, border_strip, border_strip_adjoint_, pad, pad_adjoint
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
 from omniconv.surfaces.neighbours.modes import Mode
 
-LEAST = 2**20
+MIN_ELEMENTS = 2**20
 """Samples of a signal from which on copying the edges alone is faster than copying it all."""
 
 
-def pays(x: Tensor) -> bool:
+def use_border_strips(x: Tensor) -> bool:
     """Whether a signal is large enough for the work on its edges; compilers and other devices pad well themselves."""
     is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     if is_traced or torch._C._are_functorch_transforms_active():
         return False
     if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
-    return x.dtype in (torch.float32, torch.float64) and x.numel() >= LEAST
+    return x.dtype in (torch.float32, torch.float64) and x.numel() >= MIN_ELEMENTS
 
 
-class Part(NamedTuple):
+class AxisSlice(NamedTuple):
     """A piece of a tensor along one axis."""
 
     axis: int
     start: int
     length: int
 
-    def take(self, x: Tensor) -> Tensor:
+    def gather(self, x: Tensor) -> Tensor:
         """The piece, as a view."""
         return x.narrow(*self)
 
-    def put(self, y: Tensor, piece: Tensor) -> None:
+    def scatter_add_(self, y: Tensor, piece: Tensor) -> None:
         """The adjoint: ``piece`` is added to its place in ``y``."""
         y.narrow(*self).add_(piece)
 
 
-class Beyond(NamedTuple):
+class BorderStrip(NamedTuple):
     """The samples past one edge of a tensor."""
 
     axis: int
@@ -61,17 +61,17 @@ class Beyond(NamedTuple):
     value: float
     before: bool
 
-    def take(self, x: Tensor) -> Tensor:
+    def gather(self, x: Tensor) -> Tensor:
         """The samples."""
-        return strip_beyond(x, *self)
+        return border_strip(x, *self)
 
-    def put(self, y: Tensor, piece: Tensor) -> None:
+    def scatter_add_(self, y: Tensor, piece: Tensor) -> None:
         """The adjoint: ``piece`` is added to where its samples come from; constants come from nowhere."""
         if self.mode != "zeros":
-            send_back(y, piece, self.axis, self.mode, self.before)
+            border_strip_adjoint_(y, piece, self.axis, self.mode, self.before)
 
 
-Place = Part | Beyond | CubeStrip
+StripLike = AxisSlice | BorderStrip | CubeStrip
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,24 @@ class Edge:
         outputs: those whose windows reach the strip.
     """
 
-    beyond: Place
+    beyond: StripLike
     border: Border
     around: Amounts
     zeros: list[int]
     rest: list[int]
-    taps: Part
-    outputs: Part
+    taps: AxisSlice
+    outputs: AxisSlice
 
-    def surrounded(self, strip: Tensor) -> Tensor:
+    def pad_strip(self, strip: Tensor) -> Tensor:
         """The strip with all that windows see around it."""
         return F.pad(pad(strip, self.around, self.border), self.zeros)
 
-    def gathered(self, wide: Tensor) -> Tensor:
-        """The adjoint of ``surrounded``."""
-        return fold(F.pad(wide, [-amount for amount in self.zeros]), self.around, self.border)
+    def pad_strip_adjoint(self, wide: Tensor) -> Tensor:
+        """The adjoint of ``pad_strip``."""
+        return pad_adjoint(F.pad(wide, [-amount for amount in self.zeros]), self.around, self.border)
 
 
-def edges_of(border: Border, axes: Sequence[Axis]) -> list[Edge]:
+def border_edges(border: Border, axes: Sequence[Axis]) -> list[Edge]:
     """The edges of a grid past which there is something else than zeros."""
     if isinstance(border, CubeBorder):
         return list(_cube_edges(border, axes))
@@ -114,7 +114,7 @@ def edges_of(border: Border, axes: Sequence[Axis]) -> list[Edge]:
     for index, (axis, modes) in enumerate(zip(axes, border.modes, strict=True)):
         for mode, amount, before in ((modes[0], axis.before, True), (modes[1], axis.after, False)):
             if amount > 0 and (mode != "zeros" or border.value != 0):
-                beyond = Beyond(2 + index, amount, mode, border.value, before)
+                beyond = BorderStrip(2 + index, amount, mode, border.value, before)
                 around = [(0, 0)] * (index + 1) + [later.sides for later in axes[index + 1 :]]
                 found.append(_edge(border, axes, index, beyond, before, around))
     return found
@@ -128,50 +128,50 @@ def _cube_edges(border: CubeBorder, axes: Sequence[Axis]) -> Iterator[Edge]:
             yield _edge(border, axes, index, strip, side == 0, around=[(0, 0)] * 3)
 
 
-def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: Place, before: bool, around: Amounts) -> Edge:
+def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: StripLike, before: bool, around: Amounts) -> Edge:
     taps, outputs, own = (_first_windows if before else _last_windows)(axes[index], 2 + index)
     zeros = [*(earlier.sides for earlier in axes[:index]), own, *[(0, 0)] * (len(axes) - index - 1)]
     rest = [0 if other == index else max(-axis.after, 0) for other, axis in enumerate(axes)]
     return Edge(beyond, border, around, [side for pair in reversed(zeros) for side in pair], rest, taps, outputs)
 
 
-def _first_windows(axis: Axis, dim: int) -> tuple[Part, Part, tuple[int, int]]:
+def _first_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
     """Taps and outputs that reach samples before the axis, and zeros to add around those samples."""
     taps = -(-axis.before // axis.dilation)
     outputs = min(axis.outputs, -(-axis.before // axis.stride))
     taps = min(taps, axis.kernel_size)
     reach = (outputs - 1) * axis.stride + span(taps, axis.dilation)
-    return Part(dim, 0, taps), Part(dim, 0, outputs), (0, reach - axis.before)
+    return AxisSlice(dim, 0, taps), AxisSlice(dim, 0, outputs), (0, reach - axis.before)
 
 
-def _last_windows(axis: Axis, dim: int) -> tuple[Part, Part, tuple[int, int]]:
+def _last_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
     """Taps and outputs that reach samples after the axis, and zeros to add around those samples."""
     last = (axis.outputs - 1) * axis.stride - axis.before
     tap = max(0, -(-(axis.size - last) // axis.dilation))
     behind = axis.size + axis.before - span(axis.kernel_size, axis.dilation)
     output = max(0, behind // axis.stride + 1)
     start = output * axis.stride - axis.before + tap * axis.dilation
-    taps, outputs = Part(dim, tap, axis.kernel_size - tap), Part(dim, output, axis.outputs - output)
+    taps, outputs = AxisSlice(dim, tap, axis.kernel_size - tap), AxisSlice(dim, output, axis.outputs - output)
     return taps, outputs, (axis.size - start, 0)
 
 
-def take(x: Tensor, places: Sequence[Place]) -> tuple[Tensor, ...]:
+def gather_strips(x: Tensor, places: Sequence[StripLike]) -> tuple[Tensor, ...]:
     """A tensor, to go on with, and pieces of it: their gradients meet in one tensor, without others of its size."""
-    return Take.apply(x, places) if places else (x,)
+    return GatherStrips.apply(x, places) if places else (x,)
 
 
-def put(y: Tensor, places: Sequence[Place], pieces: Sequence[Tensor]) -> Tensor:
+def scatter_add_strips(y: Tensor, places: Sequence[StripLike], pieces: Sequence[Tensor]) -> Tensor:
     """A tensor with pieces added to their places, in place."""
-    return Put.apply(y, places, *pieces) if places else y
+    return ScatterAddStrips.apply(y, places, *pieces) if places else y
 
 
-class Take(torch.autograd.Function):
+class GatherStrips(torch.autograd.Function):
     """What ``take`` does, forth and back."""
 
     @staticmethod
-    def forward(x: Tensor, places: Sequence[Place]) -> tuple[Tensor, ...]:
+    def forward(x: Tensor, places: Sequence[StripLike]) -> tuple[Tensor, ...]:
         """``x`` and its pieces."""
-        return x.view_as(x), *(place.take(x).clone() for place in places)
+        return x.view_as(x), *(place.gather(x).clone() for place in places)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -183,23 +183,23 @@ class Take(torch.autograd.Function):
         """Add the gradients of the pieces to that of the tensor."""
         whole, *pieces = gradients
         for place, piece in zip(ctx.places, pieces, strict=True):
-            place.put(whole, piece)
+            place.scatter_add_(whole, piece)
         return whole, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, places: None) -> tuple[Tensor, ...]:
         """The same of the tangent."""
-        return Take.forward(tangent, ctx.places)
+        return GatherStrips.forward(tangent, ctx.places)
 
 
-class Put(torch.autograd.Function):
+class ScatterAddStrips(torch.autograd.Function):
     """What ``put`` does, forth and back."""
 
     @staticmethod
-    def forward(y: Tensor, places: Sequence[Place], *pieces: Tensor) -> Tensor:
+    def forward(y: Tensor, places: Sequence[StripLike], *pieces: Tensor) -> Tensor:
         """``y`` with the pieces added."""
         for place, piece in zip(places, pieces, strict=True):
-            place.put(y, piece)
+            place.scatter_add_(y, piece)
         return y
 
     @staticmethod
@@ -211,9 +211,9 @@ class Put(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The same for the tensor, and for each piece what lies in its place."""
-        return gradient, None, *(place.take(gradient) for place in ctx.places)
+        return gradient, None, *(place.gather(gradient) for place in ctx.places)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, places: None, *pieces: Tensor) -> Tensor:
         """The same of the tangents."""
-        return Put.forward(tangent, ctx.places, *pieces)
+        return ScatterAddStrips.forward(tangent, ctx.places, *pieces)

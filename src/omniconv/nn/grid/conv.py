@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import size_after, span
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis, window_on
-from omniconv.nn.grid.axis import Axis, counted, embedded, worth_it
-from omniconv.nn.grid.border_strips import edges_of, pays, put, take
-from omniconv.nn.grid.padding import fold, fold_open, pad
-from omniconv.nn.symbolic import is_open, settled, surely
+from omniconv.nn.arguments import GridPadding, Padding, Size, parse_grid_window, per_axis
+from omniconv.nn.grid.axis import Axis, convolve_and_crop, crop_adjoint, fast_path_is_cheaper
+from omniconv.nn.grid.border_strips import border_edges, gather_strips, scatter_add_strips, use_border_strips
+from omniconv.nn.grid.padding import pad, pad_adjoint, pad_adjoint_symbolic
+from omniconv.nn.symbolic import is_symbolic, statically_true, to_int_if_static
 from omniconv.surfaces.neighbours.border import Border
 
 SAME_NAMES = ("same", "same_upper", "same_lower")
@@ -26,7 +26,7 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 }
 
 
-class GridConvolution(nn.Module):
+class GridConv(nn.Module):
     """A convolution without weights of its own: ``forward(x, weight, bias)``.
 
     Zeros that come in equal numbers before and after an axis are left to the backend; every other border is put there
@@ -61,7 +61,7 @@ class GridConvolution(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *grid)`` to ``(batch, out, *smaller grid)``."""
         sizes, weight = x.shape[2:], self.of_every_axis(weight)
-        if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
+        if self.pads and use_border_strips(x) and fast_path_is_cheaper(axes := self.axes(sizes)):
             return self._with_edges(x, weight, bias, axes)
         if self.pads:
             x = pad(x, self.own_amounts(sizes), self.border)
@@ -70,15 +70,15 @@ class GridConvolution(nn.Module):
 
     def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
         """Zeros past the edges left to the backend, then what is there instead."""
-        edges = edges_of(self.border, axes)
-        x, *strips = take(x, [edge.beyond for edge in edges])
+        edges = border_edges(self.border, axes)
+        x, *strips = gather_strips(x, [edge.beyond for edge in edges])
         margins = [axis.margin for axis in axes]
-        y = counted(lambda part: self._convolve(part, weight, bias, margins), x, axes)
+        y = convolve_and_crop(lambda part: self._convolve(part, weight, bias, margins), x, axes)
         pieces = [
-            self._convolve(edge.surrounded(strip), edge.taps.take(weight), None)
+            self._convolve(edge.pad_strip(strip), edge.taps.gather(weight), None)
             for edge, strip in zip(edges, strips, strict=True)
         ]
-        return put(y, [edge.outputs for edge in edges], pieces)
+        return scatter_add_strips(y, [edge.outputs for edge in edges], pieces)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
@@ -105,7 +105,7 @@ class GridConvolution(nn.Module):
     def _check_room(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
         for axis, (size, left) in enumerate(zip(padded, self.backend, strict=True)):
             reach = span(self.kernel_size[axis], self.dilation[axis])
-            if surely(size + 2 * left < reach):
+            if statically_true(size + 2 * left < reach):
                 raise InputError(
                     "input",
                     tuple(sizes),
@@ -114,8 +114,8 @@ class GridConvolution(nn.Module):
                 )
 
 
-class GridTransposedConvolution(GridConvolution):
-    """The exact adjoint of ``GridConvolution`` of the same arguments: ``forward(x, weight, bias, output_size)``.
+class GridConvTranspose(GridConv):
+    """The exact adjoint of ``GridConv`` of the same arguments: ``forward(x, weight, bias, output_size)``.
 
     Args:
         output_padding: which of the ``stride`` sizes that convolve to the input's size is meant, for each axis.
@@ -133,29 +133,29 @@ class GridTransposedConvolution(GridConvolution):
         weight = self.of_every_axis(weight)
         sizes = self.default_size(x.shape[2:]) if output_size is None else output_size
         rest = self._rest(x.shape[2:], sizes)
-        if self.pads and pays(x) and worth_it(axes := self.axes(sizes)):
+        if self.pads and use_border_strips(x) and fast_path_is_cheaper(axes := self.axes(sizes)):
             return self._with_edges(x, weight, bias, axes)
-        if is_open(*rest):
+        if is_symbolic(*rest):
             y = self.convolve(x, weight, None, self.stride, 0, 0, self.groups, self.dilation)
-            return fold_open(y, rest, self.padding.amounts(sizes), self.border, bias)
+            return pad_adjoint_symbolic(y, rest, self.padding.amounts(sizes), self.border, bias)
         direct = not self.pads
         y = self._spread(x, weight, bias if direct else None, rest, self.backend)
         if direct:
             return y
-        y = fold(y, self.own_amounts(sizes), self.border)
+        y = pad_adjoint(y, self.own_amounts(sizes), self.border)
         return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * self.border.ndim)
 
     def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
         """What falls past the edges left out by the backend, then sent back to where it belongs."""
-        edges = edges_of(replace(self.border, value=0.0), axes)
-        x, *parts = take(x, [edge.outputs for edge in edges])
+        edges = border_edges(replace(self.border, value=0.0), axes)
+        x, *parts = gather_strips(x, [edge.outputs for edge in edges])
         margins, rests = [axis.margin for axis in axes], [axis.rest for axis in axes]
-        y = self._spread(embedded(x, axes), weight, bias, rests, margins)
+        y = self._spread(crop_adjoint(x, axes), weight, bias, rests, margins)
         strips = [
-            edge.gathered(self._spread(part, edge.taps.take(weight), None, edge.rest))
+            edge.pad_strip_adjoint(self._spread(part, edge.taps.gather(weight), None, edge.rest))
             for edge, part in zip(edges, parts, strict=True)
         ]
-        return put(y, [edge.beyond for edge in edges], strips)
+        return scatter_add_strips(y, [edge.beyond for edge in edges], strips)
 
     def _spread(self, x: Tensor, weight: Tensor, bias: Tensor | None, rest: Size, margins: Size = 0) -> Tensor:
         return self.convolve(x, weight, bias, self.stride, margins, rest, self.groups, self.dilation)
@@ -175,8 +175,8 @@ class GridTransposedConvolution(GridConvolution):
         for size, target, sides, (rule, kernel, stride, dilation) in zip(
             sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
         ):
-            rest = settled(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
-            if not is_open(rest) and not 0 <= rest < max(stride, dilation):
+            rest = to_int_if_static(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
+            if not is_symbolic(rest) and not 0 <= rest < max(stride, dilation):
                 least = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
                 raise InputError(
                     "output_size",
@@ -188,26 +188,26 @@ class GridTransposedConvolution(GridConvolution):
         return tuple(rests)
 
 
-def convolution_on_grid(
+def make_grid_conv(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
-) -> GridConvolution:
+) -> GridConv:
     """The layer that convolves on a grid, from arguments as they were given.
 
     Raises:
         InputError: an argument out of range.
     """
-    return GridConvolution(border, *window_on(border, kernel_size, stride, padding, dilation), groups)
+    return GridConv(border, *parse_grid_window(border, kernel_size, stride, padding, dilation), groups)
 
 
-def transposed_on_grid(
+def make_grid_conv_transpose(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
-) -> GridTransposedConvolution:
+) -> GridConvTranspose:
     """The layer that undoes a convolution on a grid, from arguments as they were given.
 
     Raises:
         InputError: an argument out of range.
     """
-    parsed = window_on(border, kernel_size, stride, padding, dilation)
+    parsed = parse_grid_window(border, kernel_size, stride, padding, dilation)
     extra = per_axis("output_padding", output_padding, border.kernel_ndim, least=0)
     extra = (0,) * (border.ndim - border.kernel_ndim) + extra
     if any(extra) and isinstance(padding, str) and padding != "valid":
@@ -224,7 +224,7 @@ def transposed_on_grid(
             f"must be smaller than stride={stride} or dilation={dilation}",
             "use a smaller one",
         )
-    return GridTransposedConvolution(border, *parsed, groups, output_padding=extra)
+    return GridConvTranspose(border, *parsed, groups, output_padding=extra)
 
 
 def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:

@@ -32,7 +32,7 @@ class CubeStrip(NamedTuple):
     rows: Sides
     columns: Sides
 
-    def take(self, x: Tensor) -> Tensor:
+    def gather(self, x: Tensor) -> Tensor:
         """The samples: ``(…, 6, size, size)`` to ``(…, 6, rows, columns)``."""
         one, other = self._places(x)
         flat = x.flatten(-3)
@@ -41,7 +41,7 @@ class CubeStrip(NamedTuple):
             first = torch.lerp(first, flat.index_select(-1, other), 0.5)
         return first.unflatten(-1, self._shape)
 
-    def put(self, y: Tensor, piece: Tensor) -> None:
+    def scatter_add_(self, y: Tensor, piece: Tensor) -> None:
         """The adjoint: each sample of ``piece`` is added to where it comes from, in halves if from two."""
         halves = piece.flatten(-3) / 2
         flat = y.flatten(-3) if y.is_contiguous() else torch.zeros_like(y.flatten(-3))
@@ -80,11 +80,11 @@ def strips(size: int, rows: Sides, columns: Sides) -> list[CubeStrip]:
 
 def pad_cube(x: Tensor, rows: Sides, columns: Sides) -> Tensor:
     """``(…, 6, size, size)`` with a frame around each face."""
-    above, below, left, right = (strip.take(x) for strip in strips(x.shape[-1], rows, columns))
+    above, below, left, right = (strip.gather(x) for strip in strips(x.shape[-1], rows, columns))
     return torch.cat([above, torch.cat([left, x, right], -1), below], -2)
 
 
-def fold_cube(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
+def pad_cube_adjoint(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
     """The adjoint of ``pad_cube``; ``y`` may be changed."""
     size = y.shape[-1] - sum(columns)
     core = y.narrow(-2, rows[0], size).narrow(-1, columns[0], size).contiguous()
@@ -92,7 +92,7 @@ def fold_cube(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
         first, last = strip.rows
         left, right = strip.columns
         if last > first and right > left:
-            strip.put(core, y[..., first:last, left:right])
+            strip.scatter_add_(core, y[..., first:last, left:right])
     return core
 
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.errors import InputError
-from omniconv.nn.grid.cube_padding import fold_cube, pad_cube
-from omniconv.nn.grid.symbolic_padding import fold_axis, is_open_axis, pad_axis, turn
-from omniconv.nn.symbolic import surely
+from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
+from omniconv.nn.grid.symbolic_padding import needs_symbolic_padding, pad_axis, pad_axis_adjoint, roll_half_width
+from omniconv.nn.symbolic import statically_true
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
 from omniconv.surfaces.neighbours.modes import Mode
 
@@ -37,20 +37,20 @@ def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
         return pad_cube(x, *amounts[1:]) if any(map(any, amounts)) else x
     first = x.ndim - border.ndim
     for axis, (sides, modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
-        if is_open_axis(x.shape[axis], sides, modes):
+        if needs_symbolic_padding(x.shape[axis], sides, modes):
             x = pad_axis(x, axis, sides, modes, border.value)
             continue
         strips = [x]
         if sides[0] > 0:
-            strips.insert(0, strip_beyond(x, axis, sides[0], modes[0], border.value, before=True))
+            strips.insert(0, border_strip(x, axis, sides[0], modes[0], border.value, before=True))
         if sides[1] > 0:
-            strips.append(strip_beyond(x, axis, sides[1], modes[1], border.value, before=False))
+            strips.append(border_strip(x, axis, sides[1], modes[1], border.value, before=False))
         if len(strips) > 1:
             x = torch.cat(strips, axis)
     return x
 
 
-def fold(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
+def pad_adjoint(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
     """The adjoint of ``pad``: each padded sample is added to the sample it was copied from, constants are dropped.
 
     Args:
@@ -59,39 +59,41 @@ def fold(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
         border: what ``pad`` was given.
     """
     if isinstance(border, CubeBorder):
-        return fold_cube(y, *amounts[1:]) if any(map(any, amounts)) else y
+        return pad_cube_adjoint(y, *amounts[1:]) if any(map(any, amounts)) else y
     first = y.ndim - border.ndim
     for axis in range(y.ndim - 1, first - 1, -1):
         (before, after), modes = amounts[axis - first], border.modes[axis - first]
         size = y.shape[axis] - before - after
-        if is_open_axis(size, (before, after), modes):
-            y = fold_axis(y, axis, (before, after), modes)
+        if needs_symbolic_padding(size, (before, after), modes):
+            y = pad_axis_adjoint(y, axis, (before, after), modes)
             continue
         if not before and not after:
             continue
         core = y.narrow(axis, before, size)
         for start, amount, mode in ((0, before, modes[0]), (before + size, after, modes[1])):
             if amount > 0 and mode != "zeros":
-                core = send_back(core, y.narrow(axis, start, amount), axis, mode, before=start == 0)
+                core = border_strip_adjoint_(core, y.narrow(axis, start, amount), axis, mode, before=start == 0)
         y = core
     return y
 
 
-def fold_open(y: Tensor, rest: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None) -> Tensor:
-    """``fold`` of a signal that lacks ``rest`` samples, open numbers of zeros, at the ends; and a bias added."""
+def pad_adjoint_symbolic(
+    y: Tensor, rest: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None
+) -> Tensor:
+    """``pad_adjoint`` of a signal that lacks ``rest`` samples, open numbers of zeros, at the ends; and a bias added."""
     y = F.pad(y, [side for axis in reversed(rest) for side in (0, axis)])
-    y = fold(y, amounts, border)
+    y = pad_adjoint(y, amounts, border)
     return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * border.ndim)
 
 
-def strip_beyond(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
+def border_strip(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
     """The ``amount`` samples before or after one axis."""
     size = x.shape[axis]
     if mode == "zeros":
         shape = list(x.shape)
         shape[axis] = amount
         return x.new_full(shape, value)
-    if surely(size == 0):
+    if statically_true(size == 0):
         raise InputError("input", tuple(x.shape), f"has no samples for {mode!r} to go on from", "pad with 'zeros'")
     if mode == "replicate":
         shape = list(x.shape)
@@ -108,7 +110,7 @@ def _near_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> 
     if mode == "circular":
         return strip
     strip = strip.flip(axis)
-    return strip if mode == "reflect" else turn(strip)
+    return strip if mode == "reflect" else roll_half_width(strip)
 
 
 def _source(size: int, amount: int, mode: Mode, before: bool) -> int:
@@ -127,7 +129,7 @@ def _far_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> T
     if mode == "pole":
         shape = [1] * x.ndim
         shape[axis] = amount
-        strip = torch.where(turned.view(shape), turn(strip), strip)
+        strip = torch.where(turned.view(shape), roll_half_width(strip), strip)
     return strip
 
 
@@ -147,8 +149,8 @@ def _far_index(size: int, amount: int, mode: Mode, before: bool, device: torch.d
     return torch.where(turned, 2 * size - 1 - folded, folded), turned
 
 
-def send_back(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
-    """The adjoint of ``strip_beyond`` for a mode that copies: ``strip`` is added, in place, to where it came from."""
+def border_strip_adjoint_(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
+    """The adjoint of ``border_strip`` for a mode that copies: ``strip`` is added, in place, to where it came from."""
     size, amount = core.shape[axis], strip.shape[axis]
     if mode == "replicate":
         core.narrow(axis, 0 if before else size - 1, 1).add_(strip.sum(axis, keepdim=True))
@@ -158,7 +160,7 @@ def send_back(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) 
     if mode != "circular":
         strip = strip.flip(axis)
     if mode == "pole":
-        strip = turn(strip, back=True)
+        strip = roll_half_width(strip, back=True)
     core.narrow(axis, _source(size, amount, mode, before), amount).add_(strip)
     return core
 
@@ -168,5 +170,5 @@ def _add_far_strip(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: b
     if mode == "pole":
         shape = [1] * core.ndim
         shape[axis] = strip.shape[axis]
-        strip = torch.where(turned.view(shape), turn(strip, back=True), strip)
+        strip = torch.where(turned.view(shape), roll_half_width(strip, back=True), strip)
     return core.index_add_(axis, index, strip.clone())  # autograd keeps the strip, which may be a view of the core

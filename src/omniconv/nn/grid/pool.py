@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import overhang, span
+from omniconv.arithmetic import overhang, padding_amounts, span
+from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding
 from omniconv.nn.grid.conv import CONVOLVE
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.symbolic import is_open
-from omniconv.nn.windows import check_padding, check_room, check_samples
+from omniconv.nn.symbolic import is_symbolic, statically_true
 from omniconv.surfaces.neighbours.border import Border, Sides
 
 
@@ -24,7 +24,7 @@ def _max_pool1d(
     x: Tensor, kernel: tuple[int], stride: tuple[int], padding: int, dilation: tuple[int], **more: Any
 ) -> Any:
     """Torch's, but that its own fixes a size which an export leaves open."""
-    if more or not is_open(x.shape[2]):
+    if more or not is_symbolic(x.shape[2]):
         return F.max_pool1d(x, kernel, stride, padding, dilation, **more)
     return F.max_pool2d(x[:, :, None], (1, *kernel), (1, *stride), padding, (1, *dilation))[:, :, 0]
 
@@ -78,10 +78,10 @@ class GridPool(nn.Module):
         padded = pad(x, amounts, border)
         rests = self._overhangs(x.shape[2:], amounts)
         if self.needs_samples:
-            check_samples(x.shape[2:], amounts, rests, self.padding, border)
-        if any(is_open(rest) or rest for rest in rests):
+            check_windows_hold_samples(x.shape[2:], amounts, rests, self.padding, border)
+        if any(is_symbolic(rest) or rest for rest in rests):
             padded = F.pad(padded, [side for rest in reversed(rests) for side in (0, rest)], value=beyond)
-        check_room(x.shape[2:], padded.shape[2:], self.padding)
+        check_window_fits(x.shape[2:], padded.shape[2:], self.padding)
         return padded
 
     def _backend_padding(self) -> tuple[int, ...] | None:
@@ -97,7 +97,7 @@ class GridPool(nn.Module):
 
     def fits(self, x: Tensor) -> bool:
         """Whether the backend takes the signal as it is; sizes left open in an export are padded here."""
-        if self.backend is None or is_open(*x.shape[2:]):
+        if self.backend is None or is_symbolic(*x.shape[2:]):
             return False
         axes = zip(x.shape[2:], self.backend, self.kernel_size, self.dilation, strict=True)
         return all(size >= max(span(kernel, gap) - 2 * amount, gap) for size, amount, kernel, gap in axes)
@@ -109,7 +109,7 @@ class GridPool(nn.Module):
         return [overhang(size, kernel, stride, sides, dilation) for size, sides, kernel, stride, dilation in axes]
 
 
-class GridMaximum(GridPool):
+class GridMaxPool(GridPool):
     """The largest sample of each window; zeros past an edge never win."""
 
     def __init__(self, *arguments: object) -> None:
@@ -141,7 +141,7 @@ class GridMaximum(GridPool):
         return values, self.padded(places, self.nearest, -1).flatten()[inside]
 
 
-class GridMean(GridPool):
+class GridAvgPool(GridPool):
     """The mean of the samples of each window; zeros past an edge count only where that is asked for."""
 
     def __init__(self, *arguments: object, count_include_pad: bool = False) -> None:
@@ -180,7 +180,7 @@ class GridMean(GridPool):
         return y.squeeze(1).unflatten(0, x.shape[:2])
 
 
-class GridPower(GridMean):
+class GridLpPool(GridAvgPool):
     """The p-norm of each window: (Σ |x|^p)^(1/p), zeros past an edge included."""
 
     def __init__(self, *arguments: object, p: float) -> None:
@@ -190,11 +190,11 @@ class GridPower(GridMean):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *grid)`` to a smaller grid."""
         padded = self.padded(x, self.border, 0)
-        powers = power(padded if self.is_even else padded.abs(), self.p)
-        return power(self.mean(powers, self.kernel_size, self.stride) * prod(self.kernel_size), 1 / self.p)
+        powers = safe_pow(padded if self.is_even else padded.abs(), self.p)
+        return safe_pow(self.mean(powers, self.kernel_size, self.stride) * prod(self.kernel_size), 1 / self.p)
 
 
-def power(x: Tensor, exponent: float) -> Tensor:
+def safe_pow(x: Tensor, exponent: float) -> Tensor:
     """``x ** exponent`` of samples from 0; at 0 no gradient instead of an infinite one, which would end as NaN."""
     if exponent >= 1 or not torch.is_grad_enabled():
         return x.pow(exponent)
@@ -205,3 +205,77 @@ def power(x: Tensor, exponent: float) -> Tensor:
 def _without_zeros(sides: Sides) -> Sides:
     before, after = ("replicate" if mode == "zeros" else mode for mode in sides)
     return before, after
+
+
+def check_padding(padding: GridPadding, border: Border) -> None:
+    """Numbers of zeros as large as a window would make windows that hold nothing.
+
+    Raises:
+        InputError: as many zeros past an edge as a window spans, or more.
+    """
+    for (rule, kernel, _, dilation), modes in zip(padding.rules, border.modes, strict=True):
+        for amount, mode in zip(padding_amounts(rule, 1, kernel), modes, strict=True):
+            if mode == "zeros" and amount >= span(kernel, dilation):
+                raise InputError(
+                    "padding",
+                    amount,
+                    f"must be smaller than the window, which spans {span(kernel, dilation)}",
+                    "pad less",
+                )
+
+
+def check_window_fits(sizes: Sequence[int], padded: Sequence[int], padding: GridPadding) -> None:
+    """A window fits into each padded axis.
+
+    Raises:
+        InputError: an axis that is too small.
+    """
+    for size, (_, kernel, _, dilation) in zip(padded, padding.rules, strict=True):
+        if statically_true(size < span(kernel, dilation)):
+            raise InputError(
+                "input",
+                tuple(sizes),
+                f"is smaller than the pooling window {tuple(kernel for _, kernel, *_ in padding.rules)}",
+                "pad with 'same_upper' or use a smaller window",
+            )
+
+
+def check_windows_hold_samples(
+    sizes: Sequence[int],
+    amounts: Sequence[tuple[int, int]],
+    rests: Sequence[int],
+    padding: GridPadding,
+    border: Border,
+) -> None:
+    """Every window holds a sample of the signal, or one that continues it.
+
+    Args:
+        sizes: of the grid.
+        amounts: samples put before and after each axis.
+        rests: samples by which the last window of each axis hangs over.
+        padding: rules of the axes.
+        border: what lies past the edges.
+
+    Raises:
+        InputError: an axis shorter than the gaps of a window, which may then step over it from zeros to zeros.
+    """
+    for size, sides, rest, (_, kernel, stride, dilation), modes in zip(
+        sizes, amounts, rests, padding.rules, border.modes, strict=True
+    ):
+        if is_symbolic(size) or size >= dilation or ("zeros" not in modes and not rest):
+            continue
+        starts = range(-sides[0], size + sides[1] + rest - span(kernel, dilation) + 1, stride)
+        if any(_misses([start + tap * dilation for tap in range(kernel)], size, sides, modes) for start in starts):
+            raise InputError(
+                "input",
+                tuple(sizes),
+                f"is so small that a window of dilation {dilation} holds none of its samples",
+                "pad less or use a smaller dilation",
+            )
+
+
+def _misses(taps: Sequence[int], size: int, sides: tuple[int, int], modes: Sides) -> bool:
+    """Whether all taps lie in zeros around an axis, or where a last window hangs over."""
+    least = 0 if modes[0] == "zeros" else -sides[0]
+    most = size - 1 if modes[1] == "zeros" else size + sides[1] - 1
+    return not any(least <= tap <= most for tap in taps)

@@ -9,19 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.nn.symbolic import is_open, settled, surely
+from omniconv.nn.symbolic import is_symbolic, statically_true, to_int_if_static
 from omniconv.surfaces.neighbours.border import Sides
 from omniconv.surfaces.neighbours.modes import Mode
 
 
-def is_open_axis(size: int, amounts: tuple[int, int], modes: Sides) -> bool:
+def needs_symbolic_padding(size: int, amounts: tuple[int, int], modes: Sides) -> bool:
     """Whether an amount is open, or whether a strip of a ring or past a pole could be longer than the axis."""
     if isinstance(size, int):
         return False
-    if is_open(*map(settled, amounts)):
+    if is_symbolic(*map(to_int_if_static, amounts)):
         return True
     return any(
-        mode in ("circular", "pole") and not surely(amount <= size) for amount, mode in zip(amounts, modes, strict=True)
+        mode in ("circular", "pole") and not statically_true(amount <= size)
+        for amount, mode in zip(amounts, modes, strict=True)
     )
 
 
@@ -36,13 +37,13 @@ def pad_axis(x: Tensor, axis: int, amounts: tuple[int, int], modes: Sides, value
     y = x.index_select(axis, index)
     column = [-1 if other == axis else 1 for other in range(x.ndim)]
     if "pole" in modes:
-        y = torch.where(turned.view(column), turn(y), y)
+        y = torch.where(turned.view(column), roll_half_width(y), y)
     for side, mode in zip(past, modes, strict=True):
         y = torch.where(side.view(column), value, y) if mode == "zeros" else y
     return y
 
 
-def fold_axis(y: Tensor, axis: int, amounts: tuple[int, int], modes: Sides) -> Tensor:
+def pad_axis_adjoint(y: Tensor, axis: int, amounts: tuple[int, int], modes: Sides) -> Tensor:
     """The adjoint of ``pad_axis``. Pieces are copied: views would make torch ask for their strides, sizes in hand."""
     before, after = amounts
     size = y.shape[axis] - before - after
@@ -56,16 +57,16 @@ def fold_axis(y: Tensor, axis: int, amounts: tuple[int, int], modes: Sides) -> T
         own = torch.arange(start, stop, device=y.device)
         strip = y.index_select(axis, own)
         if mode == "pole":
-            strip = torch.where(turned.index_select(0, own).view(column), turn(strip, back=True), strip)
+            strip = torch.where(turned.index_select(0, own).view(column), roll_half_width(strip, back=True), strip)
         core = core.index_add(axis, index.index_select(0, own), strip)
     return core
 
 
-def turn(strip: Tensor, back: bool = False) -> Tensor:
+def roll_half_width(strip: Tensor, back: bool = False) -> Tensor:
     """A strip past a pole: turned by half of the last axis."""
     size = strip.shape[-1]
     half = size // 2
-    if not is_open(size):
+    if not is_symbolic(size):
         return strip.roll(-half if back else half, -1)
     place = torch.arange(size, device=strip.device) + (half if back else size - half)
     return strip.index_select(-1, torch.where(place < size, place, place - size))

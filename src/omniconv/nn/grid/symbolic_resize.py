@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.grid.symbolic_padding import turn
-from omniconv.nn.symbolic import settled, surely
+from omniconv.nn.grid.symbolic_padding import roll_half_width
+from omniconv.nn.symbolic import statically_true, to_int_if_static
 from omniconv.surfaces.base import Resampling
 from omniconv.surfaces.neighbours.border import Border, Sides
 
@@ -22,14 +22,14 @@ LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
-def resize_open(x: Tensor, size: tuple[int, ...], border: Border, mode: Resampling, grows: bool) -> Tensor:
+def resize_symbolic(x: Tensor, size: tuple[int, ...], border: Border, mode: Resampling, grows: bool) -> Tensor:
     """A grid signal at another size, as ``resize`` gives it for sizes that are known; ``grows``: no axis shrinks."""
     old = x.shape[2:]
-    if all(surely(new == length) for new, length in zip(size, old, strict=True)):
+    if all(statically_true(new == length) for new, length in zip(size, old, strict=True)):
         return x
     if mode == "nearest":
         return _nearest(x, size)
-    if grows or all(surely(new >= length) for new, length in zip(size, old, strict=True)):
+    if grows or all(statically_true(new >= length) for new, length in zip(size, old, strict=True)):
         return _grow(x, size, border)
     factors = _factors(old, size)
     if factors is not None:
@@ -54,9 +54,9 @@ def lerp(x: Tensor, size: Sequence[int], border: Border) -> Tensor:
 
 def _factors(larger: Sequence[int], smaller: Sequence[int]) -> list[int] | None:
     """How many times each of the sizes is the other, where that is the same whole number whatever they are."""
-    if not all(surely(large % small == 0) for large, small in zip(larger, smaller, strict=True)):
+    if not all(statically_true(large % small == 0) for large, small in zip(larger, smaller, strict=True)):
         return None
-    found = [settled(large // small) for large, small in zip(larger, smaller, strict=True)]
+    found = [to_int_if_static(large // small) for large, small in zip(larger, smaller, strict=True)]
     return found if all(isinstance(factor, int) for factor in found) else None
 
 
@@ -95,7 +95,7 @@ def _shrink(x: Tensor, size: tuple[int, ...], border: Border) -> Tensor:
         direct = torch.where(whole, windows / windows.sum(1, keepdim=True).clamp(min=1), direct).to(x.dtype)
         y = moved @ direct.T
         if "pole" in modes:
-            y = y + turn(x).movedim(axis, -1) @ torch.where(whole, 0.0, turned).to(x.dtype).T
+            y = y + roll_half_width(x).movedim(axis, -1) @ torch.where(whole, 0.0, turned).to(x.dtype).T
         x = y.movedim(-1, axis)
     return x
 

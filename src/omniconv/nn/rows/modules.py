@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
-from omniconv.nn.grid.padding import fold, pad
+from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.rows.ops import row_convolution, row_convolution_back
 from omniconv.nn.rows.tiles import Plan
 from omniconv.nn.stencil.modules import derives_forward
@@ -100,7 +100,7 @@ class TransposedRowConvolution(RowConvolution):
             seen = y.unflatten(1, (run.rows, -1, run.shape[0])).permute(0, 2, 1, 3, 4)
             for up, (rows, columns) in enumerate(self._seen(run)):
                 wide[..., rows, columns] += seen[..., up, :]
-        y = fold(wide, margins, BORDER)
+        y = pad_adjoint(wide, margins, BORDER)
         return y if bias is None else y + bias[..., None]
 
     def _spread(self, lines: Tensor, kernels: Tensor, run: Run) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
-from omniconv.nn.grid.pool import power
+from omniconv.nn.grid.pool import safe_pow
 from omniconv.nn.stencil.halo_ops import framed_convolution, plain_framed_convolution
 from omniconv.nn.stencil.layouts import Table
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
@@ -203,7 +203,7 @@ class StencilPower(StencilProduct):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return power(super().forward(power(x.abs(), self.p)) * self.samples, 1 / self.p)
+        return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
 def derives_forward() -> bool:

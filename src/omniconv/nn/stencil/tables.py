@@ -122,7 +122,7 @@ def _tables(stencil: Stencil, by_tap: bool) -> tuple[Table, Table]:
 
 
 def _repeats_samples(stencil: Stencil) -> bool:
-    """Whether taps see the same samples so often that it pays to name these once."""
+    """Whether taps see the same samples so often that it use_border_strips to name these once."""
     if stencil.taps == 1 or stencil.nnz == 0:
         return False
     together = sum((operator != 0 for operator in stencil.operators[1:]), start=stencil.operators[0] != 0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omniconv.nn.grid.pool import power
+from omniconv.nn.grid.pool import safe_pow
 from omniconv.nn.stencil.modules import StencilMaximum, StencilPower, StencilTables
 from omniconv.surfaces.neighbours.stencil import Stencil
 
@@ -57,7 +57,7 @@ class InterpolatedPower(_Windows):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return self.signal(power(power(self.seen(x).abs(), self.p).sum(2), 1 / self.p))
+        return self.signal(safe_pow(safe_pow(self.seen(x).abs(), self.p).sum(2), 1 / self.p))
 
 
 def maximum_on(stencil: Stencil) -> StencilMaximum | InterpolatedMaximum:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
@@ -42,7 +42,7 @@ class Cubemap(Surface):
     ndim: ClassVar[int] = 3  # type: ignore[misc]  # a constant here, a choice on a plane
 
     def __post_init__(self) -> None:
-        if not is_whole(self.size):
+        if not is_integer(self.size):
             raise InputError("size", self.size, "must be a whole number from 1", "use Cubemap(64)")
 
     def __str__(self) -> str:

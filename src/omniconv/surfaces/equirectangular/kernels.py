@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 
 Pair = int | Sequence[int]
@@ -28,7 +28,7 @@ class PanoramaKernels:
     """The name of the kernels in ``Equirectangular(kernels=)``."""
 
     def __post_init__(self) -> None:
-        if not is_whole(self.height):
+        if not is_integer(self.height):
             rule = f"must be a whole number from 1 with kernels={self.kind!r}"
             raise InputError("height", self.height, rule, "use height=64")
 

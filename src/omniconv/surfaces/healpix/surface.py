@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
@@ -55,7 +55,7 @@ class Healpix(Surface):
     ndim: ClassVar[int] = 1  # type: ignore[misc]  # a constant here, a choice on a plane
 
     def __post_init__(self) -> None:
-        if not is_whole(self.nside) or self.nside > FINEST or self.nside.bit_count() != 1:
+        if not is_integer(self.nside) or self.nside > FINEST or self.nside.bit_count() != 1:
             raise InputError(
                 "nside", self.nside, f"must be a power of two from 1 to {FINEST}", "use 32 for 12,288 samples"
             )

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
@@ -51,7 +51,7 @@ class Icosahedron(Surface):
     ndim: ClassVar[int] = 1  # type: ignore[misc]  # a constant here, a choice on a plane
 
     def __post_init__(self) -> None:
-        if not is_whole(self.level, 0) or self.level > FINEST:
+        if not is_integer(self.level, 0) or self.level > FINEST:
             raise InputError(
                 "level", self.level, f"must be a whole number from 0 to {FINEST}", "use 5 for 20,480 samples"
             )

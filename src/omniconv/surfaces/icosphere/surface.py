@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_whole
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
@@ -50,7 +50,7 @@ class Icosphere(Surface):
     appends: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not is_whole(self.level, 0) or self.level > FINEST:
+        if not is_integer(self.level, 0) or self.level > FINEST:
             raise InputError(
                 "level", self.level, f"must be a whole number from 0 to {FINEST}", "use 5 for 10,242 samples"
             )
