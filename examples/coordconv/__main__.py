@@ -20,7 +20,7 @@ from examples.coordconv.networks import parameter_count
 from examples.coordconv.recipes import OURS, PUBLISHED, QUICK_STEP, Recipe, network_for, quick
 from examples.coordconv.tasks import NETWORKS, TASKS
 from examples.coordconv.training import Epoch, fit
-from examples.door import run
+from examples.command_line import run_command
 from omniconv.files import check_writable
 
 OUT = Path("runs/coordconv")
@@ -60,7 +60,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    return run(command, "coordconv", arguments)
+    return run_command(command, "coordconv", arguments)
 
 
 def _wanted(task: str, split: str, network: str) -> list[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import omniconv as oc
 from benchmarks.timing import machine
-from examples.door import run
+from examples.command_line import run_command
 from examples.sphconv import results
 from examples.sphconv.data import FOLDS, Panoramas, load, views
 from examples.sphconv.training import network, teach
@@ -63,7 +63,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    return run(command, "sphconv", arguments, "the same command goes on from here")
+    return run_command(command, "sphconv", arguments, "the same command goes on from here")
 
 
 def _converted(

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import omniconv as oc
 from benchmarks.timing import machine
-from examples.door import run
+from examples.command_line import run_command
 from examples.spherical_mnist import figure, results
 from examples.spherical_mnist.data import Digits, load
 from examples.spherical_mnist.network import Reader, parameter_count
@@ -54,7 +54,7 @@ def command(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong input in one line."""
-    return run(command, "spherical_mnist", arguments)
+    return run_command(command, "spherical_mnist", arguments)
 
 
 def _run(

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import omniconv as oc
-from omniconv.audit import border_effects, by_latitude, examine, rotation_consistency, shift_error
+from omniconv.audit import border_effects, by_latitude, audit, rotation_consistency, shift_error
 from omniconv.audit.plot import draw
 from omniconv.audit.tables import latitude_table, losses_table
 from omniconv.audit.verdict import level, percent
@@ -30,7 +30,7 @@ def text_of(found, subject):
 @pytest.fixture(scope="module")
 def flat():
     truth = np.random.default_rng(0).integers(4, size=(2, 16, 32))
-    return examine(convolution(), waves(), truth, rotations=4)
+    return audit(convolution(), waves(), truth, rotations=4)
 
 
 def test_parts_are_those_of_the_functions(flat):
@@ -61,7 +61,7 @@ class Drawing(nn.Module):
 def test_network_that_draws_random_numbers_is_told(flat):
     assert flat.repeated == 0
     assert not any("Asked twice" in note for note in flat.notes)
-    found = examine(Drawing(), waves(), rotations=1)
+    found = audit(Drawing(), waves(), rotations=1)
     assert found.repeated > 0.5
     assert any("it draws random numbers, and nothing here tells their effect" in note for note in found.notes)
 
@@ -78,7 +78,7 @@ def test_words_of_a_flat_network(flat):
 
 def test_words_of_networks_without_a_fault():
     for network in (Constant(), nn.Sequential(nn.Conv2d(3, 1, 1))):
-        found = examine(network, waves(height=32, width=64), rotations=4)
+        found = audit(network, waves(height=32, width=64), rotations=4)
         assert levels(found)["seam"] == "none"
         assert levels(found)["rotation"] in ("none", "slight")
         assert text_of(found, "seam") == (
@@ -89,14 +89,14 @@ def test_words_of_networks_without_a_fault():
 def test_words_of_steps():
     torch.manual_seed(0)
     network = oc.models.UNet(3, 1, surface=oc.Equirectangular(), width=4, depth=2)
-    found = examine(network, waves(), rotations=2)
+    found = audit(network, waves(), rotations=2)
     assert levels(found)["seam"] == "none"
     assert "by multiples of 4 columns" in text_of(found, "seam")
     assert "its total stride, 4, does not divide" in text_of(found, "steps")
 
 
 def test_words_of_one_answer_for_the_whole():
-    found = examine(oc.models.Classifier(3, 4, width=4, depth=1), waves(), rotations=2)
+    found = audit(oc.models.Classifier(3, 4, width=4, depth=1), waves(), rotations=2)
     assert [*levels(found)] == ["seam", "steps", "rotation"]
     assert "of the panoramas change class, and scores by" in text_of(found, "rotation")
     assert found.borders is found.steadiness is None
@@ -114,15 +114,15 @@ def test_levels(excess, classes, word):
 
 def test_notes_say_what_is_assumed():
     network = nn.Sequential(convolution(stride=2), nn.ReLU(), nn.Upsample(scale_factor=2))
-    found = examine(network, waves(height=20, width=30), rotations=1, stride=4)
+    found = audit(network, waves(height=20, width=30), rotations=1, stride=4)
     assert "The panoramas, 20 × 30, are not twice as wide as high: they are taken for whole spheres" in found.notes[0]
     assert "total stride of 4 columns does not divide the width of 30" in found.notes[1]
-    assert examine(convolution(), waves(), rotations=1).notes == []
+    assert audit(convolution(), waves(), rotations=1).notes == []
 
 
 def test_progress_is_told():
     steps = []
-    examine(nn.Identity(), waves(), rotations=3, step=lambda: steps.append(1))
+    audit(nn.Identity(), waves(), rotations=3, step=lambda: steps.append(1))
     assert len(steps) == 2 * 3
 
 
@@ -130,7 +130,7 @@ def test_progress_is_told():
     "network", [convolution(), convolution(outputs=1), oc.models.Classifier(3, 2, width=2, depth=1), Constant()]
 )
 def test_pictures_and_tables(network):
-    found = examine(network, waves(), rotations=2)
+    found = audit(network, waves(), rotations=2)
     with Image.open(io.BytesIO(draw(found, waves()[0]))) as image:
         assert image.width == 1210
         assert len(image.convert("RGB").getcolors(2**20)) > 20

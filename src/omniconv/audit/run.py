@@ -88,7 +88,7 @@ class Audit:
         return finite({**parts, "verdict": [asdict(found) for found in self.verdict], "notes": self.notes})
 
 
-def examine(
+def audit(
     model: Any,
     panoramas: Any,
     truth: Any = None,
@@ -120,7 +120,7 @@ def examine(
     Example:
         >>> import torch, omniconv as oc
         >>> network = oc.models.UNet(3, 2, surface=oc.Equirectangular(), width=2, depth=1)
-        >>> print(examine(network, torch.rand(1, 3, 8, 16), rotations=2).verdict[0])
+        >>> print(audit(network, torch.rand(1, 3, 8, 16), rotations=2).verdict[0])
         Seam: none. Wherever the panorama is cut, by multiples of 2 columns, the answer stays the same.
     """
     images, edges = check_panoramas(panoramas), band_edges(bands)

@@ -57,7 +57,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     What is found is called none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, of
     values, from a change by 1, 5 and 20 % of their spread.
     """
-    from omniconv.audit.run import examine
+    from omniconv.audit.run import audit as run_audit
     from omniconv.commands.load_model import open_network
 
     given = {name: _colours(name, options[name]) for name in ("mean", "spread")}
@@ -67,7 +67,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(out, options["json_file"], options["overwrite"])
     panoramas, truth = _material(opened, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
-        found = examine(
+        found = run_audit(
             opened.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
             False if options["values"] else None, _place(options["output"]), step,
         )  # fmt: skip

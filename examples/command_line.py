@@ -1,4 +1,4 @@
-"""How an example's command ends: 0 done, 2 wrong input in one line, 130 interrupted."""
+"""Run an example's click command with the exit codes of ``omniconv``: 0 done, 2 wrong input, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 from omniconv.errors import InputError
 
 
-def run(command: click.Command, name: str, arguments: list[str] | None, interrupted: str = "") -> int:
-    """Run a command; ``interrupted`` is said where it was stopped by hand."""
+def run_command(command: click.Command, name: str, arguments: list[str] | None, interrupted: str = "") -> int:
+    """Run a command and return its exit code; errors are one line on stderr, as is ``interrupted`` after Ctrl-C."""
     try:
         command.main(arguments, name, standalone_mode=False)
     except click.ClickException as error:
