@@ -14,13 +14,13 @@ import torch
 from rich.console import Console
 
 from benchmarks.timing import machine
+from examples.command_line import run_command
 from examples.coordconv import figure, results
 from examples.coordconv.data import SPLITS, split
 from examples.coordconv.networks import parameter_count
 from examples.coordconv.recipes import OURS, PUBLISHED, QUICK_STEP, Recipe, network_for, quick
 from examples.coordconv.tasks import NETWORKS, TASKS
 from examples.coordconv.training import Epoch, fit
-from examples.command_line import run_command
 from omniconv.files import check_writable
 
 OUT = Path("runs/coordconv")

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import omniconv as oc
-from omniconv.audit import border_effects, by_latitude, audit, rotation_consistency, shift_error
+from omniconv.audit import audit, border_effects, by_latitude, rotation_consistency, shift_error
 from omniconv.audit.plot import draw
 from omniconv.audit.tables import latitude_table, losses_table
 from omniconv.audit.verdict import level, percent
