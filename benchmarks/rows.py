@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import omniconv as oc
 from benchmarks.convolutions import both_ways, forward
 from benchmarks.timing import device_of, machine, time_in_turn, write_report
-from omniconv.nn.rows.modules import RowConvolution, drawn_rows
+from omniconv.nn.rows.modules import RowConvolution, init_row_weight
 
 CHANNELS, BATCH, HEIGHT = 64, 4, 128
 WIDTHS = (3, 5, 9, 17)
@@ -37,8 +37,8 @@ class Rows(nn.Module):
     def __init__(self, stencil: oc.RowStencil) -> None:
         super().__init__()
         self.op = RowConvolution(stencil, 1)
-        self.weight = nn.Parameter(drawn_rows(stencil, (CHANNELS, CHANNELS, stencil.taps), 1e-3))
-        self.bias = nn.Parameter(drawn_rows(stencil, (CHANNELS,), 1e-3))
+        self.weight = nn.Parameter(init_row_weight(stencil, (CHANNELS, CHANNELS, stencil.taps), 1e-3))
+        self.bias = nn.Parameter(init_row_weight(stencil, (CHANNELS,), 1e-3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""

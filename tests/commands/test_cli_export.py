@@ -101,13 +101,13 @@ def test_existing_file_is_kept(segment_run, here, refused):
 
 
 def test_file_that_differs_is_refused(segment_run, here, refused, monkeypatch):
-    right = onnx_file.reader
+    right = onnx_file.from_bytes
 
     def wrong(content):
         run = right(content)
         return lambda x: [y + 0.01 * y.abs().max() * (x.shape[2] == 4) for y in run(x)]
 
-    monkeypatch.setattr(onnx_file, "reader", wrong)
+    monkeypatch.setattr(onnx_file, "from_bytes", wrong)
     line = refused(segment_run.path, "--format", "onnx", "--out", "net.onnx")
     assert "net.onnx: is not written: its logits differ from the network's by 1.0e-02 of their largest value at" in line
     assert "3 × 3 × 4 × 4 (allowed: 1e-04)" in line

@@ -58,7 +58,7 @@ def test_network_is_written_and_its_own_mode_kept(network, done):
     assert isinstance(done, Exported)
     assert network.training
     assert os.listdir(done.path.parent) == [done.path.name]
-    assert done.worst.share < 1e-5
+    assert done.worst.relative_error < 1e-5
     assert {found.shape[0] for found in done.differences} == {1, 2, 3}
     assert len({found.shape[2:] for found in done.differences}) == 3
 
@@ -150,8 +150,8 @@ def test_file_that_differs_leaves_the_old_one(tmp_path):
 
 def test_output_that_is_no_number_differs():
     found = compare(nn.Identity(), lambda x: [x * float("nan")], [(1, 2, 3)], ["y"])
-    assert found[0].share == float("inf")
-    assert compare(nn.Identity(), lambda x: [x[..., 1:]], [(1, 2, 3)], ["y"])[0].share == float("inf")
+    assert found[0].relative_error == float("inf")
+    assert compare(nn.Identity(), lambda x: [x[..., 1:]], [(1, 2, 3)], ["y"])[0].relative_error == float("inf")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ ENDINGS = ("onnx", "pt2")
 
 
 def exported(network, path):
-    assert export(network, path).worst.share < 1e-4
+    assert export(network, path).worst.relative_error < 1e-4
     return path
 
 

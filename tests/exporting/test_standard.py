@@ -5,7 +5,7 @@ import torch
 from exported_layers import on_meshes
 
 import omniconv as oc
-from omniconv.exporting.with_standard_ops import GatheredStencil, standard
+from omniconv.exporting.with_standard_ops import GatheredStencil, with_standard_ops
 from omniconv.nn.stencil.modules import StencilProduct
 
 TOLERANCES = {"rtol": 1e-5, "atol": 1e-6}
@@ -16,7 +16,7 @@ def test_layer_of_standard_operators_gives_the_same(name, build):
     torch.manual_seed(0)
     layer, x = build().eval(), torch.randn(2, 4, 162)
     with torch.no_grad():
-        torch.testing.assert_close(standard(layer)(x), layer(x), **TOLERANCES)
+        torch.testing.assert_close(with_standard_ops(layer)(x), layer(x), **TOLERANCES)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -24,7 +24,7 @@ def test_precision_is_kept(dtype):
     layer = oc.nn.Conv(2, 3, surface=oc.Icosphere(1)).to(dtype)
     x = torch.randn(1, 2, 42).to(dtype)
     with torch.no_grad():
-        other, right = standard(layer)(x), layer(x)
+        other, right = with_standard_ops(layer)(x), layer(x)
     assert other.dtype == dtype
     torch.testing.assert_close(other, right, rtol=2e-2, atol=2e-2)
 
@@ -32,7 +32,7 @@ def test_precision_is_kept(dtype):
 def test_network_itself_stays_as_it_is():
     layer = oc.nn.Conv(2, 3, surface=oc.Icosphere(1)).train()
     before = dict(layer.named_buffers())
-    twin = standard(layer)
+    twin = with_standard_ops(layer)
     assert layer.training
     assert not twin.training
     assert dict(layer.named_buffers()) == before

@@ -8,7 +8,7 @@ from torch import nn
 
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, quiet
-from omniconv.exporting.with_standard_ops import standard
+from omniconv.exporting.with_standard_ops import with_standard_ops
 
 LEAST = 10
 """Smallest size of an open axis here: kernels of 4 taps at stride 3 and dilation 2 leave two samples of it."""
@@ -53,7 +53,9 @@ def program_of(module, ndim, mesh=False):
     """A module of standard operators as a program of open sizes."""
     example = signal(ndim, 2, (MESH,) if mesh else SIZES[ndim])
     with quiet(), torch.no_grad():
-        return torch.export.export(standard(module), (example,), dynamic_shapes=(open_dims(ndim, mesh),), strict=False)
+        return torch.export.export(
+            with_standard_ops(module), (example,), dynamic_shapes=(open_dims(ndim, mesh),), strict=False
+        )
 
 
 def compare(module, run, ndim, mesh=False):
@@ -70,7 +72,7 @@ def compare(module, run, ndim, mesh=False):
 def written_and_read(program, kind, count):
     """What runs the bytes of a file."""
     content = WRITERS[kind].to_bytes(program, {"omniconv": "0"}, tuple(f"y{index}" for index in range(count)))
-    return WRITERS[kind].reader(content), content
+    return WRITERS[kind].from_bytes(content), content
 
 
 def in_packs(cases, size=10):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from omniconv.nn import Conv
-from omniconv.nn.stencil.halo_ops import framed_convolution
-from omniconv.nn.stencil.modules import FramedConvolution, StencilConvolution
+from omniconv.nn.stencil.halo_ops import halo_convolution
+from omniconv.nn.stencil.modules import HaloConvolution, StencilConvolution
 from omniconv.surfaces import Healpix
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -17,7 +17,7 @@ def pair(nside, channels=(3, 4)):
     """A convolution on framed faces, and the weights and windows of the same as a stencil, in float64."""
     torch.manual_seed(0)
     layer = Conv(*channels, surface=Healpix(nside))
-    assert isinstance(layer.op, FramedConvolution)
+    assert isinstance(layer.op, HaloConvolution)
     return layer, StencilConvolution(layer.surface.conv_neighbours(), 1).double()
 
 
@@ -58,7 +58,7 @@ def test_operator_passes_the_checks_of_torch():
     kernel = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     for bias in (None, torch.randn(3, dtype=torch.float64, requires_grad=True)):
         given = x, kernel, bias, product.places, product.order, *product.ahead, *product.back
-        torch.library.opcheck(framed_convolution, given)
+        torch.library.opcheck(halo_convolution, given)
 
 
 @pytest.mark.parametrize("needs", [(True, False), (False, True)])

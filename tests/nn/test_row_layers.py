@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omniconv.errors import InputError
-from omniconv.exporting.with_standard_ops import standard
+from omniconv.exporting.with_standard_ops import with_standard_ops
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,
@@ -240,7 +240,7 @@ def test_every_layer_runs_forward_and_backward_and_in_standard_operators(build):
     for gradient in (x.grad, *(parameter.grad for parameter in layer.parameters())):
         assert torch.isfinite(gradient).all()
     assert x.grad.abs().sum() > 0
-    torch.testing.assert_close(standard(layer)(x), layer.eval()(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(with_standard_ops(layer)(x), layer.eval()(x), rtol=1e-4, atol=1e-5)
 
 
 class Namespaces(TorchDispatchMode):
@@ -259,7 +259,7 @@ class Namespaces(TorchDispatchMode):
 @pytest.mark.parametrize("kind", [Conv, ConvTranspose])
 def test_standard_operators_are_torchs_own(kind, groups):
     layer = kind(4, 6, groups=groups, surface=SURFACE)
-    for network, others in ((layer, {"omniconv"}), (standard(layer), set())):
+    for network, others in ((layer, {"omniconv"}), (with_standard_ops(layer), set())):
         with torch.no_grad(), Namespaces() as called:
             network(signal().float())
         assert called.seen - {"aten", "prim"} == others

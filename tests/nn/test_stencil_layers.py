@@ -12,7 +12,12 @@ from scipy import sparse
 from omniconv.arithmetic import parameters
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, ConvTranspose, MaxPool, Upsample
-from omniconv.nn.stencil.modules import PointwiseConvolution, StencilConvolution, StencilTables, convolution_on
+from omniconv.nn.stencil.modules import (
+    PointwiseConvolution,
+    SparseOperator,
+    StencilConvolution,
+    make_stencil_convolution,
+)
 from omniconv.nn.stencil.reference import reference_convolution
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
@@ -91,9 +96,9 @@ def test_padding_that_has_no_place_is_refused(surface, given, text):
 
 
 def test_kernel_of_one_sees_each_sample_alone():
-    assert isinstance(convolution_on(Icosphere(1).conv_neighbours(1), 1), PointwiseConvolution)
-    assert isinstance(convolution_on(Icosphere(1).conv_neighbours(1, stride=2), 1), StencilConvolution)
-    assert isinstance(convolution_on(EXACT, 1), StencilConvolution)
+    assert isinstance(make_stencil_convolution(Icosphere(1).conv_neighbours(1), 1), PointwiseConvolution)
+    assert isinstance(make_stencil_convolution(Icosphere(1).conv_neighbours(1, stride=2), 1), StencilConvolution)
+    assert isinstance(make_stencil_convolution(EXACT, 1), StencilConvolution)
     layer = Conv(3, 2, 1, surface=Icosphere(1))
     x = torch.randn(1, 3, 42)
     torch.testing.assert_close(layer(x), torch.einsum("oc,bcn->bon", layer.weight[..., 0], x) + layer.bias[:, None])
@@ -114,7 +119,7 @@ LAID_OUT = {
 @pytest.mark.parametrize("by_tap", [False, True])
 @pytest.mark.parametrize("stencil", LAID_OUT.values(), ids=LAID_OUT)
 def test_tables_say_what_the_stencil_says(stencil, by_tap):
-    layer = StencilTables(stencil, by_tap).double()
+    layer = SparseOperator(stencil, by_tap).double()
     assert torch.equal(written_out(layer.ahead, stencil.inputs), torch.from_numpy(stencil.fused.toarray()))
     transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
     assert torch.equal(written_out(layer.back, transposed.shape[1]), torch.from_numpy(transposed.toarray()))
@@ -127,7 +132,7 @@ def written_out(table, columns):
 
 
 def kinds(stencil):
-    layer = StencilTables(stencil)
+    layer = SparseOperator(stencil)
     return layer.ahead.kind, layer.back.kind
 
 
@@ -169,7 +174,7 @@ def test_tables_of_prediction_serve_training():
 
 
 def test_double_brings_the_exact_tables():
-    layer = StencilTables(EXACT).double()
+    layer = SparseOperator(EXACT).double()
     assert layer.table_1.dtype == torch.float64
     assert torch.equal(written_out(layer.ahead, EXACT.inputs), torch.from_numpy(EXACT.fused.toarray()))
 
@@ -186,7 +191,7 @@ def test_half_precision_keeps_float32_tables(dtype):
 def test_default_dtype_is_respected():
     torch.set_default_dtype(torch.float64)
     try:
-        assert StencilTables(EXACT).table_1.dtype == torch.float64
+        assert SparseOperator(EXACT).table_1.dtype == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
 

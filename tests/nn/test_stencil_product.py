@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from omniconv.nn import Conv
-from omniconv.nn.stencil.modules import StencilConvolution, StencilTables
+from omniconv.nn.stencil.modules import SparseOperator, StencilConvolution
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
 from omniconv.nn.stencil.reference import reference_convolution, reference_product
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
@@ -41,7 +41,7 @@ def dense(stencil):
 
 
 def tables_of(stencil, dtype, by_tap=False):
-    layer = StencilTables(stencil, by_tap).to(dtype)
+    layer = SparseOperator(stencil, by_tap).to(dtype)
     return *layer.ahead, *layer.back
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from omniconv.errors import InputError
-from omniconv.exporting.with_standard_ops import standard
+from omniconv.exporting.with_standard_ops import with_standard_ops
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,
@@ -226,7 +226,7 @@ def test_what_is_exported_is_the_network():
             return self.up(values), switches
 
     network = Both().double()
-    for found, wanted in zip(standard(network)(signal()), network(signal()), strict=True):
+    for found, wanted in zip(with_standard_ops(network)(signal()), network(signal()), strict=True):
         torch.testing.assert_close(found, wanted)
 
 

@@ -35,5 +35,7 @@ def export(run: Path, kind: str, out: Path | None, overwrite: bool, size: str | 
     done = export_run(run, kind, out, overwrite, parse_size(size) if size else None)
     for found in done.differences:
         shape = " × ".join(map(str, found.shape))
-        click.echo(f"{shape}: {found.output} differ by {found.share:.1e} at most, labels agree {found.agreement:.2%}")
+        click.echo(
+            f"{shape}: {found.output} differ by {found.relative_error:.1e} at most, labels agree {found.agreement:.2%}"
+        )
     click.echo(done.path)

@@ -58,9 +58,9 @@ class Opened:
         if len(mean) != 3 or len(spread) != 3 or min(spread) <= 0:
             raise InputError("spread", spread, "and mean must be three numbers, spread above 0",
                              "use --mean 0.485,0.456,0.406 --spread 0.229,0.224,0.225")  # fmt: skip
-        from omniconv.exporting.from_run import FromPicture
+        from omniconv.exporting.from_run import WithNormalization
 
-        return replace(self, model=FromPicture(self.model, mean, spread))
+        return replace(self, model=WithNormalization(self.model, mean, spread))
 
     def preprocessing(self, size: tuple[int, ...] | None, sizes: list[tuple[int, int]]) -> Preprocessing:
         """How pictures of some sizes are read: as the run did, else at their own size, from 0 to 1.
@@ -120,13 +120,13 @@ def _own(module: str, called: str, name: str) -> nn.Module:
 
 
 def _program(path: Path, trust: bool) -> Any:
-    from omniconv.exporting.torch_file import reader
+    from omniconv.exporting.torch_file import from_bytes
 
     if not trust:
         raise FileError(path, "is a program of torch, and opening one can run code that it holds",
                         "add --trust if you know where it comes from")  # fmt: skip
     try:
-        return reader(path.read_bytes())
+        return from_bytes(path.read_bytes())
     except Exception as error:  # a damaged archive raises whatever it leads to
         raise FileError(path, f"is damaged or no program of torch ({_reason(error)})", "export it again") from error
 

@@ -16,7 +16,7 @@ from omniconv import __version__
 from omniconv.errors import FileError, InputError
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, open_program
-from omniconv.exporting.verification import TOLERANCE, Difference, compare
+from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
 from omniconv.files import write_bytes
 from omniconv.models import Model
 
@@ -35,12 +35,12 @@ class Exported:
     """
 
     path: Path
-    differences: tuple[Difference, ...]
+    differences: tuple[OutputDifference, ...]
 
     @property
-    def worst(self) -> Difference:
+    def worst(self) -> OutputDifference:
         """The largest difference."""
-        return max(self.differences, key=lambda difference: difference.share)
+        return max(self.differences, key=lambda difference: difference.relative_error)
 
 
 def export(
@@ -48,21 +48,21 @@ def export(
     path: str | Path,
     example: Tensor | None = None,
     open_sizes: bool = True,
-    least: int | None = None,
+    min_size: int | None = None,
     description: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a network as an ONNX file or as a program of torch, once the written bytes have given what it gives.
 
     The file takes ``image``, float32 ``(batch, channels, *grid)``, any batch and, with ``open_sizes``, any grid from
-    ``least`` samples an axis. It holds standard operators only: who runs it needs no omniconv.
+    ``min_size`` samples an axis. It holds standard operators only: who runs it needs no omniconv.
 
     Args:
         network: one of ``oc.models``, or any module that takes one signal and gives one or several.
         path: ``NAME.onnx`` or ``NAME.pt2``.
         example: a signal ``(batch, channels, *grid)``; needed where the network is none of ``oc.models``.
         open_sizes: leave the size of every grid axis open; a mesh has one size.
-        least: the smallest size of an open axis; by default twice the total stride of a model, and 16 of others.
+        min_size: the smallest size of an open axis; by default twice the total stride of a model, and 16 of others.
         description: plain data for the file, such as names of classes.
         overwrite: replace a file of that name.
 
@@ -74,22 +74,22 @@ def export(
         >>> from tempfile import TemporaryDirectory
         >>> from omniconv.models import Classifier
         >>> with TemporaryDirectory() as folder:
-        ...     export(Classifier(1, 10, width=2, depth=1), folder + "/digits.pt2").worst.share < 1e-4
+        ...     export(Classifier(1, 10, width=2, depth=1), folder + "/digits.pt2").worst.relative_error < 1e-4
         True
     """
     path = Path(path)
     kind = check_target(path, overwrite)
     network = copy.deepcopy(network).cpu().eval()
     if open_sizes and not (isinstance(network, Model) and not network.surface.is_open):
-        least = least or (2 ** (network.arguments["depth"] + 1) if isinstance(network, Model) else 16)
+        min_size = min_size or (2 ** (network.arguments["depth"] + 1) if isinstance(network, Model) else 16)
     else:
-        least = None
-    example = _example(network, least) if example is None else example
-    shapes = _shapes(example, least)
-    program = open_program(network, torch.rand(shapes[0]), least)
+        min_size = None
+    example = _example(network, min_size) if example is None else example
+    shapes = _shapes(example, min_size)
+    program = open_program(network, torch.rand(shapes[0]), min_size)
     outputs = _outputs(network, example)
-    content = _WRITERS[kind].to_bytes(program, _description(example, outputs, least, description or {}), outputs)
-    found = compare(network, _WRITERS[kind].reader(content), shapes, outputs)
+    content = _WRITERS[kind].to_bytes(program, _description(example, outputs, min_size, description or {}), outputs)
+    found = compare(network, _WRITERS[kind].from_bytes(content), shapes, outputs)
     _check(path, found, network)
     return Exported(write_bytes(path, content), tuple(found))
 
@@ -116,22 +116,22 @@ def check_target(path: Path, overwrite: bool) -> str:
     return kinds[0]
 
 
-def _example(network: nn.Module, least: int | None) -> Tensor:
+def _example(network: nn.Module, min_size: int | None) -> Tensor:
     if not isinstance(network, Model):
         raise InputError("example", None, "is needed for a network of your own", "give a signal that it takes")
     known = [size for size in network.surface.shape if size is not None]
-    grid = known or [2 * (least or 16) + 2 * axis for axis in range(network.surface.ndim)]
+    grid = known or [2 * (min_size or 16) + 2 * axis for axis in range(network.surface.ndim)]
     return torch.zeros(1, network.arguments["in_channels"], *grid)
 
 
-def _shapes(example: Tensor, least: int | None) -> list[tuple[int, ...]]:
+def _shapes(example: Tensor, min_size: int | None) -> list[tuple[int, ...]]:
     """Inputs to try: of the example's grid, and where that is open also of the smallest, and of odd ones."""
     channels, *grid = example.shape[1:]
-    if least is None:
+    if min_size is None:
         return [(1, channels, *grid), (3, channels, *grid)]
-    grid = [max(size, least) for size in grid]
-    odd = [least + least // 2 + 1 - least // 2 % 2 + 2 * axis for axis in range(len(grid))]
-    return [(1, channels, *grid), (3, channels, *[least] * len(grid)), (2, channels, *odd)]
+    grid = [max(size, min_size) for size in grid]
+    odd = [min_size + min_size // 2 + 1 - min_size // 2 % 2 + 2 * axis for axis in range(len(grid))]
+    return [(1, channels, *grid), (3, channels, *[min_size] * len(grid)), (2, channels, *odd)]
 
 
 def _outputs(network: nn.Module, example: Tensor) -> tuple[str, ...]:
@@ -140,21 +140,24 @@ def _outputs(network: nn.Module, example: Tensor) -> tuple[str, ...]:
     return ("logits",) if isinstance(result, Tensor) else tuple(f"output_{index}" for index in range(len(result)))
 
 
-def _description(example: Tensor, outputs: tuple[str, ...], least: int | None, more: dict[str, Any]) -> dict[str, Any]:
-    axes = AXES[example.ndim - 2] if least is not None else example.shape[2:]
+def _description(
+    example: Tensor, outputs: tuple[str, ...], min_size: int | None, more: dict[str, Any]
+) -> dict[str, Any]:
+    axes = AXES[example.ndim - 2] if min_size is not None else example.shape[2:]
     shape = ", ".join(map(str, ("batch", example.shape[1], *axes)))
-    sizes = {} if least is None else {"smallest_size": str(least)}
+    sizes = {} if min_size is None else {"smallest_size": str(min_size)}
     return {"omniconv": __version__, "input": f"image: float32 ({shape})", "outputs": list(outputs), **sizes, **more}
 
 
-def _check(path: Path, found: list[Difference], network: nn.Module) -> None:
-    worst = max(found, key=lambda difference: difference.share)
-    if not worst.share <= TOLERANCE:
+def _check(path: Path, found: list[OutputDifference], network: nn.Module) -> None:
+    worst = max(found, key=lambda difference: difference.relative_error)
+    if not worst.relative_error <= TOLERANCE:
         _check_finite(path, network)
         shape = " × ".join(map(str, worst.shape))
         raise FileError(
-            path, f"is not written: its {worst.output} differ from the network's by {worst.share:.1e} of their largest "
-            f"value at {shape} (allowed: {TOLERANCE:.0e})", "try the other --format or one --size, and report it",
+            path, f"is not written: its {worst.output} differ from the network's by {worst.relative_error:.1e} of "
+            f"their largest value at {shape} (allowed: {TOLERANCE:.0e})", 
+            "try the other --format or one --size, and report it",
         )  # fmt: skip
 
 

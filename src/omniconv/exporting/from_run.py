@@ -13,7 +13,7 @@ from omniconv.exporting.export import FORMATS, Exported, check_target, export
 from omniconv.inference.predictor import Predictor
 
 
-class FromPicture(nn.Module):
+class WithNormalization(nn.Module):
     """A network with the standardisation of its input in front of it.
 
     Args:
@@ -66,8 +66,8 @@ def export_run(
         raise InputError("size", size, f"has no meaning on {where}, whose samples are fixed", "leave it out")
     grid = (size or preprocessing.size) if is_open else [length or 0 for length in where.shape]
     return export(
-        FromPicture(predictor.model, preprocessing.mean, preprocessing.std), out, torch.zeros(1, 3, *grid),
-        open_sizes=is_open and size is None, least=2 ** (predictor.model.arguments["depth"] + 1),
+        WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out, torch.zeros(1, 3, *grid),
+        open_sizes=is_open and size is None, min_size=2 ** (predictor.model.arguments["depth"] + 1),
         description=describe(predictor), overwrite=overwrite,
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     return model.SerializeToString()
 
 
-def reader(content: bytes) -> Callable[[Tensor], list[Tensor]]:
+def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
     """What runs the content of an ``.onnx`` file."""
     import onnxruntime
 

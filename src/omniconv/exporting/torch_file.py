@@ -25,7 +25,7 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     return buffer.getvalue()
 
 
-def reader(content: bytes) -> Callable[[Tensor], list[Tensor]]:
+def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
     """What runs the content of a ``.pt2`` file."""
     with quiet():
         program = torch.export.load(io.BytesIO(content)).module()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.nn.rows.modules import RowConvolution
-from omniconv.nn.stencil.modules import StencilTables
+from omniconv.nn.stencil.modules import SparseOperator
 from omniconv.nn.stencil.tables import patch_of
 from omniconv.surfaces import Stencil
 
@@ -51,10 +51,10 @@ class GatheredStencil(nn.Module):
         return self.weights @ seen.to(self.weights.dtype)
 
 
-def standard(network: nn.Module) -> nn.Module:
+def with_standard_ops(network: nn.Module) -> nn.Module:
     """A copy of a network, in evaluation mode, that calls no operator but torch's own."""
     twin = copy.deepcopy(network).eval()
-    for module in [part for part in twin.modules() if isinstance(part, StencilTables)]:
+    for module in [part for part in twin.modules() if isinstance(part, SparseOperator)]:
         gathered = GatheredStencil(module.stencil, module.pair.dtype).to(module.pair.device)
         for place in range(len(module.tables)):
             delattr(module, f"table_{place}")

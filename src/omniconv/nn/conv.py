@@ -25,8 +25,8 @@ from omniconv.nn.arguments import (
 )
 from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.rows.modules import drawn_rows, row_convolution_on
-from omniconv.nn.stencil.modules import convolution_on
+from omniconv.nn.rows.modules import init_row_weight, make_row_convolution
+from omniconv.nn.stencil.modules import make_stencil_convolution
 from omniconv.surfaces import Border, Plane, RowStencil, Stencil, Surface
 from omniconv.surfaces.base import Neighbours
 
@@ -40,7 +40,7 @@ class _Weighted(Traceable, nn.Module):
         super().__init__()
         check_weight(shape)
         bound = 1 / math.sqrt(fan_in)
-        draw = partial(drawn_rows, neighbours) if isinstance(neighbours, RowStencil) else _drawn
+        draw = partial(init_row_weight, neighbours) if isinstance(neighbours, RowStencil) else uniform_init
         self.weight = nn.Parameter(draw(shape, bound))
         self.register_parameter(
             "bias", nn.Parameter(draw((out_channels,), bound)) if check_flag("bias", bias) else None
@@ -210,7 +210,7 @@ class _ZeroInsertConv(nn.Module):
         super().__init__()
         finer = surface.finer()
         self.new, self.value = math.prod(finer.shape) - math.prod(surface.shape), value  # type: ignore[arg-type]
-        self.op = convolution_on(finer.conv_neighbours(kernel_size), groups)  # type: ignore[arg-type]
+        self.op = make_stencil_convolution(finer.conv_neighbours(kernel_size), groups)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self.op(F.pad(x, (0, self.new), value=self.value), weight, bias)
@@ -252,13 +252,14 @@ def _convolution(
     """Taps and the layer that convolves: the one place where a convolution chooses its answer."""
     if isinstance(neighbours, RowStencil):
         check_mesh_padding(padding)
-        return neighbours.kernel_shape, row_convolution_on(neighbours, groups)
+        return neighbours.kernel_shape, make_row_convolution(neighbours, groups)
     if isinstance(neighbours, Stencil):
         check_mesh_padding(padding)
-        return neighbours.kernel_shape, convolution_on(neighbours, groups)
+        return neighbours.kernel_shape, make_stencil_convolution(neighbours, groups)
     op = make_grid_conv(neighbours, kernel_size, stride, padding, dilation, groups)
     return op.kernel_size[-neighbours.kernel_ndim :], op
 
 
-def _drawn(shape: tuple[int, ...], bound: float) -> Tensor:
+def uniform_init(shape: tuple[int, ...], bound: float) -> Tensor:
+    """Draw a tensor uniformly from [-bound, bound), as ``torch.nn`` initialises convolutions."""
     return torch.empty(shape).uniform_(-bound, bound)

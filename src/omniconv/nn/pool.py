@@ -27,7 +27,7 @@ from omniconv.nn.arguments import (
 from omniconv.nn.grid.pool import GridAvgPool, GridLpPool, GridMaxPool
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.stencil.modules import StencilProduct
-from omniconv.nn.stencil.window_pool import maximum_on, power_on
+from omniconv.nn.stencil.window_pool import make_lp_pool, make_max_pool
 from omniconv.surfaces import Plane, Stencil, Surface
 
 
@@ -109,7 +109,7 @@ class MaxPool(_Pool):
         return_switches: bool = False,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaxPool, maximum_on)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaxPool, make_max_pool)
         self.return_switches = check_flag("return_switches", return_switches)
         self.pool = self.op.with_switches if self.return_switches else self.op.forward
 
@@ -202,7 +202,7 @@ class LpPool(_Pool):
     ) -> None:
         cure = "use p=2 for the Euclidean norm, MaxPool for p=inf"
         p = check_number("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
-        on_grid, on_stencil = partial(GridLpPool, p=p), partial(power_on, p=p)
+        on_grid, on_stencil = partial(GridLpPool, p=p), partial(make_lp_pool, p=p)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
         self.p = p
 

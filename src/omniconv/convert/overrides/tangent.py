@@ -22,8 +22,8 @@ from omniconv.convert.overrides.table import GRID_TABLE
 from omniconv.convert.overrides.transposed import unpool
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
-from omniconv.nn.stencil.modules import convolution_on
-from omniconv.nn.stencil.window_pool import maximum_on
+from omniconv.nn.stencil.modules import make_stencil_convolution
+from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.surfaces import Equirectangular, Stencil
 
 
@@ -158,11 +158,11 @@ def _surface(height: int) -> Equirectangular:
 def _convolution(
     height: int, kernel: tuple[int, ...], stride: int, dilation: tuple[int, ...], groups: int
 ) -> nn.Module:
-    return convolution_on(cast(Stencil, _surface(height).conv_neighbours(kernel, stride, dilation)), groups)
+    return make_stencil_convolution(cast(Stencil, _surface(height).conv_neighbours(kernel, stride, dilation)), groups)
 
 
 def _maximum(height: int, kernel: tuple[int, ...], stride: int) -> nn.Module:
-    return maximum_on(cast(Stencil, _surface(height).window_neighbours(kernel, stride)))
+    return make_max_pool(cast(Stencil, _surface(height).window_neighbours(kernel, stride)))
 
 
 TANGENT_TABLE: Table = {

@@ -12,7 +12,7 @@ from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.rows.ops import row_convolution, row_convolution_back
 from omniconv.nn.rows.tiles import Plan
-from omniconv.nn.stencil.modules import derives_forward
+from omniconv.nn.stencil.modules import needs_forward_ad
 from omniconv.surfaces.neighbours.border import Border
 from omniconv.surfaces.neighbours.row_stencil import RowStencil, Run
 
@@ -22,7 +22,7 @@ BORDER = Border.of(("pole", "circular"), ndim=2)
 class RowConvolution(nn.Module):
     """A kernel for each output row: ``forward(x, weight, bias)``.
 
-    Weights are ``(out, in / groups, taps)``, best held tap by tap in memory (``drawn_rows``); a bias is
+    Weights are ``(out, in / groups, taps)``, best held tap by tap in memory (``init_row_weight``); a bias is
     ``(out, output rows)``.
 
     Args:
@@ -38,7 +38,7 @@ class RowConvolution(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
         check_signal(x, None, 2, self.stencil.input_shape)
-        return (self.plain if derives_forward() else self.fast)(x, weight, bias)
+        return (self.plain if needs_forward_ad() else self.fast)(x, weight, bias)
 
     def fast(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """By omniconv's own operator."""
@@ -108,7 +108,7 @@ class TransposedRowConvolution(RowConvolution):
         return F.conv_transpose1d(lines, kernels, None, step, 0, step - 1, run.rows * self.groups, space)
 
 
-def drawn_rows(stencil: RowStencil, shape: tuple[int, ...], bound: float) -> Tensor:
+def init_row_weight(stencil: RowStencil, shape: tuple[int, ...], bound: float) -> Tensor:
     """A weight ``(first, second, taps)``, tap by tap in memory as products read it, or a bias ``(out, output rows)``.
 
     Both uniform; ``bound`` is that of one kernel with the taps of all rows, and grows to that of each row's.
@@ -120,7 +120,7 @@ def drawn_rows(stencil: RowStencil, shape: tuple[int, ...], bound: float) -> Ten
     return drawn.mul_(by_row.to(drawn.device).view(-1, *[1] * (drawn.ndim - 1))).movedim(0, -1)
 
 
-def row_convolution_on(stencil: RowStencil, groups: int) -> RowConvolution:
+def make_row_convolution(stencil: RowStencil, groups: int) -> RowConvolution:
     """The layer that convolves with a kernel for each row, or the one that takes signals back."""
     return (TransposedRowConvolution if stencil.is_adjoint else RowConvolution)(stencil, groups)
 

@@ -1,7 +1,7 @@
 """The convolution with a kernel for each row, its way back to the input, and the one to the kernels: fast.
 
 The three are one trilinear form, so that the derivatives of each are the other two, as often as one likes. Work goes
-run by run of rows with kernels of one shape, in blocks of a few rows, each a grouped convolution of the backend;
+run by run of rows with kernels of one shape, in tiles of a few rows, each a grouped convolution of the backend;
 nothing as large as the signal is held beside input and output. Signals are ``(batch, channels, height, width)``, in
 memory channels last; weights ``(taps, out, in)``, row after row.
 """
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.nn.rows.tiles import Block, Plan, blocks
+from omniconv.nn.rows.tiles import Plan, RowTile, row_tiles
 
 
 @torch.library.custom_op("omniconv::row_convolution", mutates_args=())
@@ -132,12 +132,12 @@ def _lines(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last).permute(2, 0, 3, 1)
 
 
-def _blocks(plan: Plan, lines: Tensor, panorama: Tensor) -> Iterator[tuple[Block, Tensor]]:
+def _blocks(plan: Plan, lines: Tensor, panorama: Tensor) -> Iterator[tuple[RowTile, Tensor]]:
     """Blocks, and a tensor for what each sees, of the kind of ``lines``; its memory serves one after the other."""
     height, batch, width, channels = panorama.shape
     room = lines.new_empty(0)
     pixel, is_small = channels * lines.dtype.itemsize, lines.device.type == "cpu"
-    for block in blocks(plan, batch, (height, width), pixel, is_small):
+    for block in row_tiles(plan, batch, (height, width), pixel, is_small):
         size = block.size(channels)
         if prod(size) > len(room):
             room = room.new_empty(prod(size))
@@ -149,7 +149,7 @@ def _picture(seen: Tensor) -> Tensor:
     return _channels_last(seen.flatten(3))
 
 
-def _kernels(block: Block, weight: Tensor) -> Tensor:
+def _kernels(block: RowTile, weight: Tensor) -> Tensor:
     """The kernels of its rows, ``(rows · out, in / groups, rows of taps, columns of taps)``."""
     return _channels_last(block.kernels(weight).contiguous().flatten(0, 1))
 
@@ -159,13 +159,13 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def _steps(block: Block, groups: int) -> tuple[Any, ...]:
+def _steps(block: RowTile, groups: int) -> tuple[Any, ...]:
     """Stride, padding, dilation and groups of its convolution."""
     return (1, block.plan.stride), (0, 0), (1, block.plan.space), groups * len(block.rows)
 
 
 def _gradients(
-    block: Block, y: Tensor, picture: Tensor, kernels: Tensor, groups: int, wanted: tuple[bool, bool]
+    block: RowTile, y: Tensor, picture: Tensor, kernels: Tensor, groups: int, wanted: tuple[bool, bool]
 ) -> tuple[Tensor, ...]:
     """Of its convolution, from outputs ``(height, batch, width, out)``, to what it sees and its kernels, if wanted."""
     outputs = _channels_last(block.outputs(y).contiguous().flatten(2)[:, None])

@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Block:
+class RowTile:
     """Some output rows of a run and some pictures.
 
     Attributes:
@@ -81,7 +81,7 @@ class Block:
 
     @property
     def reach(self) -> int:
-        """One past the southernmost row that it sees, up to which all rows of the blocks before it lie too."""
+        """One past the southernmost row that it sees, up to which all rows of the tiles before it lie too."""
         return self._seen(self.run.shape[0] - 1)[-1] + 1
 
     def size(self, channels: int) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ class Block:
         return _column_places(turn - across // 2, self.grid[1] + across, self.grid[1])
 
 
-def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: bool) -> Iterator[Block]:
+def row_tiles(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: bool) -> Iterator[RowTile]:
     """The output rows and pictures of a product, block by block.
 
     Args:
@@ -140,7 +140,7 @@ def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: 
         batch: pictures.
         grid: rows and columns of the panorama.
         pixel: bytes of a pixel's channels.
-        is_small: keep blocks small enough for a cache; else a run is one block.
+        is_small: keep tiles small enough for a cache; else a run is one tile.
     """
     pictures = min(batch, -(-LONG * plan.stride // grid[1])) if is_small else batch
     for run in plan.runs:
@@ -152,7 +152,7 @@ def blocks(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: 
         for first in range(run.first, last, rows):
             for start in range(0, max(1, batch), max(1, pictures)):
                 part = slice(start, min(batch, start + pictures))
-                yield Block(plan, run, range(first, min(last, first + rows)), part, grid)
+                yield RowTile(plan, run, range(first, min(last, first + rows)), part, grid)
 
 
 def _row_places(seen: range, height: int) -> Iterator[tuple[slice, slice, bool]]:

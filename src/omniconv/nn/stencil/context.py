@@ -23,7 +23,7 @@ def kept_tables(ctx, tensors: Sequence[Tensor]) -> tuple[Table, Table]:  # type:
     return ctx.ahead._replace(tensors=tensors[: ctx.count]), ctx.back._replace(tensors=tensors[ctx.count :])
 
 
-def own_precision(x: Tensor) -> torch.autocast:
+def autocast_disabled(x: Tensor) -> torch.autocast:
     """Autocast stays outside: sums run in the precision of the tables."""
     return torch.autocast(x.device.type, enabled=False)
 

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.nn.stencil.context import keep_tables, kept_tables, own_precision, precision
+from omniconv.nn.stencil.context import autocast_disabled, keep_tables, kept_tables, precision
 from omniconv.nn.stencil.layouts import Layout, Table
 from omniconv.nn.stencil.reference import plain_product
 
 
-@torch.library.custom_op("omniconv::framed_convolution", mutates_args=())
-def framed_convolution(
+@torch.library.custom_op("omniconv::halo_convolution", mutates_args=())
+def halo_convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -50,14 +50,14 @@ def framed_convolution(
     kernel = weight.detach().to(dtype)
     start = None if bias is None else bias.detach().to(dtype)
     result = x.new_empty(*x.shape[:2], len(weight))
-    with own_precision(x):
+    with autocast_disabled(x):
         for picture, out in zip(x.detach(), result, strict=True):
             y = F.conv2d(_framed(layout, picture.to(dtype), places), kernel, start)
             out.copy_(_as_rows(y).index_select(0, order))
     return result
 
 
-@torch.library.custom_op("omniconv::framed_convolution_gradients", mutates_args=())
+@torch.library.custom_op("omniconv::halo_convolution_gradients", mutates_args=())
 def _gradients(
     gradient: Tensor,
     x: Tensor,
@@ -77,7 +77,7 @@ def _gradients(
     dtype = precision(tables)
     kernel = weight.detach().to(dtype)
     by_input, by_weight = x.new_empty(x.shape if of_input else 0), torch.zeros_like(kernel)
-    with own_precision(x):
+    with autocast_disabled(x):
         for index, (picture, given) in enumerate(zip(x.detach(), gradient.detach(), strict=True)):
             framed = _framed(layout, picture.to(dtype), places)
             faces = _as_faces(given.to(dtype).index_select(0, places.flatten()), places.shape)
@@ -93,17 +93,17 @@ def _gradients(
     return by_input, by_weight.to(weight.dtype)
 
 
-def plain_framed_convolution(
+def reference_halo_convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, places: Tensor, order: Tensor, layout: Layout
 ) -> Tensor:
-    """What ``framed_convolution`` gives, in torch's own operators, with every derivative."""
+    """What ``halo_convolution`` gives, in torch's own operators, with every derivative."""
     count, size, _ = places.shape
     framed = plain_product(x, layout).view(-1, size + 2, size + 2, x.shape[2]).permute(0, 3, 1, 2)
     y = F.conv2d(framed, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
     return y.permute(0, 2, 3, 1).reshape(len(x), count * size * size, len(weight)).index_select(1, order)
 
 
-@framed_convolution.register_fake
+@halo_convolution.register_fake
 def _(x: Tensor, weight: Tensor, *rest: object) -> Tensor:
     return x.new_empty(*x.shape[:2], weight.shape[0])
 
@@ -119,7 +119,7 @@ def _backward(ctx, gradient):  # type: ignore[no-untyped-def]
     of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
     by_input = by_weight = None
     if torch.is_grad_enabled():  # a second derivative will be asked for
-        y = plain_framed_convolution(x, weight, None, places, order, ahead.layout)
+        y = reference_halo_convolution(x, weight, None, places, order, ahead.layout)
         asked = [tensor for tensor, wanted in ((x, of_input), (weight, of_weight)) if wanted]
         found = iter(torch.autograd.grad(y, asked, gradient, create_graph=True) if asked else ())
         by_input, by_weight = (next(found) if wanted else None for wanted in (of_input, of_weight))
@@ -130,7 +130,7 @@ def _backward(ctx, gradient):  # type: ignore[no-untyped-def]
     return by_input, by_weight, by_bias, None, None, *ahead.no_gradients, *back.no_gradients
 
 
-framed_convolution.register_autograd(_backward, setup_context=keep_tables)
+halo_convolution.register_autograd(_backward, setup_context=keep_tables)
 
 
 def _framed(layout: Layout, picture: Tensor, places: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-class Bags(NamedTuple):
+class EmbeddingBagArgs(NamedTuple):
     """Some rows of a table: the samples of all of them in turn, where each row begins, the weight of each sample.
 
     Without ``starts`` every row has one sample, without ``weights`` all of them count 1.
@@ -38,12 +38,12 @@ class Layout(Protocol):
     def rows(self) -> int:
         """Taps of all outputs."""
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """First row, last row, and what lies between them."""
 
 
 @dataclass(frozen=True)
-class Picks:
+class IndexLayout:
     """Every row is one sample: indices ``(rows,)``; of the values, which are all 1, there is only their precision."""
 
     samples: Tensor
@@ -54,46 +54,50 @@ class Picks:
         """Taps of all outputs."""
         return self.samples.shape[0]
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Parts of the table as they lie."""
         for first, last in _spans(self.rows, size):
-            yield first, last, Bags(self.samples[first:last], None, None)
+            yield first, last, EmbeddingBagArgs(self.samples[first:last], None, None)
 
 
 @dataclass(frozen=True)
-class Rows:
+class CsrLayout:
     """Compressed sparse rows: pointers ``(rows + 1,)``, samples and values ``(entries,)``, int32 and floating.
 
-    With a palette, values are places in it (uint8).
+    With a codebook, values are places in it (uint8).
     """
 
     pointers: Tensor
     samples: Tensor
     values: Tensor
-    palette: Tensor | None = None
+    codebook: Tensor | None = None
 
     @property
     def rows(self) -> int:
         """Taps of all outputs."""
         return self.pointers.shape[0] - 1
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Parts of the table, counted from their own beginning."""
         if size >= self.rows:
-            yield 0, self.rows, Bags(self.samples, self.pointers[:-1], self._weights(self.values))
+            yield 0, self.rows, EmbeddingBagArgs(self.samples, self.pointers[:-1], self._weights(self.values))
             return
         spans = list(_spans(self.rows, size))
         bounds = self.pointers[[*(first for first, _ in spans), self.rows]].tolist()
         for (first, last), start, stop in zip(spans, bounds, bounds[1:], strict=False):
             starts = self.pointers[first:last] - start
-            yield first, last, Bags(self.samples[start:stop], starts, self._weights(self.values[start:stop]))
+            yield (
+                first,
+                last,
+                EmbeddingBagArgs(self.samples[start:stop], starts, self._weights(self.values[start:stop])),
+            )
 
     def _weights(self, values: Tensor) -> Tensor:
-        return values if self.palette is None else self.palette.index_select(0, values.int())
+        return values if self.codebook is None else self.codebook.index_select(0, values.int())
 
 
 @dataclass(frozen=True)
-class Patches:
+class EllLayout:
     """All taps of an output see the same samples: samples ``(outputs, seen)``, values ``(outputs, taps, seen)``."""
 
     samples: Tensor
@@ -104,17 +108,21 @@ class Patches:
         """Taps of all outputs."""
         return self.values.shape[0] * self.values.shape[1]
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Samples repeated for each tap."""
         _, taps, seen = self.values.shape
         for first, last in _spans(self.rows, _multiple(size, taps)):
             outputs = slice(first // taps, last // taps)
             samples = self.samples[outputs, None].expand(-1, taps, -1).reshape(-1)
-            yield first, last, Bags(samples, _even(last - first, seen, samples), self.values[outputs].reshape(-1))
+            yield (
+                first,
+                last,
+                EmbeddingBagArgs(samples, _even(last - first, seen, samples), self.values[outputs].reshape(-1)),
+            )
 
 
 @dataclass(frozen=True)
-class ReversedPatches:
+class EllTransposeLayout:
     """The transpose of patches whose outputs see each other: ``places`` says where among its samples one has me.
 
     Args:
@@ -135,7 +143,7 @@ class ReversedPatches:
         """Taps of all outputs of the transpose."""
         return self.values.shape[0] * (self.values.shape[1] if self.by_tap else 1)
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Values looked up where the others keep them."""
         _, taps, seen = self.values.shape
         bags = taps if self.by_tap else 1
@@ -145,11 +153,11 @@ class ReversedPatches:
             rows = self.samples[inputs, None] * taps + tap  # (inputs, taps, seen)
             weights = self.values.reshape(-1).index_select(0, (rows * seen + self.places[inputs, None]).reshape(-1))
             samples = (self.samples[inputs, None].expand_as(rows) if self.by_tap else rows).reshape(-1)
-            yield first, last, Bags(samples, _even(last - first, seen * taps // bags, samples), weights)
+            yield first, last, EmbeddingBagArgs(samples, _even(last - first, seen * taps // bags, samples), weights)
 
 
 @dataclass(frozen=True)
-class Turns:
+class PeriodicLayout:
     """Rows of a grid that repeat, turned: the taps of the first outputs of each row of the grid, say those of all.
 
     Args:
@@ -174,7 +182,7 @@ class Turns:
         """Taps of all outputs."""
         return self.starts.numel() * self.turns
 
-    def chunks(self, size: int) -> Iterator[tuple[int, int, Bags]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Whole rows of the grid, their entries turned."""
         lines, own = self.starts.shape
         turn = torch.arange(self.turns, device=self.starts.device, dtype=torch.int32)[:, None]
@@ -185,7 +193,7 @@ class Turns:
             begin = _even(count, self.columns.shape[1], entries).view(-1, self.turns, 1)
             starts = (self.starts[first:last, None] + begin).reshape(-1)
             weights = self.values[first:last, None].expand(-1, self.turns, -1).reshape(-1)
-            yield first * own * self.turns, last * own * self.turns, Bags(entries, starts, weights)
+            yield first * own * self.turns, last * own * self.turns, EmbeddingBagArgs(entries, starts, weights)
 
 
 class Table(NamedTuple):
@@ -206,7 +214,13 @@ class Table(NamedTuple):
         return [None, None if self.sizes else [], [None] * len(self.tensors)]
 
 
-KINDS = {"picks": Picks, "rows": Rows, "patches": Patches, "reversed": ReversedPatches, "turns": Turns}
+KINDS = {
+    "picks": IndexLayout,
+    "rows": CsrLayout,
+    "patches": EllLayout,
+    "reversed": EllTransposeLayout,
+    "turns": PeriodicLayout,
+}
 
 
 def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -13,16 +13,16 @@ from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid.pool import safe_pow
-from omniconv.nn.stencil.halo_ops import framed_convolution, plain_framed_convolution
+from omniconv.nn.stencil.halo_ops import halo_convolution, reference_halo_convolution
 from omniconv.nn.stencil.layouts import Table
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
 from omniconv.nn.stencil.reference import plain_convolution, plain_product
-from omniconv.nn.stencil.tables import pair_of
+from omniconv.nn.stencil.tables import cached_tables
 from omniconv.surfaces.neighbours.halo_stencil import FramedStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class StencilTables(nn.Module):
+class SparseOperator(nn.Module):
     """A stencil's tables as tensors that follow their module to its device and precision; layers share them."""
 
     def __init__(self, stencil: Stencil, by_tap: bool = False, tabled: Stencil | None = None) -> None:
@@ -48,13 +48,13 @@ class StencilTables(nn.Module):
 
     def times(self, rows: Tensor) -> Tensor:
         """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
-        if derives_forward():
+        if needs_forward_ad():
             return plain_product(rows, self.ahead.layout)
         return stencil_product(rows, *self.ahead, *self.back)
 
     def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
-        if derives_forward():
+        if needs_forward_ad():
             return plain_convolution(rows, weight, bias, self.ahead.layout)
         return stencil_convolution(rows, weight, bias, *self.ahead, *self.back)
 
@@ -68,7 +68,7 @@ class StencilTables(nn.Module):
 
     def _adopt(self, dtype: torch.dtype, device: torch.device) -> None:
         """Take the tables that all layers on this stencil share."""
-        self.pair = pair_of(self.tabled, self.by_tap, dtype, device)
+        self.pair = cached_tables(self.tabled, self.by_tap, dtype, device)
         for place, tensor in enumerate(self.pair.tensors):  # an alias each: tracing allows no module another's own
             self.register_buffer(f"table_{place}", tensor.detach(), persistent=False)
 
@@ -78,7 +78,7 @@ class StencilTables(nn.Module):
         return self
 
 
-class StencilConvolution(StencilTables):
+class StencilConvolution(SparseOperator):
     """``y = Σ_m W_m (S_m x)``: ``forward(x, weight, bias)`` with weights ``(out, in / groups, *kernel_shape)``.
 
     Args:
@@ -106,7 +106,7 @@ class StencilConvolution(StencilTables):
         return F.conv1d(channels, weight.flatten(1)[..., None], bias, groups=self.groups).transpose(1, 2)
 
 
-class FramedConvolution(StencilConvolution):
+class HaloConvolution(StencilConvolution):
     """The same where the stencil is the windows of framed faces: the backend's dense convolution does the work.
 
     Args:
@@ -117,7 +117,7 @@ class FramedConvolution(StencilConvolution):
     order: Tensor
 
     def __init__(self, stencil: FramedStencil) -> None:
-        StencilTables.__init__(self, stencil, tabled=stencil.frame)
+        SparseOperator.__init__(self, stencil, tabled=stencil.frame)
         self.groups, self.multiply = 1, self._multiply
         places = torch.from_numpy(stencil.places.astype(np.int32))
         self.register_buffer("places", places, persistent=False)
@@ -126,9 +126,9 @@ class FramedConvolution(StencilConvolution):
     def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Weights ``(9 · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N, O)``."""
         kernel = weight.view(3, 3, -1, weight.shape[1]).permute(3, 2, 0, 1)
-        if derives_forward():
-            return plain_framed_convolution(rows, kernel, bias, self.places, self.order, self.ahead.layout)
-        return framed_convolution(rows, kernel, bias, self.places, self.order, *self.ahead, *self.back)
+        if needs_forward_ad():
+            return reference_halo_convolution(rows, kernel, bias, self.places, self.order, self.ahead.layout)
+        return halo_convolution(rows, kernel, bias, self.places, self.order, *self.ahead, *self.back)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.places, self.order = fn(self.places), fn(self.order)
@@ -155,7 +155,7 @@ class PointwiseConvolution(nn.Module):
         return F.conv1d(x, weight[..., None], bias, groups=self.groups)
 
 
-class StencilProduct(StencilTables):
+class StencilProduct(SparseOperator):
     """A stencil of one operator on every channel alike: averages, interpolation, maps."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class StencilProduct(StencilTables):
         return self.signal(self.times(self.rows(x)))
 
 
-class StencilMaximum(nn.Module):
+class StencilMaxPool(nn.Module):
     """The largest of the samples that a stencil's first operator sees."""
 
     windows: Tensor
@@ -189,7 +189,7 @@ class StencilMaximum(nn.Module):
         return seen.unflatten(1, tuple(self.windows.shape))
 
 
-class StencilPower(StencilProduct):
+class StencilLpPool(StencilProduct):
     """The p-norm of the samples that a stencil of averages sees, each by its share of the window.
 
     Args:
@@ -206,7 +206,7 @@ class StencilPower(StencilProduct):
         return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
-def derives_forward() -> bool:
+def needs_forward_ad() -> bool:
     """Whether derivatives are asked for that operators of one's own do not have: forward mode, ``torch.func``."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
@@ -222,10 +222,10 @@ def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
     return rows.transpose(1, 2).unflatten(2, stencil.output_shape)
 
 
-def convolution_on(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
+def make_stencil_convolution(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
     """The cheapest layer that convolves on a stencil."""
     if isinstance(stencil, FramedStencil) and groups == 1:
-        return FramedConvolution(stencil)
+        return HaloConvolution(stencil)
     return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
 
 

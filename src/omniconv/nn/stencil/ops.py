@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from omniconv.nn.skinny_product import write_product
-from omniconv.nn.stencil.context import keep_tables, kept_tables, own_precision, precision
-from omniconv.nn.stencil.layouts import Bags, Layout, Table
+from omniconv.nn.stencil.context import autocast_disabled, keep_tables, kept_tables, precision
+from omniconv.nn.stencil.layouts import EmbeddingBagArgs, Layout, Table
 from omniconv.nn.stencil.reference import plain_gradients
 
 CHUNK = 400_000
@@ -60,7 +60,7 @@ def stencil_convolution(
     weight = weight.detach().to(dtype)
     start = weight.new_zeros(weight.shape[1]) if bias is None else bias.detach().to(dtype)
     result = x.new_empty(x.shape[0], layout.rows // taps, weight.shape[1])
-    with own_precision(x):
+    with autocast_disabled(x):
         for index, outputs, seen in _gathered(layout, x, taps, dtype):
             write_product(result[index, outputs], seen, weight, start)
     return result
@@ -88,7 +88,7 @@ def _convolution_gradients(
     by_input = x.new_empty(x.shape if of_input else 0)
     by_weight = back.new_zeros(channels, taps * outputs)
     nothing = back.new_zeros(channels)
-    with own_precision(x):
+    with autocast_disabled(x):
         for index, inputs, spread in _gathered(layout, gradient, taps, dtype):
             if of_input:
                 write_product(by_input[index, inputs], spread, back, nothing)
@@ -159,7 +159,7 @@ def _gathered(layout: Layout, x: Tensor, taps: int, dtype: torch.dtype) -> Itera
             yield index, slice(first // taps, last // taps), _side_by_side(bags, rows, taps)
 
 
-def _side_by_side(bags: Bags, picture: Tensor, taps: int) -> Tensor:
+def _side_by_side(bags: EmbeddingBagArgs, picture: Tensor, taps: int) -> Tensor:
     seen = bags.of(picture)
     return seen.view(len(seen) // taps, taps * picture.shape[1])
 

@@ -73,7 +73,7 @@ class StencilPair:
 _held: WeakKeyDictionary[Stencil, WeakValueDictionary[tuple, StencilPair]] = WeakKeyDictionary()
 
 
-def pair_of(stencil: Stencil, by_tap: bool, dtype: torch.dtype, device: torch.device) -> StencilPair:
+def cached_tables(stencil: Stencil, by_tap: bool, dtype: torch.dtype, device: torch.device) -> StencilPair:
     """The tables of a stencil; all who ask for the same hold the same."""
     held = _held.setdefault(stencil, WeakValueDictionary())
     key = by_tap, dtype == torch.float64, device

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from omniconv.nn.grid.pool import safe_pow
-from omniconv.nn.stencil.modules import StencilMaximum, StencilPower, StencilTables
+from omniconv.nn.stencil.modules import SparseOperator, StencilLpPool, StencilMaxPool
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class _Windows(StencilTables):
+class _Windows(SparseOperator):
     """Windows with one operator for each of their samples."""
 
     def seen(self, x: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class _Windows(StencilTables):
         return self.times(self.rows(x)).unflatten(1, (-1, self.stencil.taps))
 
 
-class InterpolatedMaximum(_Windows):
+class InterpolatedMaxPool(_Windows):
     """The largest of the interpolated samples of each window; switches name who has the largest share of it.
 
     Args:
@@ -43,7 +43,7 @@ class InterpolatedMaximum(_Windows):
         return self.signal(values), self.signal(switches)
 
 
-class InterpolatedPower(_Windows):
+class InterpolatedLpPool(_Windows):
     """The p-norm of the interpolated samples of each window.
 
     Args:
@@ -60,14 +60,14 @@ class InterpolatedPower(_Windows):
         return self.signal(safe_pow(safe_pow(self.seen(x).abs(), self.p).sum(2), 1 / self.p))
 
 
-def maximum_on(stencil: Stencil) -> StencilMaximum | InterpolatedMaximum:
+def make_max_pool(stencil: Stencil) -> StencilMaxPool | InterpolatedMaxPool:
     """The layer that finds the largest sample of windows, given as one operator or as one for each sample."""
-    return StencilMaximum(stencil) if stencil.taps == 1 else InterpolatedMaximum(stencil)
+    return StencilMaxPool(stencil) if stencil.taps == 1 else InterpolatedMaxPool(stencil)
 
 
-def power_on(stencil: Stencil, p: float) -> StencilPower | InterpolatedPower:
+def make_lp_pool(stencil: Stencil, p: float) -> StencilLpPool | InterpolatedLpPool:
     """The layer of the p-norm of windows, given as one operator or as one for each sample."""
-    return StencilPower(stencil, p) if stencil.taps == 1 else InterpolatedPower(stencil, p)
+    return StencilLpPool(stencil, p) if stencil.taps == 1 else InterpolatedLpPool(stencil, p)
 
 
 def _owners(stencil: Stencil) -> np.ndarray:
