@@ -156,7 +156,7 @@ def _check(path: Path, found: list[OutputDifference], network: nn.Module) -> Non
         shape = " × ".join(map(str, worst.shape))
         raise FileError(
             path, f"is not written: its {worst.output} differ from the network's by {worst.relative_error:.1e} of "
-            f"their largest value at {shape} (allowed: {TOLERANCE:.0e})", 
+            f"their largest value at {shape} (allowed: {TOLERANCE:.0e})",
             "try the other --format or one --size, and report it",
         )  # fmt: skip
 
