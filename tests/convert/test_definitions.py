@@ -13,7 +13,7 @@ from turning import picture
 
 import omniconv as oc
 from omniconv.arithmetic import span
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 MARGIN = 12
 MODES = {"over": "pole", "replicate": "replicate", "reflect": "reflect"}
@@ -26,9 +26,9 @@ def drawn(*shape):
 def going_on(x, poles, margin=MARGIN):
     """The picture with ``margin`` more samples on every side, by the slow definition of a border."""
     height, width = x.shape[-2:]
-    rows, turned = continue_index(np.arange(-margin, height + margin), height, MODES[poles])
+    rows, is_rolled, _ = border_index(np.arange(-margin, height + margin), height, MODES[poles])
     columns = np.arange(-margin, width + margin) % width
-    place = (columns[None, :] + np.where(turned < 0, width // 2, 0)[:, None]) % width
+    place = (columns[None, :] + np.where(is_rolled, width // 2, 0)[:, None]) % width
     return x[..., torch.from_numpy(rows)[:, None], torch.from_numpy(place)]
 
 

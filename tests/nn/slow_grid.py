@@ -9,25 +9,25 @@ from hypothesis import strategies as st
 
 from omniconv.arithmetic import padding_amounts, span
 from omniconv.surfaces import Border
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 PLAIN_MODES = ("zeros", "reflect", "replicate", "circular")
 PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
 
 
 def slow_pad(x, amounts, border):
-    """``x`` past its edges, axis after axis, by ``surfaces.border.continue_index``."""
+    """``x`` past its edges, axis after axis, by ``surfaces.border.border_index``."""
     first = x.ndim - border.ndim
     for axis, ((before, after), modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
         size = x.shape[axis]
         slices = []
         for index in range(-before, size + after):
             mode = modes[0] if index < 0 else modes[1]
-            (position,), (flag,) = continue_index(np.array([index]), size, mode)
+            position, is_rolled, is_constant = border_index(np.array(index), size, mode)
             piece = np.take(x, position, axis)
-            if flag == -1:
+            if is_rolled:
                 piece = np.roll(piece, x.shape[-1] // 2, -1)
-            slices.append(np.full_like(piece, border.value) if flag == 0 else piece)
+            slices.append(np.full_like(piece, border.value) if is_constant else piece)
         x = np.stack(slices, axis)
     return x
 

@@ -246,7 +246,7 @@ def test_mistakes_are_named(act, text):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 def test_signals_that_meet_have_one_batch(surface):
-    finer = surface if surface.is_open else surface.finer()
+    finer = surface if surface.any_size else surface.finer()
     block = oc.nn.UpBlock(2, oc.nn.DoubleConv(4, 2, surface=finer), surface=surface)
     for wrong, text in [
         (None, "skip=<class 'NoneType'>: must be a tensor"),

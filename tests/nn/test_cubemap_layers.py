@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import omniconv as oc
 from omniconv.nn.grid import border_strips as edges
 from omniconv.nn.grid import cube_padding
-from omniconv.surfaces.cubemap.faces import continued
+from omniconv.surfaces.cubemap.faces import padded_pixels
 
 SURFACE = oc.Cubemap(4)
 CASES = [
@@ -73,7 +73,7 @@ def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride
 
 def explicit_frame(x, rows, columns):
     size = x.shape[-1]
-    one, other = torch.from_numpy(continued(size, (rows[0], columns[0]), (rows[1], columns[1])))
+    one, other = torch.from_numpy(padded_pixels(size, (rows[0], columns[0]), (rows[1], columns[1])))
     flat = x.flatten(2)
     return (flat[..., one] + flat[..., other]) / 2
 

@@ -31,7 +31,7 @@ from omniconv.nn.rows import tiles as row_blocks
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, RowStencil, surface
-from omniconv.surfaces.neighbours.row_stencil import row_kernels
+from omniconv.surfaces.neighbours.row_stencil import split_by_row
 
 
 def rows(height):
@@ -51,7 +51,7 @@ def slow(stencil, x, weight, bias, groups):
     x, weight, bias = (tensor.detach().numpy() for tensor in (x, weight, bias))
     flat = x.reshape(*x.shape[:2], -1)
     seen = [flat[:, :, stencil.pixels(row)] for row in range(len(stencil.shapes))]
-    kernels = row_kernels(weight, stencil.shapes)
+    kernels = split_by_row(weight, stencil.shapes)
     y = np.zeros((len(x), len(weight), *stencil.output_shape))
     size, wide = weight.shape[1], len(weight) // groups
     parts = [(slice(g * wide, (g + 1) * wide), slice(g * size, (g + 1) * size)) for g in range(groups)]
@@ -190,11 +190,11 @@ def test_rows_have_kernels_and_biases_of_their_own():
     layer = Conv(4, 6, surface=SURFACE).double()
     stencil, x, before = layer.op.stencil, signal(), None
     before = layer(x)
-    tap = sum(run.taps for run in stencil.runs if run.first + run.rows <= 3)
-    run = next(run for run in stencil.runs if run.first <= 3 < run.first + run.rows)
-    tap = run.tap + (3 - run.first) * run.shape[0] * run.shape[1]
+    tap = sum(run.taps for run in stencil.bands if run.first_row + run.rows <= 3)
+    run = next(run for run in stencil.bands if run.first_row <= 3 < run.first_row + run.rows)
+    tap = run.first_tap + (3 - run.first_row) * run.kernel_shape[0] * run.kernel_shape[1]
     with torch.no_grad():
-        layer.weight[:, :, tap : tap + run.shape[0] * run.shape[1]] += 1
+        layer.weight[:, :, tap : tap + run.kernel_shape[0] * run.kernel_shape[1]] += 1
         layer.bias[:, 5] += 1
     changed = (layer(x) - before).abs().amax((0, 1, 3)) > 1e-9
     assert changed.nonzero().flatten().tolist() == [3, 5]
@@ -202,7 +202,7 @@ def test_rows_have_kernels_and_biases_of_their_own():
 
 def test_weights_are_drawn_by_the_taps_of_each_row():
     layer = Conv(16, 16, surface=SURFACE)
-    for kernel, (up, across) in zip(row_kernels(layer.weight.detach().numpy(), layer.op.stencil.shapes),
+    for kernel, (up, across) in zip(split_by_row(layer.weight.detach().numpy(), layer.op.stencil.shapes),
                                     layer.op.stencil.shapes, strict=True):  # fmt: skip
         bound = 1 / np.sqrt(16 * up * across)
         assert 0.95 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6)
@@ -297,7 +297,7 @@ def test_summary_counts_the_taps_of_every_row():
     table = summary(nn.Sequential(layer), (4, 8, 16))
     assert table.parameters == 6 * 4 * taps + 6 * 8
     assert table.rows[0].multiply_adds == 6 * 4 * taps * 16
-    assert table.receptive_field == layer.op.stencil.widest
+    assert table.receptive_field == layer.op.stencil.max_kernel_shape
 
 
 def test_short_name_builds_it():

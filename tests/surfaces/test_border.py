@@ -7,7 +7,7 @@ import pytest
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Border
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -15,27 +15,28 @@ NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 @pytest.mark.parametrize(("mode", "numpy_name"), NUMPY_NAMES.items())
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("amount", [0, 1, 2, 5, 17])
-def test_continued_index_is_that_of_numpy_pad(mode, numpy_name, size, amount):
-    index, flag = continue_index(np.arange(-amount, size + amount), size, mode)
+def test_border_index_is_that_of_numpy_pad(mode, numpy_name, size, amount):
+    index, is_rolled, is_constant = border_index(np.arange(-amount, size + amount), size, mode)
     np.testing.assert_array_equal(index, np.pad(np.arange(size), amount, mode=numpy_name))
-    assert (flag == 1).all()
+    assert not is_rolled.any()
+    assert not is_constant.any()
 
 
-def test_zeros_are_flagged():
-    index, flag = continue_index(np.arange(-2, 5), 3, "zeros")
-    assert flag.tolist() == [0, 0, 1, 1, 1, 0, 0]
+def test_zeros_are_constant_beyond_both_edges():
+    index, _, is_constant = border_index(np.arange(-2, 5), 3, "zeros")
+    assert is_constant.tolist() == [True, True, False, False, False, True, True]
     assert index.min() == 0
     assert index.max() == 2
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_two_poles_make_a_full_turn(size):
-    index, flag = continue_index(np.arange(-2 * size, 4 * size), size, "pole")
+    index, is_rolled, _ = border_index(np.arange(-2 * size, 4 * size), size, "pole")
     np.testing.assert_array_equal(index[: 2 * size], index[2 * size : 4 * size])
-    np.testing.assert_array_equal(flag[: 2 * size], flag[2 * size : 4 * size])
+    np.testing.assert_array_equal(is_rolled[: 2 * size], is_rolled[2 * size : 4 * size])
     np.testing.assert_array_equal(index[2 * size : 3 * size], np.arange(size))
     np.testing.assert_array_equal(index[3 * size : 4 * size], np.arange(size)[::-1])
-    assert (flag[3 * size : 4 * size] == -1).all()
+    assert is_rolled[3 * size : 4 * size].all()
 
 
 def test_border_from_one_mode_one_an_axis_or_one_a_side():

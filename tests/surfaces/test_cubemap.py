@@ -46,7 +46,7 @@ def test_faces_look_where_they_say():
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_past_each_of_the_edges_lies_the_pixel_beside_it(size):
     flat = Cubemap(size).directions().reshape(-1, 3)
-    one, other = cube_faces.continued(size, (1, 1), (1, 1))
+    one, other = cube_faces.padded_pixels(size, (1, 1), (1, 1))
     inner = np.arange(6 * size**2).reshape(6, size, size)
     for framed in (one, other):
         assert (framed[:, 1:-1, 1:-1] == inner).all()
@@ -64,7 +64,7 @@ def test_past_each_of_the_edges_lies_the_pixel_beside_it(size):
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_past_each_corner_stand_the_two_other_faces(size):
-    one, other = cube_faces.continued(size, (1, 1), (1, 1))
+    one, other = cube_faces.padded_pixels(size, (1, 1), (1, 1))
     flat = Cubemap(size).directions().reshape(-1, 3)
     for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         first, second = one[:, row, column], other[:, row, column]

@@ -192,7 +192,7 @@ SYMMETRIES = [
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize(("surface", "rotation"), SYMMETRIES, ids=str)
 def test_rotation_by_a_symmetry_is_a_permutation(surface, rotation, mode):
-    samples = Samples.of(surface, (16, 32) if surface.is_open else None)
+    samples = Samples.of(surface, (16, 32) if surface.any_size else None)
     signal = np.random.default_rng(0).random(samples.shape)
     operator = rotation_of(surface, rotation, mode, samples.shape).operators[0]
     assert operator.nnz == samples.count
@@ -253,8 +253,8 @@ def test_rotation_is_that_of_panoramas():
         (lambda: rotate(np.zeros(12), Healpix(1), np.eye(2)), "must be an orthogonal 3×3 matrix"),
         (lambda: rotate(np.zeros(12), Healpix(1), np.eye(3), "area"), "mode='area'"),
         (lambda: Resample(Plane(), Cubemap(2)), "has no directions on a sphere"),
-        (lambda: Plane().sampling(np.eye(3)), "has no directions on a sphere"),
-        (lambda: Plane().holders(np.eye(3)), "has no directions on a sphere"),
+        (lambda: Plane().interpolation_matrix(np.eye(3)), "has no directions on a sphere"),
+        (lambda: Plane().nearest_sample(np.eye(3)), "has no directions on a sphere"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(ask, text):

@@ -56,7 +56,7 @@ def test_sampling_matrix_is_sampling():
     image = np.random.default_rng(0).random((6, 12))
     directions = np.random.default_rng(1).normal(size=(50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    by_matrix = panorama.sampling_matrix(directions, 6, 12) @ image.ravel()
+    by_matrix = panorama.bilinear_matrix(directions, 6, 12) @ image.ravel()
     np.testing.assert_allclose(by_matrix, panorama.sample(image, directions), atol=1e-12)
 
 
@@ -123,7 +123,7 @@ def test_resizing_knows_no_seam(height, half, new_height, times, turn):
 
 def test_extend_goes_over_the_pole():
     image = np.arange(8).reshape(2, 4)
-    assert panorama.extend(image, 1, 1).tolist() == [
+    assert panorama.pad_panorama(image, 1, 1).tolist() == [
         [1, 2, 3, 0, 1, 2], [3, 0, 1, 2, 3, 0], [7, 4, 5, 6, 7, 4], [5, 6, 7, 4, 5, 6],
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, RowStencil
 from omniconv.surfaces.equirectangular.row_shapes import Fields, row_shapes
-from omniconv.surfaces.neighbours.row_stencil import row_kernels
+from omniconv.surfaces.neighbours.row_stencil import split_by_row
 
 PUBLISHED = 320, np.radians(65.5 / 640)
 """Rows, and the angle of a pixel of the flat views, of the published table H320Ks640."""
@@ -76,9 +76,9 @@ def test_pixels_go_on_over_the_pole_and_round_the_ring():
 
 def test_runs_and_kernels_lie_one_after_the_other():
     stencil = RowStencil(4, ((3, 5), (3, 3), (3, 3), (1, 5)))
-    assert [run.tap for run in stencil.runs] == [0, 15, 33]
-    assert stencil.widest == (3, 5)
-    kernels = row_kernels(np.arange(38.0).reshape(1, 1, 38), stencil.shapes)
+    assert [run.first_tap for run in stencil.bands] == [0, 15, 33]
+    assert stencil.max_kernel_shape == (3, 5)
+    kernels = split_by_row(np.arange(38.0).reshape(1, 1, 38), stencil.shapes)
     assert [kernel.shape[2:] for kernel in kernels] == list(stencil.shapes)
     assert kernels[2][0, 0, 0, 0] == 24
 

@@ -140,7 +140,7 @@ def test_a_linear_field_is_blurred_alike_everywhere():
         seen = applied(tangent(height).conv_neighbours(3, dilation=gap), field).mean(axis=0)
         across = np.cos(np.array([-1, 0, 1]) * np.pi / 8).mean()
         errors.append(np.abs(seen - across**2 * field).max())
-        shifted = [panorama.extend(field, gap, gap)[row : row + height, column : column + 2 * height]
+        shifted = [panorama.pad_panorama(field, gap, gap)[row : row + height, column : column + 2 * height]
                    for row in (0, gap, 2 * gap) for column in (0, gap, 2 * gap)]  # fmt: skip
         assert np.abs(np.mean(shifted, axis=0) - across**2 * field)[: height // 4].max() > 0.03
     assert errors[-1] < 0.002

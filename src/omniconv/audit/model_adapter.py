@@ -75,7 +75,7 @@ def _surface(model: Any) -> Surface | None:
     if not isinstance(model, Model):
         return None
     where = model.surface
-    if where.is_open and where.ndim != 2:
+    if where.any_size and where.ndim != 2:
         raise InputError("model", str(where), f"takes signals of {where.ndim} axes, not panoramas",
                          "give a network on plane, equirectangular or another surface of pictures")  # fmt: skip
     return where
@@ -96,7 +96,7 @@ def _resting(model: Any) -> Iterator[None]:
 
 
 def _run(model: Any, image: np.ndarray, where: Surface | None, output: Output) -> Tensor:
-    signal = image if where is None or where.is_open else where.from_equirectangular(image)
+    signal = image if where is None or where.any_size else where.from_equirectangular(image)
     x = _like_weights(torch.from_numpy(np.ascontiguousarray(signal))[None], model)
     try:
         with torch.inference_mode():
@@ -155,7 +155,7 @@ def _is_row(value: Any) -> bool:
 
 def _on_panorama(where: Surface, found: Tensor, image: np.ndarray) -> Tensor:
     """A map on a surface of one size as a map on the panorama; all else as it is."""
-    if where.is_open or found.ndim == 1:
+    if where.any_size or found.ndim == 1:
         return found
     height, width = image.shape[-2:]
     return torch.from_numpy(panorama.resize(where.to_equirectangular(found.numpy(), height), height, width))

@@ -77,7 +77,7 @@ def random_rotations(rotations: Rotations, seed: int) -> np.ndarray:
     if matrices.ndim not in (2, 3) or matrices.shape[-2:] != (3, 3) or matrices.size == 0:
         rule = "must be a number from 1, or matrices (n, 3, 3)"
         raise InputError("rotations", rotations, rule, "use rotations=8")
-    return np.stack([panorama.rotation_matrix(matrix) for matrix in matrices.reshape(-1, 3, 3)])
+    return np.stack([panorama.check_rotation(matrix) for matrix in matrices.reshape(-1, 3, 3)])
 
 
 def measure_turned(

@@ -70,7 +70,7 @@ class Opened:
         """
         if isinstance(self.model, Predictor):
             own = self.model.preprocessing
-            if size and not own.surface.is_open:
+            if size and not own.surface.any_size:
                 rule = f"has no meaning on {own.surface}, whose samples are fixed"
                 raise InputError("size", size, rule, "leave it out")
             return replace(own, size=(size[0], size[1])) if size else own

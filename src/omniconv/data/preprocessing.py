@@ -70,21 +70,21 @@ class Preprocessing:
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
         """An image ``(3, *size)`` on the surface, standardised: what the network sees."""
-        signal = image if self.surface.is_open else self.surface.from_equirectangular(image)
+        signal = image if self.surface.any_size else self.surface.from_equirectangular(image)
         shape = (-1, *[1] * (signal.ndim - 1))
         mean, std = (np.reshape(values, shape) for values in (self.mean, self.std))
         return np.ascontiguousarray((signal - mean) / std, dtype=np.float32)
 
     def labels_on_surface(self, labels: np.ndarray) -> np.ndarray:
         """A mask of ``size`` on the surface, int64: what the loss sees."""
-        labels = labels if self.surface.is_open else self.surface.from_equirectangular(labels, "nearest")
+        labels = labels if self.surface.any_size else self.surface.from_equirectangular(labels, "nearest")
         return labels.astype(np.int64)
 
     def areas(self) -> np.ndarray | None:
         """Area of each sample of the network's grid, mean 1; ``None`` on a plane, where all are alike."""
         if not self.surface.spherical:
             return None
-        areas = self.surface.areas(self.size if self.surface.is_open else None)
+        areas = self.surface.areas(self.size if self.surface.any_size else None)
         return np.asarray(areas / areas.mean(), dtype=np.float32)
 
 

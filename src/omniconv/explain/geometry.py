@@ -14,7 +14,7 @@ import numpy as np
 from omniconv.arithmetic import padding_amounts, span
 from omniconv.errors import InputError
 from omniconv.explain.words import Rule
-from omniconv.surfaces.neighbours.border import Border, continue_index
+from omniconv.surfaces.neighbours.border import Border, border_index
 
 Place = tuple[int, ...]
 Amounts = tuple[tuple[int, int], ...]
@@ -140,13 +140,13 @@ class Geometry:
         """Axis by axis; past a pole the columns are turned by half of the last axis."""
         if self.beyond(position):
             return None
-        found, flags = [], []
+        found, is_rolled = [], False
         for index, size, modes in zip(position, self.sizes, self.arguments.border.modes, strict=True):
-            indices, kinds = continue_index(np.array([index]), size, modes[0] if index < 0 else modes[1])
-            found.append(int(indices[0]))
-            flags.append(int(kinds[0]))
-        if 0 in flags:
-            return None
-        if -1 in flags:
+            sample, rolled, constant = border_index(np.array(index), size, modes[0] if index < 0 else modes[1])
+            if constant:
+                return None
+            found.append(int(sample))
+            is_rolled |= bool(rolled)
+        if is_rolled:
             found[-1] = (found[-1] - self.sizes[-1] // 2) % self.sizes[-1]
         return int(np.ravel_multi_index(found, self.sizes))

@@ -80,7 +80,7 @@ def export(
     path = Path(path)
     kind = check_target(path, overwrite)
     network = copy.deepcopy(network).cpu().eval()
-    if open_sizes and not (isinstance(network, Model) and not network.surface.is_open):
+    if open_sizes and not (isinstance(network, Model) and not network.surface.any_size):
         min_size = min_size or (2 ** (network.arguments["depth"] + 1) if isinstance(network, Model) else 16)
     else:
         min_size = None

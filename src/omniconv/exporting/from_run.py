@@ -61,7 +61,7 @@ def export_run(
     check_target(out, overwrite)
     predictor = Predictor.open(run, "cpu")
     where, preprocessing = predictor.preprocessing.surface, predictor.preprocessing
-    is_open = where.is_open
+    is_open = where.any_size
     if size is not None and not is_open:
         raise InputError("size", size, f"has no meaning on {where}, whose samples are fixed", "leave it out")
     grid = (size or preprocessing.size) if is_open else [length or 0 for length in where.shape]
@@ -75,7 +75,7 @@ def export_run(
 def describe(predictor: Predictor) -> dict[str, Any]:
     """What who runs the file has to know, as plain data."""
     preprocessing = predictor.preprocessing
-    place = "(height, width)" if preprocessing.surface.is_open else "samples of the surface"
+    place = "(height, width)" if preprocessing.surface.any_size else "samples of the surface"
     answer = f"(batch, class, {place.strip('()')})" if predictor.task == "segment" else "(batch, class)"
     return {
         "task": predictor.task,
@@ -86,6 +86,6 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "mean": list(preprocessing.mean),
         "spread": list(preprocessing.std),
         "answer": f"logits {answer}; softmax over the classes gives probabilities",
-        "places": place if preprocessing.surface.is_open
+        "places": place if preprocessing.surface.any_size
         else f"{place}: omniconv.surface({str(preprocessing.surface)!r}).from_equirectangular(panorama)",
     }  # fmt: skip

@@ -48,4 +48,4 @@ def _of_run(path: str) -> str:
 
 def _table(network: Model, size: tuple[int, ...]) -> str:
     """The table of a network that takes pictures of ``size``; a mesh knows its own."""
-    return str(summary(network, (3, *(size if network.surface.is_open else ()))))
+    return str(summary(network, (3, *(size if network.surface.any_size else ()))))

@@ -103,7 +103,7 @@ class Predictor:
         where = self.preprocessing.surface
         neighbours = where.resize_neighbours(2, "linear")
         for plane in logits:
-            if where.is_open and isinstance(neighbours, Border):
+            if where.any_size and isinstance(neighbours, Border):
                 yield resize(plane[None, None], size, neighbours)[0, 0].numpy()
             else:
                 height = min(size[0], 4 * (where.panorama_height() or size[0]))

@@ -24,7 +24,7 @@ class MeanWeights(nn.Module):
         """By area where areas differ."""
         if surface.latitude_axis is not None:
             return _LatitudeWeights(surface.ndim, surface.latitude_axis)
-        return MeanWeights() if surface.is_open else _AreaWeights(surface)
+        return MeanWeights() if surface.any_size else _AreaWeights(surface)
 
 
 class _LatitudeWeights(nn.Module):

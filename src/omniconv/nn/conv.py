@@ -240,7 +240,7 @@ def _check_pad_value(value: float, surface: Surface, stride: Size) -> None:
     check_number(
         "pad_value", value, math.isfinite, "must be a finite number", "use 0.0, or 1.0 as the published code does"
     )
-    if value and not (surface.appends and not is_unit_stride(stride)):
+    if value and not (surface.is_nested_prefix and not is_unit_stride(stride)):
         raise InputError(
             "pad_value", value, "must be 0 where no vertices are new: it fills an icosphere at stride 2", "leave it out"
         )

@@ -16,8 +16,7 @@ from omniconv.nn.grid.conv import (
     make_grid_conv_transpose,
 )
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.surfaces.neighbours.border import Border
-from omniconv.surfaces.neighbours.modes import PaddingMode
+from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
 
 class _Flat(Traceable):

@@ -14,8 +14,7 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import check_tensor, is_side_pair
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.surfaces.neighbours.border import Border
-from omniconv.surfaces.neighbours.modes import PaddingMode
+from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
 
 class Pad(Traceable, nn.Module):

@@ -64,7 +64,7 @@ class MaxUnpool(Traceable, nn.Module):
         self.stride = kernel_size if stride is None else stride
         parse_window(surface, kernel_size, self.stride)  # says what is wrong with them
         self.output_surface = surface if is_unit_stride(self.stride) else surface.finer()
-        self.has_fixed_size = not self.output_surface.is_open
+        self.has_fixed_size = not self.output_surface.any_size
         self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
 
     def forward(self, x: Tensor, switches: Tensor, output_size: Size | None = None) -> Tensor:

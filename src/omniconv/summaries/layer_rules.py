@@ -89,7 +89,8 @@ def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
 
 @layer_moves.register
 def _(layer: Upsample, result: Tensor, x: Tensor) -> Moves:
-    if _on_mesh(layer) and layer.surface.appends and layer.mode == "linear":  # a new sample lies between two old ones
+    # a new sample lies between two old ones
+    if _on_mesh(layer) and layer.surface.is_nested_prefix and layer.mode == "linear":
         return [Move(lambda j: j // layer.scale_factor, lambda j: -(-j // layer.scale_factor), layer.scale_factor, 1)]
     if _on_mesh(layer):
         return [resized(1, layer.scale_factor, int(layer.mode == "linear"))]
@@ -125,7 +126,7 @@ def _on_grid(layer: Any, finer: Tensor, kind: Callable[[int, int, int], Move]) -
     sizes = finer.shape[2:]
     alone = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
     dilation, rows = getattr(layer, "dilation", 1), _row_kernels(layer)
-    kernel_size = rows[0].stencil.widest if rows else layer.kernel_size
+    kernel_size = rows[0].stencil.max_kernel_shape if rows else layer.kernel_size
     moves = windows(kind, sizes[alone:], kernel_size, layer.stride, layer.padding, dilation)
     return [moved(0)] * alone + moves
 

@@ -132,7 +132,7 @@ def _complete(shape: Any, surface: Surface | None) -> tuple[int, ...]:
         raise InputError("shape", shape, "must be (channels, *grid) in whole numbers from 1", "use (3, 128, 256)")
     if surface is None:
         return numbers
-    if not surface.is_open and len(numbers) == 1:
+    if not surface.any_size and len(numbers) == 1:
         return (*numbers, *(size for size in surface.shape if size is not None))
     if len(numbers) != surface.ndim + 1:
         raise InputError(

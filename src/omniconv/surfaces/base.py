@@ -26,7 +26,7 @@ class Surface(ABC):
     spherical: ClassVar[bool] = True
     """Whether samples are directions on the unit sphere."""
 
-    appends: ClassVar[bool] = False
+    is_nested_prefix: ClassVar[bool] = False
     """Whether the next finer level has the samples of this one, in front, and then new ones."""
 
     @property
@@ -38,7 +38,7 @@ class Surface(ABC):
     """Number of grid dimensions."""
 
     @property
-    def is_open(self) -> bool:
+    def any_size(self) -> bool:
         """Whether signals of any size lie on it."""
         return None in self.shape
 
@@ -64,14 +64,14 @@ class Surface(ABC):
         """Area of each sample, float64, ``(*shape,)``; on the sphere they sum to 4π."""
 
     @abstractmethod
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Linear interpolation of a flattened signal at directions ``(n, 3)``, as a matrix (n, samples).
 
         Rows sum to 1, and the error falls with the square of the spacing. ``shape`` is needed where any size goes.
         """
 
     @abstractmethod
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Flat index of the sample whose area holds each direction ``(n, 3)``, ``(n,)``."""
 
     @abstractmethod

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from omniconv.errors import InputError
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 
 def pixel_directions(height: int, width: int) -> np.ndarray:
@@ -57,16 +57,16 @@ def bilinear_pixels(directions: np.ndarray, height: int, width: int) -> tuple[np
     top = np.floor(rows).astype(np.int64)
     indices, weights = [], []
     for row, row_weight in ((top, 1 - (rows - top)), (top + 1, rows - top)):
-        on_grid, flag = continue_index(row, height, "pole")
-        turned = np.where(flag < 0, columns + width / 2, columns)
-        left = np.floor(turned).astype(np.int64)
-        for column, column_weight in ((left, 1 - (turned - left)), (left + 1, turned - left)):
-            indices.append(on_grid * width + column % width)
+        source, is_rolled, _ = border_index(row, height, "pole")
+        rolled = np.where(is_rolled, columns + width / 2, columns)
+        left = np.floor(rolled).astype(np.int64)
+        for column, column_weight in ((left, 1 - (rolled - left)), (left + 1, rolled - left)):
+            indices.append(source * width + column % width)
             weights.append(row_weight * column_weight)
     return np.stack(indices, axis=-1), np.stack(weights, axis=-1)
 
 
-def sampling_matrix(directions: np.ndarray, height: int, width: int) -> sparse.csr_array:
+def bilinear_matrix(directions: np.ndarray, height: int, width: int) -> sparse.csr_array:
     """Bilinear sampling of a flattened panorama at directions ``(n, 3)`` as a matrix (n, height · width)."""
     indices, weights = bilinear_pixels(directions, height, width)
     rows = np.repeat(np.arange(len(indices)), 4)
@@ -97,10 +97,10 @@ def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.
     Raises:
         InputError: ``rotation`` is not a 3×3 rotation matrix.
     """
-    return sample(image, pixel_directions(*image.shape[-2:]) @ rotation_matrix(rotation), mode)
+    return sample(image, pixel_directions(*image.shape[-2:]) @ check_rotation(rotation), mode)
 
 
-def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
+def check_rotation(rotation: np.ndarray) -> np.ndarray:
     """A rotation as float64, refused if it is not orthogonal, 3×3."""
     rotation = np.asarray(rotation, dtype=np.float64)
     if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
@@ -124,7 +124,7 @@ def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> 
     dtype = np.result_type(image.dtype, np.float32)
     by_rows, row_margin = resize_matrix(image.shape[-2], height)
     by_columns, column_margin = resize_matrix(image.shape[-1], width)
-    wide = extend(image.astype(dtype), row_margin, column_margin)
+    wide = pad_panorama(image.astype(dtype), row_margin, column_margin)
     flat = wide.reshape(-1, *wide.shape[-2:])
     result = [by_columns.dot(by_rows.dot(plane).T).T for plane in flat]
     return np.stack(result).reshape(*image.shape[:-2], height, width).astype(dtype)
@@ -148,13 +148,13 @@ def gathered(
     return matrix(*image.shape[-2:]).dot(flat.T).T.reshape(*lead, *shape).astype(dtype)
 
 
-def extend(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def pad_panorama(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """A panorama with ``rows`` more over each pole and ``columns`` more past each edge."""
     height, width = image.shape[-2:]
-    row, flag = continue_index(np.arange(-rows, height + rows), height, "pole")
+    row, is_rolled, _ = border_index(np.arange(-rows, height + rows), height, "pole")
     column = np.arange(-columns, width + columns)
-    turned = np.where(flag < 0, width // 2, 0)
-    return image[..., row[:, None], (column[None, :] + turned[:, None]) % width]
+    roll = np.where(is_rolled, width // 2, 0)
+    return image[..., row[:, None], (column[None, :] - roll[:, None]) % width]
 
 
 def resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:

@@ -12,8 +12,7 @@ from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Shape, Surface
-from omniconv.surfaces.neighbours.border import Border
-from omniconv.surfaces.neighbours.modes import Mode
+from omniconv.surfaces.neighbours.border import Border, Mode
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ class Plane(Surface):
             raise InputError("shape", shape, "is needed: a plane has any size", "give the shape of the grid")
         return np.ones(shape)
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """A plane has no directions: refused as ``directions``."""
         raise self._no_sphere()
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """A plane has no directions: refused as ``directions``."""
         raise self._no_sphere()
 

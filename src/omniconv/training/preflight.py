@@ -22,7 +22,7 @@ def check_feasible(config: RunConfig, network: Model, material: Material) -> Non
         InputError: the size, the depth or the batch does not fit.
     """
     where = network.surface
-    grid = tuple(config.size) if where.is_open else ()
+    grid = tuple(config.size) if where.any_size else ()
     rows = summary(network, (3, *grid)).rows
     coarsest = min((row.output[1:] for row in rows if row.kind == "Conv"), key=lambda sizes: max(sizes, default=1))
     if max(coarsest, default=1) > 1:

@@ -12,7 +12,7 @@ from omniconv.convert.sphconv.checkpoint import Folder
 from omniconv.convert.sphconv.fitting import fitted
 from omniconv.convert.sphconv.source_network import Step
 from omniconv.convert.sphconv.targets import exact_outputs
-from omniconv.surfaces.neighbours.row_stencil import Run
+from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 Tick = Callable[[], None]
 
@@ -52,7 +52,7 @@ def fit_layer(
         tick: called after each row.
     """
     layer: Any = network[places[1]]
-    for number, run in enumerate(layer.op.stencil.runs):
+    for number, run in enumerate(layer.op.stencil.bands):
         name = f"kernels-{places[1]}-{number}"
         found = folder.load(name, "weight")
         if found is None:
@@ -62,12 +62,12 @@ def fit_layer(
             for _ in range(run.rows):
                 tick()
         with torch.no_grad():
-            layer.weight[:, :, run.tap : run.tap + run.taps] = found["weight"]
-            layer.bias[:, run.first : run.first + run.rows] = found["bias"]
+            layer.weight[:, :, run.first_tap : run.first_tap + run.taps] = found["weight"]
+            layer.bias[:, run.first_row : run.first_row + run.rows] = found["bias"]
 
 
 def _fitted(
-    exact: Exact, network: nn.Sequential, places: tuple[int, int], run: Run, ridge: float, tick: Tick
+    exact: Exact, network: nn.Sequential, places: tuple[int, int], run: RowBand, ridge: float, tick: Tick
 ) -> dict[str, Tensor]:
     """The kernels ``(out, in, taps)`` and biases ``(out, rows)`` of a run."""
     below, place = places
@@ -75,7 +75,7 @@ def _fitted(
     with torch.no_grad():
         x = nn.Sequential(*list(network)[below + 1 : place])(exact.outputs(below))
     wanted, weights, biases = exact.outputs(place), [], []
-    for row in range(run.first, run.first + run.rows):
+    for row in range(run.first_row, run.first_row + run.rows):
         source: Any = exact.layers[place].layer
         kernel = fitted(source, layer.op.stencil, row, x, wanted[:, :, row], ridge)
         weights.append(kernel.weight)

@@ -19,8 +19,7 @@ from omniconv.arithmetic import span
 from omniconv.nn.grid.axis import Axis
 from omniconv.nn.grid.cube_padding import CubeStrip, strips
 from omniconv.nn.grid.padding import Amounts, border_strip, border_strip_adjoint_, pad, pad_adjoint
-from omniconv.surfaces.neighbours.border import Border, CubeBorder
-from omniconv.surfaces.neighbours.modes import Mode
+from omniconv.surfaces.neighbours.border import Border, CubeBorder, Mode
 
 MIN_ELEMENTS = 2**20
 """Samples of a signal from which on copying the edges alone is faster than copying it all."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omniconv.surfaces.cubemap.faces import continued
+from omniconv.surfaces.cubemap.faces import padded_pixels
 
 Sides = tuple[int, int]
 
@@ -110,5 +110,5 @@ def _kept(device: torch.device, size: int, *strip: Sides) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _table(size: int, before: Sides, after: Sides, rows: Sides, columns: Sides) -> np.ndarray:
-    places = continued(size, before, after)[:, :, rows[0] : rows[1], columns[0] : columns[1]]
+    places = padded_pixels(size, before, after)[:, :, rows[0] : rows[1], columns[0] : columns[1]]
     return places.reshape(2, -1).copy()

@@ -12,8 +12,7 @@ from omniconv.errors import InputError
 from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
 from omniconv.nn.grid.symbolic_padding import needs_symbolic_padding, pad_axis, pad_axis_adjoint, roll_half_width
 from omniconv.nn.symbolic import statically_true
-from omniconv.surfaces.neighbours.border import Border, CubeBorder
-from omniconv.surfaces.neighbours.modes import Mode
+from omniconv.surfaces.neighbours.border import Border, CubeBorder, Mode
 
 Amounts = Sequence[tuple[int, int]]
 

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.nn.symbolic import is_symbolic, statically_true, to_int_if_static
-from omniconv.surfaces.neighbours.border import Sides
-from omniconv.surfaces.neighbours.modes import Mode
+from omniconv.surfaces.neighbours.border import Mode, Sides
 
 
 def needs_symbolic_padding(size: int, amounts: tuple[int, int], modes: Sides) -> bool:

@@ -14,7 +14,7 @@ from omniconv.nn.rows.ops import row_convolution, row_convolution_back
 from omniconv.nn.rows.tiles import Plan
 from omniconv.nn.stencil.modules import needs_forward_ad
 from omniconv.surfaces.neighbours.border import Border
-from omniconv.surfaces.neighbours.row_stencil import RowStencil, Run
+from omniconv.surfaces.neighbours.row_stencil import RowBand, RowStencil
 
 BORDER = Border.of(("pole", "circular"), ndim=2)
 
@@ -33,7 +33,7 @@ class RowConvolution(nn.Module):
     def __init__(self, stencil: RowStencil, groups: int) -> None:
         super().__init__()
         self.stencil, self.groups = stencil, groups
-        self.plan = Plan(stencil.stride, *stencil.dilation, stencil.runs).written()
+        self.plan = Plan(stencil.stride, *stencil.dilation, stencil.bands).written()
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
@@ -59,23 +59,23 @@ class RowConvolution(nn.Module):
     @property
     def _margins(self) -> list[tuple[int, int]]:
         """Rows and columns to put around a panorama."""
-        reach = zip(self.stencil.dilation, self.stencil.widest, strict=True)
+        reach = zip(self.stencil.dilation, self.stencil.max_kernel_shape, strict=True)
         return [(gap * (taps // 2), gap * (taps // 2)) for gap, taps in reach]
 
-    def _runs(self, weight: Tensor) -> Iterator[tuple[Run, Tensor]]:
+    def _runs(self, weight: Tensor) -> Iterator[tuple[RowBand, Tensor]]:
         """Each run, and its kernels as ``(rows · out, in / groups · up, across)``."""
-        for run in self.stencil.runs:
-            own = weight[..., run.tap : run.tap + run.taps].unflatten(2, (run.rows, *run.shape))
+        for run in self.stencil.bands:
+            own = weight[..., run.first_tap : run.first_tap + run.taps].unflatten(2, (run.rows, *run.kernel_shape))
             yield run, own.permute(2, 0, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
-    def _seen(self, run: Run) -> Iterator[tuple[slice, slice]]:
+    def _seen(self, run: RowBand) -> Iterator[tuple[slice, slice]]:
         """For each row of taps the rows and columns of the padded panorama that a run sees."""
         (gap, space), step = self.stencil.dilation, self.stencil.stride
         (above, _), (left, _) = self._margins
-        first = above + run.first * step - gap * (run.shape[0] // 2)
-        start = left - space * (run.shape[1] // 2)
-        columns = slice(start, start + 2 * self.stencil.height + space * (run.shape[1] - 1))
-        for up in range(run.shape[0]):
+        first = above + run.first_row * step - gap * (run.kernel_shape[0] // 2)
+        start = left - space * (run.kernel_shape[1] // 2)
+        columns = slice(start, start + 2 * self.stencil.height + space * (run.kernel_shape[1] - 1))
+        for up in range(run.kernel_shape[0]):
             row = first + up * gap
             yield slice(row, row + step * (run.rows - 1) + 1, step), columns
 
@@ -95,15 +95,15 @@ class TransposedRowConvolution(RowConvolution):
         size = height + 2 * margins[0][0], width + 2 * margins[1][0]
         wide = x.new_zeros(x.shape[0], weight.shape[1] * self.groups, *size)
         for run, kernels in self._runs(weight):
-            lines = x[:, :, run.first : run.first + run.rows].transpose(1, 2).flatten(1, 2)
+            lines = x[:, :, run.first_row : run.first_row + run.rows].transpose(1, 2).flatten(1, 2)
             y = self._spread(lines, kernels, run)  # (B, rows · out · up, W)
-            seen = y.unflatten(1, (run.rows, -1, run.shape[0])).permute(0, 2, 1, 3, 4)
+            seen = y.unflatten(1, (run.rows, -1, run.kernel_shape[0])).permute(0, 2, 1, 3, 4)
             for up, (rows, columns) in enumerate(self._seen(run)):
                 wide[..., rows, columns] += seen[..., up, :]
         y = pad_adjoint(wide, margins, BORDER)
         return y if bias is None else y + bias[..., None]
 
-    def _spread(self, lines: Tensor, kernels: Tensor, run: Run) -> Tensor:
+    def _spread(self, lines: Tensor, kernels: Tensor, run: RowBand) -> Tensor:
         (_, space), step = self.stencil.dilation, self.stencil.stride
         return F.conv_transpose1d(lines, kernels, None, step, 0, step - 1, run.rows * self.groups, space)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from omniconv.surfaces.neighbours.row_stencil import Run
+from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 BLOCK = 15 * 2**18
 """Bytes that a block sees, about: near enough to the cores beside the outputs and the kernels of its rows."""
@@ -27,13 +27,13 @@ class Plan(NamedTuple):
     stride: int
     gap: int
     space: int
-    runs: tuple[Run, ...]
+    runs: tuple[RowBand, ...]
 
     @classmethod
     def read(cls, numbers: list[int]) -> Plan:
         """From the numbers of ``written``."""
         found = [
-            Run(first, rows, (up, across), tap)
+            RowBand(first, rows, (up, across), tap)
             for first, rows, up, across, tap in zip(*(numbers[3 + place :: 5] for place in range(5)), strict=True)
         ]
         stride, gap, space = numbers[:3]
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
     def written(self) -> list[int]:
         """Stride, step between taps along rows and columns, then five numbers a run."""
-        return [*self[:3], *(number for run in self.runs for number in (*run[:2], *run.shape, run.tap))]
+        return [*self[:3], *(number for run in self.runs for number in (*run[:2], *run.kernel_shape, run.first_tap))]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RowTile:
     """
 
     plan: Plan
-    run: Run
+    run: RowBand
     rows: range
     pictures: slice
     grid: tuple[int, int]
@@ -70,8 +70,8 @@ class RowTile:
     @property
     def taps(self) -> slice:
         """Where its kernels lie in a weight."""
-        taps = prod(self.run.shape)
-        start = self.run.tap + (self.rows.start - self.run.first) * taps
+        taps = prod(self.run.kernel_shape)
+        start = self.run.first_tap + (self.rows.start - self.run.first_row) * taps
         return slice(start, start + len(self.rows) * taps)
 
     @property
@@ -82,16 +82,16 @@ class RowTile:
     @property
     def reach(self) -> int:
         """One past the southernmost row that it sees, up to which all rows of the tiles before it lie too."""
-        return self._seen(self.run.shape[0] - 1)[-1] + 1
+        return self._seen(self.run.kernel_shape[0] - 1)[-1] + 1
 
     def size(self, channels: int) -> tuple[int, ...]:
         """Of what the outputs see: pictures, rows of taps, columns, rows, channels."""
-        columns = self.grid[1] + self.plan.space * (self.run.shape[1] - 1)
-        return self.pictures.stop - self.pictures.start, self.run.shape[0], columns, len(self.rows), channels
+        columns = self.grid[1] + self.plan.space * (self.run.kernel_shape[1] - 1)
+        return self.pictures.stop - self.pictures.start, self.run.kernel_shape[0], columns, len(self.rows), channels
 
     def kernels(self, weight: Tensor) -> Tensor:
         """Those of its rows, ``(rows, out, rows of taps, columns of taps, in)``: a view of ``(taps, out, in)``."""
-        return weight[self.taps].unflatten(0, (len(self.rows), *self.run.shape)).permute(0, 3, 1, 2, 4)
+        return weight[self.taps].unflatten(0, (len(self.rows), *self.run.kernel_shape)).permute(0, 3, 1, 2, 4)
 
     def outputs(self, y: Tensor) -> Tensor:
         """Its own, ``(pictures, columns, rows, out)``: a view of ``(height, batch, width, out)``."""
@@ -104,7 +104,7 @@ class RowTile:
             for tap, columns, own, source, origin in self._places():
                 seen[:, tap, columns, own] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
             return
-        span = self.plan.gap * (self.run.shape[0] - 1) + 1  # no pole in sight: all rows of taps in one copy
+        span = self.plan.gap * (self.run.kernel_shape[0] - 1) + 1  # no pole in sight: all rows of taps in one copy
         windows = x[first : self.reach, self.pictures].unfold(0, span, self.plan.stride)[..., :: self.plan.gap]
         for columns, origin in self._columns(0):
             seen[:, :, columns] = windows[:, :, origin].permute(1, 4, 2, 0, 3)
@@ -116,19 +116,19 @@ class RowTile:
 
     def _places(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
         """Row of taps, columns and rows of what is seen, and the rows and columns of the panorama that lie there."""
-        for tap in range(self.run.shape[0]):
+        for tap in range(self.run.kernel_shape[0]):
             for rows, source, is_turned in _row_places(self._seen(tap), self.grid[0]):
                 for columns, origin in self._columns(is_turned * (self.grid[1] // 2)):
                     yield tap, columns, rows, source, origin
 
     def _seen(self, tap: int) -> range:
         """The rows of the panorama, past the poles too, that the outputs see through a row of taps."""
-        first = self.rows.start * self.plan.stride + self.plan.gap * (tap - self.run.shape[0] // 2)
+        first = self.rows.start * self.plan.stride + self.plan.gap * (tap - self.run.kernel_shape[0] // 2)
         return range(first, first + self.plan.stride * len(self.rows), self.plan.stride)
 
     def _columns(self, turn: int) -> Iterator[tuple[slice, slice]]:
         """The columns that are seen, and those of a panorama turned so far that lie there."""
-        across = self.plan.space * (self.run.shape[1] - 1)
+        across = self.plan.space * (self.run.kernel_shape[1] - 1)
         return _column_places(turn - across // 2, self.grid[1] + across, self.grid[1])
 
 
@@ -144,12 +144,12 @@ def row_tiles(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_smal
     """
     pictures = min(batch, -(-LONG * plan.stride // grid[1])) if is_small else batch
     for run in plan.runs:
-        line = pixel * run.shape[0] * (grid[1] + (run.shape[1] - 1) * plan.space)
+        line = pixel * run.kernel_shape[0] * (grid[1] + (run.kernel_shape[1] - 1) * plan.space)
         most = max(1, BLOCK // max(1, line * pictures)) if is_small else run.rows
         rows = -(-run.rows // -(-run.rows // most))
         rows = min(rows + rows % 2, most)  # even: two cores share them
-        last = run.first + run.rows
-        for first in range(run.first, last, rows):
+        last = run.first_row + run.rows
+        for first in range(run.first_row, last, rows):
             for start in range(0, max(1, batch), max(1, pictures)):
                 part = slice(start, min(batch, start + pictures))
                 yield RowTile(plan, run, range(first, min(last, first + rows)), part, grid)

@@ -18,7 +18,7 @@ from omniconv.nn.stencil.layouts import Table
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
 from omniconv.nn.stencil.reference import plain_convolution, plain_product
 from omniconv.nn.stencil.tables import cached_tables
-from omniconv.surfaces.neighbours.halo_stencil import FramedStencil
+from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
@@ -116,10 +116,10 @@ class HaloConvolution(StencilConvolution):
     places: Tensor
     order: Tensor
 
-    def __init__(self, stencil: FramedStencil) -> None:
-        SparseOperator.__init__(self, stencil, tabled=stencil.frame)
+    def __init__(self, stencil: HaloStencil) -> None:
+        SparseOperator.__init__(self, stencil, tabled=stencil.halo)
         self.groups, self.multiply = 1, self._multiply
-        places = torch.from_numpy(stencil.places.astype(np.int32))
+        places = torch.from_numpy(stencil.faces.astype(np.int32))
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("order", places.flatten().argsort().int(), persistent=False)
 
@@ -224,7 +224,7 @@ def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
 
 def make_stencil_convolution(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
     """The cheapest layer that convolves on a stencil."""
-    if isinstance(stencil, FramedStencil) and groups == 1:
+    if isinstance(stencil, HaloStencil) and groups == 1:
         return HaloConvolution(stencil)
     return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from omniconv.nn.stencil.layouts import Table
-from omniconv.surfaces.neighbours.periodic_stencil import TurnedStencil
+from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
@@ -107,7 +107,7 @@ def patch_of(stencil: Stencil) -> Patch:
 
 
 def _tables(stencil: Stencil, by_tap: bool) -> tuple[Table, Table]:
-    if isinstance(stencil, TurnedStencil):
+    if isinstance(stencil, PeriodicStencil):
         return _turns(stencil), _turns(stencil.adjoint if by_tap else stencil.transpose)
     if _repeats_samples(stencil):
         patch = patch_of(stencil)
@@ -142,8 +142,8 @@ def _places(patch: Patch) -> np.ndarray | None:
     return np.where(filled, np.arange(seen), found.argmax(axis=2)).astype(np.uint8)
 
 
-def _turns(stencil: TurnedStencil) -> Table:
-    first, lines = stencil.first, stencil.output_shape[0]
+def _turns(stencil: PeriodicStencil) -> Table:
+    first, lines = stencil.pattern, stencil.output_shape[0]
     ends = first.indptr[:: first.shape[0] // lines].astype(np.int64)
     counts = np.diff(ends)
     if counts.min() == 0:
@@ -154,7 +154,7 @@ def _turns(stencil: TurnedStencil) -> Table:
     values = np.where(slots < counts[:, None], first.data[entry], 0)
     starts = first.indptr[:-1].reshape(lines, -1) - ends[:-1, None]
     tensors = [_int32(starts), _int32(row * stencil.input_shape[1]), _int32(column), torch.from_numpy(values)]
-    return Table("turns", (stencil.turns, stencil.step), tensors)
+    return Table("turns", (stencil.repeats, stencil.step), tensors)
 
 
 def _rows(matrix: sparse.csr_array) -> Table:

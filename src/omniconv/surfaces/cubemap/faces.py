@@ -49,7 +49,7 @@ def face_coordinates(directions: np.ndarray, size: int) -> tuple[np.ndarray, np.
 
 
 @lru_cache(maxsize=64)
-def continued(size: int, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:
+def padded_pixels(size: int, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:
     """Flat indices of the pixels that stand at each place of the six faces with a frame around them.
 
     Past an edge a face goes on over it, onto its neighbour. Past a corner of the cube, where three faces meet, two

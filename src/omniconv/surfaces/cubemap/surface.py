@@ -71,11 +71,11 @@ class Cubemap(Surface):
         """Solid angles of the pixels, ``(6, size, size)``."""
         return cube_faces.pixel_areas(self.size)
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Bilinear between pixel centres, on over the edges of the cube."""
         return interpolation_matrix(directions, self.size)
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The pixel that holds each direction."""
         face, row, column = cube_faces.face_coordinates(directions, self.size)
         row, column = (np.clip(np.rint(place).astype(np.int64), 0, self.size - 1) for place in (row, column))
@@ -134,7 +134,7 @@ class Cubemap(Surface):
         """A signal ``(…, 6, size, size)`` as a panorama ``(…, height, 2 · height)``."""
         flat = signal.reshape(-1, 6 * self.size**2)
         if mode == "nearest":
-            result = flat[:, self.holders(panorama.pixel_directions(height, 2 * height))]
+            result = flat[:, self.nearest_sample(panorama.pixel_directions(height, 2 * height))]
         else:
             dtype = np.result_type(signal.dtype, np.float32)
             result = _to_panorama(self.size, height).dot(flat.T).T.astype(dtype)
@@ -147,7 +147,7 @@ def _from_panorama(size: int, height: int, width: int) -> sparse.csr_array:
     directions = cube_faces.pixel_directions(size).reshape(-1, 3)
     finest = np.pi / 2 / size / np.sqrt(2)  # across a pixel at the corner of a face, about
     if 2 * max(np.pi / height, 2 * np.pi / width) > finest:
-        return panorama.sampling_matrix(directions, height, width)
+        return panorama.bilinear_matrix(directions, height, width)
     around = interpolation_matrix(panorama.pixel_directions(height, width).reshape(-1, 3), size).T
     around = sparse.csr_array(around * panorama.pixel_areas(height, width).reshape(1, -1))
     return sparse.csr_array(sparse.diags_array(1 / around.sum(axis=1)) @ around)

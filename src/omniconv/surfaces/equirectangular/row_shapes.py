@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omniconv.surfaces import panorama
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 ENOUGH, MOST_TAPS = 0.95, 7 * 7
 LEAST_SHARE = 0.05
@@ -54,8 +54,8 @@ class Fields:
         """What a kernel of ``shape`` taps sees through these fields, around every ``step``-th row."""
         height = len(self.near)
         down = spacing[0] * (np.arange(shape[0]) - shape[0] // 2)
-        place, side = continue_index(np.arange(0, height, step)[:, None] + down, height, "pole")
-        turned = (side < 0)[..., None]
+        place, is_rolled, _ = border_index(np.arange(0, height, step)[:, None] + down, height, "pole")
+        turned = is_rolled[..., None]
         reach = spacing[1] * (shape[1] // 2)
         near = np.where(turned, self.far[place], self.near[place]).max(axis=1)
         far = np.where(turned, self.near[place], self.far[place]).max(axis=1)
@@ -86,8 +86,8 @@ class Fields:
     def _see(self, rows: np.ndarray, columns: np.ndarray) -> None:
         """Add pixels around ``columns`` (from the output's own) of ``rows``, both ``(outputs, samples)``."""
         height = self.near.shape[1]
-        place, side = continue_index(rows, height, "pole")
-        from_own = (columns + np.where(side < 0, height, 0) + height) % (2 * height) - height
+        place, is_rolled, _ = border_index(rows, height, "pole")
+        from_own = (columns + np.where(is_rolled, height, 0) + height) % (2 * height) - height
         output = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
         is_far = np.abs(from_own) > height / 2
         for seen, chosen, away in (

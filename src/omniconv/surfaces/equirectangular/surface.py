@@ -14,8 +14,7 @@ from omniconv.surfaces.base import Neighbours, Resampling, Shape, Surface
 from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels
 from omniconv.surfaces.equirectangular.row_kernels import RowKernels
 from omniconv.surfaces.equirectangular.tangent import TangentKernels
-from omniconv.surfaces.neighbours.border import Border
-from omniconv.surfaces.neighbours.modes import Mode
+from omniconv.surfaces.neighbours.border import Border, Mode
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 Poles = Literal["over", "zeros", "replicate", "reflect"]
@@ -101,11 +100,11 @@ class Equirectangular(Surface):
         """Areas of the pixels, ``(H, W)``."""
         return panorama.pixel_areas(*self._size(shape))
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Bilinear between the four pixels around each direction, over the poles too."""
-        return panorama.sampling_matrix(directions, *self._size(shape))
+        return panorama.bilinear_matrix(directions, *self._size(shape))
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The pixel that holds each direction."""
         return panorama.nearest_pixels(directions, *self._size(shape))
 

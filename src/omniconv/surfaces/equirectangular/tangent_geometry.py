@@ -19,7 +19,7 @@ from scipy import sparse
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling
-from omniconv.surfaces.neighbours.periodic_stencil import TurnedStencil
+from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 LEAST_WEIGHT = 1e-9
@@ -43,7 +43,7 @@ class Centres(NamedTuple):
         return self.height // self.step, 2 * self.height // self.step
 
 
-def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> TurnedStencil:
+def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> PeriodicStencil:
     """The taps of a kernel, row by row, around every pixel, or at stride 2 around those of even rows and columns.
 
     Raises:
@@ -58,12 +58,14 @@ def conv_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilatio
     return _stencil(Centres(height, (0.0, 0.0), stride), kernel_size, dilation)
 
 
-def adjoint_stencil(height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> TurnedStencil:
+def adjoint_stencil(
+    height: int, kernel_size: tuple[int, int], stride: int, dilation: tuple[int, int]
+) -> PeriodicStencil:
     """The transpose of every tap of a convolution of ``height`` rows."""
     return conv_stencil(height, kernel_size, stride, dilation).adjoint
 
 
-def window_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> TurnedStencil:
+def window_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> PeriodicStencil:
     """The samples of a pooling window on its own touching plane, one operator for each, row by row.
 
     Raises:
@@ -86,10 +88,10 @@ def mean_stencil(height: int, kernel_size: tuple[int, int], stride: int) -> Sten
         pixels = np.arange(2 * height * height).reshape(height // 2, 2, height, 2).swapaxes(1, 2).reshape(-1, 4)
         return _picked(pixels, shares, (height, 2 * height), (height // 2, height))
     window = window_stencil(height, kernel_size, stride)
-    rows = np.arange(window.first.shape[0])
+    rows = np.arange(window.pattern.shape[0])
     together = sparse.csr_array((np.full(len(rows), 1 / window.taps), (rows // window.taps, rows)))
-    first = sparse.csr_array(together @ window.first)
-    return TurnedStencil(first, window.turns, window.input_shape, window.output_shape, (1,))
+    first = sparse.csr_array(together @ window.pattern)
+    return PeriodicStencil(first, window.repeats, window.input_shape, window.output_shape, (1,))
 
 
 @lru_cache(maxsize=16)
@@ -126,7 +128,7 @@ def _frames(latitude: np.ndarray, east_of_edge: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _stencil(centres: Centres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> TurnedStencil:
+def _stencil(centres: Centres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> PeriodicStencil:
     """The taps of the first output in each row say those of all."""
     shape = (centres.height, 2 * centres.height)
     pixels, shares = panorama.bilinear_pixels(tap_directions(centres, kernel_size, dilation), *shape)
@@ -134,7 +136,7 @@ def _stencil(centres: Centres, kernel_size: tuple[int, int], dilation: tuple[int
     shares = shares / shares.sum(axis=-1, keepdims=True)
     ends = np.concatenate([[0], np.cumsum((shares > 0).sum(axis=-1).ravel())])
     first = sparse.csr_array((shares[shares > 0], pixels[shares > 0], ends), (len(ends) - 1, shape[0] * shape[1]))
-    return TurnedStencil(first, centres.grid[1], shape, centres.grid, kernel_size)
+    return PeriodicStencil(first, centres.grid[1], shape, centres.grid, kernel_size)
 
 
 def _picked(

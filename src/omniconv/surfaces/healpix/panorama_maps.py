@@ -20,7 +20,7 @@ def from_panorama(nside: int, height: int, width: int) -> sparse.csr_array:
     """
     pixel, cell = max(np.pi / height, 2 * np.pi / width), np.sqrt(np.pi / 3) / nside
     finer = max(0, round(float(np.log2(cell / pixel))))
-    points = panorama.sampling_matrix(cell_directions(nside << finer), height, width)
+    points = panorama.bilinear_matrix(cell_directions(nside << finer), height, width)
     return sparse.csr_array(mean_of_descendants(nside, finer) @ points)
 
 

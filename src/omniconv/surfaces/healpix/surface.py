@@ -17,7 +17,7 @@ from omniconv.surfaces.healpix.indexing import cell_directions, cell_numbers, ce
 from omniconv.surfaces.healpix.interpolation import interpolation_matrix
 from omniconv.surfaces.healpix.neighbours import patch_stencil
 from omniconv.surfaces.healpix.panorama_maps import from_panorama, mean_of_descendants, pixel_cells, to_panorama
-from omniconv.surfaces.neighbours.halo_stencil import FramedStencil
+from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 FINEST = 1024
@@ -86,11 +86,11 @@ class Healpix(Surface):
         """4π / N for each cell, ``(N,)``."""
         return np.full(self.shape, 4 * np.pi / self.shape[0])
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Bilinear between the centres of the four cells around each direction."""
         return interpolation_matrix(directions, self.nside)
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The cell that holds each direction."""
         return cells_of(directions, self.nside)
 
@@ -200,9 +200,9 @@ class Healpix(Surface):
 
 
 @lru_cache(maxsize=FINEST.bit_length())
-def _framed(surface: Healpix) -> FramedStencil:
+def _framed(surface: Healpix) -> HaloStencil:
     """The windows of the twelve base faces."""
-    return FramedStencil(patch_stencil(surface.nside, 3, 1, 1), surface.faces())
+    return HaloStencil(patch_stencil(surface.nside, 3, 1, 1), surface.faces())
 
 
 @lru_cache(maxsize=16)

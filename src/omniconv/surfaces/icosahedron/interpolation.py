@@ -88,7 +88,7 @@ def around(level: int, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found, weights / weights.sum(axis=1, keepdims=True)
 
 
-def sampling(level: int, directions: np.ndarray) -> sparse.csr_array:
+def interpolation_matrix(level: int, directions: np.ndarray) -> sparse.csr_array:
     """Values at directions ``(n, 3)`` of a signal on the faces, as a matrix (n, F)."""
     found, weights = around(level, directions)
     count, at_vertices = len(found), vertex_values(level)

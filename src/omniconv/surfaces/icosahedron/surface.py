@@ -77,11 +77,11 @@ class Icosahedron(Surface):
         """Spherical areas of the faces, ``(N,)``; those of four children sum to their parent's."""
         return faces.spherical_areas(faces.corners(self.level))
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Linear between the middle of the face around each direction and its vertices."""
-        return maps.sampling(self.level, directions)
+        return maps.interpolation_matrix(self.level, directions)
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The face that holds each direction."""
         return maps.locate(self.level, directions)
 

@@ -47,7 +47,7 @@ class Icosphere(Surface):
     level: int
     laplacian: Laplacian = "mass"
     ndim: ClassVar[int] = 1  # type: ignore[misc]  # a constant here, a choice on a plane
-    appends: ClassVar[bool] = True
+    is_nested_prefix: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not is_integer(self.level, 0) or self.level > FINEST:
@@ -85,13 +85,13 @@ class Icosphere(Surface):
         """A third of the spherical triangles around each vertex, ``(N,)``."""
         return self.mesh.spherical_areas.copy()
 
-    def sampling(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Linear on the triangles between vertices."""
         vertices, weights = self.mesh.locate(directions)
         ends = np.arange(0, weights.size + 1, 3)
         return sparse.csr_array((weights.ravel(), vertices.ravel(), ends), shape=(len(vertices), *self.shape))
 
-    def holders(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The vertex nearest to each direction."""
         return self.mesh.tree.query(directions)[1]
 
@@ -262,7 +262,7 @@ def _from_panorama(level: int, height: int, width: int) -> sparse.csr_array:
     """Averages around the vertices where many pixels lie around each of them, else the pixels between which it lies."""
     surface = Icosphere(level)
     if 2 * max(np.pi / height, 2 * np.pi / width) > surface.spacing:
-        return panorama.sampling_matrix(surface.directions(), height, width)
+        return panorama.bilinear_matrix(surface.directions(), height, width)
     vertices, weights = surface.mesh.locate(panorama.pixel_directions(height, width).reshape(-1, 3))
     weights = weights * panorama.pixel_areas(height, width).reshape(-1, 1)
     columns = np.repeat(np.arange(height * width), 3)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from omniconv.errors import InputError
-from omniconv.surfaces.neighbours.modes import Mode, PaddingMode
 
+Mode = Literal["zeros", "reflect", "replicate", "circular", "pole", "cube"]
+PaddingMode = Mode | Sequence[Mode | tuple[Mode, Mode]]
 Sides = tuple[Mode, Mode]
 
 
@@ -107,29 +108,45 @@ class CubeBorder(Border):
         return 2
 
 
-def continue_index(index: np.ndarray, size: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
-    """Where past-the-edge indices of one axis lie on it: the slow definition that the fast padding is tested against.
+class BorderIndex(NamedTuple):
+    """Source samples of positions on one axis, as ``border_index`` returns them; arrays of one shape.
+
+    Attributes:
+        source: position on the axis, 0 … size − 1.
+        is_rolled: the position lies beyond a pole: its sample stands in the source row rolled by half of the last axis
+            (column j shows column j − ⌊width / 2⌋, modulo the width).
+        is_constant: no sample is there but the border's constant; ``source`` is then that of the nearest sample.
+    """
+
+    source: np.ndarray
+    is_rolled: np.ndarray
+    is_constant: np.ndarray
+
+
+def border_index(positions: np.ndarray, size: int, mode: Mode) -> BorderIndex:
+    """Map positions on an axis, also beyond its edges, to the samples that they show.
+
+    This is the definition of every border mode but ``cube``. The fast and symbolic paddings of ``nn.grid`` and the row
+    kernels of ``nn.rows`` compute the same indices in other ways and are tested against this function.
 
     Args:
-        index: integer positions, any; 0 … size − 1 are the axis itself.
-        size: samples of the axis.
-        mode: how it continues.
+        positions: integers of any range and shape; 0 … size − 1 are the samples themselves.
+        size: number of samples on the axis, at least 1.
+        mode: what lies beyond the edges. ``reflect`` on an axis of one sample repeats it.
 
-    Returns:
-        The positions on the axis, and for each whether the sample exists there as it is (1), is turned by half of
-        the last axis (−1, past a pole) or is the constant (0).
+    Example:
+        >>> border_index(np.arange(-2, 5), 3, "pole")[:2]
+        (array([1, 0, 0, 1, 2, 2, 1]), array([ True,  True, False, False, False,  True,  True]))
     """
-    inside = (index >= 0) & (index < size)
-    flag = np.ones_like(index)
+    never = np.zeros(np.shape(positions), dtype=bool)
     if mode == "circular":
-        return index % size, flag
-    if mode == "pole":
-        folded = index % (2 * size)
-        past = folded >= size
-        return np.where(past, 2 * size - 1 - folded, folded), np.where(past, -1, 1)
+        return BorderIndex(positions % size, never, never)
+    if mode == "pole":  # a meridian is a great circle of 2 · size samples: down on this side, up on the other
+        folded = positions % (2 * size)
+        is_beyond = folded >= size
+        return BorderIndex(np.where(is_beyond, 2 * size - 1 - folded, folded), is_beyond, never)
     if mode == "reflect" and size > 1:
-        folded = index % (2 * size - 2)
-        return np.where(folded >= size, 2 * size - 2 - folded, folded), flag
-    if mode == "zeros":
-        flag = inside.astype(index.dtype)
-    return np.clip(index, 0, size - 1), flag
+        folded = positions % (2 * size - 2)
+        return BorderIndex(np.where(folded >= size, 2 * size - 2 - folded, folded), never, never)
+    is_constant = (positions < 0) | (positions >= size) if mode == "zeros" else never
+    return BorderIndex(np.clip(positions, 0, size - 1), never, is_constant)

@@ -1,4 +1,4 @@
-"""Stencils that are the square windows of a grid: framed faces, on which a dense convolution does the same."""
+"""Stencils that are 3 × 3 windows on square faces, so that a dense convolution computes them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from scipy import sparse
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class FramedStencil(Stencil):
-    """The taps of 3 × 3 windows on square faces, with what lies around each face in a frame one sample wide.
+class HaloStencil(Stencil):
+    """Nine taps that are the 3 × 3 windows of square faces, and the halo exchange that pads each face by one sample.
+
+    A layer gathers the padded faces with ``halo`` and convolves them with the backend's dense kernel, which is faster
+    than the sparse product of nine taps.
 
     Args:
-        windows: the nine taps, row by row, of every sample.
-        places: the sample at each place of the faces, ``(faces, size, size)``.
+        windows: the nine taps of every sample, row by row.
+        faces: index of the sample at each position of the faces, ``(faces, size, size)``.
 
     Attributes:
-        frame: the operator from the samples to the framed faces, ``(faces · (size + 2)², samples)``.
+        halo: operator from the samples to the padded faces, ``(faces · (size + 2)², samples)``.
 
     Example:
         >>> ring = Stencil.from_table(np.zeros((1, 9), int), inputs=1)             # a face of one sample, all around it
-        >>> FramedStencil(ring, np.zeros((1, 1, 1), int)).frame.outputs
+        >>> HaloStencil(ring, np.zeros((1, 1, 1), int)).halo.outputs
         9
     """
 
-    places: np.ndarray
-    frame: Stencil
+    faces: np.ndarray
+    halo: Stencil
 
-    def __init__(self, windows: Stencil, places: np.ndarray) -> None:
+    def __init__(self, windows: Stencil, faces: np.ndarray) -> None:
         super().__init__(windows.operators, windows.input_shape, windows.output_shape, windows.kernel_shape)
-        object.__setattr__(self, "places", places)
-        object.__setattr__(self, "frame", Stencil.of([_framed(windows, places)]))
+        object.__setattr__(self, "faces", faces)
+        object.__setattr__(self, "halo", Stencil.of([_padded_faces(windows, faces)]))
 
 
-def _framed(windows: Stencil, places: np.ndarray) -> sparse.csr_array:
-    """Each place of the framed faces is the tap of the nearest sample that reaches it."""
-    size = places.shape[-1]
-    along = np.arange(-1, size + 1)
-    nearest = np.clip(along, 0, size - 1)
-    tap = along - nearest + 1
-    sample = places[:, nearest[:, None], nearest]  # (faces, size + 2, size + 2)
+def _padded_faces(windows: Stencil, faces: np.ndarray) -> sparse.csr_array:
+    """Take each position of the padded faces from the window tap of the nearest sample that reaches it."""
+    size = faces.shape[-1]
+    positions = np.arange(-1, size + 1)
+    nearest = np.clip(positions, 0, size - 1)
+    tap = positions - nearest + 1
+    sample = faces[:, nearest[:, None], nearest]  # (faces, size + 2, size + 2)
     rows = sample * windows.taps + (3 * tap[:, None] + tap)
     return sparse.csr_array(windows.fused[rows.ravel()])

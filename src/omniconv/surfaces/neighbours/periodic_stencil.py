@@ -1,4 +1,4 @@
-"""Stencils that are the same along every row of a grid, up to a turn: kept as those of a few outputs of each row."""
+"""Stencils that repeat along every row of a grid, stored as one period of each row."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from scipy import sparse
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class TurnedStencil(Stencil):
-    """A stencil between grids of rows and columns that says only what the first outputs of each row see.
+class PeriodicStencil(Stencil):
+    """A stencil between grids with circular columns, given by the first outputs of each row (one period).
 
-    The columns go round. Those outputs, turned by ``step`` input columns ``turns`` times, are all outputs of the row:
-    one output in a convolution, two neighbours in the transpose of one of stride 2, which see different samples.
+    Rolling these outputs by ``step`` input columns ``repeats`` times gives all outputs of the row. The period is one
+    output in a convolution, and two in the transpose of one of stride 2, whose even and odd outputs differ. The
+    expanded operators are computed at each access and not kept: they are ``repeats`` times as large as the pattern.
 
     Args:
-        first: rows (output row, column, tap) of a matrix, with columns (input row, column), float64.
-        turns: how often a row repeats.
-        input_shape: rows and columns that go in.
-        output_shape: rows and columns that come out; ``turns`` divides both numbers of columns.
-        kernel_shape: how the taps lie in a weight.
+        pattern: CSR matrix of one period, float64: rows (output row, output of the period, tap), columns (input row,
+            input column).
+        repeats: number of periods in a row.
+        input_shape: rows and columns of the input.
+        output_shape: rows and columns of the output; ``repeats`` divides both numbers of columns.
+        kernel_shape: shape of the taps in a weight.
 
     Example:
-        >>> ahead = sparse.csr_array(([1.0], ([0], [1])), shape=(1, 4))     # on a ring of four: the next sample
-        >>> TurnedStencil(ahead, 4, (1, 4), (1, 4), (1,)).fused.indices.tolist()
+        >>> east = sparse.csr_array(([1.0], ([0], [1])), shape=(1, 4))     # on a ring of four: the next sample
+        >>> PeriodicStencil(east, 4, (1, 4), (1, 4), (1,)).fused.indices.tolist()
         [1, 2, 3, 0]
     """
 
-    first: sparse.csr_array
-    turns: int
+    pattern: sparse.csr_array
+    repeats: int
 
     def __init__(
         self,
-        first: sparse.csr_array,
-        turns: int,
+        pattern: sparse.csr_array,
+        repeats: int,
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
         kernel_shape: tuple[int, ...],
     ) -> None:
-        first.sum_duplicates()
-        values = first, turns, input_shape, output_shape, kernel_shape
-        for name, value in zip(("first", "turns", "input_shape", "output_shape", "kernel_shape"), values, strict=True):
+        pattern.sum_duplicates()
+        values = pattern, repeats, input_shape, output_shape, kernel_shape
+        names = ("pattern", "repeats", "input_shape", "output_shape", "kernel_shape")
+        for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
 
     @property
     def nnz(self) -> int:
-        """Entries of all operators."""
-        return self.turns * self.first.nnz
+        """Number of entries of all operators."""
+        return self.repeats * self.pattern.nnz
 
     @property
     def step(self) -> int:
-        """Columns of the input from one turn to the next."""
-        return self.input_shape[1] // self.turns
+        """Input columns from one period to the next."""
+        return self.input_shape[1] // self.repeats
 
     @property
     def operators(self) -> tuple[sparse.csr_array, ...]:
@@ -64,81 +67,84 @@ class TurnedStencil(Stencil):
 
     @property
     def fused(self) -> sparse.csr_array:
-        """All taps as one matrix, worked out for each who asks."""
-        return _turned(self.first, self.turns, self.output_shape[0], self.input_shape[1], self.step)
+        """All taps as one matrix, as ``Stencil.fused``."""
+        return _expand(self.pattern, self.repeats, self.output_shape[0], self.input_shape[1], self.step)
 
     @property
     def transposed(self) -> sparse.csr_array:
-        """The transpose of ``fused``, worked out for each who asks."""
+        """The transpose of ``fused``."""
         return sparse.csr_array(self.fused.T)
 
     @property
     def transposed_by_tap(self) -> sparse.csr_array:
-        """The transposed operators as one matrix, worked out for each who asks."""
+        """The transposed operators as one matrix, as ``Stencil.transposed_by_tap``."""
         return self.adjoint.fused
 
     @cached_property
-    def adjoint(self) -> TurnedStencil:
-        """The transpose of every tap."""
-        row, phase, tap, entries = self._parts
-        input_row, column, own = self._seen_from_first_inputs(entries.col)
-        output_columns = self.output_shape[1]
-        places = (input_row * self.step + own) * self.taps + tap, row * output_columns + column * self._phases + phase
-        return self._reversed(entries.data, places, self.taps, self.output_shape, self.kernel_shape)
+    def adjoint(self) -> PeriodicStencil:
+        """The stencil of the transposed taps."""
+        row, phase, tap, entries = self._entries
+        input_row, period, phase_column = self._periods_that_see_the_first(entries.col)
+        columns = self.output_shape[1]
+        target = (input_row * self.step + phase_column) * self.taps + tap
+        source = row * columns + period * self._phases + phase
+        return self._from_entries(entries.data, (target, source), self.taps, self.output_shape, self.kernel_shape)
 
     @cached_property
-    def transpose(self) -> TurnedStencil:
-        """The transpose of ``fused``, with one tap: inputs are the outputs' taps, side by side in each row."""
-        row, phase, tap, entries = self._parts
-        input_row, column, own = self._seen_from_first_inputs(entries.col)
+    def transpose(self) -> PeriodicStencil:
+        """The transpose of ``fused`` as a stencil of one tap; its input rows hold the outputs' taps side by side."""
+        row, phase, tap, entries = self._entries
+        input_row, period, phase_column = self._periods_that_see_the_first(entries.col)
         rows, columns = self.output_shape
-        seen = (row * columns + column * self._phases + phase) * self.taps + tap
-        return self._reversed(entries.data, (input_row * self.step + own, seen), 1, (rows, columns * self.taps), (1,))
+        target = input_row * self.step + phase_column
+        source = (row * columns + period * self._phases + phase) * self.taps + tap
+        return self._from_entries(entries.data, (target, source), 1, (rows, columns * self.taps), (1,))
 
     @property
     def _phases(self) -> int:
-        """Outputs of a row that have entries of their own."""
-        return self.output_shape[1] // self.turns
+        """Outputs of one period."""
+        return self.output_shape[1] // self.repeats
 
     @property
-    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.coo_array]:
-        """Output row, output of that row, and tap of each entry; and the entries."""
-        entries = self.first.tocoo()
+    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.coo_array]:
+        """Output row, output of the period and tap of each entry of the pattern, and the entries."""
+        entries = self.pattern.tocoo()
         output, tap = np.divmod(entries.row.astype(np.int64), self.taps)
         return *np.divmod(output, self._phases), tap, entries
 
-    def _seen_from_first_inputs(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where a first output sees samples: their row, and which turn of it sees which of the row's first inputs."""
+    def _periods_that_see_the_first(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For samples seen by the first period: their row, the period that sees column ``c``, and ``c`` < ``step``."""
         row, column = np.divmod(samples.astype(np.int64), self.input_shape[1])
-        turn, own = np.divmod(column, self.step)
-        return row, -turn % self.turns, own
+        period, phase_column = np.divmod(column, self.step)
+        return row, -period % self.repeats, phase_column
 
-    def _reversed(
+    def _from_entries(
         self,
         values: np.ndarray,
-        places: tuple[np.ndarray, np.ndarray],
+        coordinates: tuple[np.ndarray, np.ndarray],
         taps: int,
         input_shape: tuple[int, ...],
         kernel_shape: tuple[int, ...],
-    ) -> TurnedStencil:
+    ) -> PeriodicStencil:
         size = self.input_shape[0] * self.step * taps, prod(input_shape)
-        first = sparse.csr_array(sparse.coo_array((values, places), shape=size))
-        return TurnedStencil(first, self.turns, input_shape, self.input_shape, kernel_shape)
+        pattern = sparse.csr_array(sparse.coo_array((values, coordinates), shape=size))
+        return PeriodicStencil(pattern, self.repeats, input_shape, self.input_shape, kernel_shape)
 
 
-def _turned(first: sparse.csr_array, turns: int, rows: int, width: int, step: int) -> sparse.csr_array:
-    """The entries of all outputs, row by row."""
-    kind = np.int32 if first.nnz * turns < 2**31 else np.int64
-    turned = step * np.arange(turns, dtype=kind)[:, None]
-    row, column = np.divmod(first.indices.astype(kind), width)
-    bags = first.shape[0] // rows
+def _expand(pattern: sparse.csr_array, repeats: int, rows: int, width: int, step: int) -> sparse.csr_array:
+    """Return the matrix of all periods, built row by row because rows differ in their number of entries."""
+    index_type = np.int32 if pattern.nnz * repeats < 2**31 else np.int64
+    shifts = step * np.arange(repeats, dtype=index_type)[:, None]
+    row, column = np.divmod(pattern.indices.astype(index_type), width)
+    per_row = pattern.shape[0] // rows
     columns, values, counts = [], [], []
-    for start in range(0, first.shape[0], bags):
-        own = slice(first.indptr[start], first.indptr[start + bags])
-        columns.append((row[own] * kind(width) + (column[own] + turned) % width).ravel())
-        values.append(np.tile(first.data[own], turns))
-        counts.append(np.tile(np.diff(first.indptr[start : start + bags + 1]), turns))
-    ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(kind)
-    fused = sparse.csr_array((np.concatenate(values), np.concatenate(columns), ends), (len(ends) - 1, first.shape[1]))
+    for start in range(0, pattern.shape[0], per_row):
+        own = slice(pattern.indptr[start], pattern.indptr[start + per_row])
+        columns.append((row[own] * index_type(width) + (column[own] + shifts) % width).ravel())
+        values.append(np.tile(pattern.data[own], repeats))
+        counts.append(np.tile(np.diff(pattern.indptr[start : start + per_row + 1]), repeats))
+    ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(index_type)
+    entries = np.concatenate(values), np.concatenate(columns), ends
+    fused = sparse.csr_array(entries, (len(ends) - 1, pattern.shape[1]))
     fused.sort_indices()
     return fused

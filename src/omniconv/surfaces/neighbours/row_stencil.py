@@ -11,28 +11,28 @@ from typing import NamedTuple
 import numpy as np
 
 from omniconv.errors import InputError
-from omniconv.surfaces.neighbours.border import continue_index
+from omniconv.surfaces.neighbours.border import border_index
 
 
-class Run(NamedTuple):
-    """Neighbouring output rows whose kernels have one shape.
+class RowBand(NamedTuple):
+    """Adjacent output rows whose kernels have the same shape.
 
     Attributes:
-        first: the first of the rows.
-        rows: how many.
-        shape: rows and columns of taps.
-        tap: where their taps start in the list of all taps.
+        first_row: index of the first row.
+        rows: number of rows.
+        kernel_shape: rows and columns of taps.
+        first_tap: offset of the band's taps in the weight's last axis.
     """
 
-    first: int
+    first_row: int
     rows: int
-    shape: tuple[int, int]
-    tap: int
+    kernel_shape: tuple[int, int]
+    first_tap: int
 
     @property
     def taps(self) -> int:
-        """Of all its rows."""
-        return self.rows * self.shape[0] * self.shape[1]
+        """Number of taps of all rows of the band."""
+        return self.rows * self.kernel_shape[0] * self.kernel_shape[1]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RowStencil:
 
     Example:
         >>> stencil = RowStencil(4, ((3, 5), (3, 3), (3, 3), (3, 5)))
-        >>> stencil.taps, stencil.output_shape, len(stencil.runs)
+        >>> stencil.taps, stencil.output_shape, len(stencil.bands)
         (48, (4, 8), 3)
     """
 
@@ -83,8 +83,8 @@ class RowStencil:
         return (self.taps,)
 
     @property
-    def widest(self) -> tuple[int, int]:
-        """Rows and columns of a kernel that has room for every other."""
+    def max_kernel_shape(self) -> tuple[int, int]:
+        """Largest number of rows and largest number of columns of any kernel."""
         rows, columns = np.max(self.shapes, axis=0)
         return int(rows), int(columns)
 
@@ -99,13 +99,13 @@ class RowStencil:
         return self._fine if self.is_adjoint else self._coarse
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """The output rows, from north to south, in runs of one shape."""
-        found: list[Run] = []
+    def bands(self) -> tuple[RowBand, ...]:
+        """Maximal bands of adjacent output rows with kernels of one shape, from north to south."""
+        bands: list[RowBand] = []
         for shape, rows in groupby(self.shapes):
-            first = sum(run.rows for run in found)
-            found.append(Run(first, len(list(rows)), shape, sum(run.taps for run in found)))
-        return tuple(found)
+            first = sum(band.rows for band in bands)
+            bands.append(RowBand(first, len(list(rows)), shape, sum(band.taps for band in bands)))
+        return tuple(bands)
 
     @property
     def taps_by_row(self) -> np.ndarray:
@@ -118,11 +118,13 @@ class RowStencil:
         The slow definition that the fast product is tested against.
         """
         width = 2 * self.height
-        (up, across), (gap, space) = self.shapes[row], self.dilation
-        place, side = continue_index(row * self.stride + gap * (np.arange(up) - up // 2), self.height, "pole")
-        turn = np.where(side < 0, self.height, 0)[None, :, None]
-        column = np.arange(0, width, self.stride)[:, None, None] + space * (np.arange(across) - across // 2)
-        return place[None, :, None] * width + (column + turn) % width
+        (taps_down, taps_across), (dilation_h, dilation_w) = self.shapes[row], self.dilation
+        rows = row * self.stride + dilation_h * (np.arange(taps_down) - taps_down // 2)
+        source, is_rolled, _ = border_index(rows, self.height, "pole")
+        roll = np.where(is_rolled, self.height, 0)[None, :, None]
+        first = np.arange(0, width, self.stride)[:, None, None]
+        columns = first + dilation_w * (np.arange(taps_across) - taps_across // 2)
+        return source[None, :, None] * width + (columns + roll) % width
 
     @property
     def _fine(self) -> tuple[int, int]:
@@ -133,7 +135,7 @@ class RowStencil:
         return self.height // self.stride, 2 * self.height // self.stride
 
 
-def row_kernels(weight: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+def split_by_row(weight: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """A weight ``(out, in, taps)`` as the kernel ``(out, in, rows, columns)`` of each row; views, not copies."""
     ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
     return [

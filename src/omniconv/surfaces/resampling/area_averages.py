@@ -72,7 +72,7 @@ def _averages(target: Samples, fine: Samples) -> tuple[sparse.csr_array, bool]:
 
     They do not where one has too few samples, or does not lie at its own.
     """
-    shares = target.sampling(fine.directions)
+    shares = target.interpolation_matrix(fine.directions)
     shares.data *= _by_entry(shares, fine.areas)
     hats = normalised(sparse.csr_array(shares.T))
     enough = _worth(hats).min() >= ENOUGH

@@ -105,9 +105,9 @@ def apply(stencil: Stencil, signal: np.ndarray, mode: Resampling) -> np.ndarray:
 def interpolated(source: Samples, directions: np.ndarray, mode: Resampling) -> sparse.csr_array:
     """A signal's values at directions ``(n, 3)`` as a matrix (n, samples of the source)."""
     if mode == "nearest":
-        found = source.holders(directions)
+        found = source.nearest_sample(directions)
         return sparse.csr_array((np.ones(len(found)), found, np.arange(len(found) + 1)), (len(found), source.count))
-    return normalised(source.sampling(directions))
+    return normalised(source.interpolation_matrix(directions))
 
 
 def check_mode(mode: str) -> None:
@@ -124,7 +124,7 @@ def check_numbers(signal: np.ndarray) -> None:
 
 def _target(source: Samples, target: Surface, shape: tuple[int, ...] | None) -> Samples:
     height = source.surface.panorama_height()
-    if shape is None and isinstance(target, Surface) and target.spherical and target.is_open and height is not None:
+    if shape is None and isinstance(target, Surface) and target.spherical and target.any_size and height is not None:
         shape = (height, 2 * height)
     return Samples.of(target, shape, "target_shape")
 

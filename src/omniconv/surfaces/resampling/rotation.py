@@ -6,7 +6,7 @@ import numpy as np
 
 from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.neighbours.stencil import Stencil
-from omniconv.surfaces.panorama import rotation_matrix
+from omniconv.surfaces.panorama import check_rotation
 from omniconv.surfaces.resampling.between_surfaces import apply, check_mode, interpolated
 from omniconv.surfaces.resampling.samples import Samples
 
@@ -35,7 +35,7 @@ def rotation_of(
     """
     check_mode(mode)
     samples = Samples.of(surface, shape)
-    matrix = interpolated(samples, samples.directions @ rotation_matrix(rotation), mode)
+    matrix = interpolated(samples, samples.directions @ check_rotation(rotation), mode)
     return Stencil.of([matrix], samples.shape, samples.shape)
 
 

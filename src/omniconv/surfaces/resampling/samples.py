@@ -46,7 +46,7 @@ class Samples:
             raise InputError(
                 "surface", str(surface), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
             )
-        if shape is None and surface.is_open:
+        if shape is None and surface.any_size:
             raise InputError(argument, None, f"is needed: {surface} has any size", "give (height, width)")
         return cls(surface, _checked(surface, surface.shape if shape is None else shape, argument))
 
@@ -84,13 +84,13 @@ class Samples:
         """Side of a square as large as the largest sample, in radians."""
         return float(np.sqrt(self.areas.max()))
 
-    def sampling(self, directions: np.ndarray) -> sparse.csr_array:
+    def interpolation_matrix(self, directions: np.ndarray) -> sparse.csr_array:
         """Linear interpolation at directions ``(n, 3)`` as a matrix (n, count)."""
-        return self.surface.sampling(directions, self.shape)
+        return self.surface.interpolation_matrix(directions, self.shape)
 
-    def holders(self, directions: np.ndarray) -> np.ndarray:
+    def nearest_sample(self, directions: np.ndarray) -> np.ndarray:
         """The sample that holds each direction ``(n, 3)``, ``(n,)``."""
-        return self.surface.holders(directions, self.shape)
+        return self.surface.nearest_sample(directions, self.shape)
 
     def finer(self) -> Samples:
         """Those of the next finer level, or of twice the shape.
@@ -99,7 +99,7 @@ class Samples:
             InputError: there is none.
         """
         finer = self.surface.finer()
-        return Samples(finer, tuple(2 * size for size in self.shape) if finer.is_open else _fixed(finer.shape))
+        return Samples(finer, tuple(2 * size for size in self.shape) if finer.any_size else _fixed(finer.shape))
 
 
 def _checked(surface: Surface, shape: Any, argument: str) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ def _checked(surface: Surface, shape: Any, argument: str) -> tuple[int, ...]:
     if len(sizes) != len(surface.shape) or not whole:
         rule = f"must be {len(surface.shape)} whole numbers from 1, as {surface} has"
         raise InputError(argument, shape, rule, "give the grid's shape")
-    if not surface.is_open and sizes != surface.shape:
+    if not surface.any_size and sizes != surface.shape:
         rule = f"must end in the shape {surface.shape} of {surface}"
         raise InputError(argument, shape, rule, "take the surface that the signal lies on, or leave the shape out")
     return tuple(int(size) for size in sizes)
