@@ -1,13 +1,15 @@
-"""The tests that every model passes on every surface; a model's own test class names its factory and no more."""
+"""Tests that every model must pass on every surface; the test class of a model only names its factory."""
 
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 
 import pytest
 import torch
 
 from omniconv.models import load, save
+from omniconv.summaries.tracing import trace
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
 SHAPES = {
@@ -36,7 +38,7 @@ TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def gradients(model, x):
-    """Gradients of all parameters, and of the input, of a sum of squares."""
+    """Return the gradients of a mean of squares with respect to all parameters and the input."""
     x = x.clone().requires_grad_()
     model(x).float().square().mean().backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -46,9 +48,7 @@ def gradients(model, x):
 
 @pytest.mark.battery
 class ModelBattery:
-    """Inherit, and give ``build(surface)``, a small network of three channels in and two out; ``dense``: everywhere."""
-
-    dense = True
+    """Base of a model's test class, which defines ``build(surface)``: a small network of 3 channels in and 2 out."""
 
     @staticmethod
     def build(surface):
@@ -61,14 +61,14 @@ class ModelBattery:
     def signal(self, surface, batch=2):
         return torch.randn(batch, 3, *SHAPES[surface], generator=torch.Generator().manual_seed(1))
 
-    def shape_of_output(self, x):
-        return (x.shape[0], 2, *x.shape[2:]) if self.dense else (x.shape[0], 2)
+    def output_shape(self, surface, x):
+        return (x.shape[0], 2, *x.shape[2:]) if self.model(surface).output == "dense" else (x.shape[0], 2)
 
     @every_surface
     def test_forward_has_the_promised_shape(self, surface):
         x = self.signal(surface)
         y = self.model(surface)(x)
-        assert y.shape == self.shape_of_output(x)
+        assert y.shape == self.output_shape(surface, x)
         assert torch.isfinite(y).all()
 
     @every_surface
@@ -81,7 +81,7 @@ class ModelBattery:
     def test_odd_sizes(self, surface):
         shape = (13, 11, 7)[: surface.ndim]
         x = torch.randn(2, 3, *shape)
-        assert self.model(surface)(x).shape == self.shape_of_output(x)
+        assert self.model(surface)(x).shape == self.output_shape(surface, x)
 
     @every_surface
     def test_samples_of_a_batch_do_not_mix_in_evaluation(self, surface):
@@ -90,7 +90,7 @@ class ModelBattery:
             torch.testing.assert_close(model(x[:1]), model(x)[:1], **TOLERANCES)
 
     @every_surface
-    def test_saved_and_loaded_it_answers_the_same(self, surface, tmp_path):
+    def test_saved_and_loaded_model_gives_the_same_output(self, surface, tmp_path):
         model, x = self.model(surface), self.signal(surface)
         model(x)  # moves the batch statistics
         save(model, tmp_path / "model.safetensors")
@@ -101,13 +101,20 @@ class ModelBattery:
             assert torch.equal(model.eval()(x), again(x))
 
     @every_surface
+    def test_total_stride_is_that_of_the_coarsest_layer(self, surface):
+        model = self.model(surface)
+        visits, _ = trace(model, (3, *SHAPES[surface]))
+        strides = {Fraction(axis.step, axis.period) for visit in visits for axis in visit.sight}
+        assert max(strides) == model.total_stride
+
+    @every_surface
     def test_state_holds_weights_and_statistics_only(self, surface):
         model = self.model(surface)
         statistics = {name for name in model.state_dict() if "running" in name or "num_batches" in name}
         assert set(model.state_dict()) == {name for name, _ in model.named_parameters()} | statistics
 
     @every_surface
-    def test_it_says_what_it_is(self, surface):
+    def test_repr_names_class_and_surface(self, surface):
         text = repr(self.model(surface))
         assert type(self.model(surface)).__name__ in text
         assert str(surface) in text
@@ -132,17 +139,17 @@ class ModelBattery:
         assert error < 0.05 * single.square().mean().sqrt()
 
     @compiled_surfaces
-    def test_compiled_it_gives_the_same(self, surface):
+    def test_compiled_model_gives_the_same(self, surface):
         self.compare_with_compiled(surface, "aot_eager")
 
     @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler of its own older compiler
     @pytest.mark.parametrize("surface", [Equirectangular(), Icosphere(2)], ids=str)
-    def test_compiled_to_machine_code_it_gives_the_same(self, surface):
+    def test_model_compiled_by_inductor_gives_the_same(self, surface):
         self.compare_with_compiled(surface, "inductor")
 
     @compiled_surfaces
-    def test_exported_it_takes_any_batch(self, surface):
+    def test_exported_model_takes_any_batch_size(self, surface):
         model = self.model(surface).eval()
         batch = torch.export.Dim("batch", min=1, max=64)
         program = torch.export.export(model, (self.signal(surface),), dynamic_shapes=({0: batch},)).module()

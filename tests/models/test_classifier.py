@@ -10,8 +10,6 @@ from omniconv.surfaces import Equirectangular, Icosphere
 
 
 class TestClassifier(ModelBattery):
-    dense = False
-
     @staticmethod
     def build(surface):
         return Classifier(3, 2, surface, width=4, depth=2)

@@ -41,7 +41,7 @@ def total_stride(model: Any, panorama: np.ndarray, output: Output = None) -> int
     """
     inner = model.model if isinstance(model, Predictor) else model
     if isinstance(inner, Model):
-        return 2 ** inner.arguments["depth"] if _has_columns(inner.surface) else None
+        return inner.total_stride if _has_columns(inner.surface) else None
     sizes = _Sizes(panorama.shape[-2:])
     with answering(model, output) as answer, sizes:
         answer(panorama)

@@ -81,7 +81,7 @@ def export(
     kind = check_target(path, overwrite)
     network = copy.deepcopy(network).cpu().eval()
     if open_sizes and not (isinstance(network, Model) and not network.surface.any_size):
-        min_size = min_size or (2 ** (network.arguments["depth"] + 1) if isinstance(network, Model) else 16)
+        min_size = min_size or (2 * network.total_stride if isinstance(network, Model) else 16)
     else:
         min_size = None
     example = _example(network, min_size) if example is None else example

@@ -67,7 +67,7 @@ def export_run(
     grid = (size or preprocessing.size) if is_open else [length or 0 for length in where.shape]
     return export(
         WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out, torch.zeros(1, 3, *grid),
-        open_sizes=is_open and size is None, min_size=2 ** (predictor.model.arguments["depth"] + 1),
+        open_sizes=is_open and size is None, min_size=2 * predictor.model.total_stride,
         description=describe(predictor), overwrite=overwrite,
     )  # fmt: skip
 

@@ -1,8 +1,42 @@
-"""Whole networks, written once for every surface."""
+"""Whole networks, each defined once for every surface.
 
-from omniconv.models.base import Model
-from omniconv.models.classifier import Classifier
-from omniconv.models.storage import MODELS, build, load, save
-from omniconv.models.unet import UNet
+A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
+``load`` (``storage.py``) can rebuild it from a file. ``encoders/`` holds the parts that go down in size; a model adds
+its own way up or its head. ``MODELS`` (``registry.py``) lists the models by name. A model has an ``output``, ``dense``
+(a vector per sample) or ``global`` (a vector per image), and serves every task that needs it.
 
-__all__ = ["MODELS", "Classifier", "Model", "UNet", "build", "load", "save"]
+To add a model, write it in a file of this package and add a line to ``MODELS``; a model of your own program is added by
+``register_model``. The models themselves are imported when they are first used, since they import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from omniconv.models.registry import MODELS, get_model, models_for, register_model
+
+if TYPE_CHECKING:
+    from omniconv.models.base import Model
+    from omniconv.models.classifier import Classifier
+    from omniconv.models.storage import build, load, save
+    from omniconv.models.unet import UNet
+
+__all__ = [
+    "MODELS", "Classifier", "Model", "UNet", "build", "get_model", "load", "models_for", "register_model", "save",
+]  # fmt: skip
+
+_MODULES = {
+    "Model": "base", "Classifier": "classifier", "UNet": "unet", "build": "storage", "load": "storage",
+    "save": "storage",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"omniconv.models.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'omniconv.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

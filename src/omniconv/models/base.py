@@ -1,52 +1,80 @@
-"""What every whole network has: a surface, the arguments it was built with, and what images need before it."""
+"""Base class of whole networks."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ClassVar
 
 from torch import nn
 
-from omniconv.checks import is_integer, to_builtin
-from omniconv.errors import InputError
-from omniconv.nn.arguments import check_surface
+from omniconv.checks import to_builtin
+from omniconv.models.registry import Output
 from omniconv.surfaces import Surface
-
-DEEPEST, WIDEST = 10, 1024
 
 
 class Model(nn.Module):
-    """A network that can be saved and built again.
+    """Base class of networks that can be saved and rebuilt.
+
+    A subclass calls ``super().__init__(surface)``, sets ``output`` and defines ``total_stride``. The arguments of its
+    constructor are recorded when it is constructed; they must be named ones, of plain data except ``surface``.
 
     Args:
-        surface: where its input lies.
-        arguments: all arguments of its construction but the surface, as plain numbers, texts and lists.
+        surface: surface of the input.
 
     Attributes:
-        preprocessing: what was done to images before they came in; plain data, saved with the weights.
+        output: ``"dense"``: a vector per sample of the surface, ``"global"``: one vector per image.
+        arguments: construction arguments as plain data, the surface as its short name; saved with the weights.
+        preprocessing: what is done to images before they enter the network; plain data, saved with the weights.
+
+    Example:
+        >>> class Mean(Model):
+        ...     output = "global"
+        ...     total_stride = 1
+        ...     def __init__(self, in_channels, out_channels, surface):
+        ...         super().__init__(surface)
+        ...         self.head = nn.Linear(in_channels, out_channels)
+        ...     def forward(self, x):
+        ...         return self.head(x.flatten(2).mean(2))
+        >>> from omniconv.surfaces import Plane
+        >>> Mean(3, out_channels=2, surface=Plane()).arguments["in_channels"]
+        3
     """
 
-    def __init__(self, surface: Surface, **arguments: Any) -> None:
+    output: ClassVar[Output]
+    arguments: dict[str, Any]
+
+    def __init__(self, surface: Surface) -> None:
         super().__init__()
         self.surface = surface
-        self.arguments = {**{name: to_builtin(value) for name, value in arguments.items()}, "surface": str(surface)}
         self.preprocessing: dict[str, Any] = {}
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _record_arguments(cls.__init__)  # type: ignore[method-assign]
 
-def check_depth(depth: int, surface: Surface) -> None:
-    """There is a coarser surface for every step down."""
-    check_surface(surface)
-    if not is_integer(to_builtin(depth)) or depth > DEEPEST:
-        raise InputError("depth", depth, f"must be a whole number from 1 to {DEEPEST}", "use depth=3")
-    level = getattr(surface, "level", None)
-    if level is not None and depth > level:
-        raise InputError(
-            "depth", depth, f"must be at most {level}, the level of {surface}", "use fewer steps or a higher level"
-        )
+    @property
+    def total_stride(self) -> int:
+        """Input samples per sample of the coarsest signal inside, along each axis: shifts by it commute."""
+        raise NotImplementedError(f"{type(self).__name__} must define total_stride")
 
 
-def widths(width: int, depth: int) -> list[int]:
-    """Channels of each size: doubled at every step down."""
-    width = to_builtin(width)
-    if not is_integer(width) or width > WIDEST:
-        raise InputError("width", width, f"must be a whole number from 1 to {WIDEST}", "use width=32")
-    return [width * 2**step for step in range(depth + 1)]
+def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a constructor so that it leaves its arguments, defaults included, in ``self.arguments``."""
+    parameters = signature(init)
+    if any(one.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for one in parameters.parameters.values()):
+        raise TypeError(f"{init.__qualname__} must name its arguments: a saved model is rebuilt from them")
+
+    @wraps(init)
+    def wrapped(self: Model, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        bound = parameters.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        # After init: where a model derives from another one, both constructors are wrapped, and the outer one counts.
+        given = list(bound.arguments.items())[1:]
+        self.arguments = {name: to_builtin(value) for name, value in given if name != "surface"}
+        self.arguments["surface"] = str(self.surface)
+
+    return wrapped

@@ -1,25 +1,25 @@
-"""One answer for the whole image, on every surface."""
+"""Classification of whole images, on every surface."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from omniconv.checks import check_channels
-from omniconv.models.base import Model, check_depth, widths
-from omniconv.models.encoder import Down, Encoder
+from omniconv.models.base import Model
+from omniconv.models.encoders.plain import Down, PlainEncoder
 from omniconv.nn import GlobalAvgPool
 from omniconv.surfaces import Plane, Surface
 
 
 class Classifier(Model):
-    """An encoder, the mean over the surface by area, and a linear layer.
+    """Encoder, area-weighted mean over the surface, linear layer.
 
     Args:
         in_channels: channels of the image.
         out_channels: classes.
-        surface: where the image lies.
+        surface: surface of the image.
         width: channels at full size; doubled at every step down.
-        depth: steps down; on a surface of one size at most its level.
+        depth: number of steps down; at most as many as the surface has coarser levels.
         down: ``stride``, ``max`` or ``average``.
         normalization: ``batch`` or ``none``.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
@@ -36,6 +36,8 @@ class Classifier(Model):
         torch.Size([4, 10])
     """
 
+    output = "global"
+
     def __init__(
         self,
         in_channels: int,
@@ -47,23 +49,17 @@ class Classifier(Model):
         normalization: str = "batch",
         activation: str = "relu",
     ) -> None:
-        check_depth(depth, surface)
         check_channels(in_channels, out_channels, groups=1)
-        super().__init__(
-            surface,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            width=width,
-            depth=depth,
-            down=down,
-            normalization=normalization,
-            activation=activation,
-        )
-        channels = widths(width, depth)
-        self.encoder = Encoder(in_channels, channels, surface, down, normalization, activation)
+        super().__init__(surface)
+        self.encoder = PlainEncoder(in_channels, width, depth, surface, down, normalization, activation)
         self.pool = GlobalAvgPool(self.encoder.surfaces[-1])
-        self.head = nn.Linear(channels[-1], out_channels)
+        self.head = nn.Linear(self.encoder.channels[-1], out_channels)
+
+    @property
+    def total_stride(self) -> int:
+        """Input samples per sample of the coarsest signal, along each axis."""
+        return self.encoder.total_stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value for every class."""
+        """Return a logit for every class."""
         return self.head(self.pool(self.encoder(x)[-1]))

@@ -1,4 +1,4 @@
-"""Networks in files: weights, construction and preprocessing in one safetensors file, never a pickle."""
+"""Saving and loading of networks: weights, construction arguments and preprocessing in one safetensors file."""
 
 from __future__ import annotations
 
@@ -12,51 +12,47 @@ from safetensors.torch import save as to_bytes
 from omniconv.errors import FileError, InputError
 from omniconv.files import as_path, atomic_write
 from omniconv.models.base import Model
-from omniconv.models.classifier import Classifier
-from omniconv.models.unet import UNet
+from omniconv.models.registry import get_model, model_name
 from omniconv.surfaces import surface
-
-MODELS: dict[str, type[Model]] = {"classifier": Classifier, "unet": UNet}
-"""The closed list of networks that a file may name."""
 
 FORMAT = "1"
 _DESCRIBED = {"model": str, "arguments": dict, "preprocessing": dict}
 
 
 def build(name: str, arguments: dict[str, Any]) -> Model:
-    """A network from its name in ``MODELS`` and plain arguments, its surface a short name.
+    """Build a network from its name in ``MODELS`` and its arguments as plain data, the surface as its short name.
 
     Raises:
         InputError: an unknown name or argument.
+
+    Example:
+        >>> build("unet", {"in_channels": 3, "out_channels": 2, "surface": "icosphere:4"}).total_stride
+        8
     """
-    if name not in MODELS:
-        raise InputError("model", name, f"must be one of {', '.join(MODELS)}", "correct the name")
-    plain = dict(arguments)
-    where = surface(plain.pop("surface", "plane"))
+    model = get_model(name)
+    arguments = arguments | {"surface": surface(arguments.get("surface", "plane"))}
     try:
-        return MODELS[name](**plain, surface=where)
+        return model(**arguments)
     except TypeError as error:
         raise InputError("model", name, f"does not take these arguments ({error})", "check their names") from error
 
 
 def save(model: Model, path: str | Path) -> None:
-    """Write a network with the arguments it was built with and its ``preprocessing``; the file is whole or not there.
+    """Save a network with its construction arguments and its ``preprocessing``, atomically.
 
     Raises:
-        InputError: a network that is not one of omniconv's, or ``preprocessing`` that is not plain data.
+        InputError: a model that is not registered, or ``preprocessing`` that is not plain data.
         FileError: the folder cannot be written or the disk is full.
 
     Example:
+        >>> from omniconv.models import UNet
         >>> save(UNet(3, 2, width=4, depth=1), "/tmp/example.safetensors")
         >>> load("/tmp/example.safetensors").arguments["width"]
         4
     """
-    names = [name for name, kind in MODELS.items() if type(model) is kind]
-    if not names:
-        raise InputError(
-            "model", type(model).__name__, f"must be one of {', '.join(MODELS)}", "save its state_dict yourself"
-        )
-    description = {"model": names[0], "arguments": model.arguments, "preprocessing": model.preprocessing}
+    description = {
+        "model": model_name(model), "arguments": model.arguments, "preprocessing": model.preprocessing,
+    }  # fmt: skip
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     try:
         text = json.dumps(description)
@@ -70,12 +66,12 @@ def save(model: Model, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Model:
-    """The network in a file, on the CPU, in evaluation mode.
+    """Load a network from a file, onto the CPU and in evaluation mode.
 
-    Nothing that the file names is imported or run: its network comes from a closed list, its weights are plain numbers.
+    Nothing that the file names is imported or run: its network is one of ``MODELS``, and its weights are numbers.
 
     Raises:
-        FileError: no such file, a file cut short, or one that omniconv did not write.
+        FileError: the file is missing, truncated, or was not written by ``save``.
     """
     path = as_path(path)
     try:

@@ -1,0 +1,101 @@
+"""Plain encoder: two convolutions at each size, twice the channels at each step down."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from omniconv.checks import check_choice, is_integer, to_builtin
+from omniconv.errors import InputError
+from omniconv.nn import AvgPool, ConvBlock, DoubleConv, MaxPool
+from omniconv.nn.arguments import check_surface, is_grid
+from omniconv.surfaces import Surface
+
+Down = Literal["stride", "max", "average"]
+POOLS: dict[str, type[nn.Module]] = {"max": MaxPool, "average": AvgPool}
+MAX_DEPTH, MAX_WIDTH = 10, 1024
+
+
+class PlainEncoder(nn.Module):
+    """Two convolutions at full size, then two more at every step down, which doubles the channels.
+
+    Args:
+        in_channels: channels of the image.
+        width: channels at full size.
+        depth: number of steps down, each by 2; at most as many as the surface has coarser levels.
+        surface: surface of the image.
+        down: ``stride``: the first of the two convolutions has stride 2; ``max`` or ``average``: pooling before both.
+        normalization: as in ``ConvBlock``.
+        activation: as in ``ConvBlock``.
+
+    Attributes:
+        channels: channels at each size, the full one first.
+        surfaces: surface of each size.
+        total_stride: input samples per sample of the coarsest size, along each axis.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        depth: int,
+        surface: Surface,
+        down: Down = "stride",
+        normalization: str = "batch",
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        depth = check_depth(depth, surface)
+        check_choice("down", down, ("stride", *POOLS), "use 'stride'")
+        self.channels = [check_width(width) * 2**step for step in range(depth + 1)]
+        self.surfaces = [surface]
+        self.total_stride = 2**depth
+        double_conv = partial(DoubleConv, normalization=normalization, activation=activation)
+        conv_block = partial(ConvBlock, normalization=normalization, activation=activation)
+        self.stages = nn.ModuleList([double_conv(in_channels, width, surface=surface)])
+        for fine, coarse in pairwise(self.channels):
+            here, below = self.surfaces[-1], self.surfaces[-1].coarser()
+            if down == "stride":
+                first = conv_block(fine, coarse, stride=2, surface=here)
+                stage = nn.Sequential(first, conv_block(coarse, coarse, surface=below))
+            else:
+                # same_upper windows start at sample 0, as those of torch's pooling do; a mesh knows only "same".
+                pool = POOLS[down](2, padding="same_upper" if is_grid(here) else "same", surface=here)
+                stage = nn.Sequential(pool, double_conv(fine, coarse, surface=below))
+            self.stages.append(stage)
+            self.surfaces.append(below)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the signal at each size, the full one first."""
+        signals = []
+        for stage in self.stages:
+            x = stage(x)
+            signals.append(x)
+        return signals
+
+
+def check_depth(depth: int, surface: Surface) -> int:
+    """Return the number of steps down, checked against the coarser levels that the surface has."""
+    check_surface(surface)
+    depth = to_builtin(depth)
+    if not is_integer(depth) or depth > MAX_DEPTH:
+        raise InputError("depth", depth, f"must be a whole number from 1 to {MAX_DEPTH}", "use depth=3")
+    level = getattr(surface, "level", None)
+    if level is not None and depth > level:
+        rule = f"must be at most {level}, the level of {surface}"
+        raise InputError("depth", depth, rule, "use fewer steps or a higher level")
+    return depth
+
+
+def check_width(width: int) -> int:
+    """Return the channels at full size, checked."""
+    width = to_builtin(width)
+    if not is_integer(width) or width > MAX_WIDTH:
+        raise InputError("width", width, f"must be a whole number from 1 to {MAX_WIDTH}", "use width=32")
+    return width
