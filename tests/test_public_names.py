@@ -111,7 +111,8 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv.arithmetic, omniconv.checks", {"torch", "numpy"}),
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
-        ("import omniconv.models", {"lightning", "matplotlib", "torchmetrics"}),
+        ("import omniconv.nn", {"torch._dynamo", "scipy.spatial", "scipy.sparse.linalg", "omniconv.models"}),
+        ("import omniconv.models", {"torch._dynamo", "lightning", "matplotlib", "torchmetrics"}),
         ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics"}),
     ],
 )

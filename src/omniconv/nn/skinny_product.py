@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+from omniconv.nn.torch_private import HAS_ONEDNN_LINEAR, onednn_linear
 
 
 def write_product(out: Tensor, left: Tensor, right: Tensor, start: Tensor) -> None:
@@ -20,8 +20,8 @@ def write_product(out: Tensor, left: Tensor, right: Tensor, start: Tensor) -> No
         >>> out.tolist()
         [[4.0], [5.0]]
     """
-    if _ONEDNN and left.dtype == torch.float32 and left.device.type == "cpu":
-        out.copy_(torch.ops.mkldnn._linear_pointwise(left, right.t(), start, "none", [], ""))
+    if HAS_ONEDNN_LINEAR and left.dtype == torch.float32 and left.device.type == "cpu":
+        out.copy_(onednn_linear(left, right.t(), start))
     elif out.dtype == right.dtype:
         torch.addmm(start, left, right, out=out)
     else:

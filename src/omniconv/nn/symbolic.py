@@ -1,30 +1,29 @@
-"""Sizes that are left open while a layer is exported: torch's exporter gives symbols in place of numbers.
+"""Sizes that are symbolic while ``torch.export`` or ``torch.compile`` trace a layer for every size.
 
-Layers ask these questions where a plain ``if`` would answer for the one size at hand and be wrong for the others.
+A plain ``if`` on such a size would specialise the program to the example's size, or fail; layers ask these questions
+instead.
 """
 
 from __future__ import annotations
 
 import torch
 
+from omniconv.nn import torch_private
+
 
 def is_symbolic(*numbers: object) -> bool:
-    """Whether any of the numbers is a symbol."""
+    """Return True if any of the numbers is a ``torch.SymInt``."""
     return any(isinstance(number, torch.SymInt) for number in numbers)
 
 
 def statically_true(condition: bool | torch.SymBool) -> bool:
-    """Whether a condition holds for every size that may come; of numbers, whether it holds."""
-    if isinstance(condition, bool):
-        return condition
-    from torch.fx.experimental.symbolic_shapes import statically_known_true  # slow to import, and seldom needed
-
-    return statically_known_true(condition)
+    """Return a plain condition itself; of a symbolic one, True if it holds for every size."""
+    return condition if isinstance(condition, bool) else torch_private.statically_known_true(condition)
 
 
 def to_int_if_static(number: int) -> int:
-    """A number that is the same for every size, though computed from open ones, as a plain one; others as they are."""
+    """Return a symbolic number that is the same for every size as an ``int``; other numbers as they are."""
     if isinstance(number, int):
         return number
-    known = number.node.maybe_as_int()
-    return number if known is None else known
+    constant = torch_private.symbolic_constant(number)
+    return number if constant is None else constant

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from omniconv.convert.finding import Finding, SeamWarning
 from omniconv.convert.overrides.pad_tracking import carried
+from omniconv.nn.torch_private import active_function_modes
 from omniconv.surfaces.neighbours.border import Border
 
 Table = Mapping[Callable[..., Any], Callable[..., Any]]
@@ -66,8 +67,7 @@ class PanoramaMode(TorchFunctionMode):
 
 def active_mode() -> PanoramaMode | None:
     """The mode that is entered, if any."""
-    for place in range(torch._C._len_torch_function_stack()):
-        mode = torch._C._get_function_stack_at(place)
+    for mode in active_function_modes():
         if isinstance(mode, PanoramaMode):
             return mode
     return None

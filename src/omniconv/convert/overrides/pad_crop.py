@@ -25,6 +25,7 @@ from omniconv.convert.overrides.pad_tracking import (
     total,
 )
 from omniconv.nn.grid.padding import pad as pad_on
+from omniconv.nn.torch_private import C_PAD
 
 
 def pad(
@@ -92,7 +93,7 @@ def _sliced(x: Tensor, index: Any) -> Frame | None:
 _pad = pad
 EDGE_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
     F.pad: pad,
-    torch._C._nn.pad: pad,
+    C_PAD: pad,
     torch.constant_pad_nd: constant_pad_nd,
     torch.Tensor.__getitem__: getitem,
     operator.getitem: getitem,  # in a strict export

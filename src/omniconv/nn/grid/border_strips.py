@@ -17,8 +17,9 @@ from torch import Tensor
 
 from omniconv.arithmetic import span
 from omniconv.nn.grid.axis import Axis
-from omniconv.nn.grid.cube_padding import CubeStrip, strips
+from omniconv.nn.grid.cube_padding import CubeStrip, cube_strips
 from omniconv.nn.grid.padding import Amounts, border_strip, border_strip_adjoint_, pad, pad_adjoint
+from omniconv.nn.torch_private import functorch_is_active
 from omniconv.surfaces.neighbours.border import Border, CubeBorder, Mode
 
 MIN_ELEMENTS = 2**20
@@ -28,7 +29,7 @@ MIN_ELEMENTS = 2**20
 def use_border_strips(x: Tensor) -> bool:
     """Whether a signal is large enough for the work on its edges; compilers and other devices pad well themselves."""
     is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if is_traced or torch._C._are_functorch_transforms_active():
+    if is_traced or functorch_is_active():
         return False
     if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
@@ -121,7 +122,7 @@ def border_edges(border: Border, axes: Sequence[Axis]) -> list[Edge]:
 
 def _cube_edges(border: CubeBorder, axes: Sequence[Axis]) -> Iterator[Edge]:
     """Each strip has its corners with it: the rows those beside them, the columns none."""
-    for place, strip in enumerate(strips(axes[-1].size, axes[1].sides, axes[2].sides)):
+    for place, strip in enumerate(cube_strips(axes[-1].size, axes[1].sides, axes[2].sides)):
         index, side = 1 + place // 2, place % 2
         if axes[index].sides[side] > 0:
             yield _edge(border, axes, index, strip, side == 0, around=[(0, 0)] * 3)

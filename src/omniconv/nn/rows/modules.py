@@ -12,7 +12,7 @@ from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.rows.ops import row_convolution, row_convolution_back
 from omniconv.nn.rows.tiles import Plan
-from omniconv.nn.stencil.modules import needs_forward_ad
+from omniconv.nn.torch_private import needs_forward_ad
 from omniconv.surfaces.neighbours.border import Border
 from omniconv.surfaces.neighbours.row_stencil import RowBand, RowStencil
 

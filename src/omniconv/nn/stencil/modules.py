@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid.pool import safe_pow
@@ -18,6 +17,7 @@ from omniconv.nn.stencil.layouts import Table
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
 from omniconv.nn.stencil.reference import plain_convolution, plain_product
 from omniconv.nn.stencil.tables import cached_tables
+from omniconv.nn.torch_private import needs_forward_ad
 from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
@@ -204,11 +204,6 @@ class StencilLpPool(StencilProduct):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
         return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
-
-
-def needs_forward_ad() -> bool:
-    """Whether derivatives are asked for that operators of one's own do not have: forward mode, ``torch.func``."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def rows_of(x: Tensor, stencil: Stencil) -> Tensor:

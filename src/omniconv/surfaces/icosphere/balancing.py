@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import cg
 
 
 def balanced(shares: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
@@ -23,6 +22,8 @@ def balanced(shares: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) ->
         >>> balanced(near, np.array([2.5, 1.5]), np.array([2.0, 2.0])).toarray().round(12).tolist()
         [[2.0, 0.5], [0.0, 1.5]]
     """
+    from scipy.sparse.linalg import cg  # 0.1 s to import
+
     by_row, by_column = np.asarray(shares.sum(axis=1)), np.asarray(shares.sum(axis=0))
     missing, over = rows - by_row, columns - by_column
     passed = shares @ sparse.diags_array(1 / by_column)

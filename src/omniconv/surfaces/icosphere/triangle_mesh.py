@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 CHUNK = 8192
 """Directions located at a time: what they are held against stays in the cache."""
@@ -115,6 +118,8 @@ class TriangleMesh:
     @cached_property
     def tree(self) -> cKDTree:
         """Finds the vertex nearest to a place."""
+        from scipy.spatial import cKDTree  # 0.1 s to import
+
         return cKDTree(self.vertices)
 
     @cached_property
