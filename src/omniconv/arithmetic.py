@@ -1,8 +1,11 @@
 """Sizes, receptive fields and costs of convolutions and poolings, axis by axis.
 
-Sizes follow PyTorch's words: a 3-tap kernel with ``dilation=2`` spans five samples. Padding is a number of samples on
-both sides, a pair ``(before, after)``, or one of the names ``"valid"``, ``"same"`` (symmetric), ``"same_upper"``
+Dilation is PyTorch's: a 3-tap kernel with ``dilation=2`` spans five samples. Padding is a number of samples on both
+sides, a pair ``(before, after)``, or one of the names ``"valid"``, ``"same"`` (symmetric), ``"same_upper"``
 (TensorFlow, Keras, JAX: the odd sample goes to the end) and ``"same_lower"``.
+
+The functions that are not public take checked arguments and, for layers under ``torch.export``, symbolic sizes: these
+are no ``int`` and may be compared only where every size gives the same answer.
 
 Example:
     >>> output_size(224, kernel_size=7, stride=2, padding=3)
@@ -22,23 +25,25 @@ from omniconv.errors import InputError
 __all__ = ["PADDING_NAMES", "multiply_adds", "output_size", "parameters", "receptive_field"]
 
 PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
+PaddingRule = int | str | tuple[int, int]
+"""The padding of one axis: a number, a name, or ``(before, after)``."""
 
 
 def span(kernel_size: int, dilation: int = 1) -> int:
-    """Samples that a dilated kernel covers: d(k − 1) + 1."""
+    """Return the number of samples that a dilated kernel covers: d(k − 1) + 1."""
     return dilation * (kernel_size - 1) + 1
 
 
 def padding_amounts(
-    padding: int | str | tuple[int, int], size: int, kernel_size: int, stride: int = 1, dilation: int = 1
+    padding: PaddingRule, size: int, kernel_size: int, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """Samples that ``padding`` puts before and after an axis of ``size`` samples.
+    """Return how many samples ``padding`` adds before and after an axis of ``size`` samples.
 
     ``"same"`` depends on the kernel alone, ``"same_upper"`` and ``"same_lower"`` also on the size; all three give
     ⌈size / stride⌉ outputs.
 
     Raises:
-        InputError: an unknown name of padding.
+        InputError: an unknown name.
 
     Example:
         >>> padding_amounts("same", 8, kernel_size=3, stride=2), padding_amounts("same_upper", 8, 3, stride=2)
@@ -66,25 +71,25 @@ def output_size(
     size: int,
     kernel_size: int,
     stride: int = 1,
-    padding: int | str | tuple[int, int] = 0,
+    padding: PaddingRule = 0,
     dilation: int = 1,
     transposed: bool = False,
     output_padding: int = 0,
 ) -> int:
-    """Samples that a convolution or pooling leaves of an axis: ⌊(x + 2p − d(k − 1) − 1) / s⌋ + 1.
+    """Return the output size of a convolution or pooling along one axis: ⌊(x + 2p − d(k − 1) − 1) / s⌋ + 1.
 
     Args:
         size: samples of the axis, x.
         kernel_size: taps of the kernel, k.
         stride: step from one output to the next, s.
-        padding: samples added on both sides, a pair, or a name (see the module's text).
+        padding: samples added on both sides, a pair ``(before, after)``, or a name (see the module's docstring).
         dilation: step from one tap to the next, d.
-        transposed: give the size after the transposed convolution, (x − 1)s − 2p + d(k − 1) + 1 + output_padding;
-            with a name of SAME it is x·s.
-        output_padding: which of the s sizes that convolve to x is meant; 0 is the smallest.
+        transposed: return the output size of the transposed convolution, (x − 1)s − 2p + d(k − 1) + 1 + output_padding;
+            x·s for the names of SAME padding.
+        output_padding: samples added to the transposed output, to select one of the s sizes that convolve to x.
 
     Raises:
-        InputError: an argument below its range, or nothing would be left.
+        InputError: an argument below its range, or an output size below 1.
     """
     named = {"size": size, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}
     size, kernel_size, stride, dilation = (_at_least_one(name, value) for name, value in named.items())
@@ -96,15 +101,15 @@ def size_after(
     size: int,
     kernel_size: int,
     stride: int,
-    padding: int | str | tuple[int, int],
+    padding: PaddingRule,
     dilation: int = 1,
     transposed: bool = False,
     output_padding: int = 0,
 ) -> int:
-    """``output_size`` of arguments that were checked, and of sizes that an exporter leaves open.
+    """Return ``output_size`` for checked arguments and symbolic sizes.
 
     Raises:
-        InputError: nothing would be left.
+        InputError: an output size below 1.
     """
     if transposed and isinstance(padding, str) and padding != "valid":
         return size * stride
@@ -123,9 +128,9 @@ def size_after(
 
 
 def overhang(size: int, kernel_size: int, stride: int = 1, padding: tuple[int, int] = (0, 0), dilation: int = 1) -> int:
-    """Samples by which the last pooling window hangs over the padded end when sizes are rounded up.
+    """Return by how many samples the last pooling window exceeds the padded axis under ``ceil_mode``.
 
-    As in PyTorch and ONNX, a window that would start behind the axis and the padding before it is left out.
+    As in PyTorch and ONNX, a window that would start in the padding after the axis is dropped.
 
     Example:
         >>> overhang(5, kernel_size=2, stride=2), overhang(6, kernel_size=2, stride=2)
@@ -137,18 +142,84 @@ def overhang(size: int, kernel_size: int, stride: int = 1, padding: tuple[int, i
         over = max(over, reach - padded)
         return over if over + padding[1] < reach else 0
     if isinstance(padding[1], int) and stride + padding[1] <= reach:
-        return over  # the last window starts on the axis, whatever its size
+        return over  # the last window starts on the axis at every size
     return over * (1 - _smaller((over + padding[1]) // reach, 1))
 
 
+def check_output_padding(
+    output_padding: Sequence[int],
+    padding: Sequence[PaddingRule],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    cure: str,
+) -> None:
+    """Check the output padding of a transposed convolution, one entry per axis.
+
+    Args:
+        output_padding: samples added to the output of each axis.
+        padding: padding of each axis.
+        stride: step of each axis.
+        dilation: step between taps of each axis.
+        cure: end of the message where padding has a name of SAME, whose output size leaves no choice.
+
+    Raises:
+        InputError: it has no meaning with this padding, or is not smaller than stride or dilation.
+    """
+    for extra, rule, step, gap in zip(output_padding, padding, stride, dilation, strict=True):
+        if extra and isinstance(rule, str) and rule != "valid":
+            raise InputError(
+                "output_padding", extra, f"has no meaning with padding={rule}, which gives size · stride", cure
+            )
+        if extra >= max(step, gap):
+            raise InputError(
+                "output_padding",
+                extra,
+                f"must be smaller than stride={step} or dilation={gap}",
+                f"use at most {max(step, gap) - 1}",
+            )
+
+
+def check_pool_padding(padding: Sequence[PaddingRule], spans: Sequence[int], modes: Sequence[tuple[str, str]]) -> None:
+    """Check that no pooling window can lie in padded zeros alone.
+
+    Args:
+        padding: padding of each axis.
+        spans: samples that the window covers on each axis.
+        modes: padding modes before and after each axis.
+
+    Raises:
+        InputError: zeros are padded by as many samples as the window spans, or more.
+    """
+    for rule, reach, sides in zip(padding, spans, modes, strict=True):
+        for amount, mode in zip(padding_amounts(rule, 1, 1), sides, strict=True):
+            if mode == "zeros" and amount >= reach:
+                raise InputError("padding", amount, f"must be smaller than the window, which spans {reach}", "pad less")
+
+
+def window_too_large(sizes: object, reach: int, cure: str) -> InputError:
+    """Return the error for a grid of ``sizes`` that is smaller, with its padding, than a pooling window."""
+    return InputError("input", sizes, f"is smaller than the window, which spans {reach}", cure)
+
+
+def check_reflection(amount: int, size: int, cure: str) -> None:
+    """Check that an axis of ``size`` samples is long enough to be padded by reflection.
+
+    Raises:
+        InputError: ``amount`` is not smaller than ``size``: as in torch, no reflection of a reflection.
+    """
+    if amount >= size:
+        rule = f"must be smaller than the axis ({size} samples) to be reflected"
+        raise InputError("padding", amount, rule, cure)
+
+
 def receptive_field(layers: Iterable[Sequence[int]]) -> int:
-    """Input samples, along one axis, that one output of a chain of layers sees.
+    """Return the receptive field of a chain of layers along one axis, in input samples.
 
     Args:
         layers: ``(kernel_size, stride)`` or ``(kernel_size, stride, dilation)`` of each layer, first layer first.
 
     Raises:
-        InputError: a layer that is neither.
+        InputError: a layer that is neither tuple.
 
     Example:
         >>> receptive_field([(3, 1), (3, 1), (2, 2), (3, 1)])
@@ -164,7 +235,7 @@ def receptive_field(layers: Iterable[Sequence[int]]) -> int:
 def parameters(
     in_channels: int, out_channels: int, kernel_size: int | Sequence[int], groups: int = 1, bias: bool = True
 ) -> int:
-    """Weights and biases of a convolution; for a stencil ``kernel_size`` is its number of taps.
+    """Return the number of weights and biases of a convolution; for a stencil ``kernel_size`` is its number of taps.
 
     Raises:
         InputError: an argument out of range.
@@ -185,15 +256,15 @@ def multiply_adds(
     outputs: int | Sequence[int],
     groups: int = 1,
 ) -> int:
-    """Multiplications (each with its addition) of a convolution on one sample of the batch.
+    """Return the multiply-add operations of a convolution on one sample of the batch.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        kernel_size: taps, one number for all or one an axis.
-        outputs: output positions, one number for all or one an axis. For a transposed convolution give the *input*
-            positions: each of them meets every tap once.
-        groups: groups of channels that do not see one another.
+        in_channels: input channels.
+        out_channels: output channels.
+        kernel_size: taps in total, or one number per axis.
+        outputs: output positions in total, or one number per axis. For a transposed convolution pass the *input*
+            positions: each of them is multiplied by every tap once.
+        groups: groups of channels, as in ``torch.nn.Conv2d``.
 
     Raises:
         InputError: an argument out of range.
@@ -207,7 +278,7 @@ def multiply_adds(
 
 
 def _larger(one: int, other: int) -> int:
-    """The larger number; sizes that an exporter leaves open are no ``int``, and bring a maximum of their own."""
+    """Return the maximum; ``max`` would compare symbolic sizes and so fix them."""
     return max(one, other) if isinstance(one, int) else one.__sym_max__(other)
 
 
@@ -219,8 +290,7 @@ def _at_least_one(name: str, value: int) -> int:
     return check_integer(name, value, 1, f"use {name}=1 or more")
 
 
-def _sides(padding: int | str | tuple[int, int]) -> int | str | tuple[int, int]:
-    """Padding of an axis: a name, one whole number or two."""
+def _sides(padding: PaddingRule) -> PaddingRule:
     padding = to_builtin(padding)
     sides = padding if isinstance(padding, tuple) else (padding, padding)
     is_name = isinstance(padding, str) and padding in PADDING_NAMES
@@ -235,7 +305,6 @@ def _unknown_padding(padding: object) -> InputError:
 
 
 def _product(name: str, numbers: int | Sequence[int], least: int) -> int:
-    """Of one number or several, all from ``least``."""
     several = to_builtin(numbers)
     several = several if isinstance(several, tuple) else (several,)
     return prod(check_integer(name, number, least, "give one number, or one an axis") for number in several)
@@ -245,12 +314,11 @@ def _layers(layers: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
     try:
         return list(layers)
     except TypeError:
-        rule = "must be a list with a window for each layer"
+        rule = "must be a list with one (kernel_size, stride) for each layer"
         raise InputError("layers", layers, rule, "write [(3, 1), (2, 2)]") from None
 
 
 def _window(layer: Sequence[int]) -> tuple[int, ...]:
-    """``(kernel_size, stride)`` of a layer, perhaps with a dilation."""
     window = to_builtin(layer)
     if not isinstance(window, tuple) or len(window) not in (2, 3) or not all(map(is_integer, window)):
         rule = "must be (kernel_size, stride) or (kernel_size, stride, dilation), whole numbers from 1"

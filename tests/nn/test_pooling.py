@@ -117,7 +117,7 @@ def test_layer_that_cannot_be_is_refused(build, text):
 
 
 def test_input_smaller_than_a_window_is_refused():
-    with pytest.raises(InputError, match=r"input=\(2, 5\): is smaller than the pooling window \(3, 3\); pad with"):
+    with pytest.raises(InputError, match=r"input=\(2, 5\): is smaller than the window, which spans 3; pad with"):
         MaxPool(3)(torch.zeros(1, 1, 2, 5))
     with pytest.raises(InputError, match=r"must have 4 axes: \(batch, channels, height, width\)"):
         GlobalAvgPool()(torch.zeros(1, 2, 5))

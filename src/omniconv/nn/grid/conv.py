@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import size_after, span
+from omniconv.arithmetic import check_output_padding, size_after, span
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, parse_grid_window, per_axis
 from omniconv.nn.grid.axis import Axis, convolve_and_crop, crop_adjoint, fast_path_is_cheaper
@@ -210,20 +210,8 @@ def make_grid_conv_transpose(
     parsed = parse_grid_window(border, kernel_size, stride, padding, dilation)
     extra = per_axis("output_padding", output_padding, border.kernel_ndim, least=0)
     extra = (0,) * (border.ndim - border.kernel_ndim) + extra
-    if any(extra) and isinstance(padding, str) and padding != "valid":
-        raise InputError(
-            "output_padding",
-            output_padding,
-            f"has no meaning with padding={padding!r}, which gives size · stride",
-            "give the layer an output_size when you call it",
-        )
-    if any(more >= max(steps) for more, steps in zip(extra, zip(parsed[1], parsed[3], strict=True), strict=True)):
-        raise InputError(
-            "output_padding",
-            output_padding,
-            f"must be smaller than stride={stride} or dilation={dilation}",
-            "use a smaller one",
-        )
+    rules = tuple(rule for rule, *_ in parsed[2].rules)
+    check_output_padding(extra, rules, parsed[1], parsed[3], "pass an output_size to the layer's forward")
     return GridConvTranspose(border, *parsed, groups, output_padding=extra)
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omniconv.arithmetic import check_reflection
 from omniconv.errors import InputError
 from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
 from omniconv.nn.grid.symbolic_padding import needs_symbolic_padding, pad_axis, pad_axis_adjoint, roll_half_width
@@ -134,12 +135,7 @@ def _far_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> T
 
 def _far_index(size: int, amount: int, mode: Mode, before: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     if mode == "reflect":
-        raise InputError(
-            "padding",
-            amount,
-            f"must be smaller than the axis ({size} samples) to be reflected",
-            "pad less, or use 'replicate' or 'circular'",
-        )
+        check_reflection(amount, size, "pad less, or use 'replicate' or 'circular'")
     index = torch.arange(-amount, 0, device=device) if before else torch.arange(size, size + amount, device=device)
     if mode == "circular":
         return index % size, torch.zeros_like(index, dtype=torch.bool)

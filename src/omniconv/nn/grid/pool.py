@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import overhang, padding_amounts, span
+from omniconv.arithmetic import check_pool_padding, overhang, span, window_too_large
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding
 from omniconv.nn.grid.conv import CONVOLVE
@@ -70,7 +70,8 @@ class GridPool(nn.Module):
         self.border, self.padding, self.ceil_mode = border, padding, ceil_mode
         self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
         self.backend = self._backend_padding()
-        check_padding(padding, border)
+        spans = [span(kernel, dilation) for _, kernel, _, dilation in padding.rules]
+        check_pool_padding([rule for rule, *_ in padding.rules], spans, border.modes)
 
     def padded(self, x: Tensor, border: Border, beyond: float) -> Tensor:
         """The signal with what its border puts around it, and ``beyond`` where the last windows hang over."""
@@ -207,23 +208,6 @@ def _without_zeros(sides: Sides) -> Sides:
     return before, after
 
 
-def check_padding(padding: GridPadding, border: Border) -> None:
-    """Numbers of zeros as large as a window would make windows that hold nothing.
-
-    Raises:
-        InputError: as many zeros past an edge as a window spans, or more.
-    """
-    for (rule, kernel, _, dilation), modes in zip(padding.rules, border.modes, strict=True):
-        for amount, mode in zip(padding_amounts(rule, 1, kernel), modes, strict=True):
-            if mode == "zeros" and amount >= span(kernel, dilation):
-                raise InputError(
-                    "padding",
-                    amount,
-                    f"must be smaller than the window, which spans {span(kernel, dilation)}",
-                    "pad less",
-                )
-
-
 def check_window_fits(sizes: Sequence[int], padded: Sequence[int], padding: GridPadding) -> None:
     """A window fits into each padded axis.
 
@@ -232,11 +216,8 @@ def check_window_fits(sizes: Sequence[int], padded: Sequence[int], padding: Grid
     """
     for size, (_, kernel, _, dilation) in zip(padded, padding.rules, strict=True):
         if statically_true(size < span(kernel, dilation)):
-            raise InputError(
-                "input",
-                tuple(sizes),
-                f"is smaller than the pooling window {tuple(kernel for _, kernel, *_ in padding.rules)}",
-                "pad with 'same_upper' or use a smaller window",
+            raise window_too_large(
+                tuple(sizes), span(kernel, dilation), "pad with 'same_upper' or use a smaller window"
             )
 
 
