@@ -1,4 +1,4 @@
-"""Flat networks on panoramas of any size: Circular CNNs (Schubert et al., IV 2019), over the poles too."""
+"""``to_equirectangular``: flat networks on panoramas of any size (Schubert et al., IV 2019), poles included."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import copy as copying
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
+import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from omniconv.convert.conversion import check_model, convert, example_for, whole
-from omniconv.convert.equivariance.report import findings_of
+from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import Finding
-from omniconv.convert.overrides.table import GridRules
+from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
+from omniconv.convert.overrides.table import GridOverrides
+from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular
 from omniconv.surfaces.equirectangular.surface import Poles
 
-SIZE = (128, 256)
-"""Of the panorama that a report is made on."""
+REPORT_SIZE = (128, 256)
+"""Default height and width of the noise that a report is made on."""
+GRID_LAYERS = (
+    nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.MaxUnpool2d, nn.Upsample, nn.Fold,
+    nn.Unfold, nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
+)  # fmt: skip
+"""Layers that show that a network takes images."""
 
 
 @overload
@@ -31,42 +39,43 @@ def to_equirectangular(
 ) -> tuple[nn.Module, list[Finding]]: ...  # fmt: skip
 def to_equirectangular(
     model: nn.Module, *, poles: Poles = "over", copy: bool = False, report: bool = False, example: Any = None,
-    size: Sequence[int] = SIZE,
+    size: Sequence[int] = REPORT_SIZE,
 ) -> nn.Module | tuple[nn.Module, list[Finding]]:  # fmt: skip
-    """Make a trained flat network work on panoramas, with the weights that it has (Schubert et al., IV 2019).
+    """Convert a trained flat network to panoramas, keeping its weights (Schubert et al., IV 2019).
 
-    Convolutions, transposed convolutions, poolings, unpoolings, paddings and resizings, as layers and as calls of
-    ``torch.nn.functional`` within a ``forward``, go on past the left and right edge of the picture and over its poles.
-    Inside, where nothing past an edge is seen, they give what they gave. The output then turns with the panorama, to
-    rounding, by every multiple of the network's total stride; sizes that are no multiples of it leave a seam.
+    Convolutions, transposed convolutions, poolings, unpoolings, paddings and resizings wrap around the left and right
+    edge and continue over the poles. This holds for layers and for calls of ``torch.nn.functional`` in a ``forward``.
+    Outputs that do not depend on samples beyond an edge are unchanged. The network becomes equivariant, to rounding, to
+    rolling the panorama by any multiple of its total stride; a width that is not a multiple of it leaves a seam.
 
-    ``model`` itself is converted and returned: same parameters, same ``state_dict`` keys, same classes, hooks and
-    methods; it trains, moves, compiles, exports, is copied and pickled as before. ``revert`` undoes it. To convert what
-    is converted changes nothing.
+    ``model`` itself is converted and returned: parameters, ``state_dict`` keys, classes, hooks and methods stay, and it
+    can be trained, moved, compiled, exported, copied and pickled as before. ``revert`` undoes the conversion.
+    Converting a converted network changes nothing.
 
-    What cannot turn with the panorama is said as it runs, by a ``SeamWarning`` with the name of the module, where the
-    call itself tells it (a convolution without padding, a size that a stride does not divide, ``grid_sample``). A
-    report finds the rest too, position embeddings and windows of attention, flattened pictures: it runs the network on
-    a picture and on the picture turned, and compares after every operation. Activation checkpointing takes whole
-    modules: a function that it runs again during the backward pass runs flat.
+    Operations that are not equivariant raise a ``SeamWarning`` with the name of the module when the call itself shows
+    it (a convolution without padding, a stride that does not divide the width, ``grid_sample``). A report also finds
+    those that a call does not show (position embeddings, attention windows, flattened images): it runs the network on
+    an image and on the image rolled along its columns, and compares both after every operation. Activation
+    checkpointing must wrap modules: a function that it runs again in the backward pass runs as in the flat network.
 
     Args:
-        model: any network of pictures (batch, channels, height, width).
-        poles: what lies past the first and last row: ``over`` the pole (the mirrored rows turned by half of the
-            columns, of which there should be an even number on every level), ``zeros``, ``replicate`` or ``reflect``.
-            Any height and width go; ``over`` takes it that the first and last row touch the poles, as they do in a
-            panorama of twice as many columns as rows. For a strip around the equator take ``replicate`` or ``zeros``.
-        copy: convert a copy, with weights of its own, and leave ``model`` as it is.
-        report: also give the list of what was changed and what leaves a seam.
-        example: what the network takes, for the report: a tensor, or a tuple of arguments; pictures in it are turned.
-            By default noise of ``size`` with as many channels as the first convolution takes.
+        model: network for images (batch, channels, height, width).
+        poles: values beyond the first and last row: ``over`` the pole (mirrored rows, rolled by half of the columns, of
+            which every level of the network should have an even number), ``zeros``, ``replicate`` or ``reflect``. Any
+            height and width are accepted; ``over`` assumes that the first and last row lie at the poles, as in a
+            panorama with twice as many columns as rows. Use ``replicate`` or ``zeros`` for a strip at the equator.
+        copy: convert a copy with weights of its own, and leave ``model`` unchanged.
+        report: also return the list of changed operations and of seams.
+        example: input for the report: a tensor or a tuple of arguments, whose images are rolled. By default noise of
+            ``size`` with as many channels as the first convolution takes.
         size: height and width of that noise.
 
     Returns:
-        The network; with ``report`` a pair of it and a list of ``Finding``.
+        The network; with ``report`` a pair of the network and a list of ``Finding``.
 
     Raises:
-        InputError: no module, no layer that could be converted, scripted modules, layers of omniconv.
+        InputError: ``model`` is not a module, has no layer that could be converted, or contains a scripted module or a
+            layer of omniconv.
 
     Example:
         >>> flat = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.MaxPool2d(3, 2, 1))
@@ -77,9 +86,52 @@ def to_equirectangular(
         >>> sorted(network.state_dict())
         ['0.bias', '0.weight']
     """
-    border: Any = Equirectangular(poles=poles).conv_neighbours()  # of flat kernels
+    border: Any = Equirectangular(poles=poles).conv_neighbours()
     check_model(model)
     network = copying.deepcopy(model) if copy else model
-    convert(network, "Equirectangular", border, GridRules())
-    with whole(network):
-        return (network, findings_of(network, example_for(network, example, size))) if report else network
+    convert_modules(network, "Equirectangular", border, GridOverrides())
+    with revert_on_error(network):
+        return (network, equivariance_report(network, example_input(network, example, size))) if report else network
+
+
+def check_model(model: nn.Module) -> None:
+    """Check that a model is a network for images that can be converted.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError("model", model, "must be a torch.nn.Module", "give the network itself")
+    for name, module in model.named_modules():
+        path = name or "model"
+        if isinstance(module, torch.jit.ScriptModule):
+            rule = "is scripted, so its function calls cannot be replaced"
+            raise InputError("model", path, rule, "convert it before scripting")
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+            # a lazy module changes its class when it is initialized, which would drop the patched class
+            raise InputError("model", path, "is a lazy module without parameters", "run it once on a flat image first")
+        if type(module).__module__.startswith("omniconv."):
+            rule = f"is omniconv's {type(module).__name__}, whose padding is fixed at construction"
+            cure = "build it with surface=oc.Equirectangular() and load the same weights"
+            raise InputError("model", path, rule, cure)
+    if "forward" in vars(model):
+        rule = "has an instance attribute 'forward', which hides that of the converted class"
+        raise InputError("model", type(model).__name__, rule, "convert it before it is wrapped")
+    tensors = [*model.parameters(), *model.buffers()]
+    # networks without any layer of GRID_LAYERS may still call torch.nn.functional with kernels of their own
+    has_kernels = any(tensor.ndim == 4 for tensor in tensors) or not tensors
+    if not has_kernels and not any(isinstance(module, GRID_LAYERS) for module in model.modules()):
+        rule = "has no 2-d convolution, pooling, padding or resizing layer"
+        raise InputError("model", type(model).__name__, rule, "give a network for images (batch, channels, height, width)")
+
+
+def example_input(network: nn.Module, example: Any, size: Sequence[int]) -> tuple[Any, ...]:
+    """Return the arguments to run a network on: ``example``, or noise of a size."""
+    if example is not None:
+        return example if isinstance(example, tuple) else (example,)
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)), None)
+    if first is None:
+        rule = "must be given, as the network has no Conv2d that tells the number of channels"
+        raise InputError("example", None, rule, "give an input of the network")
+    noise = torch.randn(1, first.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    return (noise.to(first.weight.device, first.weight.dtype),)

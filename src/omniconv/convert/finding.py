@@ -1,4 +1,4 @@
-"""What a conversion changed, and what it could not: records for its users."""
+"""Records of what a conversion changed, and of the seams that it could not remove."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Finding:
 
     Attributes:
         module: qualified name of the module that called it; empty for the network itself.
-        operation: name of the function.
-        reason: what was changed, or why the seam stays.
-        seam: whether something is left that does not turn with the panorama.
+        operation: name of the torch function.
+        reason: what was changed, or why a seam remains.
+        seam: whether the operation is not equivariant to rolling the panorama along its columns.
 
     Example:
         >>> print(Finding("head.flatten", "flatten", "each position has weights of its own", seam=True))
@@ -30,4 +30,4 @@ class Finding:
 
 
 class SeamWarning(UserWarning):
-    """An operation of a converted network leaves a seam: it does not turn with the panorama."""
+    """An operation of a converted network leaves a seam: it is not equivariant to rolling the panorama."""

@@ -1,4 +1,4 @@
-"""Flat networks with kernels on the planes that touch the sphere: SphereNet (Coors et al., ECCV 2018)."""
+"""``to_tangent``: flat networks with kernels on the tangent planes of the sphere (SphereNet, ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, Literal, overload
 import torch
 from torch import nn
 
-from omniconv.convert.conversion import check_model, convert, example_for, whole
-from omniconv.convert.equivariance.report import findings_of
+from omniconv.convert.equirectangular import check_model, example_input
+from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import Finding
-from omniconv.convert.overrides.tangent import TangentRules
+from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
+from omniconv.convert.overrides.tangent import TangentOverrides
 from omniconv.surfaces import Equirectangular
 
 
@@ -28,56 +29,57 @@ def to_tangent(
 def to_tangent(
     model: nn.Module, height: int, *, copy: bool = False, report: bool = False, example: Any = None
 ) -> nn.Module | tuple[nn.Module, list[Finding]]:
-    """Put the kernels of a trained flat network on the planes that touch the sphere, with the weights that it has.
+    """Move the kernels of a trained flat network to the tangent planes of the sphere, keeping its weights.
 
-    Convolutions and max poolings of odd windows, and poolings by 2, of stride 1 or 2 sample the panorama on the plane
-    that touches the sphere at each pixel (Coors et al., SphereNet, ECCV 2018): near the equator they give what they
-    gave, to second order in the spacing of pixels; towards the poles they see what they see at the equator. All the
-    rest is done as by ``to_equirectangular``, and what is said there of the network, of ``revert``, of warnings and of
-    reports holds here too.
+    Convolutions and max poolings with odd windows, and max poolings of size 2, at stride 1 or 2, sample the panorama on
+    the plane that is tangent to the sphere at each output pixel (Coors et al., SphereNet, ECCV 2018). Near the equator
+    the outputs agree with the flat ones to second order in the pixel spacing; near the poles a kernel covers the same
+    solid angle as at the equator. All other operations are converted as by ``to_equirectangular``, whose notes on the
+    network, on ``revert``, on warnings and on reports apply here too.
 
-    The network runs once on noise of this height, to find the heights of its layers and build their tables. Other
-    heights build theirs when they first come; compile and export at the height, device and precision of a run before.
+    The network runs once on an image of this height, to find the heights of its layers and to build their tables. For
+    other heights, the tables are built at the first call. Compile and export at a height, device and dtype that the
+    network has already run at.
 
     Args:
-        model: any network of pictures (batch, channels, height, width).
+        model: network for images (batch, channels, height, width).
         height: rows of the panoramas that it takes, which have twice as many columns.
-        copy: convert a copy, with weights of its own, and leave ``model`` as it is.
-        report: also give the list of what was changed and what leaves a seam.
-        example: what the network takes, a tensor or a tuple of arguments; by default noise with as many channels as
-            the first convolution takes.
+        copy: convert a copy with weights of its own, and leave ``model`` unchanged.
+        report: also return the list of changed operations and of seams.
+        example: input of the network, a tensor or a tuple of arguments; by default noise with as many channels as the
+            first convolution takes.
 
     Returns:
-        The network; with ``report`` a pair of it and a list of ``Finding``.
+        The network; with ``report`` a pair of the network and a list of ``Finding``.
 
     Raises:
-        InputError: no module, no layer that could be converted, scripted modules, layers of omniconv; a height that
-            the strides of the network do not divide, or a layer whose signal is no panorama.
+        InputError: ``model`` is not a module, has no layer that could be converted, or contains a scripted module or a
+            layer of omniconv; the strides do not divide ``height``; a layer's input is not a 2:1 panorama.
 
     Example:
         >>> flat = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.MaxPool2d(2))
         >>> to_tangent(flat, height=16)(torch.rand(1, 3, 16, 32)).shape
         torch.Size([1, 8, 4, 8])
     """
-    rules = TangentRules(height)
+    overrides = TangentOverrides(height)
     check_model(model)
     network = copying.deepcopy(model) if copy else model
-    border: Any = Equirectangular().conv_neighbours()  # of flat kernels
-    arguments = example_for(network, example, (height, 2 * height))
-    convert(network, "Tangent", border, rules)
-    with whole(network):
-        with _at_rest(network), torch.no_grad():
+    border: Any = Equirectangular().conv_neighbours()
+    arguments = example_input(network, example, (height, 2 * height))
+    convert_modules(network, "Tangent", border, overrides)
+    with revert_on_error(network):
+        with _evaluation_mode(network), torch.no_grad():
             network(*arguments)
-        return (network, findings_of(network, arguments)) if report else network
+        return (network, equivariance_report(network, arguments)) if report else network
 
 
 @contextmanager
-def _at_rest(network: nn.Module) -> Iterator[None]:
-    """A network that learns nothing from what it sees meanwhile."""
-    learning = [module for module in network.modules() if module.training]
+def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Run a block in evaluation mode, so that BatchNorm statistics stay; then restore each module's own mode."""
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        for module in learning:
+        for module in training:
             module.training = True

@@ -1,4 +1,4 @@
-"""How tensors of any layout move when the panorama that they were made of is turned."""
+"""Detection of how a tensor of any layout follows a rolled panorama."""
 
 from __future__ import annotations
 
@@ -10,96 +10,100 @@ import torch
 from torch import Tensor
 
 Grid = tuple[int, int]
-Move = tuple[tuple[int, Grid | None], ...]
-"""Axes that are rolled, from the last; those of whole grids in one row have their height and width beside them."""
-STILL: Move = ()
-TOKENS = 8
-"""As many may stand before those of a grid: of a class, of registers."""
+"""Height and width of an image."""
+RollSpec = tuple[tuple[int, Grid | None], ...]
+"""Rolled axes, as negative indices; an axis that holds a flattened image (tokens) is given with the image's grid."""
+NO_ROLL: RollSpec = ()
+MAX_EXTRA_TOKENS = 8
+"""Most tokens before those of an image: a class token, and a few register or distillation tokens."""
 
 
 @dataclass
-class Turning:
-    """A turn of a panorama of ``width`` columns by ``turn`` of them; batches hold pictures, then the turned ones.
+class RollTest:
+    """Comparison of the two halves of a batch: images, then the same images rolled by ``shift`` columns.
 
     Attributes:
-        turn: columns.
+        shift: columns of the panorama that the second half is rolled by.
         width: columns of the panorama.
-        batch: pictures before the turned ones.
-        tolerance: largest difference, relative to the largest number, that counts as rounding.
-        grids: heights and widths of pictures seen so far.
+        batch: images in each half.
+        tolerance: largest difference that counts as rounding, relative to the largest absolute value.
+        grids: heights and widths of the images seen so far.
     """
 
-    turn: int
+    shift: int
     width: int
     batch: int
     tolerance: float
     grids: set[Grid] = field(default_factory=set)
 
-    def fits(self, x: Tensor) -> bool:
-        """Whether a tensor holds pictures and turned pictures."""
+    def has_both_halves(self, x: Tensor) -> bool:
+        """Return whether the first axis can be that batch."""
         return x.is_floating_point() and x.ndim > 0 and x.shape[0] == 2 * self.batch
 
-    def move_of(self, x: Tensor, guesses: Iterable[Move]) -> Move | None:
-        """How the turned half follows from the other, or ``None``."""
-        for move in dict.fromkeys([*guesses, *self._moves(x)]):
-            if self._explains(x, move):
-                if x.ndim == 4 and len(move) == 1 and move[0][1] is None and move[0][0] in (-1, -2):
-                    last = move[0][0]
-                    self.grids.add((x.shape[last - 1], x.shape[last]))
-                return move
+    def find_roll(self, x: Tensor, guesses: Iterable[RollSpec]) -> RollSpec | None:
+        """Return the roll that makes the second half from the first, ``None`` if there is none; try guesses first."""
+        for spec in dict.fromkeys([*guesses, *self._candidates(x)]):
+            if self._matches(x, spec):
+                if x.ndim == 4 and len(spec) == 1 and spec[0][1] is None and spec[0][0] in (-1, -2):
+                    columns = spec[0][0]
+                    self.grids.add((x.shape[columns - 1], x.shape[columns]))
+                return spec
         return None
 
-    def healed(self, x: Tensor, move: Move) -> Tensor:
-        """The tensor with the half that should be there."""
-        plain = x[: self.batch]
-        return torch.cat([plain, self._moved(plain, move)])
+    def corrected(self, x: Tensor, spec: RollSpec) -> Tensor:
+        """Return the tensor with its second half replaced by the rolled first half."""
+        first = x[: self.batch]
+        return torch.cat([first, self._rolled(first, spec)])
 
-    def likely(self, x: Tensor, guesses: Iterable[Move]) -> Move | None:
-        """How the turned half should follow from the other; ``None`` where its size leaves no way."""
-        moves = (move for move in [*guesses, ((-1, None),)] if move and self._allowed(x, move))
-        return next(moves, None) if x.ndim > 2 else STILL
+    def expected_roll(self, x: Tensor, guesses: Iterable[RollSpec]) -> RollSpec | None:
+        """Return the roll that an equivariant operation would have given; ``None`` if no roll fits the shape."""
+        specs = (spec for spec in [*guesses, ((-1, None),)] if spec and self._fits(x, spec))
+        return next(specs, None) if x.ndim > 2 else NO_ROLL
 
-    def _moves(self, x: Tensor) -> Iterator[Move]:
-        """Every way that a tensor of its shape may move."""
-        yield STILL
+    def _candidates(self, x: Tensor) -> Iterator[RollSpec]:
+        """Yield every roll that the shape allows."""
+        yield NO_ROLL
         axes = range(-1, -x.ndim, -1)
         single: list[tuple[int, Grid | None]] = [(axis, None) for axis in axes if self._steps(x.shape[axis])]
         for axis in axes:
-            single += [(axis, grid) for grid in self.grids if _before(x.shape[axis], grid) in range(TOKENS + 1)]
+            single += [(axis, grid) for grid in self.grids if self._has_tokens_of(x.shape[axis], grid)]
         yield from ((step,) for step in single)
-        yield from combinations(single, 2)  # attention has one axis for each of two pictures
+        yield from combinations(single, 2)  # attention scores have an axis for the queries and one for the keys
 
-    def _allowed(self, x: Tensor, move: Move) -> bool:
-        for axis, grid in move:
-            if -axis >= x.ndim or not self._steps(grid[1] if grid else x.shape[axis]):
-                return False
-            if grid and _before(x.shape[axis], grid) not in range(TOKENS + 1):
-                return False
-        return True
+    def _fits(self, x: Tensor, spec: RollSpec) -> bool:
+        return all(
+            -axis < x.ndim
+            and bool(self._steps(grid[1] if grid else x.shape[axis]))
+            and (grid is None or self._has_tokens_of(x.shape[axis], grid))
+            for axis, grid in spec
+        )
+
+    def _has_tokens_of(self, samples: int, grid: Grid) -> bool:
+        return 0 <= _extra_tokens(samples, grid) <= MAX_EXTRA_TOKENS
 
     def _steps(self, size: int) -> int:
-        """Samples that an axis of this size turns by; 0 where it cannot."""
-        return 0 if size * self.turn % self.width else size * self.turn // self.width
+        """Return the samples that an axis of this size is rolled by; 0 if it cannot be."""
+        return 0 if size * self.shift % self.width else size * self.shift // self.width
 
-    def _explains(self, x: Tensor, move: Move) -> bool:
-        if not self._allowed(x, move):
+    def _matches(self, x: Tensor, spec: RollSpec) -> bool:
+        if not self._fits(x, spec):
             return False
-        plain, turned = x[: self.batch], x[self.batch :]
-        difference = (self._moved(plain, move) - turned).abs().nan_to_num(0)  # an infinity less itself
-        size = plain.abs().nan_to_num(0, posinf=0)
-        return bool(difference.numel() == 0 or difference.max() <= self.tolerance * size.max())
+        first, second = x[: self.batch], x[self.batch :]
+        difference = (self._rolled(first, spec) - second).abs().nan_to_num(0)  # inf - inf is nan (attention masks)
+        largest = first.abs().nan_to_num(0, posinf=0)
+        return bool(difference.numel() == 0 or difference.max() <= self.tolerance * largest.max())
 
-    def _moved(self, x: Tensor, move: Move) -> Tensor:
-        for axis, grid in move:
+    def _rolled(self, x: Tensor, spec: RollSpec) -> Tensor:
+        for axis, grid in spec:
             if grid is None:
                 x = x.roll(self._steps(x.shape[axis]), axis)
             else:
-                first, tokens = x.split([_before(x.shape[axis], grid), grid[0] * grid[1]], axis)
+                extra, tokens = x.split([_extra_tokens(x.shape[axis], grid), grid[0] * grid[1]], axis)
                 tokens = tokens.unflatten(axis, grid).roll(self._steps(grid[1]), axis).flatten(axis - 1, axis)
-                x = torch.cat([first, tokens], axis)
+                x = torch.cat([extra, tokens], axis)
         return x
 
 
-def _before(samples: int, grid: Grid) -> int:
-    """Tokens before those of a grid; negative where there is no room for it."""
+def _extra_tokens(samples: int, grid: Grid) -> int:
+    """Return the number of tokens before those of a grid; negative if the axis is shorter than the grid."""
     return samples - grid[0] * grid[1]

@@ -1,8 +1,9 @@
-"""What a converted network does not turn: it runs on a picture and on that picture turned, compared after every step.
+"""Trace of a converted network that finds the torch functions that are not equivariant to rolling the panorama.
 
-Both are in one batch. Where the two halves part, the function that parted them is named, and the turned half is put
-right, so that the next one is found too. Functions that only lay samples out anew are not blamed at once: what they
-make may turn in a way that cannot be seen (windows), and come back.
+The network runs once on a batch of images and rolled images. After every torch function, both halves of the result are
+compared. Where they differ, the function is reported, and the rolled half is corrected so that later functions are
+judged on their own. Functions that only reshape are not reported at once: their result may be rolled in a way that no
+single axis shows (attention windows), and a later reshape may restore the image.
 """
 
 from __future__ import annotations
@@ -12,146 +13,156 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from omniconv.convert.equivariance.roll import STILL, Move, Turning
+from omniconv.convert.equivariance.roll import NO_ROLL, RollSpec, RollTest
 from omniconv.convert.finding import Finding
-from omniconv.convert.overrides.mode import PanoramaMode, Rules
-from omniconv.convert.overrides.pad_tracking import NONE, frame_of
+from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
 from omniconv.surfaces.neighbours.border import Border
 
-LAYING_OUT = frozenset({
+RESHAPE_OPS = frozenset({
     "view", "reshape", "permute", "transpose", "swapaxes", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze",
     "expand", "repeat", "tile", "cat", "stack", "concat", "chunk", "split", "unbind", "narrow", "roll", "contiguous",
     "clone", "to", "type", "float", "double", "__getitem__", "as_strided", "unfold", "select", "index_select", "gather",
     "t",
 })  # fmt: skip
-_NAME = "_omniconv_seen"
+"""Names of functions that only move or copy samples."""
+_ATTRIBUTE = "_omniconv_tensor_state"
 
 
-class Seen(NamedTuple):
-    """What is known of a tensor: how it turns, or what made it so that nobody can tell."""
+class TensorState(NamedTuple):
+    """State of a traced tensor.
 
-    move: Move | None
+    Attributes:
+        roll: how its second half follows from the first; ``None`` if no roll explains it.
+        origin: the operation after which no roll explained it.
+    """
+
+    roll: RollSpec | None
     origin: Finding | None = None
 
 
-class Witness(PanoramaMode):
-    """Compares the halves of every result.
+class EquivarianceTracer(PanoramaFunctionMode):
+    """Mode that compares both halves of the result of every torch function.
 
     Attributes:
-        findings: what was found, each once.
+        findings: changes and seams in the order of their discovery, without duplicates.
+        pending: seams that the override now running has reported; they count if the comparison fails.
     """
 
-    def __init__(self, border: Border, rules: Rules, turning: Turning) -> None:
-        super().__init__(border, rules)
-        self.turning = turning
+    def __init__(self, border: Border, overrides: Overrides, roll_test: RollTest) -> None:
+        super().__init__(border, overrides)
+        self.roll_test = roll_test
         self.findings: dict[Finding, None] = {}
-        self.told: list[Finding] = []
+        self.pending: list[Finding] = []
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        self.told.clear()
+        self.pending.clear()
         result = super().__torch_function__(function, types, args, kwargs)
-        seen = [getattr(x, _NAME) for x in tensors((args, kwargs)) if hasattr(x, _NAME)]
-        if not seen:
+        states = [getattr(x, _ATTRIBUTE) for x in iterate_tensors((args, kwargs)) if hasattr(x, _ATTRIBUTE)]
+        if not states:
             return result
         name = getattr(function, "__name__", str(function))
         if isinstance(result, Tensor):
-            return self._judged(name, seen, result)
+            return self._check(name, states, result)
         if isinstance(result, tuple | list) and all(isinstance(part, Tensor) for part in result):
-            return type(result)(self._judged(name, seen, part) for part in result)
+            return type(result)(self._check(name, states, part) for part in result)
         return result
 
     def run(self, network: nn.Module, arguments: Sequence[Any]) -> list[Finding]:
-        """What is found while a network runs."""
-        given = [self._doubled(x) for x in arguments]
+        """Run a network on images and rolled images, and return the findings."""
+        inputs = [self._with_rolled_copy(x) for x in arguments]
         with self:
-            result = network(*given)
-        self._finish(result)
+            result = network(*inputs)
+        self._check_outputs(result)
         return list(self.findings)
 
-    def tell(self, finding: Finding) -> None:
-        """Keep it until the result is judged."""
-        self.told.append(finding)
+    def emit(self, finding: Finding) -> None:
+        """Keep a seam until the result is compared."""
+        self.pending.append(finding)
 
-    def changed(self, operation: str, reason: str) -> None:
-        """Keep it."""
-        self._say(Finding(self.module, operation, reason, seam=False))
+    def report_change(self, operation: str, reason: str) -> None:
+        """Add a changed operation to the findings."""
+        self._add(Finding(self.module, operation, reason, seam=False))
 
-    def _say(self, finding: Finding) -> None:
-        """Add to the findings."""
+    def _add(self, finding: Finding) -> None:
         self.findings.setdefault(finding)
 
-    def _doubled(self, x: Any) -> Any:
-        """An argument for both halves of the batch."""
-        if not isinstance(x, Tensor) or x.ndim == 0 or len(x) != self.turning.batch:
+    def _with_rolled_copy(self, x: Any) -> Any:
+        """Return an argument of the network for both halves of the batch."""
+        if not isinstance(x, Tensor) or x.ndim == 0 or len(x) != self.roll_test.batch:
             return x
-        move: Move = ((-1, None),) if is_picture(x) else STILL
-        return _noted(self.turning.healed(x, move), Seen(move))
+        roll: RollSpec = ((-1, None),) if is_image(x) else NO_ROLL
+        return _with_state(self.roll_test.corrected(x, roll), TensorState(roll))
 
-    def _finish(self, result: Any) -> None:
-        """What came out of the network and does not turn is the fault of what nobody could tell of."""
-        unseen = Finding("", "forward", "does not turn with the panorama, by functions that cannot be seen", seam=True)
-        for x in tensors(result):
-            seen = getattr(x, _NAME, Seen(None, unseen) if self.turning.fits(x) else Seen(STILL))
-            if seen.origin is not None and self.turning.move_of(x, ()) is None:
-                self._say(seen.origin)
+    def _check_outputs(self, result: Any) -> None:
+        """Add the origins of outputs that no roll explains; an output without a state was not made by torch."""
+        reason = "is not equivariant to rolling the panorama, because of operations outside torch"
+        untraced = Finding("", "forward", reason, seam=True)
+        for x in iterate_tensors(result):
+            unknown = TensorState(None, untraced) if self.roll_test.has_both_halves(x) else TensorState(NO_ROLL)
+            state = getattr(x, _ATTRIBUTE, unknown)
+            if state.origin is not None and self.roll_test.find_roll(x, ()) is None:
+                self._add(state.origin)
 
-    def _judged(self, name: str, seen: list[Seen], result: Tensor) -> Tensor:
+    def _check(self, name: str, states: list[TensorState], result: Tensor) -> Tensor:
+        """Compare both halves of a result, and return it with its state and a corrected second half."""
         if not result.is_floating_point():
             return result
-        origin = next((known.origin for known in seen if known.origin is not None), None)
-        guesses = [known.move for known in seen if known.move is not None]
-        lays_out = name in LAYING_OUT
-        blame = self.told[0] if self.told else Finding(self.module, name, _reason(name), seam=True)
-        if frame_of(result) != NONE and guesses:
-            return _noted(result, Seen(guesses[0], origin))  # as what was padded
-        if not self.turning.fits(result):
-            return _noted(result, Seen(None, origin or blame))
-        move = self.turning.move_of(result, guesses)
-        if move is not None:
-            return _noted(result, Seen(move))
-        if (lays_out and not self.told) or (origin is not None and not any(guesses)):
-            return _noted(result, Seen(None, origin or blame))
-        self._say(origin or blame)
-        move = self.turning.likely(result, guesses)
-        if move is None:
-            return _noted(result, Seen(None, origin or blame))
-        return _noted(_put(result, self.turning.healed(result, move)), Seen(move))
+        origin = next((state.origin for state in states if state.origin is not None), None)
+        guesses = [state.roll for state in states if state.roll is not None]
+        only_reshapes = name in RESHAPE_OPS
+        finding = self.pending[0] if self.pending else Finding(self.module, name, _reason(name), seam=True)
+        if offset_of(result) != NO_OFFSET and guesses:
+            # padding of a rolled panorama is not the rolled padding; the next window removes it, and is compared
+            return _with_state(result, TensorState(guesses[0], origin))
+        if not self.roll_test.has_both_halves(result):
+            return _with_state(result, TensorState(None, origin or finding))
+        roll = self.roll_test.find_roll(result, guesses)
+        if roll is not None:
+            return _with_state(result, TensorState(roll))
+        if (only_reshapes and not self.pending) or (origin is not None and not any(guesses)):
+            return _with_state(result, TensorState(None, origin or finding))
+        self._add(origin or finding)
+        roll = self.roll_test.expected_roll(result, guesses)
+        if roll is None:
+            return _with_state(result, TensorState(None, origin or finding))
+        return _with_state(_overwrite(result, self.roll_test.corrected(result, roll)), TensorState(roll))
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested arguments or results."""
+def iterate_tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested arguments or results."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        yield from tensors(tuple(value.values()))
+        yield from iterate_tensors(tuple(value.values()))
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from tensors(part)
+            yield from iterate_tensors(part)
 
 
-def is_picture(x: Any) -> bool:
-    """Whether it is a tensor ``(batch, channels, height, width)``."""
+def is_image(x: Any) -> bool:
+    """Return whether ``x`` is a floating-point tensor (batch, channels, height, width)."""
     return isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()
 
 
-def _noted(x: Tensor, seen: Seen) -> Tensor:
-    setattr(x, _NAME, seen)
+def _with_state(x: Tensor, state: TensorState) -> Tensor:
+    setattr(x, _ATTRIBUTE, state)
     return x
 
 
-def _put(x: Tensor, healed: Tensor) -> Tensor:
-    """In place, for functions that work in place; what cannot be written to is left as it was and given anew."""
+def _overwrite(x: Tensor, corrected: Tensor) -> Tensor:
+    """Write into ``x``, which an in-place function returns to callers that hold it already; else return a new tensor."""
     try:
-        return x.copy_(healed)
-    except RuntimeError:
-        return healed
+        return x.copy_(corrected)
+    except RuntimeError:  # not writable, for example an expanded tensor, whose samples share memory
+        return corrected
 
 
 def _reason(name: str) -> str:
-    if name in LAYING_OUT:
-        return "lays positions out in a fixed order; what follows treats each of them in its own way"
+    if name in RESHAPE_OPS:
+        return "arranges positions in a fixed order, and later operations treat each of them differently"
     if name.strip("_") in ("add", "radd", "iadd", "mul", "rmul", "imul", "sub", "rsub"):
-        return "meets numbers that do not turn with the panorama, such as an embedding of positions"
-    return "does not turn with the panorama"
+        return "combines the panorama with values that do not roll with it, such as a position embedding"
+    return "is not equivariant to rolling the panorama"

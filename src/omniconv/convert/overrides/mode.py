@@ -1,4 +1,4 @@
-"""Every function of torch on its way to work: those that look past the edges of a panorama are done by a rule."""
+"""TorchFunctionMode that replaces the torch functions that read beyond the edges of an image."""
 
 from __future__ import annotations
 
@@ -10,64 +10,65 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from omniconv.convert.finding import Finding, SeamWarning
-from omniconv.convert.overrides.pad_tracking import carried
+from omniconv.convert.overrides.pad_tracking import propagate_offset
 from omniconv.nn.torch_private import active_function_modes
 from omniconv.surfaces.neighbours.border import Border
 
-Table = Mapping[Callable[..., Any], Callable[..., Any]]
+OverrideTable = Mapping[Callable[..., Any], Callable[..., Any]]
+"""Override of each torch function; it gets the active mode, then the arguments of the torch function."""
 
 
-class Rules(Protocol):
-    """What is done in place of functions: of each a rule that gets the mode, and then the function's own arguments."""
+class Overrides(Protocol):
+    """Override table of a conversion, with any state that its overrides share."""
 
     @property
-    def table(self) -> Table:
-        """The rule of each function that has one."""
+    def table(self) -> OverrideTable:
+        """The override of each torch function that has one."""
         ...
 
 
-class PanoramaMode(TorchFunctionMode):
-    """While it is entered, layers of torch and calls of its functions alike go on past the edges of a panorama.
+class PanoramaFunctionMode(TorchFunctionMode):
+    """Run torch functions on a panorama: those in the override table by their override, all others unchanged.
 
     Args:
-        border: the continuation of the panorama.
-        rules: what is done in place of functions.
+        border: values beyond the edges of the panorama.
+        overrides: replacements of torch functions.
     """
 
-    def __init__(self, border: Border, rules: Rules) -> None:
+    def __init__(self, border: Border, overrides: Overrides) -> None:
         super().__init__()
-        self.border, self.rules = border, rules
-        self.path: list[str] = []
+        self.border, self.overrides = border, overrides
+        self.module_names: list[str] = []
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        rule = self.rules.table.get(function)
-        if rule is None:
-            return carried(function(*args, **(kwargs or {})), args)
-        return rule(self, *args, **(kwargs or {}))
+        override = self.overrides.table.get(function)
+        if override is None:
+            return propagate_offset(function(*args, **(kwargs or {})), args)
+        return override(self, *args, **(kwargs or {}))
 
     @property
     def module(self) -> str:
-        """Qualified name of the module at work."""
-        return self.path[-1] if self.path else ""
+        """Qualified name of the module whose ``forward`` is running."""
+        return self.module_names[-1] if self.module_names else ""
 
-    def seam(self, operation: str, reason: str) -> None:
-        """Say that an operation leaves a seam, and why."""
+    def report_seam(self, operation: str, reason: str) -> None:
+        """Report an operation that is not equivariant; a compiler cannot trace warnings, so it skips this."""
         if not torch.compiler.is_compiling():
-            self.tell(Finding(self.module, operation, reason, seam=True))
+            self.emit(Finding(self.module, operation, reason, seam=True))
 
-    def changed(self, operation: str, reason: str) -> None:
-        """Say what was changed; only a report listens."""
+    def report_change(self, operation: str, reason: str) -> None:
+        """Report a changed operation; ignored here, kept by the equivariance tracer."""
 
-    def tell(self, finding: Finding) -> None:
-        """Warn; Python says the same only once."""
+    def emit(self, finding: Finding) -> None:
+        """Warn of a seam; Python's default filter shows each text once per location."""
         warnings.warn(str(finding), SeamWarning, stacklevel=2)
 
 
-def active_mode() -> PanoramaMode | None:
-    """The mode that is entered, if any."""
+def active_mode() -> PanoramaFunctionMode | None:
+    """Return the active mode, or ``None``."""
     for mode in active_function_modes():
-        if isinstance(mode, PanoramaMode):
+        if isinstance(mode, PanoramaFunctionMode):
             return mode
     return None

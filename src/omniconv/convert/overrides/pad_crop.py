@@ -1,4 +1,4 @@
-"""Padding and cropping of panoramas, in the words of torch's functions."""
+"""Overrides of padding and of the slices that undo it."""
 
 from __future__ import annotations
 
@@ -11,91 +11,95 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.convert.overrides.mode import PanoramaMode
+from omniconv.convert.overrides.mode import PanoramaFunctionMode
 from omniconv.convert.overrides.pad_tracking import (
-    NONE,
-    Frame,
+    NO_OFFSET,
+    PadOffset,
     Sides,
-    added,
-    carried,
-    core,
-    frame_of,
-    framed,
-    settled,
-    total,
+    add_sides,
+    crop,
+    non_negative,
+    offset_of,
+    propagate_offset,
+    with_offset,
 )
-from omniconv.nn.grid.padding import pad as pad_on
+from omniconv.nn.grid.padding import pad as pad_on_border
 from omniconv.nn.torch_private import C_PAD
 
 
 def pad(
-    panorama: PanoramaMode, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    """``torch.nn.functional.pad``: height and width of pictures go on as the panorama does, whatever the mode.
+    context: PanoramaFunctionMode, input: Tensor, pad: Sequence[int], mode: str = "constant",
+    value: float | None = None,
+) -> Tensor:  # fmt: skip
+    """Override ``F.pad``: pad images by the panorama's border, whatever ``mode`` is; negative numbers crop.
 
-    Negative numbers crop. What has three axes is a picture without a batch where both height and width are padded,
-    else a row of signals or tokens. Those stay as they are, and so does what is padded along other axes too.
+    Unlike torch, which pads the axes that ``pad`` counts, only tensors that must be images are padded by the border:
+    those with four axes, and those with three axes of which both height and width are padded. Other tensors with three
+    axes are sequences of signals or tokens, and padding of further axes concerns channels; torch pads these.
     """
-    amounts = _amounts(pad)
-    padded = [any(sides) for sides in amounts]
-    if len(pad) > 4 or not (any(padded) if input.ndim == 4 else all(padded) and input.ndim == 3):
-        return carried(F.pad(input, pad, mode, value), (input,))
-    more = [(max(before, 0), max(after, 0)) for before, after in amounts]
-    if any(map(any, more)):
-        panorama.changed("pad", f"mode {mode!r} became the continuation of the panorama")
-    ring, around = core(input, frame_of(input)), added(frame_of(input), more)
-    x = pad_on(ring, around, replace(panorama.border, value=float(value or 0)))
-    x = core(x, tuple((max(-before, 0), max(-after, 0)) for before, after in amounts))  # type: ignore[arg-type]
-    rows, columns = added(frame_of(input), amounts)
-    if total(columns) < 0:
-        panorama.seam("pad", "crops the panorama: what is left is no ring")
-    return framed(x, (settled(rows), settled(columns)))
+    amounts = _axis_amounts(pad)
+    is_padded = [any(sides) for sides in amounts]
+    if len(pad) > 4 or not (any(is_padded) if input.ndim == 4 else all(is_padded) and input.ndim == 3):
+        return propagate_offset(F.pad(input, pad, mode, value), (input,))
+    growth = [(max(before, 0), max(after, 0)) for before, after in amounts]
+    if any(map(any, growth)):
+        context.report_change("pad", f"mode {mode!r} replaced by the border of the panorama")
+    # What was padded before is padded anew from the panorama itself: reflecting or repeating padded samples would not
+    # continue the panorama.
+    panorama, around = crop(input, offset_of(input)), add_sides(offset_of(input), growth)
+    x = pad_on_border(panorama, around, replace(context.border, value=float(value or 0)))
+    above_below, left_right = ((max(-before, 0), max(-after, 0)) for before, after in amounts)
+    x = crop(x, (above_below, left_right))
+    rows, columns = add_sides(offset_of(input), amounts)
+    if sum(columns) < 0:
+        context.report_seam("pad", "removes columns of the panorama, so that the rest is not a full circle")
+    return with_offset(x, (non_negative(rows), non_negative(columns)))
 
 
-def constant_pad_nd(panorama: PanoramaMode, input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
-    """``torch.constant_pad_nd``."""
-    return _pad(panorama, input, pad, "constant", value)
+def constant_pad_nd(context: PanoramaFunctionMode, input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
+    """Override ``torch.constant_pad_nd``."""
+    return _pad(context, input, pad, "constant", value)
 
 
-def getitem(panorama: PanoramaMode, input: Tensor, index: Any) -> Any:
-    """``x[index]``: slices may cut off what was padded."""
+def getitem(context: PanoramaFunctionMode, input: Tensor, index: Any) -> Any:
+    """Override ``x[index]``: reduce the pad offset by what slices cut off."""
     result = input[index]
-    if frame_of(input) == NONE or not isinstance(result, Tensor) or result.ndim != input.ndim:
+    if offset_of(input) == NO_OFFSET or not isinstance(result, Tensor) or result.ndim != input.ndim:
         return result
-    return framed(result, _sliced(input, index) or NONE)
+    return with_offset(result, _offset_after_slices(input, index) or NO_OFFSET)
 
 
-def unflatten(panorama: PanoramaMode, input: Tensor, dim: Any, sizes: Any) -> Tensor:
-    """``x.unflatten``, in the form that the compiler follows within a mode."""
+def unflatten(context: PanoramaFunctionMode, input: Tensor, dim: Any, sizes: Any) -> Tensor:
+    """Override ``x.unflatten`` by ``torch.unflatten``, which torch.compile can trace within a mode (torch 2.13)."""
     return torch.unflatten(input, dim, sizes)
 
 
-def _amounts(pad: Sequence[int]) -> tuple[Sides, Sides]:
-    """Before and after rows and columns, from torch's flat list, last axis first."""
+def _axis_amounts(pad: Sequence[int]) -> PadOffset:
+    """Return the amounts for rows and columns from torch's flat list, whose last axis comes first."""
     left, right, above, below = (*pad[:4], *[0] * (4 - len(pad[:4])))
     return (above, below), (left, right)
 
 
-def _sliced(x: Tensor, index: Any) -> Frame | None:
-    """The frame after slices of step 1, if they cut it alone."""
+def _offset_after_slices(x: Tensor, index: Any) -> PadOffset | None:
+    """Return the offset after slices of step 1; ``None`` if they do anything but remove padded samples."""
     parts = index if isinstance(index, tuple) else (index,)
-    rest = next((place for place, part in enumerate(parts) if part is ...), len(parts))
-    whole = (slice(None),) * (x.ndim - len(parts) + (rest < len(parts)))
-    parts = parts[:rest] + whole + parts[rest + 1 :]
+    ellipsis = next((position for position, part in enumerate(parts) if part is ...), len(parts))
+    omitted = (slice(None),) * (x.ndim - len(parts) + (ellipsis < len(parts)))
+    parts = parts[:ellipsis] + omitted + parts[ellipsis + 1 :]
     if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
         return None
     bounds = [part.indices(size) for part, size in zip(parts[-2:], x.shape[-2:], strict=True)]
-    cut = [(-start, stop - size) for (start, stop, _), size in zip(bounds, x.shape[-2:], strict=True)]
-    frame = added(frame_of(x), cut)
-    return frame if min(map(min, frame)) >= 0 else None
+    cut: list[Sides] = [(-start, stop - size) for (start, stop, _), size in zip(bounds, x.shape[-2:], strict=True)]
+    offset = add_sides(offset_of(x), cut)
+    return offset if min(map(min, offset)) >= 0 else None
 
 
-_pad = pad
-EDGE_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
+_pad = pad  # `constant_pad_nd` has an argument of this name
+PAD_CROP_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {
     F.pad: pad,
-    C_PAD: pad,
+    C_PAD: pad,  # a traced graph calls it in place of F.pad (torch 2.13)
     torch.constant_pad_nd: constant_pad_nd,
     torch.Tensor.__getitem__: getitem,
-    operator.getitem: getitem,  # in a strict export
+    operator.getitem: getitem,  # a strict torch.export calls it in place of __getitem__
     torch.Tensor.unflatten: unflatten,
 }

@@ -1,7 +1,8 @@
-"""How much wider and higher than its panorama a padded signal is, from the padding to the window that uses it up.
+"""Pad offset: the padded samples around the panorama in a tensor, carried from the padding to the next window.
 
-Networks often pad in one call and convolve in the next. Between the two a signal is no ring: what pads it again has to
-know where the ring lies in it. A frame says so, and travels with the tensor that has it.
+Networks often pad in one call (``F.pad``) and convolve in the next. Between the two, the panorama is only a part of the
+tensor, and an override that pads again must know which part. The offset is an attribute of the tensor, which functions
+that keep height and width pass on to their results.
 """
 
 from __future__ import annotations
@@ -14,84 +15,87 @@ from torch import Tensor
 from omniconv.arithmetic import span
 
 Sides = tuple[int, int]
-Frame = tuple[Sides, Sides]
-"""Samples before and after the rows, and before and after the columns."""
-NONE: Frame = ((0, 0), (0, 0))
-_NAME = "_omniconv_frame"
+"""Samples before and after one axis."""
+PadOffset = tuple[Sides, Sides]
+"""Padded samples before and after the rows, and before and after the columns."""
+NO_OFFSET: PadOffset = ((0, 0), (0, 0))
+_ATTRIBUTE = "_omniconv_pad_offset"
 
 
-def frame_of(x: Tensor) -> Frame:
-    """The frame around a signal; of most there is none."""
-    return getattr(x, _NAME, NONE)
+def offset_of(x: Tensor) -> PadOffset:
+    """Return the pad offset of a tensor."""
+    return getattr(x, _ATTRIBUTE, NO_OFFSET)
 
 
-def framed(x: Tensor, frame: Frame) -> Tensor:
-    """A signal that remembers its frame."""
-    if frame != NONE:
-        setattr(x, _NAME, frame)
+def with_offset(x: Tensor, offset: PadOffset) -> Tensor:
+    """Attach a pad offset to a tensor."""
+    if offset != NO_OFFSET:
+        setattr(x, _ATTRIBUTE, offset)
     return x
 
 
-def carried(result: Any, arguments: Iterable[Any]) -> Any:
-    """What a function made of its arguments, sample by sample: it has the frame that they have."""
-    for given in arguments:
-        for x in given if isinstance(given, list | tuple) else (given,):
-            if isinstance(x, Tensor) and frame_of(x) != NONE:
+def propagate_offset(result: Any, arguments: Iterable[Any]) -> Any:
+    """Attach the offset of a function's arguments to those of its results that have their height and width."""
+    for argument in arguments:
+        for x in argument if isinstance(argument, list | tuple) else (argument,):
+            if isinstance(x, Tensor) and offset_of(x) != NO_OFFSET:
                 if not isinstance(result, list | tuple):
-                    return _alike(result, x)
-                return type(result)([_alike(y.view(y.shape), x) if isinstance(y, Tensor) else y for y in result])
+                    return _with_offset_of(x, result)
+                # torch.compile loses attributes that are set on the parts of a chunk or split, unless each is a new view
+                return type(result)([_with_offset_of(x, y.view(y.shape)) if isinstance(y, Tensor) else y for y in result])
     return result
 
 
-def _alike(y: Any, x: Tensor) -> Any:
-    is_alike = isinstance(y, Tensor) and y.ndim > 1 and y.shape[-2:] == x.shape[-2:]
-    return framed(y, frame_of(x)) if is_alike else y
+def _with_offset_of(x: Tensor, y: Any) -> Any:
+    has_same_size = isinstance(y, Tensor) and y.ndim > 1 and y.shape[-2:] == x.shape[-2:]
+    return with_offset(y, offset_of(x)) if has_same_size else y
 
 
-def core(x: Tensor, frame: Frame) -> Tensor:
-    """A signal without its frame."""
-    for axis, (before, after) in zip((-2, -1), frame, strict=True):
+def crop(x: Tensor, amounts: PadOffset) -> Tensor:
+    """Remove rows and columns from the sides of a tensor."""
+    for axis, (before, after) in zip((-2, -1), amounts, strict=True):
         if before or after:
             x = x.narrow(axis, before, x.shape[axis] - before - after)
     return x
 
 
-def added(frame: Frame, amounts: Sequence[Sides]) -> Frame:
-    """A frame with more samples on each side."""
+def add_sides(offset: PadOffset, amounts: Sequence[Sides]) -> PadOffset:
+    """Return an offset enlarged by ``amounts`` on each side."""
     rows, columns = (
         (before + more_before, after + more_after)
-        for (before, after), (more_before, more_after) in zip(frame, amounts, strict=True)
+        for (before, after), (more_before, more_after) in zip(offset, amounts, strict=True)
     )
     return rows, columns
 
 
-def total(sides: Sides) -> int:
-    """Samples on both sides together."""
-    return sides[0] + sides[1]
+def non_negative(sides: Sides) -> Sides:
+    """Return sides without negative numbers.
 
-
-def settled(sides: Sides) -> Sides:
-    """Samples more on one side and fewer on the other: the ring is turned; fewer altogether: what is left is taken
-    for one.
+    An axis that lacks samples on one side and has more on the other is taken for a rolled panorama: the surplus makes
+    up for the lack. One that lacks samples altogether is taken for the panorama itself.
     """
     if min(sides) >= 0:
         return sides
-    more = max(total(sides), 0)
-    return (0, more) if sides[0] < 0 else (more, 0)
+    surplus = max(sum(sides), 0)
+    return (0, surplus) if sides[0] < 0 else (surplus, 0)
 
 
-def after_window(sides: Sides, kernel_size: int, stride: int, dilation: int = 1) -> Sides:
-    """The frame that windows leave of one axis, whose ring their stride divides; too few outputs are negative.
+def offset_after_window(sides: Sides, kernel_size: int, stride: int, dilation: int = 1) -> Sides:
+    """Return the sides that remain of one axis after windows, where the stride divides the panorama.
+
+    A negative number after the axis means that so many outputs are missing.
 
     Example:
-        >>> after_window((1, 1), kernel_size=3, stride=1), after_window((0, 1), kernel_size=3, stride=2)
+        >>> offset_after_window((1, 1), kernel_size=3, stride=1), offset_after_window((0, 1), kernel_size=3, stride=2)
         ((0, 0), (0, 0))
-        >>> after_window((3, 3), kernel_size=3, stride=1), after_window((0, 0), kernel_size=3, stride=1)
+        >>> offset_after_window((3, 3), kernel_size=3, stride=1), offset_after_window((0, 0), kernel_size=3, stride=1)
         ((2, 2), (0, -2))
     """
     reach = span(kernel_size, dilation)
-    extra = (total(sides) - reach) // stride + 1
+    extra = (sum(sides) - reach) // stride + 1
     if extra <= 0:
         return 0, extra
+    # Output k is centred on sample k * stride + (reach - 1) / 2 - sides[0] of the panorama. Its first output is the
+    # last one centred at or before sample 0; all terms are doubled to stay in whole numbers.
     before = min(max((2 * sides[0] - reach + 1) // (2 * stride), 0), extra)
     return before, extra - before

@@ -1,17 +1,17 @@
-"""The functions of torch that look past the edges of a picture, and what is done in their place on a panorama."""
+"""Override table of ``to_equirectangular``: every torch function that reads beyond the edges of an image."""
 
 from __future__ import annotations
 
-from omniconv.convert.overrides.conv_pool import WINDOW_RULES
-from omniconv.convert.overrides.mode import Table
-from omniconv.convert.overrides.pad_crop import EDGE_RULES
-from omniconv.convert.overrides.resize import RESAMPLING_RULES
-from omniconv.convert.overrides.transposed import SPREADING_RULES
+from omniconv.convert.overrides.conv_pool import CONV_POOL_OVERRIDES
+from omniconv.convert.overrides.mode import OverrideTable
+from omniconv.convert.overrides.pad_crop import PAD_CROP_OVERRIDES
+from omniconv.convert.overrides.resize import RESIZE_OVERRIDES
+from omniconv.convert.overrides.transposed import TRANSPOSED_OVERRIDES
 
-GRID_TABLE: Table = {**WINDOW_RULES, **SPREADING_RULES, **EDGE_RULES, **RESAMPLING_RULES}
+GRID_TABLE: OverrideTable = {**CONV_POOL_OVERRIDES, **TRANSPOSED_OVERRIDES, **PAD_CROP_OVERRIDES, **RESIZE_OVERRIDES}
 
 
-class GridRules:
-    """The rules of flat kernels on a grid of any size."""
+class GridOverrides:
+    """Overrides for square-grid kernels on panoramas of any size."""
 
     table = GRID_TABLE

@@ -1,7 +1,7 @@
-"""Kernels on the planes that touch the sphere at each pixel in place of flat ones (SphereNet: Coors et al., ECCV 2018).
+"""Overrides of ``to_tangent``: kernels on the tangent planes of the sphere (SphereNet: Coors et al., ECCV 2018).
 
-The weights of a flat kernel fit as they are. What has no meaning on a touching plane (kernels of even size, steps other
-than 1 and 2) stays flat, and goes on past the edges of the panorama.
+A tangent-plane kernel takes the weights of a flat one as they are. Windows that the tangent plane has no counterpart of
+(convolutions of even size, strides other than 1 and 2) run as in ``to_equirectangular``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.arithmetic import span
-from omniconv.convert.overrides import conv_pool as windows
-from omniconv.convert.overrides.mode import PanoramaMode, Table
-from omniconv.convert.overrides.pad_tracking import Sides, added, after_window, core, frame_of
+from omniconv.convert.overrides import conv_pool
+from omniconv.convert.overrides.mode import OverrideTable, PanoramaFunctionMode
+from omniconv.convert.overrides.pad_tracking import Sides, add_sides, crop, offset_after_window, offset_of
 from omniconv.convert.overrides.table import GRID_TABLE
-from omniconv.convert.overrides.transposed import unpool
+from omniconv.convert.overrides.transposed import unpool_overlapping
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
 from omniconv.nn.stencil.modules import make_stencil_convolution
@@ -27,128 +27,138 @@ from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.surfaces import Equirectangular, Stencil
 
 
-class TangentRules:
-    """The rules of tangent-plane kernels, and the tables that they need on each level of the panorama.
+class TangentOverrides:
+    """Overrides for tangent-plane kernels, with the layers that they need at each height of the panorama.
 
     Args:
         height: rows of the panoramas that the network takes.
 
     Raises:
-        InputError: a height that is no whole number from 1.
+        InputError: ``height`` is not a positive integer.
     """
 
     def __init__(self, height: int) -> None:
-        _surface(height)  # says what is wrong with it
+        _surface(height)  # checks the height
         self.height = height
         self.layers: dict[tuple[Any, ...], nn.Module] = {}
 
     @property
-    def table(self) -> Table:
-        """Convolutions and maxima on touching planes; the rest is that of flat kernels."""
+    def table(self) -> OverrideTable:
+        """The override of each torch function that has one."""
         return TANGENT_TABLE
 
     def layer(self, build: Callable[..., nn.Module], x: Tensor, *arguments: Any) -> Any:
-        """The layer for signals of this height, built when it is first asked for, at the signal's place."""
+        """Return ``build(height, *arguments)`` for the height of ``x``, built once, on the device of ``x``."""
         key = (build, x.shape[2], *arguments)
         if key not in self.layers:
             self.layers[key] = build(x.shape[2], *arguments)
         layer: Any = self.layers[key]
-        precise = torch.float64 if x.dtype == torch.float64 else torch.float32
-        if layer.pair.device != x.device or layer.pair.dtype != precise:
-            layer.to(x.device, precise)
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        if layer.pair.device != x.device or layer.pair.dtype != dtype:
+            layer.to(x.device, dtype)
         return layer
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"height": self.height, "layers": {}}  # tables are built anew; files stay small
+        return {"height": self.height, "layers": {}}  # tables can be large; they are built again when needed
 
 
-class Level(NamedTuple):
-    """Where the windows of a call are centred: the panorama, a step between pixels, and which of them are wanted."""
+class TangentCall(NamedTuple):
+    """Arguments of a tangent-plane layer that replaces a call.
 
-    x: Tensor
+    Attributes:
+        panorama: input without its pad offset.
+        stride: stride of the layer.
+        selection: slices of the layer's output that the call wants.
+    """
+
+    panorama: Tensor
     stride: int
-    wanted: tuple[slice, ...]
+    selection: tuple[slice, ...]
 
 
-@windows.on_pictures
+@conv_pool.accept_unbatched
 def conv2d(
-    panorama: PanoramaMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
+    context: PanoramaFunctionMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
     padding: Padding = 0, dilation: Size = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """``torch.nn.functional.conv2d``."""
-    kernel, step, gap = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
-    amounts = GridPadding(padding, kernel, step, gap).amounts(input.shape[2:])
-    level = level_of(panorama, "conv2d", input, kernel, step, amounts, gap)
-    if level is None:
-        return windows.conv2d(panorama, input, weight, bias, stride, padding, dilation, groups)
-    rules = cast(TangentRules, panorama.rules)
-    layer = rules.layer(_convolution, level.x, kernel, level.stride, gap, groups)
-    return layer(level.x, weight, bias)[level.wanted]
+    """Override ``F.conv2d``."""
+    kernel, step, dilations = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
+    amounts = GridPadding(padding, kernel, step, dilations).amounts(input.shape[2:])
+    call = tangent_call(context, "conv2d", input, kernel, step, amounts, dilations)
+    if call is None:
+        return conv_pool.conv2d(context, input, weight, bias, stride, padding, dilation, groups)
+    overrides = cast(TangentOverrides, context.overrides)
+    layer = overrides.layer(_convolution, call.panorama, kernel, call.stride, dilations, groups)
+    return layer(call.panorama, weight, bias)[call.selection]
 
 
-@windows.on_pictures
+@conv_pool.accept_unbatched
 def max_pool2d(
-    panorama: PanoramaMode, input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
+    context: PanoramaFunctionMode, input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
     dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """``torch.nn.functional.max_pool2d``; indices name the pixel with the largest share of the winning sample."""
-    kernel, step, amounts, gap = windows.window_of(kernel_size, stride, padding, dilation)
-    amounts = windows.rounded_up(input, kernel, step, amounts, gap) if ceil_mode else amounts
-    level = level_of(panorama, "max_pool2d", input, kernel, step, amounts, gap)
-    if level is None or set(gap) != {1}:
-        return windows.max_pool2d(panorama, input, kernel, step, padding, gap, ceil_mode, return_indices)
-    layer = cast(TangentRules, panorama.rules).layer(_maximum, level.x, kernel, level.stride)
+    """Override ``F.max_pool2d``; an index is that of the pixel with the largest weight in the maximal sample."""
+    kernel, step, amounts, dilations = conv_pool.parse_pool_arguments(kernel_size, stride, padding, dilation)
+    amounts = conv_pool.ceil_mode_padding(input, kernel, step, amounts, dilations) if ceil_mode else amounts
+    call = tangent_call(context, "max_pool2d", input, kernel, step, amounts, dilations)
+    if call is None or set(dilations) != {1}:
+        return conv_pool.max_pool2d(context, input, kernel, step, padding, dilations, ceil_mode, return_indices)
+    layer = cast(TangentOverrides, context.overrides).layer(_maximum, call.panorama, kernel, call.stride)
     if return_indices:
-        values, places = layer.with_switches(level.x)
-        return values[level.wanted], places[level.wanted]
-    return layer(level.x)[level.wanted]
+        values, indices = layer.with_switches(call.panorama)
+        return values[call.selection], indices[call.selection]
+    return layer(call.panorama)[call.selection]
 
 
-def level_of(
-    panorama: PanoramaMode, operation: str, x: Tensor, kernel: Sequence[int], stride: Sequence[int],
+def tangent_call(
+    context: PanoramaFunctionMode, operation: str, x: Tensor, kernel: Sequence[int], stride: Sequence[int],
     amounts: Sequence[Sides], dilation: Sequence[int],
-) -> Level | None:  # fmt: skip
-    """Where windows are centred on a panorama; ``None`` where touching planes have no part in it.
+) -> TangentCall | None:  # fmt: skip
+    """Return the call of a tangent-plane layer that replaces a call; ``None`` where the flat layer must stay.
 
-    Windows of the flat call that start elsewhere than those of the stencils (TensorFlow's SAME pads one column after
-    an even number of them, none before) are found among those of stride 1.
+    Windows of stride 2 may start at other pixels than those of the tangent stencil: TensorFlow's "SAME" pads one column
+    after an even number of columns and none before. Such windows are every other one of the stencil of stride 1.
 
     Raises:
-        InputError: a signal that is no panorama, or whose height cannot be halved.
+        InputError: the input is not a 2:1 panorama, or stride 2 meets an odd height.
     """
-    ring, sides = core(x, frame_of(x)), added(frame_of(x), amounts)
-    height, width = ring.shape[2:]
-    if set(kernel) == {1} or height == width == 1:
+    panorama, sides = crop(x, offset_of(x)), add_sides(offset_of(x), amounts)
+    height, width = panorama.shape[2:]
+    if set(kernel) == {1} or height == width == 1:  # pointwise, or global features: no neighbours to sample
         return None
     if width != 2 * height:
-        raise InputError("input", tuple(x.shape), f"must have twice as many columns as rows for {panorama.module!r}",
-                         "give panoramas, of a height that the strides of the network divide")  # fmt: skip
+        rule = f"must have twice as many columns as rows at {context.module!r}"
+        raise InputError("input", tuple(x.shape), rule, "give panoramas whose height the strides divide")
     step = stride[0]
+    # Twice the distance from the first pixel to the centre of the first window, so that even windows stay integers.
     starts = [span(taps, gap) - 1 - 2 * pair[0] for taps, gap, pair in zip(kernel, dilation, sides, strict=True)]
-    left = list(map(after_window, sides, kernel, stride, dilation))
-    least = [(taps + 1) % 2 for taps in kernel]  # in half pixels, as the starts
-    has_evens = any(least) and (step == 1 or operation == "conv2d")
-    if set(stride) not in ({1}, {2}) or any(map(any, left)) or has_evens or (step == 1 and any(starts)):
-        panorama.changed(operation, "stays flat: on touching planes there are odd windows of stride 1 or 2 alone")
+    stencil_starts = [(taps + 1) % 2 for taps in kernel]
+    remaining = map(offset_after_window, sides, kernel, stride, dilation)
+    is_even_unsupported = any(stencil_starts) and (step == 1 or operation == "conv2d")
+    if (
+        set(stride) not in ({1}, {2}) or any(map(any, remaining)) or is_even_unsupported
+        or (step == 1 and any(starts))
+    ):  # fmt: skip
+        context.report_change(operation, "stays flat: tangent planes have odd windows of stride 1 or 2 only")
         return None
     if step == 2 and height % 2:
-        _refuse(panorama, height)
-    if starts == least:
-        panorama.changed(operation, "became one on touching planes")
-        return Level(ring, step, (...,))  # type: ignore[arg-type]  # all of them
-    if any(least) or not set(starts) <= {0, 2}:
-        panorama.changed(operation, "stays flat: its windows start elsewhere than those on touching planes")
+        _raise_odd_height(context, height)
+    if starts == stencil_starts:
+        context.report_change(operation, "moved to tangent planes")
+        return TangentCall(panorama, step, (...,))  # type: ignore[arg-type]  # all of them
+    if any(stencil_starts) or not set(starts) <= {0, 2}:
+        context.report_change(operation, "stays flat: its windows are centred on other pixels than tangent planes")
         return None
-    panorama.changed(operation, "became one on touching planes, at every other pixel")
+    context.report_change(operation, "moved to tangent planes, as every other output of stride 1")
     rows, columns = (slice(start // 2, None, 2) for start in starts)
-    return Level(ring, 1, (slice(None), slice(None), rows, columns))
+    return TangentCall(panorama, 1, (slice(None), slice(None), rows, columns))
 
 
-def _refuse(panorama: PanoramaMode, height: int) -> None:
-    whole = cast(TangentRules, panorama.rules).height
-    factor = 2 * (whole // height)
-    raise InputError("height", whole, f"is {height} at {panorama.module!r}, which halves it",
-                     f"use a multiple of {factor}, for example {max(whole // factor, 1) * factor}")  # fmt: skip
+def _raise_odd_height(context: PanoramaFunctionMode, height: int) -> None:
+    full_height = cast(TangentOverrides, context.overrides).height
+    factor = 2 * (full_height // height)
+    raise InputError("height", full_height, f"becomes {height} rows at {context.module!r}, which has stride 2",
+                     f"use a multiple of {factor}, for example {max(full_height // factor, 1) * factor}")  # fmt: skip
 
 
 def _surface(height: int) -> Equirectangular:
@@ -165,11 +175,12 @@ def _maximum(height: int, kernel: tuple[int, ...], stride: int) -> nn.Module:
     return make_max_pool(cast(Stencil, _surface(height).window_neighbours(kernel, stride)))
 
 
-TANGENT_TABLE: Table = {
+TANGENT_TABLE: OverrideTable = {
     **GRID_TABLE,
     torch.conv2d: conv2d,
     F.max_pool2d: max_pool2d,
     torch.max_pool2d: max_pool2d,
     F.max_pool2d_with_indices: partial(max_pool2d, return_indices=True),
-    F.max_unpool2d: unpool,
+    # the maximum of an interpolated window may lie at a pixel that a neighbouring window has too
+    F.max_unpool2d: unpool_overlapping,
 }

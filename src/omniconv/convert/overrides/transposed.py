@@ -1,4 +1,4 @@
-"""Transposed convolution, folding and unpooling of panoramas: what falls past an edge is added where it belongs."""
+"""Overrides of transposed convolution, folding and unpooling: values beyond an edge are added where they belong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import span
-from omniconv.convert.overrides.cached_modules import product
-from omniconv.convert.overrides.conv_pool import on_pictures
-from omniconv.convert.overrides.mode import PanoramaMode
-from omniconv.convert.overrides.pad_tracking import Frame, Sides, core, frame_of, framed, settled, total
+from omniconv.convert.overrides.conv_pool import accept_unbatched, cached_layer
+from omniconv.convert.overrides.mode import PanoramaFunctionMode
+from omniconv.convert.overrides.pad_tracking import PadOffset, Sides, crop, non_negative, offset_of, with_offset
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.grid.conv import make_grid_conv_transpose
 from omniconv.nn.grid.padding import pad, pad_adjoint
@@ -21,79 +20,84 @@ from omniconv.nn.unpool import MaxUnpool
 from omniconv.surfaces import Equirectangular
 
 
-@on_pictures
+@accept_unbatched
 def conv_transpose2d(
-    panorama: PanoramaMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
+    context: PanoramaFunctionMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
     padding: Size = 0, output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
 ) -> Tensor:  # fmt: skip
-    """``torch.nn.functional.conv_transpose2d``: ``stride`` times as many samples of the ring, and its frame or loss.
+    """Override ``F.conv_transpose2d``: a panorama ``stride`` times as large.
 
-    What the flat function gives beyond that is the ring once more, so that a crop that follows finds what it cuts.
+    Where torch's output is larger than that, the panorama is padded to the same size, and carries the padding as its
+    pad offset, so that a crop that follows removes what it is meant to remove.
     """
-    frame, ring, kernel = frame_of(input), core(input, frame_of(input)), tuple(weight.shape[2:])
-    step, gap = per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
-    cut, more = per_axis("padding", padding, 2, least=0), per_axis("output_padding", output_padding, 2, least=0)
-    reaches = [span(taps, spread) for taps, spread in zip(kernel, gap, strict=True)]
-    pairs = tuple((p, max(reach - s - p, 0)) for p, reach, s in zip(cut, reaches, step, strict=True))
-    panorama.changed("conv_transpose2d", "goes on past the edges, where sums of its windows were cut off")
-    layer = product(make_grid_conv_transpose, panorama.border, kernel, step, pairs, gap, groups, 0)
-    y = layer(ring, weight, bias, tuple(size * s for size, s in zip(ring.shape[2:], step, strict=True)))
-    above, beside = map(_beyond, frame, step, reaches, cut, more)
-    return _at_size(panorama, "conv_transpose2d", y, (above, beside))
+    offset, panorama, kernel = offset_of(input), crop(input, offset_of(input)), tuple(weight.shape[2:])
+    step, dilations = per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
+    paddings = per_axis("padding", padding, 2, least=0)
+    output_paddings = per_axis("output_padding", output_padding, 2, least=0)
+    reaches = [span(taps, gap) for taps, gap in zip(kernel, dilations, strict=True)]
+    amounts = tuple((p, max(reach - s - p, 0)) for p, reach, s in zip(paddings, reaches, step, strict=True))
+    context.report_change("conv_transpose2d", "windows wrap around the edges, where their ends were cut off")
+    layer = cached_layer(make_grid_conv_transpose, context.border, kernel, step, amounts, dilations, groups, 0)
+    y = layer(panorama, weight, bias, tuple(size * s for size, s in zip(panorama.shape[2:], step, strict=True)))
+    rows, columns = map(_excess, offset, step, reaches, paddings, output_paddings)
+    return _pad_to_size(context, "conv_transpose2d", y, (rows, columns))
 
 
-@on_pictures
+@accept_unbatched
 def max_unpool2d(
-    panorama: PanoramaMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
+    context: PanoramaFunctionMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
     padding: Size = 0, output_size: Any = None,
 ) -> Tensor:  # fmt: skip
-    """``torch.nn.functional.max_unpool2d``; a place that several windows took gets the mean of their values."""
-    kernel, cut = per_axis("kernel_size", kernel_size, 2), per_axis("padding", padding, 2, least=0)
+    """Override ``F.max_unpool2d``.
+
+    Where windows overlap, an output that several of them point to gets the mean of their values; torch keeps one
+    of them, and its documentation leaves open which.
+    """
+    kernel, paddings = per_axis("kernel_size", kernel_size, 2), per_axis("padding", padding, 2, least=0)
     step = per_axis("stride", stride, 2) if stride else kernel
-    if any(cut) or any(taps > s for taps, s in zip(kernel, step, strict=True)):
-        return unpool(panorama, input, indices, kernel, step, cut, output_size)
-    places = indices.view(input.shape)
-    return F.max_unpool2d(input, places, kernel, step, (0, 0), output_size)  # no window reaches past an edge
+    if any(paddings) or any(taps > s for taps, s in zip(kernel, step, strict=True)):
+        return unpool_overlapping(context, input, indices, kernel, step, paddings, output_size)
+    return F.max_unpool2d(input, indices.view(input.shape), kernel, step, (0, 0), output_size)
 
 
-@on_pictures
-def unpool(
-    panorama: PanoramaMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
+@accept_unbatched
+def unpool_overlapping(
+    context: PanoramaFunctionMode, input: Tensor, indices: Tensor, kernel_size: Size, stride: Size | None = None,
     padding: Size = 0, output_size: Any = None,
 ) -> Tensor:  # fmt: skip
-    """The same for windows of which two may have taken one sample."""
+    """Override ``F.max_unpool2d`` where several windows may point to one output."""
     layer = MaxUnpool(kernel_size, stride or kernel_size, padding, surface=Equirectangular())
     return layer(input, indices.view(input.shape), output_size)
 
 
 def fold(
-    panorama: PanoramaMode, input: Tensor, output_size: Size, kernel_size: Any, dilation: Any = 1, padding: Size = 0,
-    stride: Any = 1,
+    context: PanoramaFunctionMode, input: Tensor, output_size: Size, kernel_size: Any, dilation: Any = 1,
+    padding: Size = 0, stride: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """``torch.nn.functional.fold``."""
-    above, beside = per_axis("padding", padding, 2, least=0)
+    """Override ``F.fold``: what torch crops as padding is added to the samples that it was copied from."""
+    above, left = per_axis("padding", padding, 2, least=0)
     rows, columns = per_axis("output_size", output_size, 2)
-    y = F.fold(input, (rows + 2 * above, columns + 2 * beside), kernel_size, dilation, 0, stride)
-    return pad_adjoint(y, [(above, above), (beside, beside)], panorama.border)
+    y = F.fold(input, (rows + 2 * above, columns + 2 * left), kernel_size, dilation, 0, stride)
+    return pad_adjoint(y, [(above, above), (left, left)], context.border)
 
 
-def _beyond(sides: Sides, stride: int, reach: int, padding: int, output_padding: int) -> Sides:
-    """What the flat function gives of an axis beyond ``stride`` times its ring; what it lacks is negative."""
+def _excess(sides: Sides, stride: int, reach: int, padding: int, output_padding: int) -> Sides:
+    """Return the samples of torch's output beyond ``stride`` times the panorama; negative if there are fewer."""
     before = sides[0] * stride
     return before, sides[1] * stride + reach - stride - 2 * padding + output_padding
 
 
-def _at_size(panorama: PanoramaMode, operation: str, y: Tensor, beyond: Frame) -> Tensor:
-    """A ring and what is there beyond it; or what is left of it, where that is less."""
-    rows, columns = beyond
-    y = pad(y, [(before, max(after, 0)) for before, after in beyond], panorama.border)
-    y = core(y, ((0, max(-rows[1], 0)), (0, max(-columns[1], 0))))
-    if total(columns) < 0:
-        panorama.seam(operation, f"gives {-total(columns)} columns fewer than the ring has")
-    return framed(y, (settled(rows), settled(columns)))
+def _pad_to_size(context: PanoramaFunctionMode, operation: str, y: Tensor, excess: PadOffset) -> Tensor:
+    """Pad or crop the panorama to the size of torch's output."""
+    rows, columns = excess
+    y = pad(y, [(before, max(after, 0)) for before, after in excess], context.border)
+    y = crop(y, ((0, max(-rows[1], 0)), (0, max(-columns[1], 0))))
+    if sum(columns) < 0:
+        context.report_seam(operation, f"padding is too large: {-sum(columns)} output columns are missing")
+    return with_offset(y, (non_negative(rows), non_negative(columns)))
 
 
-SPREADING_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
+TRANSPOSED_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.conv_transpose2d: conv_transpose2d,
     F.max_unpool2d: max_unpool2d,
     F.fold: fold,

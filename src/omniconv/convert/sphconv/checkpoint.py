@@ -1,4 +1,4 @@
-"""Where a conversion keeps what it has: whole files, from which it goes on after any interruption."""
+"""Folder that keeps the results of an unfinished conversion, from which the same call continues."""
 
 from __future__ import annotations
 
@@ -16,58 +16,62 @@ from torch import Tensor, nn
 from omniconv.errors import FileError
 from omniconv.files import as_path, write_bytes
 
-SETTINGS = "conversion.json"
+KEY_FILE = "conversion.json"
 
 
-class Folder:
-    """Named sets of tensors on the disk; without a path nothing is kept.
+class CheckpointFolder:
+    """Named sets of tensors on disk, written atomically; without a path nothing is kept.
 
     Args:
-        path: the folder, made where it is not there.
-        key: what the conversion is of, from ``fingerprint``.
+        path: folder, created if it does not exist.
+        key: ``fingerprint`` of the conversion.
 
     Raises:
-        FileError: it holds another conversion, or cannot be written.
+        FileError: the folder holds another conversion or other files, or cannot be written.
     """
 
     def __init__(self, path: str | Path | None, key: str) -> None:
         self.path = None if path is None else as_path(path)
         if self.path is None:
             return
-        settings = self.path / SETTINGS
-        if settings.is_file():
-            if _key(settings) != key:
+        key_file = self.path / KEY_FILE
+        if key_file.is_file():
+            if _read_key(key_file) != key:
                 rule = "holds the conversion of another network, other panoramas or other settings"
-                raise FileError(self.path, rule, "give the same again to go on, or another out=")
+                raise FileError(self.path, rule, "give the same ones to continue it, or another out=")
         elif self.path.is_dir() and any(self.path.iterdir()):
             raise FileError(self.path, "is not empty and holds no conversion", "give a new folder as out=")
         else:
-            write_bytes(settings, json.dumps({"key": key}).encode())
+            write_bytes(key_file, json.dumps({"key": key}).encode())
 
-    def load(self, name: str, needed: str) -> dict[str, Tensor] | None:
-        """A set of tensors, one of them called ``needed``, or ``None`` where it is not there yet.
+    def load(self, name: str, required: str) -> dict[str, Tensor] | None:
+        """Return a saved set of tensors, or ``None`` if there is none.
+
+        Args:
+            name: of the set.
+            required: name of a tensor that it must contain.
 
         Raises:
-            FileError: the file is damaged, or another's.
+            FileError: the file is damaged, or was not written by a conversion.
         """
         if self.path is None or not (file := self.path / f"{name}.safetensors").is_file():
             return None
         try:
-            found = load(file.read_bytes())
-            found[needed]  # a file of another's has none
+            tensors = load(file.read_bytes())
+            tensors[required]
         except (SafetensorError, OSError, KeyError) as error:
-            raise FileError(file, f"is damaged ({error})", "remove it: what it held is worked out again") from error
-        return found
+            raise FileError(file, f"is damaged ({error})", "remove it, to compute its contents again") from error
+        return tensors
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep a set of tensors; the file is whole or not there."""
+        """Write a set of tensors."""
         if self.path is not None:
-            whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            write_bytes(self.path / f"{name}.safetensors", save(whole))
+            contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            write_bytes(self.path / f"{name}.safetensors", save(contiguous))
 
 
 def fingerprint(model: nn.Module, panoramas: Tensor, settings: Mapping[str, Any]) -> str:
-    """A text that differs where a network, its weights, the panoramas or the settings differ."""
+    """Return a digest of a network, its weights, the panoramas and the settings."""
     digest = hashlib.sha256(repr(model).encode())
     for tensor in (*model.state_dict().values(), panoramas):
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -75,9 +79,9 @@ def fingerprint(model: nn.Module, panoramas: Tensor, settings: Mapping[str, Any]
     return digest.hexdigest()
 
 
-def _key(path: Path) -> object:
+def _read_key(path: Path) -> object:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found.get("key") if isinstance(found, dict) else None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content.get("key") if isinstance(content, dict) else None
     except (OSError, ValueError) as error:
         raise FileError(path, "is damaged", "give another out=, or remove the folder") from error

@@ -1,36 +1,40 @@
-"""A trained flat network on panoramas with a kernel for each row (Su & Grauman, SphConv, NIPS 2017)."""
+"""``to_sphconv``: a flat network with one kernel for each row of a panorama (Su & Grauman, SphConv, NIPS 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from omniconv.convert.sphconv.checkpoint import Folder, fingerprint
-from omniconv.convert.sphconv.finetune import tune
-from omniconv.convert.sphconv.layers import Exact, fit_layer
-from omniconv.convert.sphconv.panoramas import checked, sized, turned_copies
-from omniconv.convert.sphconv.progress import shown
+from omniconv.checks import check_real, check_whole
+from omniconv.convert.sphconv.checkpoint import CheckpointFolder, fingerprint
+from omniconv.convert.sphconv.finetune import finetune
+from omniconv.convert.sphconv.fitting import fit_layer
 from omniconv.convert.sphconv.report import SphConvReport, compare
-from omniconv.convert.sphconv.settings import Settings
-from omniconv.convert.sphconv.source_network import Step, chain, flat_kernels, on, surfaces_of, total_stride
+from omniconv.convert.sphconv.source_network import ChainLayer, build_on, chain, input_surfaces
+from omniconv.convert.sphconv.targets import TargetCache
 from omniconv.errors import InputError
-from omniconv.surfaces import Equirectangular
-
-Tick = Callable[[], None]
+from omniconv.surfaces import Equirectangular, panorama
 
 
 class SphConv(nn.Sequential):
-    """A chain of layers on panoramas of one height: the first convolution and pooling on tangent planes, rows beside.
+    """Chain of layers on panoramas of one height; its convolutions after the first have one kernel for each row.
+
+    The first convolution and the poolings are on tangent planes.
 
     Attributes:
-        report: its errors against the exact projection.
+        report: errors relative to the exact projection.
     """
 
     report: SphConvReport
@@ -51,45 +55,48 @@ def to_sphconv(
     out: str | Path | None = None,
     progress: bool = True,
 ) -> SphConv:
-    """Give a flat network a kernel for each row of a panorama, so that it sees there what it saw in flat pictures.
+    """Fit one kernel for each row of a panorama, so that a flat network gives there what it gives on flat views.
 
-    The exact output at a pixel is that of the flat network on the view whose middle it is: on the plane that touches
-    the sphere there, with pixels as large as those of the panorama's equator. The first convolution is computed so, by
-    tangent kernels with its own weights. Every other kernel is fitted by itself, from the exact outputs of the layer
-    below to its own exact outputs: the published objective (L2 before the activation), solved as least squares in
-    closed form instead of by 4,000 to 16,000 gradient steps, and drawn by ``ridge`` towards the flat kernel
-    interpolated on the touching plane. Then all kernels but the first layer's are trained for ``steps`` towards the
-    exact outputs of the last convolution. Where the paper leaves pooling out, it stays here, on touching planes:
-    windows of the grid cost more at the poles than all the rest (RMSE 0.22 instead of 0.10 in our trial).
+    The exact output at a pixel is that of the flat network on a view centred on it: on the plane that is tangent to the
+    sphere there, with pixels of the size of the panorama's at the equator. The first convolution is computed in this
+    way, by tangent-plane kernels with its own weights. Each other kernel is fitted on its own, from the exact outputs
+    of the layer below to its own exact outputs. The objective is the published one (L2 before the activation); it is
+    solved as a least-squares problem in closed form instead of by 4,000 to 16,000 gradient steps, with a ridge term
+    towards the flat kernel interpolated on the tangent plane. Then all kernels but the first layer's are trained
+    together for ``steps`` towards the exact outputs of the last convolution. The paper leaves pooling out; here it
+    stays, on tangent planes, since pooling windows on the grid caused most of the error, near the poles (RMSE 0.22
+    instead of 0.10 in our trial).
 
     Args:
-        model: ``nn.Sequential`` (also nested) of ``Conv2d`` (odd kernel, stride 1, size kept), ``MaxPool2d`` or
-            ``AvgPool2d`` (2 × 2, stride 2), and what treats every pixel by itself: activations, ``BatchNorm2d`` and
-            ``Dropout``, as in evaluation. It is not changed.
-        panoramas: to learn from, ``(N, channels, h, 2h)`` or a list of ``(channels, h, 2h)``, arrays or tensors in the
-            values that the network takes; brought to ``height`` rows.
+        model: ``nn.Sequential`` (also nested) of ``Conv2d`` (odd kernel, stride 1, "same" padding), ``MaxPool2d`` or
+            ``AvgPool2d`` (2 × 2, stride 2), and pointwise layers: activations, ``BatchNorm2d`` and ``Dropout``, as in
+            evaluation mode. It is not changed.
+        panoramas: training images, ``(N, channels, h, 2h)`` or a list of ``(channels, h, 2h)``, arrays or tensors, in
+            the range of values that the network takes; resized to ``height`` rows.
         height: rows of the panoramas that the new network takes; a multiple of the total stride.
-        held_out: panoramas to measure on; without them the report measures those that were learnt from, and says so.
-        turned: copies of each panorama after a random rotation of its sphere, to learn from too.
-        ridge: how strongly the projected flat kernel draws, as a share of the inputs' mean square. More of it where
-            panoramas are few and channels many: with three panoramas and 64 channels 0.1 gave an RMSE of 0.024, 0.001
-            one of 0.029 (tangent kernels 0.028); ``held_out`` tells.
-        steps: of the training of the whole; 0 for none. From few panoramas it hardly changes the error on others.
-        rate: of its first step, as a share of the root mean square of each weight tensor.
-        batch: panoramas in each of its steps.
-        seed: of rotations and order.
-        out: a folder that keeps every row's kernel as it is found. Interrupted, even killed, the same call goes on from
-            there, and gives what it would have given.
-        progress: show a bar with the time that is left.
+        held_out: panoramas that the report measures; without them it measures the training images, and says so.
+        turned: copies of each panorama, each after a random rotation of the sphere, that are added to the training
+            images.
+        ridge: weight of the ridge term, relative to the mean square of the inputs. Use a larger one for few panoramas
+            and many channels: with three panoramas and 64 channels, 0.1 gave an RMSE of 0.024, and 0.001 one of 0.029
+            (tangent-plane kernels 0.028). Errors on ``held_out`` show which is better.
+        steps: training steps of all kernels together; 0 for none. With few panoramas they hardly change the error on
+            other panoramas.
+        rate: initial learning rate, relative to the root mean square of each weight tensor.
+        batch: panoramas in each step.
+        seed: of the rotations and of the order of training images.
+        out: folder that keeps each kernel as soon as it is fitted. If the process is interrupted, even killed, the same
+            call continues from there, with the same result.
+        progress: show a progress bar with the remaining time on standard error.
 
     Returns:
-        The network, in evaluation mode; its ``report`` holds the errors, layer by layer and row by row, beside those
-        of the flat network on the panorama, and of its circular and tangent conversions.
+        The network, in evaluation mode. Its ``report`` holds the errors of each layer and row, with those of the flat
+        network on the panorama and of its circular and tangent-plane conversions.
 
     Raises:
-        InputError: a layer that has no row kernels (named), no convolution, weights in half precision, a panorama that
-            is not 2 : 1, a height that the strides do not fit, a setting out of range.
-        FileError: ``out`` holds something else, or cannot be written.
+        InputError: a layer is not supported (the message names it), there is no convolution, weights are in half
+            precision, a panorama is not 2:1, the strides do not divide the height, or a setting is out of range.
+        FileError: ``out`` holds other files, or cannot be written.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1))
@@ -97,25 +104,77 @@ def to_sphconv(
         >>> network(torch.rand(1, 1, 8, 16)).shape, sorted(network.report.errors)
         (torch.Size([1, 1, 8, 16]), ['circular', 'equirectangular', 'sphconv', 'tangent'])
     """
-    chosen = Settings(height, turned, ridge, steps, rate, batch, seed)
+    training = {"steps": steps, "rate": rate, "batch": batch, "seed": seed}
+    settings = {"height": height, "turned": turned, "ridge": ridge, **training}
+    _check_settings(settings)
     layers = chain(model)
     _check_height(height, layers)
-    like = next(step.layer for step in layers if isinstance(step.layer, nn.Conv2d))
-    images = checked("panoramas", panoramas, like.in_channels)
-    measured = images if held_out is None else checked("held_out", held_out, like.in_channels)
-    learnt = sized([*images, *turned_copies(images, height, turned, seed)], height).to(like.weight)
-    tested = sized(measured, height).to(like.weight)
-    folder = Folder(out, fingerprint(model, learnt, asdict(chosen)))
-    with _undisturbed(learnt.device.type), shown(_work(layers, chosen), progress) as tick:
-        network = _empty(layers, height)
-        _fit(layers, network, learnt, chosen, folder, tick)
-        network.report = compare(model, network, tested, held_out is not None, tick)
+    first: Any = next(layer.layer for layer in layers if layer.is_conv)
+    images = parse_panoramas("panoramas", panoramas, first.in_channels)
+    measured = images if held_out is None else parse_panoramas("held_out", held_out, first.in_channels)
+    inputs = resize_all([*images, *rotated(images, height, turned, seed)], height).to(first.weight)
+    folder = CheckpointFolder(out, fingerprint(model, inputs, settings))
+    columns = TextColumn("SphConv"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=Console(stderr=True), disable=not progress)
+    with _isolated(inputs.device.type), bar:
+        advance = partial(bar.advance, bar.add_task("", total=_amount_of_work(layers, height, steps)))
+        network = _unfitted(layers, height)
+        targets = TargetCache(layers, inputs, advance)
+        convolutions = [index for index, layer in enumerate(layers) if layer.is_conv]
+        for below, index in pairwise(convolutions):
+            fit_layer(targets, network, below, index, ridge, folder, advance)
+        if len(convolutions) > 1 and steps:
+            last = convolutions[-1]
+            trained = nn.Sequential(*list(network)[: last + 1])
+            finetune(trained, inputs, targets.outputs(last), folder, advance, **training)
+        network.requires_grad_()
+        tested = resize_all(measured, height).to(first.weight)
+        network.report = compare(model, network, tested, held_out is not None, advance)
     return network
 
 
+def parse_panoramas(argument: str, panoramas: Any, channels: int) -> list[np.ndarray]:
+    """Return panoramas of any size as float32 arrays ``(channels, h, 2h)``.
+
+    Raises:
+        InputError: there is none, or one is not 2:1, has another number of channels, or contains NaN or infinity.
+    """
+    if not isinstance(panoramas, torch.Tensor | np.ndarray | list | tuple) or not len(panoramas):
+        raise InputError(argument, type(panoramas).__name__, "must be at least one panorama", "give (N, C, H, 2H)")
+    images = []
+    for index, value in enumerate(panoramas):
+        image = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        name = f"{argument}[{index}]"
+        if image.ndim != 3 or image.shape[0] != channels:
+            rule = f"must have the shape ({channels}, h, 2h), as the model takes {channels} channels"
+            raise InputError(name, image.shape, rule, "move the channels to the first axis")
+        if image.shape[2] != 2 * image.shape[1]:
+            cure = "crop or pad it to the whole sphere, 360° by 180°"
+            raise InputError(name, image.shape, "must be twice as wide as high", cure)
+        if not np.isfinite(image).all():
+            raise InputError(name, image.shape, "must be finite", "remove NaN and infinity")
+        images.append(image.astype(np.float32))
+    return images
+
+
+def resize_all(images: Sequence[np.ndarray], height: int) -> Tensor:
+    """Return panoramas resized to ``(N, C, height, 2 · height)``, by area averages where they shrink."""
+    return torch.from_numpy(np.stack([panorama.resize(image, height, 2 * height) for image in images]))
+
+
+def rotated(images: Sequence[np.ndarray], height: int, count: int, seed: int) -> list[np.ndarray]:
+    """Return ``count`` copies of each panorama after random rotations, at no more than ``2 · height`` rows."""
+    generator, copies = np.random.default_rng(seed), []
+    for image in images if count else ():
+        rows = min(image.shape[1], 2 * height)  # twice the height: interpolation blurs, and resizing follows
+        detailed = panorama.resize(image, rows, 2 * rows)
+        copies += [panorama.rotate(detailed, Rotation.random(rng=generator).as_matrix()) for _ in range(count)]
+    return copies
+
+
 @contextmanager
-def _undisturbed(device: str) -> Iterator[None]:
-    """Whatever the caller has set: with gradients, in the precision of the weights, random numbers left as they are."""
+def _isolated(device: str) -> Iterator[None]:
+    """Run a block with gradients and without autocast, whatever the caller has set, and keep the caller's RNG state."""
     with (
         torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False),
         torch.random.fork_rng(devices=[]),
@@ -123,41 +182,35 @@ def _undisturbed(device: str) -> Iterator[None]:
         yield
 
 
-def _empty(layers: Sequence[Step], height: int) -> SphConv:
-    """The chain on its surfaces, kernels of rows still to be found."""
-    rows = surfaces_of(layers, Equirectangular(height=height, kernels="rows"))
-    tangent = surfaces_of(layers, flat_kernels(height, "tangent"))
-    first = next(place for place, step in enumerate(layers) if step.is_conv)
-    is_fitted = [step.is_conv and place != first for place, step in enumerate(layers)]
-    surfaces = [own if fits else plane for own, plane, fits in zip(rows, tangent, is_fitted, strict=True)]
-    network = SphConv(*on(layers, surfaces)).eval()
+def _unfitted(layers: Sequence[ChainLayer], height: int) -> SphConv:
+    """Return the chain on its surfaces, with initial row kernels, of which only these require gradients."""
+    rows = input_surfaces(layers, Equirectangular(height=height, kernels="rows"))
+    tangent = input_surfaces(layers, Equirectangular(height=height, kernels="tangent"))
+    first = next(index for index, layer in enumerate(layers) if layer.is_conv)
+    is_fitted = [layer.is_conv and index != first for index, layer in enumerate(layers)]
+    surfaces = [row if fits else plane for row, plane, fits in zip(rows, tangent, is_fitted, strict=True)]
+    network = SphConv(*build_on(layers, surfaces)).eval()
     for layer, fits in zip(network, is_fitted, strict=True):
         layer.requires_grad_(fits)
     return network
 
 
-def _fit(
-    layers: Sequence[Step], network: SphConv, panoramas: Tensor, chosen: Settings, folder: Folder, tick: Tick
-) -> None:
-    """Kernel by kernel, then the whole."""
-    exact = Exact(layers, panoramas, tick)
-    places = [place for place, step in enumerate(layers) if step.is_conv]
-    for below, place in pairwise(places):
-        fit_layer(exact, network, (below, place), chosen.ridge, folder, tick)
-    if len(places) > 1 and chosen.steps:
-        wanted, until = exact.outputs(places[-1]), list(network)[: places[-1] + 1]
-        tune(nn.Sequential(*until), panoramas, wanted, chosen, folder, tick)
-    network.requires_grad_()
+def _amount_of_work(layers: Sequence[ChainLayer], height: int, steps: int) -> int:
+    """Return how often the progress advances: exact rows for fitting and for the report, fitted rows, and steps."""
+    rows = [height // layer.stride for layer in layers if layer.is_conv]
+    return 2 * sum(rows) + sum(rows[1:]) + (steps if len(rows) > 1 else 0)
 
 
-def _work(layers: Sequence[Step], chosen: Settings) -> int:
-    """Ticks of the whole: exact rows, twice, kernels, steps."""
-    rows = [chosen.height // step.stride for step in layers if step.is_conv]
-    return 2 * sum(rows) + sum(rows[1:]) + (chosen.steps if len(rows) > 1 else 0)
+def _check_settings(settings: dict[str, Any]) -> None:
+    cure = "leave it out for the default"
+    for name, least in (("height", 1), ("turned", 0), ("steps", 0), ("batch", 1), ("seed", 0)):
+        settings[name] = check_whole(name, settings[name], least, cure)
+    for name in ("ridge", "rate"):
+        check_real(name, settings[name], lambda value: 0 < value < math.inf, "must be a number above 0", cure)
 
 
-def _check_height(height: int, layers: Sequence[Step]) -> None:
-    stride = total_stride(layers)
+def _check_height(height: int, layers: Sequence[ChainLayer]) -> None:
+    stride = layers[-1].stride
     if height % stride:
         cure = f"use {max(1, round(height / stride)) * stride}"
         raise InputError("height", height, f"must be a multiple of {stride}, the model's total stride", cure)

@@ -1,90 +1,87 @@
-"""The whole network trained towards the exact outputs of its last convolution; goes on where it was interrupted."""
+"""Training of all row kernels together towards the exact outputs of the last convolution; can be interrupted."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omniconv.convert.sphconv.checkpoint import Folder
-from omniconv.convert.sphconv.settings import Settings
+from omniconv.convert.sphconv.checkpoint import CheckpointFolder
 
-SAVED_EVERY = 25
-"""Steps between two files."""
-MEANS = "exp_avg", "exp_avg_sq"
+SAVE_INTERVAL = 25
+"""Steps between two checkpoints."""
+ADAM_MOMENTS = "exp_avg", "exp_avg_sq"
 
 
-def tune(
-    network: nn.Sequential,
-    panoramas: Tensor,
-    wanted: Tensor,
-    chosen: Settings,
-    folder: Folder,
-    tick: Callable[[], None],
-) -> None:
-    """Adam on half of the mean square difference, at a rate that falls to zero along a cosine; changes the network.
+def finetune(
+    network: nn.Sequential, panoramas: Tensor, targets: Tensor, folder: CheckpointFolder, advance: Callable[[], None],
+    *, steps: int, rate: float, batch: int, seed: int,
+) -> None:  # fmt: skip
+    """Train a network in place by Adam on half of the mean squared error, with a cosine schedule that ends at zero.
 
     Args:
-        network: a chain whose last convolution is its last layer that counts; parameters without gradient stay.
-        panoramas: to learn from, ``(N, C, H, 2 · H)``.
-        wanted: exact outputs of the last convolution.
-        chosen: steps of Adam, its rate, panoramas a step and the seed of their order.
-        folder: keeps the state.
-        tick: called after each step.
+        network: chain that ends with its last convolution; parameters without ``requires_grad`` stay.
+        panoramas: training inputs, ``(N, C, H, 2 · H)``.
+        targets: exact outputs of the last convolution.
+        folder: keeps the state of the training.
+        advance: called after each step.
+        steps: number of steps.
+        rate: initial learning rate, relative to the root mean square of each parameter.
+        batch: panoramas in each step.
+        seed: of the choice of panoramas.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    state = _State(parameters, folder.load("tuning", "step"))
-    optimizer = torch.optim.Adam([{"params": [one]} for one in parameters], lr=chosen.rate)
+    state = _TrainingState(parameters, folder.load("tuning", "step"))
+    # one group for each parameter, as each has a learning rate of its own
+    optimizer = torch.optim.Adam([{"params": [parameter]} for parameter in parameters], lr=rate)
     state.restore(optimizer)
-    for step in range(chosen.steps):
-        if step >= state.done:
-            _descend(network, optimizer, panoramas, wanted, chosen, step, state.sizes)
-            if (step + 1) % SAVED_EVERY == 0 or step + 1 == chosen.steps:
-                folder.save("tuning", state.kept(optimizer, step + 1))
-        tick()
+    for step in range(steps):
+        if step >= state.completed:
+            relative_rate = rate * (1 + math.cos(math.pi * step / steps)) / 2
+            for group, scale in zip(optimizer.param_groups, state.scales, strict=True):
+                group["lr"] = relative_rate * scale
+            # chosen by the number of the step, so that a resumed training sees the same panoramas
+            chosen = np.random.default_rng((seed, step)).permutation(len(panoramas))[:batch]
+            _adam_step(network, optimizer, panoramas[chosen], targets[chosen])
+            if (step + 1) % SAVE_INTERVAL == 0 or step + 1 == steps:
+                folder.save("tuning", state.snapshot(optimizer, step + 1))
+        advance()
 
 
-def _descend(
-    network: nn.Sequential, optimizer: torch.optim.Adam, panoramas: Tensor, wanted: Tensor, chosen: Settings, step: int,
-    sizes: Sequence[float],
-) -> None:  # fmt: skip
-    """One step, on panoramas that the seed and its number choose."""
-    share = chosen.rate * (1 + math.cos(math.pi * step / chosen.steps)) / 2
-    for group, size in zip(optimizer.param_groups, sizes, strict=True):
-        group["lr"] = share * size
-    seen = np.random.default_rng((chosen.seed, step)).permutation(len(panoramas))[: chosen.batch]
+def _adam_step(network: nn.Sequential, optimizer: torch.optim.Adam, inputs: Tensor, targets: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
-    (network(panoramas[seen]) - wanted[seen]).square().mean().div(2).backward()
+    (network(inputs) - targets).square().mean().div(2).backward()
     optimizer.step()
 
 
-class _State:
-    """What goes on after an interruption: values, Adam's means, and how large each parameter was at first."""
+class _TrainingState:
+    """State that a resumed training starts from: parameters, Adam's moments, and initial scales of the parameters."""
 
-    def __init__(self, parameters: list[nn.Parameter], found: dict[str, Tensor] | None) -> None:
-        self.parameters, self.found = parameters, found
-        self.done = 0 if found is None else int(found["step"])
-        sizes = [float(one.detach().square().mean().sqrt()) for one in parameters]
-        self.sizes = sizes if found is None else found["sizes"].tolist()
+    def __init__(self, parameters: list[nn.Parameter], saved: dict[str, Tensor] | None) -> None:
+        self.parameters, self.saved = parameters, saved
+        self.completed = 0 if saved is None else int(saved["step"])
+        scales = [float(parameter.detach().square().mean().sqrt()) for parameter in parameters]
+        self.scales = scales if saved is None else saved["sizes"].tolist()
 
     def restore(self, optimizer: torch.optim.Adam) -> None:
-        """Put what was found into the parameters and their optimizer."""
-        if self.found is None:
+        """Load what was saved into the parameters and their optimizer."""
+        if self.saved is None:
             return
         state = {}
-        for place, parameter in enumerate(self.parameters):
+        for index, parameter in enumerate(self.parameters):
             with torch.no_grad():
-                parameter.copy_(self.found[f"{place}.value"])
-            state[place] = {key: self.found[f"{place}.{key}"] for key in MEANS} | {"step": self.found["step"].float()}
+                parameter.copy_(self.saved[f"{index}.value"])
+            moments = {key: self.saved[f"{index}.{key}"] for key in ADAM_MOMENTS}
+            state[index] = moments | {"step": self.saved["step"].float()}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
-    def kept(self, optimizer: torch.optim.Adam, step: int) -> dict[str, Tensor]:
-        """The same after so many steps."""
-        found = {"step": torch.tensor(step), "sizes": torch.tensor(self.sizes, dtype=torch.float64)}
-        for place, parameter in enumerate(self.parameters):
-            found[f"{place}.value"] = parameter
-            found |= {f"{place}.{key}": optimizer.state[parameter][key] for key in MEANS}
-        return found
+    def snapshot(self, optimizer: torch.optim.Adam, step: int) -> dict[str, Tensor]:
+        """Return the tensors to save after a number of steps."""
+        tensors = {"step": torch.tensor(step), "sizes": torch.tensor(self.scales, dtype=torch.float64)}
+        for index, parameter in enumerate(self.parameters):
+            tensors[f"{index}.value"] = parameter
+            tensors |= {f"{index}.{key}": optimizer.state[parameter][key] for key in ADAM_MOMENTS}
+        return tensors

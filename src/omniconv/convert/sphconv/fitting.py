@@ -1,78 +1,133 @@
-"""The kernel of each row, fitted by itself: least squares in closed form, drawn towards the projected flat kernel.
+"""Row kernels of one layer, by ridge regression towards the flat kernel projected on the tangent plane.
 
-Su and Grauman train each kernel by gradient steps on the squared difference between its output and the exact one. That
-is a linear problem with one lowest point; here it is solved, and what panoramas do not say is left as the flat kernel
-has it, interpolated on the touching plane (as KTN starts, and SphereNet stays).
+Su and Grauman train each row's kernel by gradient steps on the squared difference between its output and the exact one.
+That is a linear least-squares problem, which is solved here in closed form. The ridge term pulls what the panoramas do
+not determine towards the flat kernel, interpolated on the tangent plane (KTN starts there, and SphereNet stays there).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from omniconv.convert.sphconv.checkpoint import CheckpointFolder
+from omniconv.convert.sphconv.targets import TargetCache
 from omniconv.surfaces import RowStencil, panorama
 from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
+from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 
 class RowKernel(NamedTuple):
-    """A kernel ``(out, in / groups, taps)`` and a bias ``(out,)``."""
+    """Kernel ``(out, in / groups, taps)`` and bias ``(out,)`` of one row."""
 
     weight: Tensor
     bias: Tensor
 
 
-def projected(layer: nn.Conv2d, stencil: RowStencil, row: int) -> RowKernel:
-    """The flat kernel on the plane that touches the sphere at a row, as taps of that row's kernel."""
+def fit_layer(
+    targets: TargetCache, network: nn.Sequential, below: int, index: int, ridge: float, folder: CheckpointFolder,
+    advance: Callable[[], None],
+) -> None:  # fmt: skip
+    """Fit the kernels of a layer, one band of rows with equal kernel shapes after the other, and set its weights.
+
+    Args:
+        targets: exact outputs of the flat network.
+        network: chain on panoramas.
+        below: position of the convolution below in the chain.
+        index: position of the layer in the chain.
+        ridge: as in ``to_sphconv``.
+        folder: keeps the kernels of each band; those that it has are not fitted again.
+        advance: called after each row.
+    """
+    layer: Any = network[index]
+    for number, band in enumerate(layer.op.stencil.bands):
+        name = f"kernels-{index}-{number}"
+        kernels = folder.load(name, "weight")
+        if kernels is None:
+            kernels = _fit_band(targets, network, below, index, band, ridge, advance)
+            folder.save(name, kernels)
+        else:
+            for _ in range(band.rows):
+                advance()
+        with torch.no_grad():
+            layer.weight[:, :, band.first_tap : band.first_tap + band.taps] = kernels["weight"]
+            layer.bias[:, band.first_row : band.first_row + band.rows] = kernels["bias"]
+
+
+def _fit_band(
+    targets: TargetCache, network: nn.Sequential, below: int, index: int, band: RowBand, ridge: float,
+    advance: Callable[[], None],
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return the kernels ``(out, in, taps)`` and biases ``(out, rows)`` of a band."""
+    layer: Any = network[index]
+    with torch.no_grad():
+        x = nn.Sequential(*list(network)[below + 1 : index])(targets.outputs(below))
+    outputs, weights, biases = targets.outputs(index), [], []
+    for row in range(band.first_row, band.first_row + band.rows):
+        source: Any = targets.layers[index].layer
+        kernel = fit_row(source, layer.op.stencil, row, x, outputs[:, :, row], ridge)
+        weights.append(kernel.weight)
+        biases.append(kernel.bias)
+        advance()
+    return {"weight": torch.cat(weights, 2), "bias": torch.stack(biases, 1)}
+
+
+def fit_row(layer: nn.Conv2d, stencil: RowStencil, row: int, x: Tensor, targets: Tensor, ridge: float) -> RowKernel:
+    """Return the kernel of a row whose outputs are nearest to the exact ones.
+
+    Args:
+        layer: flat convolution.
+        stencil: kernel shapes.
+        row: output row.
+        x: exact inputs ``(N, C, H, W)``.
+        targets: exact outputs of the row, ``(N, O, W)``.
+        ridge: weight of the projected flat kernel, relative to the mean square of the inputs.
+    """
+    prior, groups = project_kernel(layer, stencil, row), layer.groups
+    pixels = torch.from_numpy(stencil.pixels(row)).flatten(1)  # (W, taps)
+    parts = zip(x.flatten(2).chunk(groups, 1), targets.chunk(groups, 1), prior.weight.chunk(groups),
+                prior.bias.chunk(groups), strict=True)  # fmt: skip
+    kernels = [
+        _solve_ridge(values[:, :, pixels], target, RowKernel(weight, bias), ridge)
+        for values, target, weight, bias in parts
+    ]
+    return RowKernel(torch.cat([kernel.weight for kernel in kernels]), torch.cat([kernel.bias for kernel in kernels]))
+
+
+def project_kernel(layer: nn.Conv2d, stencil: RowStencil, row: int) -> RowKernel:
+    """Return the flat kernel on the tangent plane of a row, interpolated to the taps of that row's kernel.
+
+    Interpolation weights of pixels that the row's kernel does not reach are dropped.
+    """
     size, width = layer.kernel_size, 2 * stencil.height
     centres = Centres(stencil.height, (0.0, 0.0), 1)
     directions = tap_directions(centres, (size[0], size[1]), (layer.dilation[0], layer.dilation[1]))[row]
     pixels, shares = panorama.bilinear_pixels(directions, stencil.height, width)
-    places = stencil.pixels(row)[0].ravel()
-    first = {int(place): tap for tap, place in reversed(list(enumerate(places)))}
-    spread = np.zeros((len(pixels), len(places)))
+    tap_pixels = stencil.pixels(row)[0].ravel()
+    # a wide kernel may meet a pixel twice, around a pole; its first tap gets the weight
+    tap_of_pixel = {int(pixel): tap for tap, pixel in reversed(list(enumerate(tap_pixels)))}
+    matrix = np.zeros((len(pixels), len(tap_pixels)))
     for tap, corner in np.ndindex(*pixels.shape):
-        if int(pixels[tap, corner]) in first:
-            spread[tap, first[int(pixels[tap, corner])]] += shares[tap, corner]
-    weight = layer.weight.detach().flatten(2) @ torch.from_numpy(spread).to(layer.weight)
-    return RowKernel(weight, _bias(layer))
+        if int(pixels[tap, corner]) in tap_of_pixel:
+            matrix[tap, tap_of_pixel[int(pixels[tap, corner])]] += shares[tap, corner]
+    weight = layer.weight.detach().flatten(2) @ torch.from_numpy(matrix).to(layer.weight)
+    bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias.detach()
+    return RowKernel(weight, bias)
 
 
-def fitted(layer: nn.Conv2d, stencil: RowStencil, row: int, x: Tensor, wanted: Tensor, ridge: float) -> RowKernel:
-    """The kernel of a row whose outputs are nearest to the exact ones.
-
-    Args:
-        layer: the flat convolution.
-        stencil: shapes of the kernels.
-        row: which output row.
-        x: exact inputs ``(N, C, H, W)``.
-        wanted: exact outputs of the row, ``(N, O, W)``.
-        ridge: how strongly the projected flat kernel draws, as a share of the inputs' mean square.
-    """
-    start, groups = projected(layer, stencil, row), layer.groups
-    pixels = torch.from_numpy(stencil.pixels(row)).flatten(1)  # (W, taps)
-    parts = zip(x.flatten(2).chunk(groups, 1), wanted.chunk(groups, 1), start.weight.chunk(groups),
-                start.bias.chunk(groups), strict=True)  # fmt: skip
-    found = [
-        _solved(values[:, :, pixels], goal, RowKernel(weight, bias), ridge) for values, goal, weight, bias in parts
-    ]
-    return RowKernel(torch.cat([kernel.weight for kernel in found]), torch.cat([kernel.bias for kernel in found]))
-
-
-def _solved(seen: Tensor, wanted: Tensor, start: RowKernel, ridge: float) -> RowKernel:
-    """Least squares in double precision: ``(N, C, W, taps)`` and ``(N, O, W)``, the bias with a column of ones."""
-    rows = seen.permute(0, 2, 1, 3).flatten(2).flatten(0, 1).double()  # (N · W, C · taps)
+def _solve_ridge(inputs: Tensor, targets: Tensor, prior: RowKernel, ridge: float) -> RowKernel:
+    """Solve the ridge regression of ``(N, C, W, taps)`` to ``(N, O, W)`` by its normal equations."""
+    # float64, since normal equations square the condition number; the bias is the weight of a column of ones
+    rows = inputs.permute(0, 2, 1, 3).flatten(2).flatten(0, 1).double()  # (N · W, C · taps)
     rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
-    before = torch.cat([start.weight.flatten(1), start.bias[:, None]], 1).double().T
-    rest = wanted.transpose(1, 2).flatten(0, 1).double() - rows @ before
+    prior_matrix = torch.cat([prior.weight.flatten(1), prior.bias[:, None]], 1).double().T
+    residual = targets.transpose(1, 2).flatten(0, 1).double() - rows @ prior_matrix
     gram = rows.T @ rows
-    gram.diagonal().add_(ridge * gram.diagonal().mean().clamp_min(1e-12))
-    found = before + torch.cholesky_solve(rows.T @ rest, torch.linalg.cholesky(gram))
-    weight, bias = found.T.to(start.weight.dtype).split([found.shape[0] - 1, 1], 1)
-    return RowKernel(weight.unflatten(1, start.weight.shape[1:]), bias[:, 0])
-
-
-def _bias(layer: nn.Conv2d) -> Tensor:
-    return layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias.detach()
+    gram.diagonal().add_(ridge * gram.diagonal().mean().clamp_min(1e-12))  # positive definite for all-zero inputs too
+    matrix = prior_matrix + torch.cholesky_solve(rows.T @ residual, torch.linalg.cholesky(gram))
+    weight, bias = matrix.T.to(prior.weight.dtype).split([matrix.shape[0] - 1, 1], 1)
+    return RowKernel(weight.unflatten(1, prior.weight.shape[1:]), bias[:, 0])

@@ -1,4 +1,4 @@
-"""A flat network read as a chain of layers, each with the field that it sees, and put on other kernels."""
+"""Flat networks that can be given row kernels: checked, read as a chain of layers, and built on other surfaces."""
 
 from __future__ import annotations
 
@@ -7,25 +7,41 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from omniconv.convert.sphconv.allowed import ALLOWED, POINTWISE, check_calls, check_layer
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, MaxPool
-from omniconv.surfaces import Equirectangular, Surface
+from omniconv.surfaces import Surface
 
 POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
+POOL_OPTIONS = {
+    "kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False,
+    "divisor_override": None,
+}  # fmt: skip
+"""The only supported options of poolings."""
+POINTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
+    nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Identity, nn.BatchNorm2d, nn.Dropout,
+    nn.Dropout2d,
+)  # fmt: skip
+"""Layers that are the same on a panorama as on a view of it, because each pixel is computed on its own."""
+SUPPORTED = (
+    "nn.Sequential, Conv2d of odd kernels at stride 1, MaxPool2d or AvgPool2d of 2 × 2 at stride 2, activations, "
+    "BatchNorm2d and Dropout"
+)
+"""The supported layers, as error messages list them."""
 
 
 @dataclass(frozen=True)
-class Step:
+class ChainLayer:
     """One layer of a chain.
 
     Attributes:
-        name: where it lies in its network.
-        layer: the flat layer; of one that treats every pixel by itself a copy in evaluation mode.
-        field: pixels of the picture, along each axis, that an output of it sees.
-        stride: pixels from one of its outputs to the next.
+        name: qualified name in its network.
+        layer: the flat layer; pointwise layers are copies in evaluation mode.
+        field: receptive field of an output in pixels of the image, along each axis.
+        stride: pixels of the image between neighbouring outputs.
     """
 
     name: str
@@ -35,17 +51,17 @@ class Step:
 
     @property
     def is_conv(self) -> bool:
-        """Whether it is a convolution."""
+        """Return whether the layer is a convolution."""
         return isinstance(self.layer, nn.Conv2d)
 
 
-def chain(model: nn.Module) -> list[Step]:
-    """The layers of a network one after the other.
+def chain(model: nn.Module) -> list[ChainLayer]:
+    """Return the layers of a network in the order of execution; a layer that is used twice appears twice.
 
     Raises:
-        InputError: a layer that is not allowed, named; no convolution.
+        InputError: a layer is not supported, or there is no convolution.
     """
-    steps: list[Step] = []
+    layers: list[ChainLayer] = []
     field = stride = 1
     for name, layer in _leaves(model, ""):
         check_layer(name, layer)
@@ -53,84 +69,127 @@ def chain(model: nn.Module) -> list[Step]:
             field += (layer.kernel_size[0] - 1) * layer.dilation[0] * stride
         elif type(layer) in POOLS:
             field, stride = field + stride, 2 * stride
-        steps.append(Step(name, _still(layer) if type(layer) in POINTWISE else layer, field, stride))
-    if not any(step.is_conv for step in steps):
-        raise InputError("model", type(model).__name__, "must have a convolution", f"give a chain of {ALLOWED}")
-    return steps
+        layers.append(ChainLayer(name, frozen_copy(layer) if type(layer) in POINTWISE else layer, field, stride))
+    if not any(layer.is_conv for layer in layers):
+        raise InputError("model", type(model).__name__, "must have a convolution", f"give a chain of {SUPPORTED}")
+    return layers
 
 
-def on(steps: Sequence[Step], surfaces: Sequence[Surface]) -> nn.Sequential:
-    """The same chain with the convolutions and poolings of omniconv, weights copied where they fit.
+def check_layer(name: str, layer: nn.Module) -> None:
+    """Check that a layer of a chain, and its options, are supported.
 
-    Args:
-        steps: of the flat network.
-        surfaces: where the input of each step lies.
+    Raises:
+        InputError: they are not.
     """
-    return nn.Sequential(*(_layer_on(step, surface) for step, surface in zip(steps, surfaces, strict=True)))
+    check_no_hooks(name, layer)
+    path = _described(name, layer)
+    if not all(bool(torch.isfinite(values).all()) for values in (*layer.parameters(), *layer.buffers())):
+        raise InputError("model", path, "contains NaN or infinity", "train it again")
+    if type(layer) in POOLS:
+        if any(_pair(getattr(layer, key, value)) != _pair(value) for key, value in POOL_OPTIONS.items()):
+            raise InputError("model", path, "must pool 2 × 2 at stride 2 without padding", f"use {SUPPORTED}")
+    elif type(layer) is nn.Conv2d:
+        _check_convolution(path, layer)
+    elif type(layer) not in POINTWISE:
+        raise InputError("model", path, "is not supported with row kernels", f"use {SUPPORTED}")
+    elif isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None:
+        rule = "must have running statistics: those of a batch differ between views and panoramas"
+        raise InputError("model", path, rule, "use track_running_stats=True")
 
 
-def surfaces_of(steps: Sequence[Step], first: Surface) -> list[Surface]:
-    """Where the input of each step lies."""
-    found = [first]
-    for step in steps[:-1]:
-        found.append(found[-1].coarser() if type(step.layer) in POOLS else found[-1])
-    return found
+def check_no_hooks(name: str, module: nn.Module) -> None:
+    """Check that calling a module runs the ``forward`` of its class and nothing else.
+
+    Raises:
+        InputError: it has hooks, or an instance attribute ``forward``.
+    """
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        rule = "has hooks or an instance attribute 'forward', which the converted layer would not have"
+        raise InputError("model", _described(name, module), rule, "remove them first")
 
 
-def flat_kernels(height: int, kernels: str) -> Surface:
-    """The panorama with kernels that flat weights fit: of the grid, or of touching planes."""
-    return Equirectangular() if kernels == "grid" else Equirectangular(height=height, kernels="tangent")
+def frozen_copy(layer: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode that does not write to its input.
 
-
-def outputs_of_convolutions(network: nn.Sequential, x: Tensor) -> list[Tensor]:
-    """What each convolution of a chain gives, before what follows it."""
-    found = []
-    for layer in network:
-        x = layer(x)
-        if isinstance(layer, nn.Conv2d | Conv):
-            found.append(x)
-    return found
-
-
-def flat(steps: Sequence[Step]) -> nn.Sequential:
-    """The flat layers themselves, as one chain."""
-    return nn.Sequential(*(step.layer for step in steps))
-
-
-def total_stride(steps: Sequence[Step]) -> int:
-    """Pixels from one output of the last layer to the next."""
-    return steps[-1].stride
-
-
-def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """Layers in the order of their work; one that stands twice works twice."""
-    if getattr(type(module), "forward", None) is not nn.Sequential.forward:
-        yield name, module
-        return
-    check_calls(name, module)
-    for key, child in module._modules.items():
-        yield from _leaves(child, f"{name}.{key}" if name else key)  # type: ignore[arg-type]  # none is left out
-
-
-def _still(layer: nn.Module) -> nn.Module:
-    """A copy that gives always the same, into a tensor of its own."""
+    An in-place activation would overwrite the convolution outputs that the report compares.
+    """
     copied: Any = deepcopy(layer).eval()
     if hasattr(copied, "inplace"):
         copied.inplace = False
     return copied
 
 
-def _layer_on(step: Step, surface: Surface) -> nn.Module:
-    layer = step.layer
+def build_on(layers: Sequence[ChainLayer], surfaces: Sequence[Surface]) -> nn.Sequential:
+    """Return the chain with omniconv's convolutions and poolings, copying the weights that have the same shape.
+
+    Args:
+        layers: chain of the flat network.
+        surfaces: surface of each layer's input.
+    """
+    return nn.Sequential(*(_layer_on(layer, surface) for layer, surface in zip(layers, surfaces, strict=True)))
+
+
+def input_surfaces(layers: Sequence[ChainLayer], first: Surface) -> list[Surface]:
+    """Return the surface of each layer's input."""
+    surfaces = [first]
+    for layer in layers[:-1]:
+        surfaces.append(surfaces[-1].coarser() if type(layer.layer) in POOLS else surfaces[-1])
+    return surfaces
+
+
+def conv_outputs(network: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """Return the output of each convolution of a chain."""
+    outputs = []
+    for layer in network:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | Conv):
+            outputs.append(x)
+    return outputs
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yield names and layers in the order of execution."""
+    if getattr(type(module), "forward", None) is not nn.Sequential.forward:
+        yield name, module
+        return
+    check_no_hooks(name, module)
+    # named_modules() would leave out a layer's second use
+    for key, child in module._modules.items():
+        yield from _leaves(child, f"{name}.{key}" if name else key)  # type: ignore[arg-type]  # never None in Sequential
+
+
+def _layer_on(chain_layer: ChainLayer, surface: Surface) -> nn.Module:
+    layer = chain_layer.layer
     if type(layer) in POOLS:
         return POOLS[type(layer)](2, surface=surface)
     if not isinstance(layer, nn.Conv2d):
         return layer
+    # each row kernel is fitted with a bias of its own, even where the flat layer has none
     has_bias = layer.bias is not None or getattr(surface, "kernels", "") == "rows"
-    gap, size = layer.dilation[0], layer.kernel_size[0]
     twin = Conv(
-        layer.in_channels, layer.out_channels, size, dilation=gap, groups=layer.groups, bias=has_bias, surface=surface
-    ).to(layer.weight.device, layer.weight.dtype)
+        layer.in_channels, layer.out_channels, layer.kernel_size[0], dilation=layer.dilation[0], groups=layer.groups,
+        bias=has_bias, surface=surface,
+    ).to(layer.weight.device, layer.weight.dtype)  # fmt: skip
     if twin.weight.shape == layer.weight.shape:
         twin.load_state_dict(layer.state_dict())
     return twin
+
+
+def _check_convolution(path: str, layer: nn.Conv2d) -> None:
+    if layer.weight.dtype not in (torch.float32, torch.float64):
+        rule = f"must have weights in float32 or float64, got {layer.weight.dtype}"
+        raise InputError("model", path, rule, "give model.float()")
+    reach = tuple((size - 1) * gap for size, gap in zip(layer.kernel_size, layer.dilation, strict=True))
+    if layer.stride != (1, 1) or reach[0] != reach[1] or len(set(layer.dilation)) > 1 or layer.kernel_size[0] % 2 == 0:
+        raise InputError("model", path, "must have stride 1 and a square, odd kernel", f"use {SUPPORTED}")
+    if layer.padding != "same" and _pair(layer.padding) != (reach[0] // 2, reach[1] // 2):
+        rule = f"must keep the size: padding={reach[0] // 2}"
+        raise InputError("model", path, rule, "pad by half of the kernel, as VGG does")
+
+
+def _described(name: str, module: nn.Module) -> str:
+    return f"{name or 'the model'}: {type(module).__name__}"
+
+
+def _pair(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)

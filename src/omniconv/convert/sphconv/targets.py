@@ -1,7 +1,7 @@
-"""What a flat network gives where a flat view of the panorama is centred on each pixel: the exact targets.
+"""Exact projection: outputs of a flat network on flat views of the panorama, one view centred on each pixel.
 
-A view lies on the plane that touches the sphere at the pixel; its own pixels are as large as those of the panorama's
-equator, and are interpolated between four of the panorama's, round the ring and over the poles.
+A view lies on the plane that is tangent to the sphere at the pixel. Its pixels have the size of the panorama's at the
+equator, and are interpolated bilinearly, around the circle of columns and over the poles.
 """
 
 from __future__ import annotations
@@ -13,70 +13,99 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.convert.sphconv.source_network import Step
+from omniconv.convert.sphconv.source_network import ChainLayer
 from omniconv.surfaces import panorama
 
-VALUES = 2**25
-"""Values of views that are held at a time, about."""
+MAX_VALUES = 2**25
+"""Approximate limit of the values that views and their activations take in memory at a time."""
+ACTIVATION_ALLOWANCE = 16
+"""Assumed size of all activations of a view, relative to the view itself."""
 
 
-def exact_outputs(steps: Sequence[Step], last: int, panoramas: Tensor, tick: Callable[[], None]) -> Tensor:
-    """Outputs of step ``last``, a convolution, before what follows it: ``(N, C, H, W)`` to ``(N, O, H', W')``.
+class TargetCache:
+    """Exact outputs of convolutions, computed when first asked for; the last two are kept.
 
     Args:
-        steps: of the flat network.
-        last: which of them.
-        panoramas: in the values that the network takes.
-        tick: called after each row.
+        layers: chain of the flat network.
+        panoramas: ``(N, channels, height, 2 · height)``.
+        advance: called after each row.
     """
-    step, below = steps[last], steps[: last + 1]
+
+    def __init__(self, layers: Sequence[ChainLayer], panoramas: Tensor, advance: Callable[[], None]) -> None:
+        self.layers, self.panoramas, self.advance = layers, panoramas, advance
+        self._outputs: dict[int, Tensor] = {}
+
+    def outputs(self, index: int) -> Tensor:
+        """Return the exact outputs of the convolution at a position of the chain."""
+        if index not in self._outputs:
+            # fitting a layer needs its own targets and those of the convolution below
+            self._outputs = {key: self._outputs[key] for key in sorted(self._outputs)[-1:]}
+            self._outputs[index] = exact_outputs(self.layers, index, self.panoramas, self.advance)
+        return self._outputs[index]
+
+
+def exact_outputs(
+    layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]
+) -> Tensor:
+    """Return the exact outputs of a convolution, before what follows it: ``(N, C, H, W)`` to ``(N, O, H', W')``.
+
+    Args:
+        layers: chain of the flat network.
+        index: position of the convolution in the chain.
+        panoramas: input of the network.
+        advance: called after each row.
+    """
+    layer = layers[index]
     rows = []
     with torch.no_grad():
-        for pixels, shares in _views(panoramas.shape[2], step):
-            parts = panoramas.split(_at_a_time(panoramas, step))
-            found = [_through(below, _seen(part, pixels, shares)).unflatten(0, (len(part), -1)) for part in parts]
-            rows.append(torch.cat(found).transpose(1, 2))  # (N, O, W')
-            tick()
+        for pixels, weights in _view_samples(panoramas.shape[2], layer):
+            outputs = [
+                _run_on_views(layers[: index + 1], _sample_views(part, pixels, weights)).unflatten(0, (len(part), -1))
+                for part in panoramas.split(_panoramas_at_a_time(panoramas, layer))
+            ]
+            rows.append(torch.cat(outputs).transpose(1, 2))  # (N, O, W')
+            advance()
     return torch.stack(rows, 2)
 
 
-def view_directions(size: int, pixel: float) -> np.ndarray:
-    """Outward, east and north of the pixels of a view, row by row, ``(size², 3)``; not of unit length."""
-    place = np.tan(pixel) * (np.arange(size) - (size - 1) / 2)
-    east, south = np.meshgrid(place, place)
+def _view_directions(size: int, pixel: float) -> np.ndarray:
+    """Return outward, east and north components of a view's pixels, ``(size², 3)``, not normalized."""
+    offsets = np.tan(pixel) * (np.arange(size) - (size - 1) / 2)
+    east, south = np.meshgrid(offsets, offsets)
     return np.stack([np.ones_like(east), east, -south], axis=-1).reshape(-1, 3)
 
 
-def _views(height: int, step: Step) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each output row the four pixels around each pixel of its views, ``(W', field², 4)``, and their shares."""
-    seen, width = view_directions(step.field, np.pi / height), 2 * height
-    middle = (step.stride - 1) / 2
+def _view_samples(height: int, layer: ChainLayer) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield for each output row the pixels around each view pixel, ``(W', field², 4)``, and their bilinear weights."""
+    components, width = _view_directions(layer.field, np.pi / height), 2 * height
+    middle = (layer.stride - 1) / 2  # an output of an even stride is centred between pixels
     longitude = np.asarray(-np.pi + (middle + 0.5) * np.pi / height)
-    turns = torch.arange(0, width, step.stride)[:, None, None]
-    for row in np.arange(0, height, step.stride) + middle:
+    # views of one row differ by a rotation about the polar axis, which adds to the column of every pixel
+    columns = torch.arange(0, width, layer.stride)[:, None, None]
+    for row in np.arange(0, height, layer.stride) + middle:
         latitude = np.pi / 2 - (row + 0.5) * np.pi / height
         outward = panorama.unit_vectors(latitude, longitude)
         east = panorama.unit_vectors(np.zeros(()), longitude + np.pi / 2)
-        directions = seen @ np.stack([outward, east, np.cross(outward, east)])
-        pixels, shares = panorama.bilinear_pixels(directions, height, width)
-        places = torch.from_numpy(pixels)
-        turned = places // width * width + (places % width + turns) % width
-        yield turned, torch.from_numpy(shares)
+        directions = components @ np.stack([outward, east, np.cross(outward, east)])
+        pixels, weights = panorama.bilinear_pixels(directions, height, width)
+        first = torch.from_numpy(pixels)
+        yield first // width * width + (first % width + columns) % width, torch.from_numpy(weights)
 
 
-def _seen(panoramas: Tensor, pixels: Tensor, shares: Tensor) -> Tensor:
-    """Views ``(N · W', C, field, field)``."""
+def _sample_views(panoramas: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Return the views of one row, ``(N · W', C, field, field)``."""
     flat, size = panoramas.flatten(2), round(pixels.shape[1] ** 0.5)
-    seen = flat[:, :, pixels[..., 0]] * shares[:, 0].to(flat)
+    # one corner at a time: all four at once would take four times the memory
+    views = flat[:, :, pixels[..., 0]] * weights[:, 0].to(flat)
     for corner in range(1, 4):
-        seen += flat[:, :, pixels[..., corner]] * shares[:, corner].to(flat)
-    return seen.transpose(1, 2).unflatten(3, (size, size)).flatten(0, 1)
+        views += flat[:, :, pixels[..., corner]] * weights[:, corner].to(flat)
+    return views.transpose(1, 2).unflatten(3, (size, size)).flatten(0, 1)
 
 
-def _through(steps: Sequence[Step], views: Tensor) -> Tensor:
-    """The layers without padding, from views ``(n, C, field, field)`` to one output each, ``(n, O)``."""
-    for step in steps:
-        layer = step.layer
+def _run_on_views(layers: Sequence[ChainLayer], views: Tensor) -> Tensor:
+    """Run layers without padding, from views ``(n, C, field, field)`` to one output each, ``(n, O)``."""
+    for chain_layer in layers:
+        layer = chain_layer.layer
         if isinstance(layer, nn.Conv2d):
             views = F.conv2d(views, layer.weight, layer.bias, 1, 0, layer.dilation, layer.groups)
         else:
@@ -84,6 +113,6 @@ def _through(steps: Sequence[Step], views: Tensor) -> Tensor:
     return views.flatten(1)
 
 
-def _at_a_time(panoramas: Tensor, step: Step) -> int:
-    width = panoramas.shape[3] // step.stride
-    return max(1, VALUES // (width * step.field**2 * panoramas.shape[1] * 16))
+def _panoramas_at_a_time(panoramas: Tensor, layer: ChainLayer) -> int:
+    views = panoramas.shape[3] // layer.stride
+    return max(1, MAX_VALUES // (views * layer.field**2 * panoramas.shape[1] * ACTIVATION_ALLOWANCE))
