@@ -1,1 +1,1 @@
-"""Here, so that tests of published networks find what the tests beside them use."""
+"""Puts this folder on ``sys.path``, so that the tests in ``zoo/`` can import its helper modules."""

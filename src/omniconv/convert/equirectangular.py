@@ -122,7 +122,8 @@ def check_model(model: nn.Module) -> None:
     has_kernels = any(tensor.ndim == 4 for tensor in tensors) or not tensors
     if not has_kernels and not any(isinstance(module, GRID_LAYERS) for module in model.modules()):
         rule = "has no 2-d convolution, pooling, padding or resizing layer"
-        raise InputError("model", type(model).__name__, rule, "give a network for images (batch, channels, height, width)")
+        cure = "give a network for images (batch, channels, height, width)"
+        raise InputError("model", type(model).__name__, rule, cure)
 
 
 def example_input(network: nn.Module, example: Any, size: Sequence[int]) -> tuple[Any, ...]:

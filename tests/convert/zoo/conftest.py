@@ -1,4 +1,4 @@
-"""Networks as they are published; these tests are left out where their packages are absent."""
+"""Skips the tests of published networks where their packages are not installed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(items):
 
 
 def define_missing_operators() -> None:
-    """Torchvision's compiled operators do not load beside every torch; its import needs no more than their names."""
+    """Define the operators whose names torchvision needs at import, where its compiled ones do not fit this torch."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    define_missing_operators.kept = library  # what it defines goes when it does
+    define_missing_operators.kept = library  # its definitions are removed when it is deleted

@@ -1,4 +1,4 @@
-"""Published networks with weights drawn anew: no hub is asked."""
+"""Published networks with random weights; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def torchvision(name: str, **options) -> nn.Module:
     from torchvision import models
     from torchvision.models import segmentation
 
-    room = segmentation if hasattr(segmentation, name) else models
-    return getattr(room, name)(weights=None, **options)
+    namespace = segmentation if hasattr(segmentation, name) else models
+    return getattr(namespace, name)(weights=None, **options)
 
 
 def timm(name: str) -> nn.Module:
@@ -43,7 +43,7 @@ SEAMLESS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "torchvision mobilenet_v3": (lambda: torchvision("mobilenet_v3_small"), 32),
     "timm convnext": (lambda: timm("convnext_atto"), 32),
     "timm efficientnet": (lambda: timm("efficientnet_b0"), 32),
-    "timm efficientnet, TensorFlow's padding": (lambda: timm("tf_efficientnet_b0"), 32),
+    "timm efficientnet with SAME padding": (lambda: timm("tf_efficientnet_b0"), 32),
     "timm resnet": (lambda: timm("resnet18"), 32),
     "timm resnet, blurred": (lambda: timm("resnetblur50"), 32),
     "smp Unet": (lambda: smp("Unet"), 32),
@@ -53,7 +53,7 @@ SEAMLESS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "smp Linknet": (lambda: smp("Linknet"), 32),
     "diffusers AutoencoderKL": (autoencoder, 4),
 }
-"""Networks that become seamless, and their total stride."""
+"""Networks that can be made seamless, and their total strides."""
 
 WITH_SEAMS: dict[str, tuple[Callable[[], nn.Module], tuple[str, str]]] = {
     "torchvision vgg11": (lambda: torchvision("vgg11"), ("avgpool", "adaptive_avg_pool2d")),
@@ -62,4 +62,4 @@ WITH_SEAMS: dict[str, tuple[Callable[[], nn.Module], tuple[str, str]]] = {
     "smp PSPNet": (lambda: smp("PSPNet"), ("decoder.psp.blocks.2.pool.0", "adaptive_avg_pool2d")),
     "timm vit": (lambda: timm("vit_tiny_patch16_224"), ("", "add")),
 }
-"""Networks that do not, and a module and operation that leave a seam."""
+"""Networks that cannot, with a module and operation that leaves a seam."""

@@ -153,7 +153,7 @@ def _with_state(x: Tensor, state: TensorState) -> Tensor:
 
 
 def _overwrite(x: Tensor, corrected: Tensor) -> Tensor:
-    """Write into ``x``, which an in-place function returns to callers that hold it already; else return a new tensor."""
+    """Write into ``x`` if possible, since an in-place function returns a tensor that others hold too."""
     try:
         return x.copy_(corrected)
     except RuntimeError:  # not writable, for example an expanded tensor, whose samples share memory

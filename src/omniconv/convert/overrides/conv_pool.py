@@ -178,7 +178,7 @@ def _report_seams(context: PanoramaFunctionMode, operation: str, columns: int, s
     if isinstance(columns, int) and columns % stride:
         context.report_seam(operation, f"stride {stride} does not divide {columns} columns; use another input width")
     elif missing > 0:
-        context.report_seam(operation, f"padding is too small for the kernel: {missing} output columns are missing")
+        context.report_seam(operation, f"padding is too small for the kernel; missing output columns: {missing}")
 
 
 def parse_pool_arguments(

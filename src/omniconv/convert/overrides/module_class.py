@@ -124,8 +124,8 @@ def conversion_of(module: nn.Module) -> Conversion | None:
 @cache
 def patched_class(original_class: Any) -> Any:
     """Return the patched subclass of a class; it has the same name, for code that writes class names to files."""
-    # torch.compile traces into F.pad below the level that function modes see (torch 2.13); kept as one node of its
-    # graph, the call reaches its override.
+    # torch.compile (2.13) traces F.pad without calling function modes, and would pad as the flat network does; kept as
+    # one node of the graph, the call reaches its override.
     torch.compiler.allow_in_graph(F.pad)
     namespace = {
         "__module__": original_class.__module__, "__qualname__": original_class.__qualname__,

@@ -93,7 +93,7 @@ def _pad_to_size(context: PanoramaFunctionMode, operation: str, y: Tensor, exces
     y = pad(y, [(before, max(after, 0)) for before, after in excess], context.border)
     y = crop(y, ((0, max(-rows[1], 0)), (0, max(-columns[1], 0))))
     if sum(columns) < 0:
-        context.report_seam(operation, f"padding is too large: {-sum(columns)} output columns are missing")
+        context.report_seam(operation, f"padding is too large; missing output columns: {-sum(columns)}")
     return with_offset(y, (non_negative(rows), non_negative(columns)))
 
 

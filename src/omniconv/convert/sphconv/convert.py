@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from omniconv.checks import check_real, check_whole
+from omniconv.checks import check_integer, check_number
 from omniconv.convert.sphconv.checkpoint import CheckpointFolder, fingerprint
 from omniconv.convert.sphconv.finetune import finetune
 from omniconv.convert.sphconv.fitting import fit_layer
@@ -104,8 +104,8 @@ def to_sphconv(
         >>> network(torch.rand(1, 1, 8, 16)).shape, sorted(network.report.errors)
         (torch.Size([1, 1, 8, 16]), ['circular', 'equirectangular', 'sphconv', 'tangent'])
     """
-    training = {"steps": steps, "rate": rate, "batch": batch, "seed": seed}
-    settings = {"height": height, "turned": turned, "ridge": ridge, **training}
+    settings = {"height": height, "turned": turned, "ridge": ridge, "steps": steps, "rate": rate, "batch": batch,
+                "seed": seed}  # fmt: skip
     _check_settings(settings)
     layers = chain(model)
     _check_height(height, layers)
@@ -126,7 +126,8 @@ def to_sphconv(
         if len(convolutions) > 1 and steps:
             last = convolutions[-1]
             trained = nn.Sequential(*list(network)[: last + 1])
-            finetune(trained, inputs, targets.outputs(last), folder, advance, **training)
+            finetune(trained, inputs, targets.outputs(last), folder, advance, steps=steps, rate=rate, batch=batch,
+                     seed=seed)  # fmt: skip
         network.requires_grad_()
         tested = resize_all(measured, height).to(first.weight)
         network.report = compare(model, network, tested, held_out is not None, advance)
@@ -202,11 +203,17 @@ def _amount_of_work(layers: Sequence[ChainLayer], height: int, steps: int) -> in
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
+    """Check the settings, and make NumPy's numbers Python's, which JSON takes."""
     cure = "leave it out for the default"
-    for name, least in (("height", 1), ("turned", 0), ("steps", 0), ("batch", 1), ("seed", 0)):
-        settings[name] = check_whole(name, settings[name], least, cure)
+    for name, least in (("height", 1), ("turned", 0), ("steps", 0), ("batch", 1)):
+        settings[name] = check_integer(name, settings[name], least, cure)
     for name in ("ridge", "rate"):
-        check_real(name, settings[name], lambda value: 0 < value < math.inf, "must be a number above 0", cure)
+        settings[name] = check_number(
+            name, settings[name], lambda x: 0 < x < math.inf, "must be a number above 0", cure
+        )
+    seed = settings["seed"]  # check_integer has an upper limit, which torch.initial_seed() exceeds
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError("seed", seed, "must be an integer from 0", cure)
 
 
 def _check_height(height: int, layers: Sequence[ChainLayer]) -> None:

@@ -89,12 +89,12 @@ def compare(
     with torch.no_grad():
         errors = {method: _rmse_by_row(conv_outputs(one, panoramas), exact) for method, one in networks.items()}
     sizes = tuple(float(outputs.square().mean().sqrt()) for outputs in exact)
-    return SphConvReport(tuple(layers[index].name for index in convolutions), sizes, errors, len(panoramas), is_held_out)
+    names = tuple(layers[index].name for index in convolutions)
+    return SphConvReport(names, sizes, errors, len(panoramas), is_held_out)
 
 
 def _rmse_by_row(outputs: Sequence[Tensor], exact: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
     """Return the root mean square error of every row for each layer."""
     return tuple(
-        (one - target).square().mean((0, 1, 3)).sqrt().cpu().numpy()
-        for one, target in zip(outputs, exact, strict=True)
+        (one - target).square().mean((0, 1, 3)).sqrt().cpu().numpy() for one, target in zip(outputs, exact, strict=True)
     )

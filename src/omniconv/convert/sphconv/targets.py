@@ -44,9 +44,7 @@ class TargetCache:
         return self._outputs[index]
 
 
-def exact_outputs(
-    layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]
-) -> Tensor:
+def exact_outputs(layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]) -> Tensor:
     """Return the exact outputs of a convolution, before what follows it: ``(N, C, H, W)`` to ``(N, O, H', W')``.
 
     Args:

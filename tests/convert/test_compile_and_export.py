@@ -1,22 +1,22 @@
-"""Converted networks compiled, exported and written as ONNX: the same numbers."""
+"""Converted networks give the same numbers when compiled, exported or written as ONNX."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import SEAMLESS, AutoencoderLike, DeepLabLike, EfficientLike, EveryFunction, EveryLayer, UNetLike
+from flat_networks import SEAMLESS, AutoencoderLike, DeepLabLike, EfficientLike, EveryFunction, EveryLayer, UNetLike
+from roll_equivariance import main_output, noise_image, randomized
 from torch import nn
-from turning import lively, main_output, picture
 
 import omniconv as oc
 
-# of any mode that is entered in a strict export torch says that it is a side effect
+# a strict export warns that entering any function mode is a side effect
 pytestmark = pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")
 
 
 class Small(nn.Module):
-    """Layers and functions; a padding used up one call later, and one that is not."""
+    """Layers and functions; one padding that the next call uses up, and one that it does not."""
 
     def __init__(self):
         super().__init__()
@@ -32,8 +32,8 @@ CONVERSIONS = {"equirectangular": oc.convert.to_equirectangular, "tangent": lamb
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
-def test_compiled_network_is_the_converted_one(convert):
-    network, x = convert(lively(Small())), picture(height=32, width=64)
+def test_compiled_network_equals_the_converted_one(convert):
+    network, x = convert(randomized(Small())), noise_image(height=32, width=64)
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), network(x))
@@ -41,15 +41,15 @@ def test_compiled_network_is_the_converted_one(convert):
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
-def test_exported_network_is_the_converted_one(convert, strict):
-    network, x = convert(lively(Small())), picture(height=32, width=64)
+def test_exported_network_equals_the_converted_one(convert, strict):
+    network, x = convert(randomized(Small())), noise_image(height=32, width=64)
     program = torch.export.export(network, (x,), strict=strict)
     torch.testing.assert_close(program.module()(x), network(x))
 
 
 @pytest.mark.slow
-def test_gradients_of_the_compiled_network_are_those_of_the_converted_one():
-    network, x = oc.convert.to_equirectangular(lively(Small())), picture()
+def test_gradients_of_the_compiled_network_equal_those_of_the_converted_one():
+    network, x = oc.convert.to_equirectangular(randomized(Small())), noise_image()
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     results = [torch.autograd.grad(call(x).sin().sum(), list(network.parameters())) for call in (network, compiled)]
@@ -57,12 +57,14 @@ def test_gradients_of_the_compiled_network_are_those_of_the_converted_one():
         torch.testing.assert_close(one, other)
 
 
-def test_sizes_stay_open_in_an_export():
-    network = oc.convert.to_equirectangular(lively(nn.Sequential(Small(), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3))))
+def test_exported_sizes_can_be_dynamic():
+    network = oc.convert.to_equirectangular(
+        randomized(nn.Sequential(Small(), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3)))
+    )
     half = torch.export.Dim("half", min=4, max=512)
     shapes = ({2: 2 * half, 3: 4 * half},)
-    program = torch.export.export(network, (picture(height=16, width=32),), dynamic_shapes=shapes, strict=False)
-    x = picture(height=24, width=48)
+    program = torch.export.export(network, (noise_image(height=16, width=32),), dynamic_shapes=shapes, strict=False)
+    x = noise_image(height=24, width=48)
     torch.testing.assert_close(program.module()(x), network(x))
 
 
@@ -70,7 +72,7 @@ def test_sizes_stay_open_in_an_export():
 @pytest.mark.parametrize("kind", list(SEAMLESS), ids=lambda kind: kind.__name__)
 def test_every_network_compiles_and_exports(kind):
     torch.manual_seed(0)
-    network, x = oc.convert.to_equirectangular(lively(kind())), picture(height=32, width=64)
+    network, x = oc.convert.to_equirectangular(randomized(kind())), noise_image(height=32, width=64)
     y = main_output(network(x))
     torch._dynamo.reset()
     torch.testing.assert_close(main_output(torch.compile(network, backend="aot_eager", fullgraph=True)(x)), y)
@@ -82,10 +84,10 @@ def test_every_network_compiles_and_exports(kind):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [UNetLike, DeepLabLike, EfficientLike, AutoencoderLike, EveryLayer, EveryFunction])
-def test_onnx_file_is_the_converted_network(kind, tmp_path):
+def test_onnx_file_equals_the_converted_network(kind, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    network, x = oc.convert.to_equirectangular(lively(kind())).float(), picture(height=32, width=64).float()
+    network, x = oc.convert.to_equirectangular(randomized(kind())).float(), noise_image(height=32, width=64).float()
     torch.onnx.export(network, (x,), str(tmp_path / "network.onnx"), dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
     (y, *_) = session.run(None, {session.get_inputs()[0].name: x.numpy()})

@@ -1,4 +1,4 @@
-"""Flat networks, written as people write them: with layers, and with calls of torch's functions in their forwards."""
+"""Small flat networks in the manner of well-known ones, with layers and with calls of torch functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class SegNetLike(nn.Module):
-    """Pooling switches, and unpooling by them."""
+    """Max pooling with indices, and unpooling by them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class SegNetLike(nn.Module):
 
 
 class OverlappingSegNet(nn.Module):
-    """Windows of 3 at stride 2: two may take one sample, and some reach past an edge."""
+    """Windows of 3 at stride 2: two may take the same sample, and some reach beyond an edge."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class OverlappingSegNet(nn.Module):
 
 
 class UNetLike(nn.Module):
-    """Transposed convolutions and skips."""
+    """Transposed convolutions and skip connections."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class UNetLike(nn.Module):
 
 
 class DeepLabLike(nn.Module):
-    """Dilated convolutions beside global pooling, brought back to size by ``x.shape``."""
+    """Dilated convolutions beside global pooling, resized to ``x.shape``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class DeepLabLike(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """TensorFlow's padding, which depends on the size."""
+    """Convolution with TensorFlow's "SAME" padding, which depends on the input size."""
 
     def forward(self, x):
         above, left = (
@@ -103,7 +103,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class EfficientLike(nn.Module):
-    """Depthwise convolutions padded so, max pooling padded so, and squeeze and excitation."""
+    """Depthwise convolutions and max pooling with "SAME" padding, and squeeze and excitation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class EfficientLike(nn.Module):
 
 
 class AutoencoderLike(nn.Module):
-    """Padding on two sides before a stride, group norms, attention between all positions without knowing where."""
+    """Padding on two sides before a strided convolution, group norms, attention without position embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class AutoencoderLike(nn.Module):
 
 
 class EveryLayer(nn.Module):
-    """One after another: every layer of torch that looks past the edges of a picture."""
+    """Sequence of all torch layers that read beyond the edges of an image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class EveryLayer(nn.Module):
 
 
 class EveryFunction(nn.Module):
-    """One after another: every function of torch that does, with weights of one's own."""
+    """Sequence of all torch functions that read beyond the edges of an image, with parameters of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class EveryFunction(nn.Module):
         x = x + F.max_unpool2d(y, places, 2) + torch.max_pool2d(x, 3, 1, 1)
         x = torch.constant_pad_nd(x, (1, 1, 1, 1), 3.0).chunk(2, 1)
         x = F.conv2d(torch.cat(x, 1), self.square)
-        x = F.pad(x, (0, 0, 0, 0, 1, 1))  # channels alone
+        x = F.pad(x, (0, 0, 0, 0, 1, 1))  # pads channels only
         return F.conv2d(x, self.square.repeat(1, 2, 1, 1)[:, :6], padding="same")
 
 
@@ -203,4 +203,4 @@ SEAMLESS = {
     SegNetLike: 4, OverlappingSegNet: 2, UNetLike: 4, DeepLabLike: 4, EfficientLike: 8, AutoencoderLike: 2,
     EveryLayer: 4, EveryFunction: 8,
 }  # fmt: skip
-"""Networks that can be made seamless, and the columns that they turn by."""
+"""Networks that can be made seamless, and their total strides."""

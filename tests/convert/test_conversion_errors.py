@@ -1,12 +1,14 @@
+"""Errors of the conversions: argument, rule and cure in one line."""
+
 from __future__ import annotations
 
 import re
 
 import pytest
 import torch
-from networks import EveryFunction
+from flat_networks import EveryFunction
+from roll_equivariance import noise_image
 from torch import nn
-from turning import picture
 
 import omniconv as oc
 from omniconv.errors import InputError
@@ -34,42 +36,44 @@ class Mesh(nn.Module):
         (nn.Conv2d, "must be a torch.nn.Module; give the network itself"),
         (
             nn.Sequential(nn.Linear(3, 4), nn.ReLU()),
-            "model='Sequential': has no convolution, pooling, padding or resiz",
+            "model='Sequential': has no 2-d convolution, pooling, padding or resiz",
         ),
-        (nn.Conv1d(3, 4, 3), "model='Conv1d': has no convolution, pooling"),
-        (nn.Conv3d(3, 4, 3), "model='Conv3d': has no convolution, pooling"),
+        (nn.Conv1d(3, 4, 3), "model='Conv1d': has no 2-d convolution, pooling"),
+        (nn.Conv3d(3, 4, 3), "model='Conv3d': has no 2-d convolution, pooling"),
         (
             Mesh(),
-            "model='conv': is omniconv's Conv, whose edges are settled when it is built; build it with surface=oc.",
+            "model='conv': is omniconv's Conv, whose padding is fixed at construction; build it with surface=oc.",
         ),
         (oc.nn.Conv2d(3, 4, 3, padding=1), "model='model': is omniconv's Conv2d"),
-        (nn.Sequential(nn.LazyConv2d(4, 3)), "model='0': does not know its sizes yet, and becomes another class"),
+        (nn.Sequential(nn.LazyConv2d(4, 3)), "model='0': is a lazy module without parameters; run it once"),
     ],
     ids=str,
 )
-def test_what_is_no_network_of_pictures_is_refused(convert, model, text):
+def test_models_that_are_no_image_networks_raise(convert, model, text):
     with pytest.raises(InputError, match=re.escape(text)):
         convert(model)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
-def test_scripted_network_is_refused_by_name(convert):
+def test_scripted_module_raises_with_its_name(convert):
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), torch.jit.script(nn.Conv2d(4, 4, 3)))
-    with pytest.raises(InputError, match="model='1': is scripted: its functions cannot be seen; convert it before"):
+    with pytest.raises(
+        InputError, match="model='1': is scripted, so its function calls cannot be replaced; convert it before"
+    ):
         convert(network)
 
 
-def test_network_whose_forward_was_replaced_is_refused():
+def test_instance_attribute_forward_raises():
     network = nn.Conv2d(3, 4, 3, padding=1)
     network.forward = network.forward
     with pytest.raises(
-        InputError, match=r"model='Conv2d': has a forward put on the object, .*; convert it before it is"
+        InputError, match=r"model='Conv2d': has an instance attribute 'forward', .*; convert it before it is"
     ):
         oc.convert.to_equirectangular(network)
 
 
-def test_unknown_poles_are_refused_before_anything_changes():
+def test_unknown_poles_raise_before_anything_changes():
     network = nn.Conv2d(3, 4, 3, padding=1)
     with pytest.raises(InputError, match="poles='under': must be one of over, zeros, replicate, reflect"):
         oc.convert.to_equirectangular(network, poles="under")
@@ -77,72 +81,75 @@ def test_unknown_poles_are_refused_before_anything_changes():
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
-def test_pictures_of_whole_numbers_are_refused(convert):
+def test_integer_images_raise(convert):
     network = convert(nn.Conv2d(3, 4, 3, padding=1))
-    with pytest.raises(InputError, match=r"input=torch.int64: must be of a floating-point kind; use x.float\(\)"):
+    with pytest.raises(InputError, match=r"input=torch.int64: must have a floating-point dtype; use x.float\(\)"):
         network(torch.zeros(1, 3, 16, 32, dtype=torch.long))
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
-def test_a_picture_without_a_batch_is_taken_as_torch_does(convert):
+def test_unbatched_image_is_accepted_as_in_torch(convert):
     network = convert(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(2)).double())
-    x = picture()
+    x = noise_image()
     torch.testing.assert_close(network(x[0]), network(x)[0])
 
 
-def test_pictures_of_any_size_go_where_no_stride_forbids_it():
+def test_any_size_is_accepted_without_strides():
     network = oc.convert.to_equirectangular(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 5, padding=2)))
     x = torch.rand(1, 3, 7, 11)
     torch.testing.assert_close(network(x.roll(4, -1)), network(x).roll(4, -1))
 
 
 @pytest.mark.parametrize("height", [0, -4, 2.5, "64", None])
-def test_height_that_is_none_is_refused(height):
+def test_invalid_height_raises(height):
     network = nn.Conv2d(3, 4, 3, padding=1)
     with pytest.raises(InputError, match=r"height=.*must be a whole number from 1"):
         oc.convert.to_tangent(network, height)
     assert type(network) is nn.Conv2d
 
 
-def test_height_that_the_strides_do_not_fit_is_refused_with_one_that_does():
+def test_height_that_strides_do_not_divide_raises_with_one_that_they_do():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1))
     with pytest.raises(
-        InputError, match="height=36: is 9 at '2', which halves it; use a multiple of 8, for example 32"
+        InputError, match="height=36: becomes 9 rows at '2', which has stride 2; use a multiple of 8, for example 32"
     ):
         oc.convert.to_tangent(network, 36)
     assert type(network[0]) is nn.Conv2d
     assert oc.convert.to_tangent(network, 40)(torch.rand(1, 3, 40, 80)).shape == (1, 4, 5, 10)
 
 
-def test_what_is_no_whole_panorama_has_no_touching_planes():
+def test_input_that_is_not_2_to_1_raises():
     network = oc.convert.to_tangent(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)), 16)
     with pytest.raises(
-        InputError, match=r"input=\(1, 3, 16, 16\): must have twice as many columns as rows for '0'; give"
+        InputError, match=r"input=\(1, 3, 16, 16\): must have twice as many columns as rows at '0'; give"
     ):
         network(torch.rand(1, 3, 16, 16))
 
 
-def test_networks_without_layers_need_an_example_for_their_report():
-    with pytest.raises(InputError, match="example=None: must be given where a network has no Conv2d"):
+def test_report_without_a_usable_example_raises():
+    with pytest.raises(InputError, match="example=None: must be given, as the network has no Conv2d"):
         oc.convert.to_equirectangular(EveryFunction(), report=True)
     uneven = nn.Sequential(nn.Conv2d(3, 4, 1, 4), nn.Upsample((4, 4)))
-    with pytest.raises(InputError, match=r"example=.*has the 12 columns that the network turns by; give a wider one"):
+    with pytest.raises(
+        InputError,
+        match=r"example=.*is 12 columns wide, which is not wider than the network's total stride; give a wider one",
+    ):
         oc.convert.to_equirectangular(uneven, report=True, size=(12, 12))
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_converted_network_is_not_scripted_as_a_flat_one():
+def test_scripting_a_converted_network_raises():
     network = oc.convert.to_equirectangular(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)))
     with pytest.raises(InputError, match=r"model='Sequential': is converted, and torch\.jit\.script would compile"):
         torch.jit.script(network)
 
 
-def test_what_is_no_network_cannot_be_reverted():
+def test_revert_of_something_else_raises():
     with pytest.raises(InputError, match=r"model=None: must be a torch\.nn\.Module"):
         oc.convert.revert(None)
 
 
 @pytest.mark.parametrize("example", [torch.full((1, 3, 16, 32), torch.nan), torch.zeros(0, 3, 16, 32)])
-def test_example_that_tells_nothing_is_refused(example):
-    with pytest.raises(InputError, match="must be pictures of finite numbers, one at least"):
+def test_empty_or_non_finite_example_raises(example):
+    with pytest.raises(InputError, match="must be non-empty and finite"):
         oc.convert.to_equirectangular(nn.Conv2d(3, 4, 3, padding=1), report=True, example=example)

@@ -1,4 +1,4 @@
-"""What cannot be made seamless is said: by a warning as it runs, and by a report that compares turned pictures."""
+"""Operations that are not equivariant are found: by a warning when they run, and by the report."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import SEAMLESS, AutoencoderLike
+from flat_networks import SEAMLESS, AutoencoderLike
+from roll_equivariance import noise_image, randomized, roll_error
 from torch import nn
-from turning import lively, picture, turn_error
 
 import omniconv as oc
 from omniconv.errors import InputError
 
 
 class Positions(nn.Module):
-    """Tokens with an embedding of their positions, and attention between all of them."""
+    """Transformer block on tokens with a position embedding."""
 
     def __init__(self, batch_first=True):
         super().__init__()
@@ -36,7 +36,7 @@ class Positions(nn.Module):
 
 
 class ClassToken(Positions):
-    """No positions; a token more, from which the classes are read."""
+    """Transformer block on tokens without a position embedding, classified by a class token."""
 
     def forward(self, x):
         x = torch.cat([self.embedding[:, :1].expand(len(x), -1, -1), self.tokens(x)], 1)
@@ -44,7 +44,7 @@ class ClassToken(Positions):
 
 
 class Windows(nn.Module):
-    """Attention within windows; ``shift`` moves them by half of one, and masks none."""
+    """Window attention; ``shift`` moves the windows without masking; ``biased`` gives each window its own bias."""
 
     def __init__(self, shift=0, biased=False):
         super().__init__()
@@ -62,7 +62,7 @@ class Windows(nn.Module):
         x = x.view(batch, height // 4, 4, width // 4, 4, channels).transpose(2, 3).reshape(-1, 16, channels)
         q, k, v = self.qkv(x).chunk(3, -1)
         scores = q @ k.transpose(1, 2)
-        if self.bias is not None:  # another one for each window of a row
+        if self.bias is not None:  # a different bias for each window of a row
             scores = (scores.unflatten(0, (-1, 4)) + self.bias).flatten(0, 1)
         x = scores.softmax(-1) @ v
         return x.view(batch, height // 4, width // 4, 4, 4, channels).transpose(2, 3).reshape(batch, height, width, -1)
@@ -90,23 +90,23 @@ class Warped(nn.Module):
 
 
 def seams(network, **options):
-    """Module, operation and reason of what leaves a seam."""
+    """Return module, operation and reason of each seam in the report."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", oc.convert.SeamWarning)
-        _, report = oc.convert.to_equirectangular(lively(network), report=True, **options)
+        _, report = oc.convert.to_equirectangular(randomized(network), report=True, **options)
     return [(found.module, found.operation, found.reason) for found in report if found.seam]
 
 
 @pytest.mark.parametrize("kind", list(SEAMLESS), ids=lambda kind: kind.__name__)
-def test_report_on_what_is_seamless_has_no_seam_and_the_stride(kind):
-    _, report = oc.convert.to_equirectangular(lively(kind()), report=True, example=picture(3, 32, 64))
+def test_report_of_a_seamless_network_has_no_seam_and_gives_the_stride(kind):
+    _, report = oc.convert.to_equirectangular(randomized(kind()), report=True, example=noise_image(3, 32, 64))
     assert not [str(found) for found in report if found.seam]
     stride = int(re.search(r"by multiples of (\d+) columns", report[-1].reason)[1])
     assert stride <= SEAMLESS[kind]
-    assert turn_error(oc.convert.to_equirectangular(lively(kind())), picture(3, 32, 64), stride) < 1e-10
+    assert roll_error(oc.convert.to_equirectangular(randomized(kind())), noise_image(3, 32, 64), stride) < 1e-10
 
 
-def test_report_lists_what_was_changed_by_name():
+def test_report_lists_changed_operations_by_module():
     flat = nn.Sequential()
     flat.add_module("stem", nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.ReLU()))
     flat.add_module("up", nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
@@ -119,23 +119,25 @@ def test_report_lists_what_was_changed_by_name():
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
-def test_embedding_of_positions_is_found(batch_first):
-    found = seams(Positions(batch_first), example=picture(3, 16, 32))
-    assert found == [("", "add", "meets numbers that do not turn with the panorama, such as an embedding of positions")]
+def test_position_embedding_is_found(batch_first):
+    found = seams(Positions(batch_first), example=noise_image(3, 16, 32))
+    assert found == [
+        ("", "add", "combines the panorama with values that do not roll with it, such as a position embedding")
+    ]
 
 
 def test_attention_without_positions_has_no_seam():
-    assert not seams(ClassToken(), example=picture(3, 16, 32))
+    assert not seams(ClassToken(), example=noise_image(3, 16, 32))
     assert not seams(AutoencoderLike(), size=(16, 32))
 
 
-def test_windows_of_attention_turn_unless_they_differ():
+def test_window_attention_has_a_seam_only_if_windows_differ():
     assert not seams(Windows(), size=(16, 64))
     assert not seams(Windows(shift=2), size=(16, 64))
     assert [found[:2] for found in seams(Windows(biased=True), size=(16, 16))] == [("", "reshape")]
 
 
-def test_flattened_picture_is_found_and_named():
+def test_flattened_image_is_found():
     (found,) = seams(Flattened(), size=(16, 64))
     assert found[:2] == ("classifier.0", "flatten")
     assert "fixed order" in found[2]
@@ -148,45 +150,45 @@ def test_grid_sample_is_found():
 @pytest.mark.parametrize(
     ("layers", "module", "operation", "reason"),
     [
-        ([nn.Conv2d(3, 4, 3)], "0", "conv2d", "pads less than its kernel reaches: 2 columns of the ring are lost"),
-        ([nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, padding=1)], "0", "conv2d", "1 columns of the ring are lost"),
-        ([nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 1)], "1", "avg_pool2d", "pads less than its kernel reaches"),
-        ([nn.Conv2d(3, 4, 1), nn.MaxPool2d(3)], "1", "max_pool2d", "32 columns are no multiple of the stride 3"),
-        ([nn.ZeroPad2d((-1, 0, 0, 0)), nn.Conv2d(3, 4, 1)], "0", "pad", "crops the panorama"),
-        ([nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(7)], "1", "adaptive_avg_pool2d", "makes 7 columns of 32"),
-        ([nn.ConvTranspose2d(3, 4, 4, 2, 3)], "0", "conv_transpose2d", "gives 4 columns fewer than the ring has"),
-        ([nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=1.3)], "1", "interpolate", "is no whole number"),
+        ([nn.Conv2d(3, 4, 3)], "0", "conv2d", "padding is too small for the kernel; missing output columns: 2"),
+        ([nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, padding=1)], "0", "conv2d", "missing output columns: 1"),
+        ([nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 1)], "1", "avg_pool2d", "padding is too small for the kernel"),
+        ([nn.Conv2d(3, 4, 1), nn.MaxPool2d(3)], "1", "max_pool2d", "stride 3 does not divide 32 columns"),
+        ([nn.ZeroPad2d((-1, 0, 0, 0)), nn.Conv2d(3, 4, 1)], "0", "pad", "removes columns of the panorama"),
+        ([nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(7)], "1", "adaptive_avg_pool2d", "7 output columns do not divide"),
+        ([nn.ConvTranspose2d(3, 4, 4, 2, 3)], "0", "conv_transpose2d", "missing output columns: 4"),
+        ([nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=1.3)], "1", "interpolate", "is not an integer"),
     ],
 )  # fmt: skip
-def test_call_that_leaves_a_seam_warns_with_the_name_of_its_module(layers, module, operation, reason):
+def test_seam_warns_with_the_name_of_its_module(layers, module, operation, reason):
     network = oc.convert.to_equirectangular(nn.Sequential(*layers).double())
     with pytest.warns(oc.convert.SeamWarning, match=f"^{module}: {operation}: .*{re.escape(reason)}"):
-        network(picture())
+        network(noise_image())
     found = seams(nn.Sequential(*layers), size=(16, 32))
     assert any(found[:2] == (module, operation) and reason in found[2] for found in found)
 
 
-def test_warning_is_an_error_where_one_wants_it():
+def test_warning_can_be_an_error():
     network = oc.convert.to_equirectangular(nn.Conv2d(3, 4, 3).double())
     with pytest.raises(oc.convert.SeamWarning, match="the network: conv2d"):  # warnings are errors in tests
-        network(picture())
+        network(noise_image())
 
 
-def test_several_seams_are_found_each():
+def test_each_of_several_seams_is_found():
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
             self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-            self.places = nn.Parameter(torch.randn(1, 4, 16, 32))
+            self.embedding = nn.Parameter(torch.randn(1, 4, 16, 32))
             self.gain = nn.Parameter(torch.randn(16, 32))
 
         def forward(self, x):
-            return self.last(self.first(x) + self.places).mul_(self.gain).relu()
+            return self.last(self.first(x) + self.embedding).mul_(self.gain).relu()
 
     assert [found[1] for found in seams(Two(), size=(16, 32))] == ["add", "mul_"]
 
 
-def test_report_leaves_the_network_as_it_is():
+def test_report_does_not_change_the_network():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout()).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     generator = torch.random.get_rng_state()
@@ -196,7 +198,7 @@ def test_report_leaves_the_network_as_it_is():
     assert torch.equal(torch.random.get_rng_state(), generator)
 
 
-def test_networks_with_several_arguments_are_shown_by_an_example():
+def test_example_can_have_several_arguments():
     class Conditioned(nn.Module):
         def __init__(self):
             super().__init__()
@@ -205,11 +207,11 @@ def test_networks_with_several_arguments_are_shown_by_an_example():
         def forward(self, x, time, mask, scale):
             return (self.conv(torch.cat([x, mask], 1)) + self.time(time)[:, :, None, None]) * scale, {"mask": mask}
 
-    arguments = (picture(), torch.randn(2, 2), picture(2), 3.0)
+    arguments = (noise_image(), torch.randn(2, 2), noise_image(2), 3.0)
     assert not seams(Conditioned(), example=arguments)
 
 
-def test_network_that_insists_on_its_precision_is_reported_in_it():
+def test_network_that_fails_in_float64_is_reported_in_its_own_dtype():
     class Single(nn.Module):
         def __init__(self):
             super().__init__()
@@ -225,12 +227,12 @@ def test_network_that_insists_on_its_precision_is_reported_in_it():
 @pytest.mark.parametrize(
     ("example", "text"),
     [
-        (torch.zeros(1, 4), "example=.*must have a picture"),
-        ((), "example=.*must have a picture"),
-        (torch.zeros(1, 5, 8, 16), "example=.*cannot be taken.*5 channels"),
+        (torch.zeros(1, 4), "example=.*must contain an image tensor"),
+        ((), "example=.*must contain an image tensor"),
+        (torch.zeros(1, 5, 8, 16), "example=.*is not accepted by the network.*5 channels"),
     ],
 )
-def test_wrong_example_is_refused_and_the_network_stays_flat(example, text):
+def test_wrong_example_raises_and_the_network_stays_flat(example, text):
     network = nn.Conv2d(3, 4, 3, padding=1)
     with pytest.raises(InputError, match=text):
         oc.convert.to_equirectangular(network, report=True, example=example)
@@ -238,7 +240,7 @@ def test_wrong_example_is_refused_and_the_network_stays_flat(example, text):
 
 
 class Hidden(nn.Module):
-    """Leaves torch on the way."""
+    """Computes a part of its output in NumPy."""
 
     def __init__(self):
         super().__init__()
@@ -248,8 +250,8 @@ class Hidden(nn.Module):
         return torch.from_numpy(self.conv(x).detach().numpy().cumsum(-1))
 
 
-def test_output_that_nobody_saw_being_made_is_compared():
-    _, report = oc.convert.to_equirectangular(Hidden(), report=True, example=picture())
+def test_output_that_torch_did_not_compute_is_compared():
+    _, report = oc.convert.to_equirectangular(Hidden(), report=True, example=noise_image())
     assert [finding.reason for finding in report if finding.seam] == [
-        "does not turn with the panorama, by functions that cannot be seen"
+        "is not equivariant to rolling the panorama, because of operations outside torch"
     ]
