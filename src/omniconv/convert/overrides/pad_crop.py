@@ -97,7 +97,7 @@ def _offset_after_slices(x: Tensor, index: Any) -> PadOffset | None:
 _pad = pad  # `constant_pad_nd` has an argument of this name
 PAD_CROP_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {
     F.pad: pad,
-    C_PAD: pad,  # what F.pad calls, for code that calls it directly
+    C_PAD: pad,
     torch.constant_pad_nd: constant_pad_nd,
     torch.Tensor.__getitem__: getitem,
     operator.getitem: getitem,  # a strict torch.export calls it in place of __getitem__

@@ -41,7 +41,7 @@ def propagate_offset(result: Any, arguments: Iterable[Any]) -> Any:
             if isinstance(x, Tensor) and offset_of(x) != NO_OFFSET:
                 if not isinstance(result, list | tuple):
                     return _with_offset_of(x, result)
-                # torch.compile (2.13) refuses attributes set on the parts of a chunk or split, but takes them on new views
+                # torch.compile (2.13) cannot set attributes on the parts of a chunk or split, but can on new views
                 parts = [_with_offset_of(x, y.view(y.shape)) if isinstance(y, Tensor) else y for y in result]
                 return type(result)(parts)
     return result
