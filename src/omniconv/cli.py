@@ -1,10 +1,9 @@
-"""The command line: each command parses its words here and leaves the work to the room below, imported when needed."""
+"""Command line: commands parse their arguments and call the packages below, which are imported when needed."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
-from omniconv.errors import InputError
-from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_names, parse_size
+from omniconv.errors import InputError, one_line
+from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
     from omniconv.data.dataset_folder import Folder
@@ -28,12 +27,12 @@ OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch-size or --width"
 
 
 class NearestGroup(click.Group):
-    """A group that answers a mistyped command with the nearest one."""
+    """Command group that suggests the nearest command for a mistyped one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
+        """Return the command, or raise an error that names the nearest one."""
         if args and self.get_command(ctx, args[0]) is None:
             near = get_close_matches(args[0], self.list_commands(ctx), n=1)
             cure = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(self.list_commands(ctx))}."
@@ -42,10 +41,10 @@ class NearestGroup(click.Group):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 done, 2 wrong input, 130 interrupted.
+    """Run a command and return its exit code: 0 success, 2 wrong input, 130 interrupted.
 
     Args:
-        arguments: words after ``omniconv``; those of the process where left out.
+        arguments: words after ``omniconv``; by default those of the process.
     """
     try:
         outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
@@ -59,11 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("omniconv: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # as by `omniconv --help | head -1`
         return 0
     except (OSError, MemoryError) as error:
-        click.echo(f"omniconv: {' '.join(str(error).split()) or OUT_OF_MEMORY}", err=True)
-    except RuntimeError as error:  # torch has no kind of its own for this on every device
+        click.echo(f"omniconv: {one_line(error) if str(error) else OUT_OF_MEMORY}", err=True)
+    except RuntimeError as error:  # on the CPU torch has no exception of its own for want of memory
         if "memory" not in str(error):
             raise
         click.echo(f"omniconv: {OUT_OF_MEMORY}", err=True)
@@ -73,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
 @click.group(cls=NearestGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="omniconv")
 def commands() -> None:
-    """Convolutional networks on any image: flat pictures and images on a sphere.
+    """Train and run convolutional networks on flat images and on images on a sphere.
 
-    A folder of images in; a trained network, its measured quality, and predictions as images out:
+    From a folder of images to a trained network, its measured quality, and predictions as images:
 
     \b
         omniconv train segment DATA --surface icosphere:5
@@ -84,29 +83,28 @@ def commands() -> None:
 
 
 def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Callable]:
-    """Options for settings of a run, the same words with the same meaning wherever they stand; defaults may differ."""
+    """Return a decorator that adds options for settings of a run; commands may show defaults of their own."""
 
     def add(command: Callable) -> Callable:
-        for setting in reversed(fields(RunConfig)):
-            if setting.name in names:
-                command = _setting_option(setting, defaults.get(setting.name, setting.default))(command)
+        for name in reversed(names):
+            command = _setting_option(name, defaults.get(name, RunConfig.model_fields[name].default))(command)
         return command
 
     return add
 
 
-def _setting_option(setting: Any, default: Any) -> Callable[[Callable], Callable]:
-    names = [option(setting.name), *(option(former) for former, name in FORMER_NAMES.items() if name == setting.name)]
-    shown = default not in (None, "", ()) and setting.type != "bool"
-    text = setting.metadata["help"] + (f"  [default: {default}]" if shown else "")
-    if setting.type == "bool":
-        return click.option(f"{names[0]}/--no-{names[0][2:]}", setting.name, default=None, help=text)
-    kinds = {"int": click.INT, "float": click.FLOAT}
-    return click.option(*names, setting.name, type=kinds.get(setting.type, click.STRING), default=None, help=text)
+def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
+    setting = RunConfig.model_fields[name]
+    flags = [option(name), *(option(former) for former, new in FORMER_NAMES.items() if new == name)]
+    if setting.annotation is bool:
+        return click.option(f"{flags[0]}/--no-{flags[0][2:]}", name, default=None, help=setting.description)
+    text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
+    kind = setting.annotation if setting.annotation in (int, float) else str
+    return click.option(*flags, name, type=kind, default=None, help=text)
 
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
-TRAINING = tuple(setting.name for setting in fields(RunConfig) if setting.name not in ("task", "data"))
+TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 
 
 @commands.command()
@@ -134,8 +132,7 @@ def train(
     """
     from omniconv.runs.session import begin, go_on
 
-    given = {"task": task, "data": data, **_parsed(settings)}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = _given(task=task, data=data, **settings)
     if resume is None:
         run = begin(given, config, name, out, say=log, progress_bar=is_terminal())
     else:
@@ -219,7 +216,7 @@ def summary(what: str, classes: int, **settings: Any) -> None:
     """
     from omniconv.inference.describe import summarise
 
-    click.echo(summarise(what, classes, {key: value for key, value in _parsed(settings).items() if value is not None}))
+    click.echo(summarise(what, classes, _given(**settings)))
 
 
 @commands.command()
@@ -232,10 +229,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     """
     from omniconv.demo.run import run_demo
 
-    given = {"epochs": epochs, "seed": seed, "device": device}
-    page = run_demo(
-        out, {key: value for key, value in given.items() if value is not None}, log, is_terminal(), print_table
-    )
+    page = run_demo(out, _given(epochs=epochs, seed=seed, device=device), log, is_terminal(), print_table)
     click.echo(page)
 
 
@@ -244,11 +238,9 @@ commands.add_command(explain)
 commands.add_command(export)
 
 
-def _parsed(settings: dict[str, Any]) -> dict[str, Any]:
-    parsers: dict[str, Callable[[str], Any]] = {"size": parse_size, "augment": parse_names}
-    return {
-        key: parsers[key](value) if key in parsers and value is not None else value for key, value in settings.items()
-    }
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _predictor(run: Path, device: str | None) -> Predictor:

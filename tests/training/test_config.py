@@ -1,12 +1,23 @@
 from __future__ import annotations
 
-from dataclasses import fields
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import yaml
+from pydantic import Field, ValidationError
 
 from omniconv.errors import FileError, InputError
-from omniconv.training.settings import RunConfig, parse_names, parse_size, read_config
+from omniconv.training.settings import (
+    MAX_IMAGE_SIDE,
+    MAX_TRAINING_SIDE,
+    RunConfig,
+    Settings,
+    explain,
+    parse_size,
+    read_config,
+)
 
 OTHER = {
     "task": "classify",
@@ -42,8 +53,8 @@ def round_trip(config, path):
 
 
 def test_every_field_has_another_value_here():
-    assert list(OTHER) == [field.name for field in fields(RunConfig)]
-    assert all(OTHER[field.name] != field.default for field in fields(RunConfig))
+    assert list(OTHER) == list(RunConfig.model_fields)
+    assert all(OTHER[name] != field.default for name, field in RunConfig.model_fields.items())
 
 
 ONE_BY_ONE = [{name: value} | ({"task": "classify"} if name == "model" else {}) for name, value in OTHER.items()]
@@ -69,9 +80,9 @@ def test_round_trip_of_odd_values(settings, tmp_path):
 def test_the_file_says_what_each_setting_means(tmp_path):
     RunConfig().write(tmp_path / "config.yaml")
     lines = (tmp_path / "config.yaml").read_text().splitlines()
-    for index, field in enumerate(fields(RunConfig)):
-        assert lines[2 * index] == f"# {field.metadata['help']}"
-        assert lines[2 * index + 1].startswith(f"{field.name}: ")
+    for index, (name, field) in enumerate(RunConfig.model_fields.items()):
+        assert lines[2 * index] == f"# {field.description}"
+        assert lines[2 * index + 1].startswith(f"{name}: ")
 
 
 def test_what_is_missing_keeps_its_default(tmp_path):
@@ -95,19 +106,20 @@ def test_hand_written_values(tmp_path, line, name, value):
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("epoch: 3", "has an unknown setting 'epoch'; did you mean epochs?"),
-        ("surfce: plane", "has an unknown setting 'surfce'; did you mean surface?"),
-        ("qqq: 1", "has an unknown setting 'qqq'; did you mean one of task, data"),
-        ("1: 1", "has an unknown setting 1; did you mean one of"),
-        ("epochs: many", "has epochs: 'many', which is no"),
-        ("epochs: 2.5", "has epochs: 2.5, which is no"),
-        ("epochs: true", "has epochs: True, which is no"),
-        ("epochs: null", "has epochs: None, which is no"),
-        ("binary: 1", "has binary: 1, which is no"),
-        ("learning_rate: fast", "has learning_rate: 'fast', which is no"),
-        ("augment: 3", "has augment: 3, which is no"),
-        ("size: [a, b]", "has size: ['a', 'b'], which is no"),
-        ("surface: [plane]", "has surface: ['plane'], which is no"),
+        ("epoch: 3", "epoch=3: is an unknown setting; did you mean epochs?"),
+        ("surfce: plane", "surfce='plane': is an unknown setting; did you mean surface?"),
+        ("qqq: 1", "qqq=1: is an unknown setting; use one of task, data"),
+        ("1: 1", "1=1: is an unknown setting; use one of"),
+        ("epochs: 0", "epochs=0: must be a whole number from 1 to 1,000,000; use --epochs 20"),
+        ("epochs: many", "epochs='many': must be a whole number"),
+        ("epochs: 2.5", "epochs=2.5: must be a whole number"),
+        ("epochs: true", "epochs=True: must be a whole number"),
+        ("epochs: null", "epochs=None: must be a whole number"),
+        ("binary: 1", "binary=1: must be true or false; correct the value"),
+        ("learning_rate: fast", "learning_rate='fast': must be a number above 0 and below 10; use --learning-rate"),
+        ("augment: 3", "augment=3: must be a list of words; correct the value"),
+        ("size: [a, b]", "size=['a', 'b']: must be rows and columns, each from 8 to 16,384; use --size 256"),
+        ("surface: [plane]", "surface=['plane']: must be text; correct the value"),
         ("- 1\n- 2", "must hold settings"),
         ("", "must hold settings"),
         ("epochs: [", "is no YAML"),
@@ -166,9 +178,9 @@ def test_sizes_in_words():
 
 
 def test_names_in_words():
-    assert parse_names("none") == parse_names("") == ()
-    assert parse_names("flip") == ("flip",)
-    assert parse_names("turn, colour,") == ("turn", "colour")
+    assert RunConfig(augment="none").augment == RunConfig(augment="").augment == ()
+    assert RunConfig(augment="flip").augment == ("flip",)
+    assert RunConfig(augment="turn, colour,").augment == ("turn", "colour")
 
 
 def test_plain_is_plain():
@@ -184,3 +196,55 @@ def test_network_arguments():
         "in_channels": 3, "out_channels": 5, "width": 3, "depth": 3, "down": "stride", "surface": "plane",
         "up": "linear",
     }  # fmt: skip
+
+
+def test_limits_of_sizes():
+    assert RunConfig(size=(8, MAX_TRAINING_SIDE)).size == (8, 16_384)
+    with pytest.raises(InputError, match=r"size='16385': must be rows and columns, each from 8 to 16,384; use --size"):
+        RunConfig(size="16385")
+    assert parse_size("131072") == (MAX_IMAGE_SIDE, MAX_IMAGE_SIDE)
+    for text in ("131073", "0x5"):
+        with pytest.raises(InputError, match=r"must be from 1 to 131,072 pixels; use --size 256 or --size 128x256"):
+            parse_size(text)
+
+
+def test_model_must_serve_the_task():
+    RunConfig(task="classify").check_model()
+    RunConfig(task="segment", model="unet").check_model()
+    with pytest.raises(InputError, match="model='unet': must be one of classifier for the task classify; use"):
+        RunConfig(task="classify", model="unet").check_model()
+
+
+def test_settings_are_immutable_and_replaced_with_a_check():
+    config = RunConfig(epochs=3)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.epochs = 4
+    assert config.replace(epochs=4) == RunConfig(epochs=4)
+    with pytest.raises(InputError, match="epochs=0: must be a whole number from 1"):
+        config.replace(epochs=0)
+
+
+def test_integers_of_numpy_are_integers():
+    assert type(RunConfig(epochs=np.int64(3)).epochs) is int
+
+
+def test_nested_settings_are_named_by_their_path():
+    class Loss(Settings):
+        smoothing: float = Field(0.1, ge=0)
+
+    class Nested(Settings):
+        loss: Loss = Loss()
+
+    def problem(**settings):
+        with pytest.raises(ValidationError) as caught:
+            Nested(**settings)
+        return str(InputError(*explain(Nested, caught.value)))
+
+    assert problem(loss={"smoothing": -1}) == ("loss.smoothing=-1: must be a number from 0; use --loss.smoothing 0.1")
+    assert problem(loss={"smothing": 1}) == "loss.smothing=1: is an unknown setting; did you mean smoothing?"
+    assert problem(loss=3) == "loss=3: must be settings; correct the value"
+
+
+def test_settings_are_read_without_torch():
+    script = "import sys, omniconv.training.settings; assert not {'torch', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

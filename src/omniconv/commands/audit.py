@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @click.option("--overwrite", is_flag=True, help="replace what is there already")
 @click.option("--rotations", default=12, show_default=True, help="of the sphere, drawn at random")
-@click.option("--seed", default=0, show_default=True, help="of every random choice")
+@click.option("--seed", default=0, show_default=True, help="seed of all random numbers")
 @click.option("--most", default=16, show_default=True, help="images to look at, evenly picked")
 @click.option("--bands", default=12, show_default=True, help="of latitude")
 @click.option("--size", help=SIZE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from omniconv.commands.terminal import PATH
 from omniconv.training.settings import RunConfig, parse_size
 
-SIZE = next(setting.metadata["help"] for setting in fields(RunConfig) if setting.name == "size")
+SIZE = RunConfig.model_fields["size"].description
 
 
 @click.command()

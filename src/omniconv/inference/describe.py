@@ -11,7 +11,8 @@ from omniconv.errors import InputError
 from omniconv.models import Model, build
 from omniconv.summaries import summary
 from omniconv.surfaces import surface
-from omniconv.training.settings import TASKS, RunConfig
+from omniconv.tasks import TASKS
+from omniconv.training.settings import RunConfig
 
 
 def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:
@@ -34,6 +35,7 @@ def summarise(what: str, classes: int, settings: dict[str, Any]) -> str:
             raise InputError(next(iter(settings)), next(iter(settings.values())), "is fixed in a run", "leave it out")
         return _of_run(what)
     config = RunConfig(task=what, **settings)
+    config.check_model()
     where = surface(config.surface)
     size = config.size or default_size(where, [])
     return _table(build(config.network, config.network_arguments(classes)), size)

@@ -16,7 +16,7 @@ from omniconv.models import Model, load
 from omniconv.nn.grid.resize import resize
 from omniconv.run_folder import open_run
 from omniconv.surfaces import Border, panorama
-from omniconv.training.settings import TASKS
+from omniconv.tasks import TASKS
 
 
 class Predictor:

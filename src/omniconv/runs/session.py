@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ def begin(
             task = settings.get("task") or "segment"
             raise InputError(argument.upper(), None, "is needed", f"write: omniconv train {task} DATA")
     config = RunConfig(**settings)
+    config.check_model()
     choose_device(config.device)
     check_outside(out or "runs", config.data, config.task)
     understanding = understand(config)
@@ -74,10 +74,10 @@ def go_on(path: Path, given: dict[str, Any], say: Say, progress_bar: bool) -> Ru
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change when a run goes on", f"only {', '.join(CHANGEABLE)} can")
     settings = read_config(run.config)
-    missing = [setting.name for setting in fields(RunConfig) if setting.name not in settings]
+    missing = [name for name in RunConfig.model_fields if name not in settings]
     if missing:
         raise FileError(run.config, f"is cut short: it lacks {missing[0]}", "bring it back as it was, or train anew")
-    config = replace(RunConfig(**settings), **given)
+    config = RunConfig(**(settings | given))
     choose_device(config.device)
     done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
     if config.epochs < done:

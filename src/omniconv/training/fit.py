@@ -7,7 +7,6 @@ import math
 import signal
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -52,8 +51,7 @@ def resolve(config: RunConfig, material: Material) -> RunConfig:
             "augment", "rotate", f"needs panoramas, twice as wide as high; the images are brought to {height}x{width}",
             f"use --size {height}x{2 * height}",
         )  # fmt: skip
-    return replace(
-        config,
+    return config.replace(
         data=str(Path(config.data).resolve()),
         surface=str(where),
         model=config.network,

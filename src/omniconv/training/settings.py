@@ -1,137 +1,216 @@
-"""Everything that decides what a run does, resolved, in one readable file."""
+"""Settings of a training run: one declaration for the checks, ``--help`` and the comments of ``config.yaml``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from inspect import signature
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self, cast
 
 import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
-from omniconv.errors import FileError, InputError, truncate
+from omniconv.checks import to_builtin
+from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import atomic_write
+from omniconv.models.registry import MODELS, get_model, models_for
+from omniconv.tasks import TASKS, get_task
 
-TASKS = ("classify", "segment")
-MODELS = {"classify": "classifier", "segment": "unet"}
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
-
-LARGEST = 16384
-RANGES = {
-    "epochs": (1, 1_000_000), "repeat": (1, 1_000_000), "batch_size": (1, 65_536), "patience": (0, 1_000_000),
-    "workers": (0, 64), "seed": (0, 2**200),
-}  # fmt: skip
-
-
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
+KINDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
+    tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
+}  # fmt: skip
+MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
+"""Rows or columns of the images that a network is trained on."""
+MAX_IMAGE_SIDE = 2**17
+"""Largest number of rows or columns of any image: of exported networks, of audits."""
 
 
-def option(name: str) -> str:
-    """Return the command-line option of a setting."""
-    return "--" + name.replace("_", "-")
+class _RuleError(ValueError):
+    """A validator's complaint: what the value must be, and what to do about it."""
+
+    def __init__(self, rule: str, cure: str) -> None:
+        super().__init__(rule)
+        self.rule, self.cure = rule, cure
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Validator of names; ``choices`` is called for every value, since models and tasks can be registered."""
+
+    def check(value: str) -> str:
+        known = list(choices())
+        if value not in known:
+            near = get_close_matches(value, known, n=1) or known
+            raise _RuleError(f"must be one of {', '.join(known)}", f"did you mean {near[0]}?")
+        return value
+
+    return AfterValidator(check)
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """The settings of a training run; the field's texts are the help of the command line.
+def _read_integer(value: Any) -> Any:
+    """Return NumPy's integers as Python's, everything else as it is."""
+    return to_builtin(value) if isinstance(value, Integral) else value
 
-    ``None`` and ``()`` mean "decide from the data"; a run's ``config.yaml`` holds what was decided.
+
+def _read_number(value: Any) -> Any:
+    """Return a number that is written as text as a float: YAML reads ``1e-3`` as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _read_size(value: Any) -> Any:
+    """Return ``(rows, columns)`` from ``256``, ``"128x256"`` or a pair; ``()`` stays."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        value = _split_size(str(value))
+    sides = tuple(value) if isinstance(value, list | tuple) else (value,)
+    is_pair = len(sides) == 2 and all(type(side) is int for side in sides)
+    if sides and not (is_pair and all(MIN_TRAINING_SIDE <= side <= MAX_TRAINING_SIDE for side in sides)):
+        limits = f"{MIN_TRAINING_SIDE} to {MAX_TRAINING_SIDE:,}"
+        raise _RuleError(f"must be rows and columns, each from {limits}", "use --size 256 or --size 128x256")
+    return sides
+
+
+def _split_size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise _RuleError("must be N or HxW in pixels", "use --size 256 or --size 128x256")
+    return int(parts[0]), int(parts[-1])
+
+
+def _read_names(value: Any) -> Any:
+    """Return a tuple of names from a list or from ``"flip,colour"``; ``"none"`` is the empty one."""
+    if isinstance(value, str):
+        return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[float, BeforeValidator(_read_number)]
+Size = Annotated[tuple[int, ...], BeforeValidator(_read_size)]
+Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
+
+
+class Settings(BaseModel):
+    """Base class of settings: immutable, without unknown names, without silent conversions; may be nested."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RunConfig(Settings):
+    """Settings of a training run.
+
+    The descriptions are the help of the command line. ``None`` and ``()`` mean "decide from the data"; a run's
+    ``config.yaml`` holds what was decided.
+
+    Raises:
+        InputError: an unknown setting, a value of another type or out of range.
+
+    Example:
+        >>> RunConfig(task="classify", data="DATA", size="128x256").size
+        (128, 256)
     """
 
-    task: str = _setting("segment", "classify (a folder per class) or segment (images/ and masks/)")
-    data: str = _setting("", "the folder of images")
-    surface: str = _setting(
+    task: Annotated[str, _one_of(lambda: TASKS)] = Field(
+        "segment", description=" or ".join(f"{name} ({entry.data})" for name, entry in TASKS.items())
+    )
+    data: str = Field("", description="folder of images")
+    surface: str = Field(
         "plane",
-        "plane, equirectangular, icosphere:LEVEL, icosahedron:LEVEL, healpix:NSIDE or cubemap:SIZE; options as in "
-        "plane:border=reflect",
+        description="plane, equirectangular, icosphere:LEVEL, icosahedron:LEVEL, healpix:NSIDE or cubemap:SIZE; "
+        "options as in plane:border=reflect",
     )
-    model: str | None = _setting(None, "unet or classifier; by default what fits the task")
-    width: int = _setting(16, "channels of the network at full size")
-    depth: int = _setting(3, "steps down in size")
-    down: str = _setting("stride", "stride, max or average: how the network goes down")
-    up: str = _setting("linear", "linear or transposed: how a unet goes up")
-    size: tuple[int, ...] = _setting((), "N or HxW: pixels that images are brought to; by default from the data")
-    epochs: int = _setting(20, "times that every image is seen")
-    repeat: int = _setting(1, "draw each image so many times an epoch (useful for few images)")
-    batch_size: int = _setting(8, "images in a step")
-    learning_rate: float = _setting(2e-3, "learning rate at its highest")
-    weight_decay: float = _setting(1e-4, "weight decay")
-    augment: tuple[str, ...] | None = _setting(
-        None, "flip,turn,rotate,colour or none; by default turn on a sphere, flip for flat segmentation"
+    model: Annotated[str, _one_of(lambda: MODELS)] | None = Field(
+        None, description=f"network: {', '.join(MODELS)}; by default that of the task"
     )
-    validation: float = _setting(0.2, "share of the images held out to measure, where the folder has no val/")
-    patience: int = _setting(0, "stop after so many epochs without gain; 0 never stops early")
-    balance: bool = _setting(False, "weigh rare classes up in the loss, by 1 / ln(1.02 + share)")
-    binary: bool = _setting(False, "masks are 0 and 255, and 255 marks class 1 instead of being ignored")
-    skip_bad: bool = _setting(False, "leave out images and masks that cannot be read instead of stopping")
-    seed: int = _setting(0, "of every random choice")
-    precision: str = _setting("32", "32, bf16 or 16 (mixed)")
-    device: str = _setting("auto", "auto, cpu or cuda")
-    workers: int = _setting(0, "processes that load images beside the training")
+    width: int = Field(16, description="channels of the network at full size")
+    depth: int = Field(3, description="number of times that the network halves the size")
+    down: str = Field("stride", description="stride, max or average: how the network halves the size")
+    up: str = Field("linear", description="linear or transposed: how a unet doubles the size")
+    size: Size = Field((), description="N or HxW: size in pixels that images are resized to; by default from the data")
+    epochs: int = Field(20, ge=1, le=10**6, description="passes over the training images")
+    repeat: int = Field(1, ge=1, le=10**6, description="times that each image is drawn per epoch; more for few images")
+    batch_size: int = Field(8, ge=1, le=65_536, description="images per training step")
+    learning_rate: Number = Field(2e-3, gt=0, lt=10, description="largest learning rate of the schedule")
+    weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
+    augment: Names = Field(
+        None,
+        description="flip,turn,rotate,colour or none; by default turn on a sphere, flip for flat segmentation",
+    )
+    validation: Number = Field(
+        0.2, ge=0, le=0.9, description="fraction of the images held out for validation, if the folder has no val/"
+    )
+    patience: int = Field(
+        0, ge=0, le=10**6, description="epochs without improvement after which training stops; 0: never stop early"
+    )
+    balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
+    binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
+    skip_bad: bool = Field(False, description="skip images and masks that cannot be read instead of stopping")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
+    precision: Annotated[str, BeforeValidator(str), _one_of(lambda: PRECISIONS)] = Field(
+        "32", description="32, bf16 or 16 (mixed precision)"
+    )
+    device: Annotated[str, _one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
+    workers: int = Field(0, ge=0, le=64, description="processes that load images")
 
-    def __post_init__(self) -> None:
-        _check_choice("task", self.task, TASKS)
-        _check_choice("model", self.network, tuple(sorted(MODELS.values())))
-        if self.network != MODELS[self.task]:
-            raise InputError("model", self.network, f"does not {self.task}", f"use --model {MODELS[self.task]}")
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("device", self.device, DEVICES)
-        for name, (least, most) in RANGES.items():
-            value = getattr(self, name)
-            if value < least:
-                raise InputError(name, value, f"must be at least {least}", f"use {option(name)} {least} or more")
-            if value > most:
-                raise InputError(name, value, f"must be at most {most:,}", f"use {option(name)} {most} or less")
-        if not 0 < self.learning_rate < 10:
-            rule = "must be above 0 and below 10"
-            raise InputError("learning_rate", self.learning_rate, rule, "use --learning-rate 0.002")
-        if not 0 <= self.weight_decay < 10:
-            rule = "must be at least 0 and below 10"
-            raise InputError("weight_decay", self.weight_decay, rule, "use --weight-decay 0.0001")
-        if self.seed >= 2**63:
-            raise InputError("seed", self.seed, "must be below 2⁶³", "use --seed 0")
-        if self.size and max(self.size) > LARGEST:
-            raise InputError("size", self.size, f"must be at most {LARGEST:,} on each side", "use --size 512")
-        if self.size and (len(self.size) != 2 or min(self.size) < 8):
-            raise InputError(
-                "size", self.size, "must be rows and columns, each at least 8", "use --size 256 or 128x256"
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(
+                **{name: value if isinstance(value, list) else to_builtin(value) for name, value in settings.items()}
             )
+        except ValidationError as error:
+            raise InputError(*explain(type(self), error)) from None
 
     @property
     def network(self) -> str:
-        """The network's name."""
-        return self.model or MODELS[self.task]
+        """Name of the model, the task's default one if none is set."""
+        return self.model or get_task(self.task).default_model
+
+    def check_model(self) -> None:
+        """Check that the model serves the task; no part of the construction, since it imports torch.
+
+        Raises:
+            InputError: its output is not the one that the task needs.
+        """
+        task = get_task(self.task)
+        if self.network not in models_for(task.output):
+            rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}"
+            raise InputError("model", self.network, rule, f"use --model {task.default_model}")
 
     def network_arguments(self, classes: int) -> dict[str, Any]:
-        """What the network is built with, for colour pictures and this number of classes."""
-        names = ("width", "depth", "down", "surface", *(["up"] if self.network == "unet" else []))
-        return {"in_channels": 3, "out_channels": classes} | {name: getattr(self, name) for name in names}
+        """Return the arguments of the model for RGB images and this number of classes."""
+        accepted = signature(get_model(self.network)).parameters
+        own = {name: getattr(self, name) for name in ("width", "depth", "down", "up", "surface") if name in accepted}
+        return {"in_channels": 3, "out_channels": classes} | own
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some settings changed, checked again."""
+        return type(self)(**(dict(self) | changes))
 
     def plain(self) -> dict[str, Any]:
-        """Numbers, texts and lists only."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return numbers, texts and lists only."""
+        return self.model_dump(mode="json")
 
     def write(self, path: Path) -> None:
-        """Write as YAML, each setting with what it means above it."""
+        """Write as YAML, each setting below its description."""
         with atomic_write(path, "w") as file:
-            for setting in fields(self):
-                file.write(f"# {setting.metadata['help']}\n")
-                value = yaml.safe_dump(self.plain()[setting.name], default_flow_style=True, width=1000)
-                file.write(f"{setting.name}: {value.removesuffix('...' + chr(10)).strip()}\n")
+            for name, value in self.plain().items():
+                text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+                file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, checked to be settings; what is missing keeps its default.
+    """Read the settings in a YAML file and check each of them; missing ones are left out.
 
     Raises:
-        FileError: no such file, no YAML, or an unknown setting (the nearest one is named).
+        FileError: the file is missing or no YAML, or holds an unknown setting or a wrong value.
     """
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -139,78 +218,65 @@ def read_config(path: str | Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise FileError(path, f"cannot be read ({reason.lower()})", "give the config.yaml of a run") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise FileError(path, f"is no YAML ({truncate(' '.join(str(error).split()))})", "mend that line") from error
+        raise FileError(path, f"is no YAML ({one_line(error)})", "correct that line") from error
     if not isinstance(loaded, dict):
         raise FileError(path, "must hold settings, one 'name: value' a line", "give the config.yaml of a run")
-    loaded = {FORMER_NAMES.get(name, name): value for name, value in loaded.items()}
-    known = {setting.name: setting for setting in fields(RunConfig)}
-    for name in loaded:
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1) or ["one of " + ", ".join(known)]
-            raise FileError(path, f"has an unknown setting {name!r}", f"did you mean {near[0]}?")
-    return {name: _checked(path, name, value) for name, value in loaded.items()}
-
-
-LARGEST = 2**17
-"""Rows or columns of a picture."""
+    settings = {str(FORMER_NAMES.get(name, name)): value for name, value in loaded.items()}
+    try:
+        config = RunConfig(**settings)
+    except InputError as error:
+        raise FileError.from_input_error(path, error) from None
+    return {name: getattr(config, name) for name in settings}
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``256`` or ``128x256`` as rows and columns."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise InputError("size", text, "must be N or HxW in pixels", "use --size 256 or --size 128x256")
-    rows, columns = int(parts[0]), int(parts[-1])
-    if not (1 <= rows <= LARGEST and 1 <= columns <= LARGEST):
-        raise InputError("size", text, f"must be from 1 to {LARGEST} pixels", "use --size 256 or --size 128x256")
+    """Return rows and columns from ``256`` or ``128x256``.
+
+    Raises:
+        InputError: another text, or a side that is not from 1 to ``MAX_IMAGE_SIDE``.
+    """
+    try:
+        rows, columns = _split_size(text)
+    except _RuleError as error:
+        raise InputError("size", text, error.rule, error.cure) from None
+    if not (1 <= rows <= MAX_IMAGE_SIDE and 1 <= columns <= MAX_IMAGE_SIDE):
+        rule = f"must be from 1 to {MAX_IMAGE_SIDE:,} pixels"
+        raise InputError("size", text, rule, "use --size 256 or --size 128x256")
     return rows, columns
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """``flip,colour`` as a tuple; ``none`` is empty."""
-    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+def option(name: str) -> str:
+    """Return the command-line option of a setting."""
+    return "--" + name.replace("_", "-")
 
 
-WORDS = {
-    "int": "whole number", "float": "number", "bool": "true or false", "str": "text", "str | None": "text",
-    "tuple[int, ...]": "pair of whole numbers", "tuple[str, ...] | None": "list of words",
-}  # fmt: skip
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
-    "bool": lambda value: isinstance(value, bool),
-    "str": lambda value: isinstance(value, str),
-    "str | None": lambda value: value is None or isinstance(value, str),
-    "tuple[int, ...]": lambda value: isinstance(value, list) and all(isinstance(part, int) for part in value),
-    "tuple[str, ...] | None": lambda value: (
-        value is None or (isinstance(value, list) and all(isinstance(part, str) for part in value))
-    ),
-}
+def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any, str, str]:
+    """Return argument, value, rule and cure of pydantic's first complaint; nested settings are ``outer.inner``."""
+    details = error.errors()[0]
+    *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the places in a tuple
+    for part in outer:
+        settings = cast(type[BaseModel], settings.model_fields[part].annotation)
+    argument, value = ".".join([*outer, name]), details["input"]
+    if name not in settings.model_fields:
+        near = get_close_matches(name, settings.model_fields, n=1)
+        cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(settings.model_fields)}"
+        return argument, value, "is an unknown setting", cure
+    rule_error = details.get("ctx", {}).get("error")
+    if isinstance(rule_error, _RuleError):
+        return argument, value, rule_error.rule, rule_error.cure
+    field = settings.model_fields[name]
+    cure = f"use {option(argument)} {field.default}" if field.annotation in (int, float) else "correct the value"
+    return argument, value, _rule(field), cure
 
 
-def _checked(path: str | Path, name: str, value: Any) -> Any:
-    kind = next(setting.type for setting in fields(RunConfig) if setting.name == name)
-    if name == "size" and isinstance(value, (int, str)):
-        return parse_size(str(value))
-    if name == "precision":
-        value = str(value)
-    if kind == "float" and isinstance(value, str):  # YAML takes 1e-3 for a word
-        value = _as_float(value)
-    if not _KINDS[str(kind)](value):
-        raise FileError(
-            path, f"has {name}: {truncate(repr(value))}, which is no {WORDS[str(kind)]}", "correct the value"
-        )
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _as_float(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = get_close_matches(str(value), choices, n=1) or [choices[0]]
-        raise InputError(name, value, f"must be one of {', '.join(choices)}", f"did you mean {near[0]}?")
+def _rule(field: FieldInfo) -> str:
+    """Return what the value of a setting must be, from its type and limits."""
+    words = {"ge": "from", "gt": "above", "le": "to", "lt": "and below"}
+    limits = [
+        f" {word} {getattr(part, key):,}"
+        for part in field.metadata
+        for key, word in words.items()
+        if hasattr(part, key)
+    ]
+    kind = next((text for annotation, text in KINDS.items() if field.annotation == annotation), "settings")
+    return f"must be {kind}{''.join(limits)}"
