@@ -10,7 +10,7 @@ from slow_grid import borders
 
 import omniconv as oc
 from omniconv.errors import InputError
-from omniconv.nn.grid import axis as grid_axis
+from omniconv.nn.grid import axis
 from omniconv.nn.grid import border_strips as edges
 from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 
@@ -19,7 +19,7 @@ from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 def edgewise(monkeypatch):
     """Every signal counts as large."""
     monkeypatch.setattr(edges, "MIN_ELEMENTS", 0)
-    monkeypatch.setattr(grid_axis, "SPARE", 99)
+    monkeypatch.setattr(axis, "MAX_SURPLUS", 99)
 
 
 def results(layer, *tensors):
@@ -38,8 +38,8 @@ def by_padding(layer, *tensors):
 def by_edges(layer, *tensors):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edges, "MIN_ELEMENTS", 0)
-        patch.setattr(grid_axis, "SPARE", 99)
-        patch.setattr(grid_axis, "TOGETHER", 1)
+        patch.setattr(axis, "MAX_SURPLUS", 99)
+        patch.setattr(axis, "CHUNK_ELEMENTS", 1)
         return results(layer, *tensors)
 
 
@@ -150,7 +150,7 @@ def test_large_signals_take_this_way():
     conv = oc.nn.Conv2d(16, 4, 3, padding="same", padding_mode="circular")
     large = conv(torch.zeros(1, 16, 256, 256))
     small = conv(torch.zeros(1, 16, 32, 32))
-    assert type(large.grad_fn).__name__ == "ScatterAddStripsBackward"
+    assert type(large.grad_fn).__name__ == "_ScatterAddStripsBackward"
     assert type(small.grad_fn).__name__ == "ConvolutionBackward0"
 
 

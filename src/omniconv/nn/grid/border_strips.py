@@ -1,8 +1,11 @@
-"""What windows see past the edges of a large grid, added to what the backend makes of zeros there.
+"""Convolution of large signals with a border, without a padded copy of the signal.
 
-Padding copies the whole signal to add a few rows; here only those rows are copied. A convolution with a border is the
-backend's own one with zeros past the edges plus, for each edge, the convolution of the strip that lies past it with the
-taps that reach it. The transposed convolution is the same the other way round.
+Padding copies the whole signal to add a few rows. Here the backend convolves the signal with its own zero padding, and
+for each edge the strip of samples beyond it is convolved with the taps that reach it, and added to the outputs that see
+it. The transposed convolution runs the same steps backwards.
+
+Measured in CPU time at 64 channels, 4 x 128 x 256, kernel 3, one thread, relative to zero padding: every border 0.96 to
+1.05, forward and with backward; with a padded copy 1.2 to 1.8.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from omniconv.nn.torch_private import functorch_is_active
 from omniconv.surfaces.neighbours.border import Border, CubeBorder, Mode
 
 MIN_ELEMENTS = 2**20
-"""Samples of a signal from which on copying the edges alone is faster than copying it all."""
+"""Elements of a signal (batch and channels included) from which border strips are faster than a padded copy."""
 
 
 def use_border_strips(x: Tensor) -> bool:
-    """Whether a signal is large enough for the work on its edges; compilers and other devices pad well themselves."""
+    """Return True on eager CPU float32/64 tensors of >= 2**20 elements, outside compile, trace, functorch and autocast.
+
+    Compilers and accelerators pad efficiently themselves; the autograd functions below define no ``vmap``.
+    """
     is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     if is_traced or functorch_is_active():
         return False
@@ -37,23 +43,23 @@ def use_border_strips(x: Tensor) -> bool:
 
 
 class AxisSlice(NamedTuple):
-    """A piece of a tensor along one axis."""
+    """A slice of a tensor along one axis."""
 
     axis: int
     start: int
     length: int
 
     def gather(self, x: Tensor) -> Tensor:
-        """The piece, as a view."""
+        """Return the slice as a view."""
         return x.narrow(*self)
 
     def scatter_add_(self, y: Tensor, piece: Tensor) -> None:
-        """The adjoint: ``piece`` is added to its place in ``y``."""
+        """Add the adjoint of ``gather`` to ``y`` in place."""
         y.narrow(*self).add_(piece)
 
 
 class BorderStrip(NamedTuple):
-    """The samples past one edge of a tensor."""
+    """The samples beyond one edge of a tensor, as its border mode continues it."""
 
     axis: int
     amount: int
@@ -62,11 +68,11 @@ class BorderStrip(NamedTuple):
     before: bool
 
     def gather(self, x: Tensor) -> Tensor:
-        """The samples."""
+        """Return the samples."""
         return border_strip(x, *self)
 
     def scatter_add_(self, y: Tensor, piece: Tensor) -> None:
-        """The adjoint: ``piece`` is added to where its samples come from; constants come from nowhere."""
+        """Add the adjoint of ``gather`` to ``y`` in place; a constant has no source."""
         if self.mode != "zeros":
             border_strip_adjoint_(y, piece, self.axis, self.mode, self.before)
 
@@ -76,67 +82,69 @@ StripLike = AxisSlice | BorderStrip | CubeStrip
 
 @dataclass(frozen=True)
 class Edge:
-    """One edge of a grid: a strip of samples past it, the outputs that see the strip, and through which taps.
+    """One edge of a grid: the strip of samples beyond it, and the taps and outputs that reach the strip.
 
     Attributes:
-        beyond: the strip.
-        border: what lies around the strip on the axes after its own: there it reaches into the corners.
-        around: that much of it.
-        zeros: what lies around the strip on its own axis (negative: what no window reads of it) and on those before,
+        strip: the samples beyond the edge.
+        border: border of the grid; it also pads the strip on the axes after its own, which makes the corners.
+        amounts: padding of the strip by the border.
+        zeros: zero padding of the strip on its own axis (negative: samples that no window reads) and on those before,
             in the order of ``torch.nn.functional.pad``.
-        rest: samples at the end of each axis that no window reaches.
-        taps: those of the kernel that reach the strip.
-        outputs: those whose windows reach the strip.
+        unread: samples at the end of each axis that no window reaches.
+        taps: taps of the kernel that reach the strip.
+        outputs: outputs whose windows reach the strip.
     """
 
-    beyond: StripLike
+    strip: StripLike
     border: Border
-    around: Amounts
+    amounts: Amounts
     zeros: list[int]
-    rest: list[int]
+    unread: list[int]
     taps: AxisSlice
     outputs: AxisSlice
 
     def pad_strip(self, strip: Tensor) -> Tensor:
-        """The strip with all that windows see around it."""
-        return F.pad(pad(strip, self.around, self.border), self.zeros)
+        """Pad the strip by everything that its windows read."""
+        return F.pad(pad(strip, self.amounts, self.border), self.zeros)
 
-    def pad_strip_adjoint(self, wide: Tensor) -> Tensor:
-        """The adjoint of ``pad_strip``."""
-        return pad_adjoint(F.pad(wide, [-amount for amount in self.zeros]), self.around, self.border)
+    def pad_strip_adjoint(self, padded: Tensor) -> Tensor:
+        """Apply the adjoint of ``pad_strip``."""
+        return pad_adjoint(F.pad(padded, [-amount for amount in self.zeros]), self.amounts, self.border)
 
 
 def border_edges(border: Border, axes: Sequence[Axis]) -> list[Edge]:
-    """The edges of a grid past which there is something else than zeros."""
+    """Return the edges of a grid that are padded with something other than zeros."""
     if isinstance(border, CubeBorder):
         return list(_cube_edges(border, axes))
-    found = []
+    edges = []
     for index, (axis, modes) in enumerate(zip(axes, border.modes, strict=True)):
         for mode, amount, before in ((modes[0], axis.before, True), (modes[1], axis.after, False)):
             if amount > 0 and (mode != "zeros" or border.value != 0):
-                beyond = BorderStrip(2 + index, amount, mode, border.value, before)
-                around = [(0, 0)] * (index + 1) + [later.sides for later in axes[index + 1 :]]
-                found.append(_edge(border, axes, index, beyond, before, around))
-    return found
+                strip = BorderStrip(2 + index, amount, mode, border.value, before)
+                # Axes are padded first to last, so the strip of an axis is padded on later axes only: each corner is
+                # counted once, and holds what `pad` puts there.
+                amounts = [(0, 0)] * (index + 1) + [later.padding for later in axes[index + 1 :]]
+                edges.append(_edge(border, axes, index, strip, before, amounts))
+    return edges
 
 
 def _cube_edges(border: CubeBorder, axes: Sequence[Axis]) -> Iterator[Edge]:
-    """Each strip has its corners with it: the rows those beside them, the columns none."""
-    for place, strip in enumerate(cube_strips(axes[-1].size, axes[1].sides, axes[2].sides)):
-        index, side = 1 + place // 2, place % 2
-        if axes[index].sides[side] > 0:
-            yield _edge(border, axes, index, strip, side == 0, around=[(0, 0)] * 3)
+    """The strips of rows hold the corners already."""
+    for number, strip in enumerate(cube_strips(axes[-1].size, axes[1].padding, axes[2].padding)):
+        index, side = 1 + number // 2, number % 2
+        if axes[index].padding[side] > 0:
+            yield _edge(border, axes, index, strip, side == 0, amounts=[(0, 0)] * 3)
 
 
-def _edge(border: Border, axes: Sequence[Axis], index: int, beyond: StripLike, before: bool, around: Amounts) -> Edge:
+def _edge(border: Border, axes: Sequence[Axis], index: int, strip: StripLike, before: bool, amounts: Amounts) -> Edge:
     taps, outputs, own = (_first_windows if before else _last_windows)(axes[index], 2 + index)
-    zeros = [*(earlier.sides for earlier in axes[:index]), own, *[(0, 0)] * (len(axes) - index - 1)]
-    rest = [0 if other == index else max(-axis.after, 0) for other, axis in enumerate(axes)]
-    return Edge(beyond, border, around, [side for pair in reversed(zeros) for side in pair], rest, taps, outputs)
+    zeros = [*(earlier.padding for earlier in axes[:index]), own, *[(0, 0)] * (len(axes) - index - 1)]
+    unread = [0 if other == index else max(-axis.after, 0) for other, axis in enumerate(axes)]
+    return Edge(strip, border, amounts, [side for pair in reversed(zeros) for side in pair], unread, taps, outputs)
 
 
 def _first_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
-    """Taps and outputs that reach samples before the axis, and zeros to add around those samples."""
+    """Return taps and outputs that reach samples before the axis, and zeros to pad around those samples."""
     taps = -(-axis.before // axis.dilation)
     outputs = min(axis.outputs, -(-axis.before // axis.stride))
     taps = min(taps, axis.kernel_size)
@@ -145,7 +153,7 @@ def _first_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[in
 
 
 def _last_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
-    """Taps and outputs that reach samples after the axis, and zeros to add around those samples."""
+    """Return taps and outputs that reach samples after the axis, and zeros to pad around those samples."""
     last = (axis.outputs - 1) * axis.stride - axis.before
     tap = max(0, -(-(axis.size - last) // axis.dilation))
     behind = axis.size + axis.before - span(axis.kernel_size, axis.dilation)
@@ -155,65 +163,60 @@ def _last_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int
     return taps, outputs, (axis.size - start, 0)
 
 
-def gather_strips(x: Tensor, places: Sequence[StripLike]) -> tuple[Tensor, ...]:
-    """A tensor, to go on with, and pieces of it: their gradients meet in one tensor, without others of its size."""
-    return GatherStrips.apply(x, places) if places else (x,)
+def gather_strips(x: Tensor, strips: Sequence[StripLike]) -> tuple[Tensor, ...]:
+    """Return x and copies of its strips; backward accumulates the strips' gradients into x's gradient in place."""
+    return _GatherStrips.apply(x, strips) if strips else (x,)
 
 
-def scatter_add_strips(y: Tensor, places: Sequence[StripLike], pieces: Sequence[Tensor]) -> Tensor:
-    """A tensor with pieces added to their places, in place."""
-    return ScatterAddStrips.apply(y, places, *pieces) if places else y
+def scatter_add_strips(y: Tensor, strips: Sequence[StripLike], pieces: Sequence[Tensor]) -> Tensor:
+    """Return y with the pieces added at their strips, in place."""
+    return _ScatterAddStrips.apply(y, strips, *pieces) if strips else y
 
 
-class GatherStrips(torch.autograd.Function):
-    """What ``take`` does, forth and back."""
+class _GatherStrips(torch.autograd.Function):
+    """Autograd of ``gather_strips``.
+
+    Plain indexing would make autograd allocate a gradient of x's size for each strip and sum them.
+    """
 
     @staticmethod
-    def forward(x: Tensor, places: Sequence[StripLike]) -> tuple[Tensor, ...]:
-        """``x`` and its pieces."""
-        return x.view_as(x), *(place.gather(x).clone() for place in places)
+    def forward(x: Tensor, strips: Sequence[StripLike]) -> tuple[Tensor, ...]:
+        return x.view_as(x), *(strip.gather(x).clone() for strip in strips)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Remember where the pieces lay."""
-        ctx.places = inputs[1]
+        ctx.strips = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Add the gradients of the pieces to that of the tensor."""
-        whole, *pieces = gradients
-        for place, piece in zip(ctx.places, pieces, strict=True):
-            place.scatter_add_(whole, piece)
-        return whole, None
+        gradient, *pieces = gradients
+        for strip, piece in zip(ctx.strips, pieces, strict=True):
+            strip.scatter_add_(gradient, piece)
+        return gradient, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, places: None) -> tuple[Tensor, ...]:
-        """The same of the tangent."""
-        return GatherStrips.forward(tangent, ctx.places)
+    def jvp(ctx: Any, tangent: Tensor, strips: None) -> tuple[Tensor, ...]:
+        return _GatherStrips.forward(tangent, ctx.strips)
 
 
-class ScatterAddStrips(torch.autograd.Function):
-    """What ``put`` does, forth and back."""
+class _ScatterAddStrips(torch.autograd.Function):
+    """Autograd of ``scatter_add_strips``."""
 
     @staticmethod
-    def forward(y: Tensor, places: Sequence[StripLike], *pieces: Tensor) -> Tensor:
-        """``y`` with the pieces added."""
-        for place, piece in zip(places, pieces, strict=True):
-            place.scatter_add_(y, piece)
+    def forward(y: Tensor, strips: Sequence[StripLike], *pieces: Tensor) -> Tensor:
+        for strip, piece in zip(strips, pieces, strict=True):
+            strip.scatter_add_(y, piece)
         return y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Remember where the pieces went."""
         ctx.mark_dirty(inputs[0])
-        ctx.places = inputs[1]
+        ctx.strips = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """The same for the tensor, and for each piece what lies in its place."""
-        return gradient, None, *(place.gather(gradient) for place in ctx.places)
+        return gradient, None, *(strip.gather(gradient) for strip in ctx.strips)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, places: None, *pieces: Tensor) -> Tensor:
-        """The same of the tangents."""
-        return ScatterAddStrips.forward(tangent, ctx.places, *pieces)
+    def jvp(ctx: Any, tangent: Tensor, strips: None, *pieces: Tensor) -> Tensor:
+        return _ScatterAddStrips.forward(tangent, ctx.strips, *pieces)

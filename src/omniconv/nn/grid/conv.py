@@ -27,13 +27,13 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 
 class GridConv(nn.Module):
-    """A convolution without weights of its own: ``forward(x, weight, bias)``.
+    """A convolution without parameters of its own: ``forward(x, weight, bias)``.
 
-    Zeros that come in equal numbers before and after an axis are left to the backend; every other border is put there
-    first.
+    Zeros in equal numbers before and after an axis are left to the backend. Any other border is padded first or, on
+    large CPU signals, added as strips (``border_strips``).
 
     Args:
-        border: what lies beyond the edges.
+        border: border of the grid.
         kernel_size: taps of each axis.
         stride: step of each axis.
         padding: parsed padding of every axis.
@@ -53,27 +53,27 @@ class GridConv(nn.Module):
         super().__init__()
         self.border, self.padding = border, padding
         self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
-        self.backend = tuple(_backend_padding(border, padding, axis) for axis in range(border.ndim))
-        self.pads = any(self.backend[axis] != padding.symmetric(axis) for axis in range(border.ndim))
-        self.is_flat = border.kernel_ndim < border.ndim
+        self.backend_padding = tuple(_backend_padding(border, padding, axis) for axis in range(border.ndim))
+        self.pads = any(self.backend_padding[axis] != padding.symmetric(axis) for axis in range(border.ndim))
+        self.lacks_axes = border.kernel_ndim < border.ndim
         self.convolve = CONVOLVE[border.ndim]
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *grid)`` to ``(batch, out, *smaller grid)``."""
-        sizes, weight = x.shape[2:], self.of_every_axis(weight)
+        """Convolve ``(batch, in, *grid)`` to ``(batch, out, *output grid)``."""
+        sizes, weight = x.shape[2:], self.expand_weight(weight)
         if self.pads and use_border_strips(x) and fast_path_is_cheaper(axes := self.axes(sizes)):
-            return self._with_edges(x, weight, bias, axes)
+            return self._with_border_strips(x, weight, bias, axes)
         if self.pads:
             x = pad(x, self.own_amounts(sizes), self.border)
-        self._check_room(sizes, x.shape[2:])
-        return self._convolve(x, weight, bias, self.backend)
+        self._check_kernel_fits(sizes, x.shape[2:])
+        return self._convolve(x, weight, bias, self.backend_padding)
 
-    def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
-        """Zeros past the edges left to the backend, then what is there instead."""
+    def _with_border_strips(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
+        """Convolve with the backend's zeros, then add what the border puts in their place."""
         edges = border_edges(self.border, axes)
-        x, *strips = gather_strips(x, [edge.beyond for edge in edges])
-        margins = [axis.margin for axis in axes]
-        y = convolve_and_crop(lambda part: self._convolve(part, weight, bias, margins), x, axes)
+        x, *strips = gather_strips(x, [edge.strip for edge in edges])
+        zeros = [axis.backend_padding for axis in axes]
+        y = convolve_and_crop(lambda chunk: self._convolve(chunk, weight, bias, zeros), x, axes)
         pieces = [
             self._convolve(edge.pad_strip(strip), edge.taps.gather(weight), None)
             for edge, strip in zip(edges, strips, strict=True)
@@ -83,27 +83,27 @@ class GridConv(nn.Module):
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
 
-    def of_every_axis(self, weight: Tensor) -> Tensor:
-        """A kernel with one tap on the axes that it does not extend along."""
-        return weight.view(*weight.shape[:2], *self.kernel_size) if self.is_flat else weight
+    def expand_weight(self, weight: Tensor) -> Tensor:
+        """Insert the axes that the kernel does not extend along (the faces of a cube), with one tap each."""
+        return weight.view(*weight.shape[:2], *self.kernel_size) if self.lacks_axes else weight
 
     def axes(self, sizes: Sequence[int]) -> list[Axis]:
-        """The axes of a grid of these sizes."""
-        found = []
+        """Return the axes of a grid of these sizes."""
+        axes = []
         for size, (before, after), (_, kernel, stride, dilation) in zip(
             sizes, self.padding.amounts(sizes), self.padding.rules, strict=True
         ):
             outputs = (size + before + after - span(kernel, dilation)) // stride + 1
-            found.append(Axis(size, outputs, kernel, stride, dilation, before))
-        return found
+            axes.append(Axis(size, outputs, kernel, stride, dilation, before))
+        return axes
 
     def own_amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """What the backend does not pad."""
+        """Return the padding of each axis that is not left to the backend."""
         amounts = self.padding.amounts(sizes)
-        return tuple((0, 0) if left else sides for left, sides in zip(self.backend, amounts, strict=True))
+        return tuple((0, 0) if left else sides for left, sides in zip(self.backend_padding, amounts, strict=True))
 
-    def _check_room(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
-        for axis, (size, left) in enumerate(zip(padded, self.backend, strict=True)):
+    def _check_kernel_fits(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
+        for axis, (size, left) in enumerate(zip(padded, self.backend_padding, strict=True)):
             reach = span(self.kernel_size[axis], self.dilation[axis])
             if statically_true(size + 2 * left < reach):
                 raise InputError(
@@ -115,10 +115,10 @@ class GridConv(nn.Module):
 
 
 class GridConvTranspose(GridConv):
-    """The exact adjoint of ``GridConv`` of the same arguments: ``forward(x, weight, bias, output_size)``.
+    """The exact adjoint of ``GridConv`` with the same arguments: ``forward(x, weight, bias, output_size)``.
 
     Args:
-        output_padding: which of the ``stride`` sizes that convolve to the input's size is meant, for each axis.
+        output_padding: for each axis, which of the ``stride`` output sizes that convolve to the input's size is meant.
     """
 
     def __init__(self, *arguments, output_padding: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
@@ -129,39 +129,41 @@ class GridConvTranspose(GridConv):
     def forward(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: tuple[int, ...] | None = None
     ) -> Tensor:
-        """``(batch, in, *grid)`` to ``(batch, out, *output_size)``."""
-        weight = self.of_every_axis(weight)
+        """Convolve ``(batch, in, *grid)`` back to ``(batch, out, *output_size)``."""
+        weight = self.expand_weight(weight)
         sizes = self.default_size(x.shape[2:]) if output_size is None else output_size
-        rest = self._rest(x.shape[2:], sizes)
+        unread = self._unread(x.shape[2:], sizes)
         if self.pads and use_border_strips(x) and fast_path_is_cheaper(axes := self.axes(sizes)):
-            return self._with_edges(x, weight, bias, axes)
-        if is_symbolic(*rest):
+            return self._with_border_strips(x, weight, bias, axes)
+        if is_symbolic(*unread):  # as output_padding they would be compared with the stride, which adds a guard
             y = self.convolve(x, weight, None, self.stride, 0, 0, self.groups, self.dilation)
-            return pad_adjoint_symbolic(y, rest, self.padding.amounts(sizes), self.border, bias)
-        direct = not self.pads
-        y = self._spread(x, weight, bias if direct else None, rest, self.backend)
-        if direct:
-            return y
+            return pad_adjoint_symbolic(y, unread, self.padding.amounts(sizes), self.border, bias)
+        if not self.pads:
+            return self._convolve_transposed(x, weight, bias, unread, self.backend_padding)
+        y = self._convolve_transposed(x, weight, None, unread, self.backend_padding)
         y = pad_adjoint(y, self.own_amounts(sizes), self.border)
+        # The bias is added last: the adjoint of the padding would add the biases of padded samples to their sources.
         return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * self.border.ndim)
 
-    def _with_edges(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
-        """What falls past the edges left out by the backend, then sent back to where it belongs."""
+    def _with_border_strips(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
+        """Let the backend drop what falls beyond the edges, then add it to where the border sends it."""
         edges = border_edges(replace(self.border, value=0.0), axes)
-        x, *parts = gather_strips(x, [edge.outputs for edge in edges])
-        margins, rests = [axis.margin for axis in axes], [axis.rest for axis in axes]
-        y = self._spread(crop_adjoint(x, axes), weight, bias, rests, margins)
+        x, *pieces = gather_strips(x, [edge.outputs for edge in edges])
+        zeros, unread = [axis.backend_padding for axis in axes], [axis.unread for axis in axes]
+        y = self._convolve_transposed(crop_adjoint(x, axes), weight, bias, unread, zeros)
         strips = [
-            edge.pad_strip_adjoint(self._spread(part, edge.taps.gather(weight), None, edge.rest))
-            for edge, part in zip(edges, parts, strict=True)
+            edge.pad_strip_adjoint(self._convolve_transposed(piece, edge.taps.gather(weight), None, edge.unread))
+            for edge, piece in zip(edges, pieces, strict=True)
         ]
-        return scatter_add_strips(y, [edge.beyond for edge in edges], strips)
+        return scatter_add_strips(y, [edge.strip for edge in edges], strips)
 
-    def _spread(self, x: Tensor, weight: Tensor, bias: Tensor | None, rest: Size, margins: Size = 0) -> Tensor:
-        return self.convolve(x, weight, bias, self.stride, margins, rest, self.groups, self.dilation)
+    def _convolve_transposed(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, unread: Size, zeros: Size = 0
+    ) -> Tensor:
+        return self.convolve(x, weight, bias, self.stride, zeros, unread, self.groups, self.dilation)
 
     def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        """``size · stride`` for the names of SAME, PyTorch's formula for numbers."""
+        """Return ``size · stride`` for the names of SAME padding, PyTorch's formula for numbers."""
         return tuple(
             size_after(size, kernel, stride, rule, dilation, transposed=True, output_padding=extra)
             for size, (rule, kernel, stride, dilation), extra in zip(
@@ -169,29 +171,33 @@ class GridConvTranspose(GridConv):
             )
         )
 
-    def _rest(self, sizes: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-        """Samples at the end of each padded axis that no window of the convolution reaches."""
-        rests = []
+    def _unread(self, sizes: Sequence[int], output_sizes: Sequence[int]) -> tuple[int, ...]:
+        """Return how many samples at the end of each padded output axis no window of the convolution reaches.
+
+        Raises:
+            InputError: a convolution of ``output_sizes`` does not give ``sizes``.
+        """
+        unread = []
         for size, target, sides, (rule, kernel, stride, dilation) in zip(
-            sizes, wanted, self.padding.amounts(wanted), self.padding.rules, strict=True
+            sizes, output_sizes, self.padding.amounts(output_sizes), self.padding.rules, strict=True
         ):
             rest = to_int_if_static(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
             if not is_symbolic(rest) and not 0 <= rest < max(stride, dilation):
-                least = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
+                smallest = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
                 raise InputError(
                     "output_size",
-                    tuple(wanted),
+                    tuple(output_sizes),
                     f"cannot come from {tuple(sizes)} at stride {stride}",
-                    f"ask for {least} to {least + stride - 1} on that axis",
+                    f"ask for {smallest} to {smallest + stride - 1} on that axis",
                 )
-            rests.append(rest)
-        return tuple(rests)
+            unread.append(rest)
+        return tuple(unread)
 
 
 def make_grid_conv(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
 ) -> GridConv:
-    """The layer that convolves on a grid, from arguments as they were given.
+    """Return the convolution on a grid for arguments as the user gave them.
 
     Raises:
         InputError: an argument out of range.
@@ -202,21 +208,21 @@ def make_grid_conv(
 def make_grid_conv_transpose(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
 ) -> GridConvTranspose:
-    """The layer that undoes a convolution on a grid, from arguments as they were given.
+    """Return the transposed convolution on a grid for arguments as the user gave them.
 
     Raises:
         InputError: an argument out of range.
     """
-    parsed = parse_grid_window(border, kernel_size, stride, padding, dilation)
+    kernel, steps, parsed, dilations = parse_grid_window(border, kernel_size, stride, padding, dilation)
     extra = per_axis("output_padding", output_padding, border.kernel_ndim, least=0)
     extra = (0,) * (border.ndim - border.kernel_ndim) + extra
-    rules = tuple(rule for rule, *_ in parsed[2].rules)
-    check_output_padding(extra, rules, parsed[1], parsed[3], "pass an output_size to the layer's forward")
-    return GridConvTranspose(border, *parsed, groups, output_padding=extra)
+    rules = [rule for rule, *_ in parsed.rules]
+    check_output_padding(extra, rules, steps, dilations, "pass an output_size to the layer's forward")
+    return GridConvTranspose(border, kernel, steps, parsed, dilations, groups, output_padding=extra)
 
 
 def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:
-    """What the backend pads by itself on an axis."""
+    """Return the zeros at each end of an axis that are left to the backend."""
     if border.modes[axis] != ("zeros", "zeros") or border.value != 0:
         return 0
     return padding.symmetric(axis) or 0

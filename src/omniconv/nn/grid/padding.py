@@ -1,4 +1,9 @@
-"""Samples past the edges of a grid, put there by its border, and their adjoint: sent back to where they came from."""
+"""Padding of a grid signal by its border, and the adjoint, which adds each padded sample back to its source.
+
+``border_index`` of ``surfaces.neighbours.border`` defines where padded samples come from. The functions here copy whole
+strips instead of single samples where the padding is not longer than the axis; ``tests/nn/grid/test_border_law.py``
+holds them to the definition.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,13 @@ from torch import Tensor
 from omniconv.arithmetic import check_reflection
 from omniconv.errors import InputError
 from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
-from omniconv.nn.grid.symbolic_padding import needs_symbolic_padding, pad_axis, pad_axis_adjoint, roll_half_width
+from omniconv.nn.grid.symbolic_padding import (
+    needs_symbolic_padding,
+    pad_axis,
+    pad_axis_adjoint,
+    roll_half_width,
+    source_index,
+)
 from omniconv.nn.symbolic import statically_true
 from omniconv.surfaces.neighbours.border import Border, CubeBorder, Mode
 
@@ -19,12 +30,12 @@ Amounts = Sequence[tuple[int, int]]
 
 
 def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
-    """A grid signal with ``amounts`` more samples before and after each axis, as the border says.
+    """Pad a grid signal as its border says.
 
     Args:
         x: ``(batch, channels, *grid)``.
         amounts: one ``(before, after)`` pair for each grid axis.
-        border: the continuation of the grid.
+        border: border of the grid.
 
     Raises:
         InputError: ``reflect`` by as many samples as the axis has, or more.
@@ -51,12 +62,12 @@ def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
 
 
 def pad_adjoint(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
-    """The adjoint of ``pad``: each padded sample is added to the sample it was copied from, constants are dropped.
+    """Apply the adjoint of ``pad``: add each padded sample to the sample it was copied from, drop constants.
 
     Args:
         y: ``(batch, channels, *padded grid)``; it may be changed.
-        amounts: what ``pad`` was given.
-        border: what ``pad`` was given.
+        amounts: as in ``pad``.
+        border: as in ``pad``.
     """
     if isinstance(border, CubeBorder):
         return pad_cube_adjoint(y, *amounts[1:]) if any(map(any, amounts)) else y
@@ -78,92 +89,76 @@ def pad_adjoint(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
 
 
 def pad_adjoint_symbolic(
-    y: Tensor, rest: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None
+    y: Tensor, unread: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None
 ) -> Tensor:
-    """``pad_adjoint`` of a signal that lacks ``rest`` samples, open numbers of zeros, at the ends; and a bias added."""
-    y = F.pad(y, [side for axis in reversed(rest) for side in (0, axis)])
+    """Append ``unread`` zeros (symbolic numbers) to the axes of ``y``, apply ``pad_adjoint``, and add a bias."""
+    y = F.pad(y, [side for axis in reversed(unread) for side in (0, axis)])
     y = pad_adjoint(y, amounts, border)
     return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * border.ndim)
 
 
 def border_strip(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
-    """The ``amount`` samples before or after one axis."""
+    """Return the ``amount`` samples before or after one axis."""
     size = x.shape[axis]
     if mode == "zeros":
         shape = list(x.shape)
         shape[axis] = amount
         return x.new_full(shape, value)
     if statically_true(size == 0):
-        raise InputError("input", tuple(x.shape), f"has no samples for {mode!r} to go on from", "pad with 'zeros'")
+        raise InputError("input", tuple(x.shape), f"has no samples for {mode!r} to continue", "pad with 'zeros'")
     if mode == "replicate":
         shape = list(x.shape)
         shape[axis] = amount
         return x.narrow(axis, 0 if before else size - 1, 1).expand(shape)
-    if amount > size - (mode == "reflect"):
-        return _far_strip(x, axis, amount, mode, before)
-    return _near_strip(x, axis, amount, mode, before)
-
-
-def _near_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> Tensor:
-    """Copied in one piece, mirrored and turned as the mode asks."""
-    strip = x.narrow(axis, _source(x.shape[axis], amount, mode, before), amount)
+    if _exceeds_axis(size, amount, mode):
+        index, is_rolled = _indices(size, amount, mode, before, x)
+        strip = x.index_select(axis, index)
+        return torch.where(_on_axis(is_rolled, axis, x), roll_half_width(strip), strip) if mode == "pole" else strip
+    strip = x.narrow(axis, _strip_start(size, amount, mode, before), amount)
     if mode == "circular":
         return strip
     strip = strip.flip(axis)
     return strip if mode == "reflect" else roll_half_width(strip)
 
 
-def _source(size: int, amount: int, mode: Mode, before: bool) -> int:
-    """First of the samples that a strip is copied from."""
-    if mode == "circular":
-        return size - amount if before else 0
-    edge = int(mode == "reflect")
-    return edge if before else size - amount - edge
-
-
-def _far_strip(x: Tensor, axis: int, amount: int, mode: Mode, before: bool) -> Tensor:
-    """Copied sample by sample: a strip longer than the axis goes round it more than once."""
-    size = x.shape[axis]
-    index, turned = _far_index(size, amount, mode, before, x.device)
-    strip = x.index_select(axis, index)
-    if mode == "pole":
-        shape = [1] * x.ndim
-        shape[axis] = amount
-        strip = torch.where(turned.view(shape), roll_half_width(strip), strip)
-    return strip
-
-
-def _far_index(size: int, amount: int, mode: Mode, before: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    if mode == "reflect":
-        check_reflection(amount, size, "pad less, or use 'replicate' or 'circular'")
-    index = torch.arange(-amount, 0, device=device) if before else torch.arange(size, size + amount, device=device)
-    if mode == "circular":
-        return index % size, torch.zeros_like(index, dtype=torch.bool)
-    folded = index % (2 * size)
-    turned = folded >= size
-    return torch.where(turned, 2 * size - 1 - folded, folded), turned
-
-
 def border_strip_adjoint_(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
-    """The adjoint of ``border_strip`` for a mode that copies: ``strip`` is added, in place, to where it came from."""
+    """Apply the adjoint of ``border_strip`` (modes that copy): add ``strip`` to its sources in ``core``, in place."""
     size, amount = core.shape[axis], strip.shape[axis]
     if mode == "replicate":
         core.narrow(axis, 0 if before else size - 1, 1).add_(strip.sum(axis, keepdim=True))
         return core
-    if amount > size - (mode == "reflect"):
-        return _add_far_strip(core, strip, axis, mode, before)
+    if _exceeds_axis(size, amount, mode):
+        index, is_rolled = _indices(size, amount, mode, before, core)
+        if mode == "pole":
+            strip = torch.where(_on_axis(is_rolled, axis, core), roll_half_width(strip, back=True), strip)
+        return core.index_add_(axis, index, strip.clone())  # autograd keeps the strip, which may be a view of the core
     if mode != "circular":
         strip = strip.flip(axis)
     if mode == "pole":
         strip = roll_half_width(strip, back=True)
-    core.narrow(axis, _source(size, amount, mode, before), amount).add_(strip)
+    core.narrow(axis, _strip_start(size, amount, mode, before), amount).add_(strip)
     return core
 
 
-def _add_far_strip(core: Tensor, strip: Tensor, axis: int, mode: Mode, before: bool) -> Tensor:
-    index, turned = _far_index(core.shape[axis], strip.shape[axis], mode, before, core.device)
-    if mode == "pole":
-        shape = [1] * core.ndim
-        shape[axis] = strip.shape[axis]
-        strip = torch.where(turned.view(shape), roll_half_width(strip, back=True), strip)
-    return core.index_add_(axis, index, strip.clone())  # autograd keeps the strip, which may be a view of the core
+def _exceeds_axis(size: int, amount: int, mode: Mode) -> bool:
+    """Return True if the strip is no contiguous (mirrored) part of the axis: it goes round more than once."""
+    return amount > size - (mode == "reflect")
+
+
+def _strip_start(size: int, amount: int, mode: Mode, before: bool) -> int:
+    """Return the first sample of the part of the axis that a strip copies."""
+    if mode == "circular":
+        return size - amount if before else 0
+    edge = int(mode == "reflect")  # reflect leaves out the edge sample, pole repeats it
+    return edge if before else size - amount - edge
+
+
+def _indices(size: int, amount: int, mode: Mode, before: bool, like: Tensor) -> tuple[Tensor, Tensor]:
+    if mode == "reflect":
+        check_reflection(amount, size, "pad less, or use 'replicate' or 'circular'")
+    start = -amount if before else size
+    return source_index(torch.arange(start, start + amount, device=like.device), size, mode)
+
+
+def _on_axis(flags: Tensor, axis: int, like: Tensor) -> Tensor:
+    return flags.view([-1 if other == axis else 1 for other in range(like.ndim)])

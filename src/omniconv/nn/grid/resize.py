@@ -12,43 +12,43 @@ from torch import Tensor, nn
 
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.grid.symbolic_resize import LINEAR, lerp, resize_symbolic
+from omniconv.nn.grid.symbolic_resize import LINEAR, resize_symbolic, upsample_linear
 from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Border
 from omniconv.surfaces.base import Resampling
 
 
 class GridResize(nn.Module):
-    """A grid ``up`` times finer and ``down`` times coarser, sizes rounded up."""
+    """Resize a grid by the factor ``up / down``, sizes rounded up, or to a given size."""
 
     def __init__(self, border: Border, up: int, down: int, mode: Resampling) -> None:
         super().__init__()
         self.border, self.up, self.down, self.mode = border, up, down, mode
-        self.faces = border.ndim - border.kernel_ndim
+        self.face_axes = border.ndim - border.kernel_ndim
 
     def forward(self, x: Tensor, output_size: Size | None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
         size = output_size
         if size is None:
-            grown = [(length * self.up + self.down - 1) // self.down for length in x.shape[2 + self.faces :]]
-            size = [*x.shape[2 : 2 + self.faces], *grown]
+            scaled = [(length * self.up + self.down - 1) // self.down for length in x.shape[2 + self.face_axes :]]
+            size = [*x.shape[2 : 2 + self.face_axes], *scaled]
         return resize(x, size, self.border, self.mode, grows=self.down == 1)
 
 
 def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:
-    """A grid signal at another size; sample centres keep their places (``align_corners=False``).
+    """Resize a grid signal with ``align_corners=False``, without a seam where its border closes.
 
-    An axis that goes on past its edges (a ring, a pole) is extended by as many samples as map to a whole number of
-    outputs, resized, and cut: so the result does not depend on where the ring was cut open. Other axes end at their
-    edge samples, as everywhere in torch. ``linear`` averages where an axis shrinks: over whole windows where the ratio
-    is a whole number, else with a triangle as wide as two steps.
+    An axis that goes on beyond its edges (a ring, a pole) is padded by a number of samples that becomes a whole number
+    of outputs, resized, and cropped, so that the result does not depend on where the ring starts. Other axes end at
+    their edge samples, as in torch. ``linear`` averages where an axis shrinks: over windows where the ratio is an
+    integer, else with a triangle two steps wide.
 
     Args:
         x: ``(batch, channels, *grid)``.
         size: the new grid.
-        border: the continuation of the grid.
+        border: border of the grid.
         mode: ``linear`` or ``nearest``.
-        grows: what an export with open sizes may take for sure: that no axis shrinks.
+        grows: no axis shrinks; a promise for symbolic sizes, where it cannot be checked.
 
     Raises:
         InputError: a ``size`` that is not one whole number from 1 for each axis.
@@ -59,27 +59,28 @@ def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", g
     if tuple(x.shape[2:]) == size:
         return x
     reaches = [0.0 if mode == "nearest" else max(1.0, old / new) for old, new in zip(x.shape[2:], size, strict=True)]
+    # Sizes with a small common divisor would be padded by almost the whole ring.
     if mode == "linear" and _grows(x, size) and any(before > 2 for before, _ in _margins(x, size, border, reaches)):
-        return lerp(x, size, border)
+        return upsample_linear(x, size, border)
     return resize_with(x, size, border, reaches, partial(_interpolate, mode=mode))
 
 
 def resize_with(
     x: Tensor, size: tuple[int, ...], border: Border, reaches: Sequence[float], interpolate: Callable[..., Tensor]
 ) -> Tensor:
-    """A grid signal at another size by an interpolation that knows no border.
+    """Resize a grid signal by an interpolation that knows no border.
 
     Args:
         x: ``(batch, channels, *grid)``.
         size: the new grid.
-        border: the continuation of the grid.
-        reaches: how many samples away the interpolation looks on each axis.
-        interpolate: from a signal and a size to that signal at that size, sample centres in their places.
+        border: border of the grid.
+        reaches: support of the interpolation on each axis, in samples to each side.
+        interpolate: function of a signal and a size, with ``align_corners=False``.
     """
     margins = _margins(x, size, border, reaches)
     x = pad(x, [(before, before) for before, _ in margins], border)
     extended = tuple(new + 2 * after for new, (_, after) in zip(size, margins, strict=True))
-    if border.kernel_ndim < border.ndim:  # faces do not mix
+    if border.kernel_ndim < border.ndim:  # the faces of a cube are not interpolated between
         x = interpolate(x.flatten(1, 2), extended[1:]).unflatten(1, (-1, size[0]))
     else:
         x = interpolate(x, extended)
@@ -89,7 +90,7 @@ def resize_with(
 
 
 def _margins(x: Tensor, size: Sequence[int], border: Border, reaches: Sequence[float]) -> list[tuple[int, int]]:
-    """For each axis samples to extend it by, enough for the reach, and the outputs they become."""
+    """Return for each axis the samples to pad by, enough for the reach, and the whole number of outputs they become."""
     axes = zip(x.shape[2:], size, border.wraps, reaches, strict=True)
     return [_margin(old, new, reach) if wraps else (0, 0) for old, new, wraps, reach in axes]
 
@@ -111,12 +112,12 @@ def _interpolate(x: Tensor, size: tuple[int, ...], mode: Resampling) -> Tensor:
     if _grows(x, size):
         return F.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
     if all(old % new == 0 for new, old in zip(size, x.shape[2:], strict=True)):
-        return F.interpolate(x, size, mode="area")  # means of whole windows: halving is average pooling by 2
+        return F.interpolate(x, size, mode="area")  # halving is average pooling by 2
     return _shrink(x, size)
 
 
 def _shrink(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Averaging is there in torch for two axes only: the others are folded into channels or beside them."""
+    """Average with antialiasing, which torch has for two axes only: three axes are resized in two steps."""
     if len(size) == 1:
         return _antialiased(x[:, :, None], (1, size[0]))[:, :, 0]
     if len(size) == 2:
@@ -128,5 +129,5 @@ def _shrink(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _antialiased(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    precise = x.to(torch.promote_types(x.dtype, torch.float32))  # torch averages in no other precision on the CPU
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))  # on the CPU torch has it in no lower precision (2.13)
     return F.interpolate(precise, size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)

@@ -1,6 +1,6 @@
-"""Padding, and its adjoint, along an axis whose size is left open in an export: by the index of every sample.
+"""Padding of one axis by index, and its adjoint, for sizes that are symbolic under ``torch.export``.
 
-Slower than whole strips, and right for every size and amount: no question is asked of them.
+Slower than the copies of whole strips in ``padding``, but without a branch on sizes or amounts: right for all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omniconv.surfaces.neighbours.border import Mode, Sides
 
 
 def needs_symbolic_padding(size: int, amounts: tuple[int, int], modes: Sides) -> bool:
-    """Whether an amount is open, or whether a strip of a ring or past a pole could be longer than the axis."""
+    """Return True if an amount is symbolic, or a circular or pole strip might be longer than the axis."""
     if isinstance(size, int):
         return False
     if is_symbolic(*map(to_int_if_static, amounts)):
@@ -26,28 +26,30 @@ def needs_symbolic_padding(size: int, amounts: tuple[int, int], modes: Sides) ->
 
 
 def pad_axis(x: Tensor, axis: int, amounts: tuple[int, int], modes: Sides, value: float) -> Tensor:
-    """``x`` with ``amounts`` more samples before and after one axis."""
+    """Pad one axis of ``x``."""
     if modes == ("zeros", "zeros"):
         return F.pad(x, [0, 0] * (x.ndim - 1 - axis) + list(amounts), value=value)
     (before, after), size = amounts, x.shape[axis]
-    place = torch.arange(-before, size + after, device=x.device)
-    past = place < 0, place >= size
-    index, turned = _source(place, size, modes, amounts)
+    positions = torch.arange(-before, size + after, device=x.device)
+    index, is_rolled = _source_index_of_sides(positions, size, modes, amounts)
     y = x.index_select(axis, index)
     column = [-1 if other == axis else 1 for other in range(x.ndim)]
     if "pole" in modes:
-        y = torch.where(turned.view(column), roll_half_width(y), y)
-    for side, mode in zip(past, modes, strict=True):
-        y = torch.where(side.view(column), value, y) if mode == "zeros" else y
+        y = torch.where(is_rolled.view(column), roll_half_width(y), y)
+    for is_beyond, mode in zip((positions < 0, positions >= size), modes, strict=True):
+        y = torch.where(is_beyond.view(column), value, y) if mode == "zeros" else y
     return y
 
 
 def pad_axis_adjoint(y: Tensor, axis: int, amounts: tuple[int, int], modes: Sides) -> Tensor:
-    """The adjoint of ``pad_axis``. Pieces are copied: views would make torch ask for their strides, sizes in hand."""
+    """Apply the adjoint of ``pad_axis``.
+
+    Strips are copied: for views torch compares their symbolic strides, which adds guards.
+    """
     before, after = amounts
     size = y.shape[axis] - before - after
-    place = torch.arange(-before, size + after, device=y.device)
-    index, turned = _source(place, size, modes, amounts)
+    positions = torch.arange(-before, size + after, device=y.device)
+    index, is_rolled = _source_index_of_sides(positions, size, modes, amounts)
     column = [-1 if other == axis else 1 for other in range(y.ndim)]
     core = y.index_select(axis, torch.arange(before, before + size, device=y.device))
     for start, stop, mode in ((0, before, modes[0]), (before + size, before + size + after, modes[1])):
@@ -56,40 +58,46 @@ def pad_axis_adjoint(y: Tensor, axis: int, amounts: tuple[int, int], modes: Side
         own = torch.arange(start, stop, device=y.device)
         strip = y.index_select(axis, own)
         if mode == "pole":
-            strip = torch.where(turned.index_select(0, own).view(column), roll_half_width(strip, back=True), strip)
+            rolled = roll_half_width(strip, back=True)
+            strip = torch.where(is_rolled.index_select(0, own).view(column), rolled, strip)
         core = core.index_add(axis, index.index_select(0, own), strip)
     return core
 
 
 def roll_half_width(strip: Tensor, back: bool = False) -> Tensor:
-    """A strip past a pole: turned by half of the last axis."""
+    """Roll a strip beyond a pole by half of the last axis (⌊width / 2⌋), to the meridian opposite each column."""
     size = strip.shape[-1]
     half = size // 2
     if not is_symbolic(size):
         return strip.roll(-half if back else half, -1)
-    place = torch.arange(size, device=strip.device) + (half if back else size - half)
-    return strip.index_select(-1, torch.where(place < size, place, place - size))
+    source = torch.arange(size, device=strip.device) + (half if back else size - half)
+    return strip.index_select(-1, torch.where(source < size, source, source - size))
 
 
-def _source(place: Tensor, size: int, modes: Sides, amounts: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Where the samples of a padded axis come from, and which of them are turned."""
-    before, after = place < 0, place >= size
-    (first, turned_first), (last, turned_last) = (
-        _one_side(place, size, mode, amount) for mode, amount in zip(modes, amounts, strict=True)
-    )
-    index = torch.where(before, first, torch.where(after, last, place))
-    return index, (before & turned_first) | (after & turned_last)
+def source_index(positions: Tensor, size: int, mode: Mode) -> tuple[Tensor, Tensor]:
+    """Compute ``border_index`` of ``surfaces.neighbours.border`` in torch: source samples, and which are rolled.
 
-
-def _one_side(place: Tensor, size: int, mode: Mode, amount: int) -> tuple[Tensor, Tensor]:
-    """The same, as if the one mode were on both sides."""
-    never = torch.zeros_like(place, dtype=torch.bool)
+    ``reflect`` is right up to one reflection, that is, for fewer than ``size`` padded samples.
+    """
+    never = torch.zeros_like(positions, dtype=torch.bool)
     if mode == "circular":
-        return place % torch.full_like(place[:1], size), never
+        return positions % torch.full_like(positions[:1], size), never  # a tensor: ``%`` by a SymInt adds guards
     if mode == "pole":
-        folded = place % torch.full_like(place[:1], 2 * size)
-        return torch.where(folded >= size, 2 * size - 1 - folded, folded), folded >= size
+        folded = positions % torch.full_like(positions[:1], 2 * size)
+        is_beyond = folded >= size
+        return torch.where(is_beyond, 2 * size - 1 - folded, folded), is_beyond
     if mode == "reflect":
-        torch._check(amount < size)  # as where sizes are known: no reflection of a reflection
-        return (size - 1 - (place.abs() - (size - 1)).abs()), never
-    return place.clamp(0, size - 1), never
+        return size - 1 - (positions.abs() - (size - 1)).abs(), never
+    return positions.clamp(0, size - 1), never
+
+
+def _source_index_of_sides(
+    positions: Tensor, size: int, modes: Sides, amounts: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    before, after = positions < 0, positions >= size
+    for mode, amount in zip(modes, amounts, strict=True):
+        if mode == "reflect":
+            torch._check(amount < size)  # exported programs check it when they run
+    (first, first_rolled), (last, last_rolled) = (source_index(positions, size, mode) for mode in modes)
+    index = torch.where(before, first, torch.where(after, last, positions))
+    return index, (before & first_rolled) | (after & last_rolled)
