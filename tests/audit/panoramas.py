@@ -1,4 +1,4 @@
-"""Panoramas that are smooth on the sphere, and small networks with known faults."""
+"""Panoramas that are smooth on the sphere, and small networks with known border effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omniconv.surfaces import panorama
 
 
 def waves(count=2, channels=3, height=16, width=32, seed=0, fastest=4.0):
-    """Plane waves seen on the sphere, from 0 to 1: no seam, no pole."""
+    """Plane waves evaluated on the sphere, from 0 to 1: smooth across the seam and the poles."""
     random = np.random.default_rng(seed)
     directions = panorama.pixel_directions(height, width)
     vectors = random.normal(size=(count, channels, 3)) * fastest / np.sqrt(3)
@@ -20,13 +20,13 @@ def waves(count=2, channels=3, height=16, width=32, seed=0, fastest=4.0):
 
 
 def convolution(mode="zeros", channels=3, outputs=4, stride=1):
-    """One convolution with weights that see their border."""
+    """One convolution, so that its output depends on its padding."""
     torch.manual_seed(0)
     return nn.Conv2d(channels, outputs, 3, stride, 1, padding_mode=mode)
 
 
 class Constant(nn.Module):
-    """Says the same whatever it sees."""
+    """Returns the same output for every image."""
 
     def __init__(self, outputs=3):
         super().__init__()
@@ -37,7 +37,7 @@ class Constant(nn.Module):
 
 
 class Named(nn.Module):
-    """Gives several outputs by name, as torchvision's segmentation networks do."""
+    """Returns several outputs by name, as torchvision's segmentation networks do."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What turns about the axis change: nothing where a network has no border, most at the cut where it has one."""
+"""Change when the panorama is cut elsewhere: none without border effects, else largest at the cut."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unet(surface, classes=3, depth=2):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("surface", [oc.Equirectangular(), oc.Equirectangular(height=16, kernels="tangent")], ids=str)
-def test_network_on_the_panorama_has_no_seam(surface, depth):
+def test_equirectangular_network_has_no_seam(surface, depth):
     found = shift_error(unet(surface, depth=depth), waves())
     assert found.stride == 2**depth
     assert all(shift % found.stride == 0 for shift in found.exact.shifts)
@@ -31,7 +31,7 @@ def test_network_on_the_panorama_has_no_seam(surface, depth):
 
 
 @pytest.mark.parametrize("make", [lambda: unet(oc.Plane(), classes=1), lambda: convolution(outputs=1)])
-def test_zeros_beside_the_picture_make_a_seam(make):
+def test_zero_padding_makes_a_seam(make):
     found = shift_error(make(), waves(height=32, width=64))
     curve = found.exact.difference
     assert found.exact.changed is None
@@ -41,7 +41,7 @@ def test_zeros_beside_the_picture_make_a_seam(make):
     assert curve.reach < 45
 
 
-def test_one_convolution_reaches_one_column():
+def test_one_convolution_changes_one_column():
     found = shift_error(convolution(outputs=1), waves(), stride=1)
     first, *others = found.exact.difference.by_distance
     assert first > 1e-3
@@ -50,19 +50,19 @@ def test_one_convolution_reaches_one_column():
     assert found.degrees[0] == pytest.approx(180 / 32)
 
 
-def test_share_at_the_seam_is_that_of_a_count_by_hand():
+def test_difference_equals_a_direct_computation():
     images, network = waves(count=1), convolution(outputs=1)
     found = shift_error(network, images, shifts=[10], stride=1)
     with torch.no_grad():
-        upright, turned = (network(torch.from_numpy(x)).double().numpy() for x in (images, np.roll(images, 10, -1)))
+        upright, rolled = (network(torch.from_numpy(x)).double().numpy() for x in (images, np.roll(images, 10, -1)))
     areas = oc.Equirectangular().areas((16, 32)) / (4 * np.pi)
-    squares = ((np.roll(turned, -10, -1) - upright) ** 2)[0, 0]
-    spread = (areas * (upright - (areas * upright).sum()) ** 2).sum()
-    assert found.exact.difference.everywhere == pytest.approx(np.sqrt((areas * squares).sum() / spread))
+    squares = ((np.roll(rolled, -10, -1) - upright) ** 2)[0, 0]
+    variance = (areas * (upright - (areas * upright).sum()) ** 2).sum()
+    assert found.exact.difference.everywhere == pytest.approx(np.sqrt((areas * squares).sum() / variance))
     assert set(np.flatnonzero(squares.max(axis=0) > 1e-10)) == {0, 21, 22, 31}
 
 
-def test_classes_that_change_are_counted_by_area():
+def test_changed_classes_are_weighted_by_area():
     class Marks(nn.Module):
         def forward(self, x):
             mark = torch.zeros(1, 1, *x.shape[2:])
@@ -75,7 +75,7 @@ def test_classes_that_change_are_counted_by_area():
 
 
 @pytest.mark.parametrize("network", [nn.Identity(), nn.Conv2d(3, 5, 1), Constant()])
-def test_pointwise_networks_have_neither_seam_nor_steps(network):
+def test_pointwise_networks_have_neither_seam_nor_stride(network):
     found = shift_error(network, waves())
     assert found.stride == 1
     assert found.between is None
@@ -90,7 +90,8 @@ def test_pointwise_networks_have_neither_seam_nor_steps(network):
         (nn.Sequential(convolution(stride=2), nn.Upsample(scale_factor=2)), 2),
         (nn.Sequential(convolution(), nn.AdaptiveAvgPool2d(2), nn.Flatten()), 1),
         (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 1), nn.PixelShuffle(2)), 2),
-        (nn.Conv2d(3, 4, (1, 9), (1, 3), (0, 4)), 1),
+        (nn.Conv2d(3, 4, (1, 9), (1, 3), (0, 4)), 3),
+        (lambda x: nn.functional.max_pool2d(x, 2), 2),
         (nn.Sequential(nn.Upsample(scale_factor=0.25), nn.Upsample(scale_factor=4)), 4),
         (oc.convert.to_tangent(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 2, 3, 2, 1)), 16), 4),
         (nn.Sequential(unet(oc.Equirectangular(height=16, kernels="tangent"))), 4),
@@ -104,7 +105,7 @@ def test_total_stride(network, stride):
     assert total_stride(network, waves()[0]) == stride
 
 
-def test_coarse_answers_are_turned_by_whole_columns():
+def test_coarse_outputs_are_rolled_by_whole_columns():
     network = nn.Sequential(
         convolution("circular", stride=2), nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1, padding_mode="circular")
     )
@@ -113,7 +114,7 @@ def test_coarse_answers_are_turned_by_whole_columns():
     assert found.exact.difference.everywhere < 1e-6
     assert found.between is None
     assert len(found.degrees) == 4
-    with pytest.raises(InputError, match="whole numbers of columns, a multiple of 4 as the answer's columns are"):
+    with pytest.raises(InputError, match="whole numbers of columns, a multiple of 4 as the output's columns are"):
         shift_error(network, waves(), shifts=[2])
 
 
@@ -126,18 +127,18 @@ def test_networks_on_other_surfaces_take_panoramas(surface):
     assert np.isfinite(found.between.difference.everywhere)
 
 
-def test_one_answer_for_the_whole():
+def test_one_output_per_image():
     torch.manual_seed(0)
     found = shift_error(oc.models.Classifier(3, 4, width=4, depth=1), waves())
     assert found.degrees == ()
     assert found.exact.difference.everywhere > 0
     assert found.exact.difference.at_seam is None
     torch.manual_seed(0)
-    round_one = oc.models.Classifier(3, 4, surface=oc.Equirectangular(), width=4, depth=1)
-    assert shift_error(round_one, waves()).exact.difference.everywhere < 1e-5
+    spherical = oc.models.Classifier(3, 4, surface=oc.Equirectangular(), width=4, depth=1)
+    assert shift_error(spherical, waves()).exact.difference.everywhere < 1e-5
 
 
-def test_network_is_left_as_it_was():
+def test_network_is_not_changed():
     network = nn.Sequential(convolution(), nn.BatchNorm2d(4), nn.Dropout())
     network[1].eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -150,18 +151,20 @@ def test_network_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"shifts": [32]}, "shifts=32: must be whole numbers of columns, none a full turn of 32"),
+        ({"shifts": [32]}, "shifts=32: must be whole numbers of columns, not a multiple of 32"),
         ({"shifts": [1.5]}, "shifts=1.5: must be whole numbers of columns"),
-        ({"shifts": []}, "leave no turn for 32 columns"),
+        ({"shifts": []}, "must contain a roll for 32 columns"),
         ({"stride": 0}, "stride=0: must be a whole number from 1 to the width, 32"),
         ({"classes": "yes"}, "classes='yes': must be True, False or None"),
     ],
 )
-def test_what_does_not_fit_is_refused(given, text):
+def test_unusable_arguments_are_refused(given, text):
     with pytest.raises(InputError, match=text):
         shift_error(convolution(), waves(), **given)
 
 
-def test_answer_that_lost_columns_is_refused():
-    with pytest.raises(InputError, match="gives 30 columns for a panorama of 32: one must be a multiple of the other"):
+def test_output_that_lost_columns_is_refused():
+    with pytest.raises(
+        InputError, match="returns 30 columns for a panorama of 32: one must be a multiple"
+    ):
         shift_error(nn.Conv2d(3, 4, 3), waves())

@@ -1,4 +1,4 @@
-"""``audit``: what it writes and says, and one line for whatever is wrong."""
+"""``omniconv audit``: files, output and one-line errors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import picture, save, trained
 
+import omniconv as oc
+from omniconv.audit import audit
 from omniconv.cli import main
+from omniconv.commands.audit import change_table, latitude_table
 
 QUICK = ["--rotations", "2"]
 OWN = """
@@ -49,7 +53,7 @@ divides, leaves = (lambda: Raising(ZeroDivisionError("by 0"))), (lambda: Raising
 
 @pytest.fixture
 def own(here):
-    """A module of the user's own in the current folder; its name is used once."""
+    """Name of a user's module in the current folder; unique, since Python caches imports."""
     name = f"own_{here.parent.name}"
     (here / f"{name}.py").write_text(OWN)
     return name
@@ -57,7 +61,7 @@ def own(here):
 
 @pytest.fixture
 def refused(here, capsys):
-    """Runs a command that must be refused and leave nothing, and gives its line."""
+    """Run a command that must fail without writing anything; return its error line."""
 
     def run(*words):
         before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if "__pycache__" not in path.parts}
@@ -91,7 +95,7 @@ def test_run_with_labels(segment_run, segment_data, here, capsys):
         assert image.width > 1000
 
 
-def test_labels_are_found_by_name(segment_run, segment_data, here):
+def test_masks_are_matched_by_name(segment_run, segment_data, here):
     plain = ["audit", str(segment_run.path), str(segment_data / "images"), *QUICK, "--most", "2", "--bands", "3"]
     assert main([*plain, "--out", "without"]) == 0
     assert main([*plain, "--out", "with", "--labels", str(segment_data / "masks")]) == 0
@@ -109,7 +113,7 @@ def test_runs_on_other_surfaces(segment_data, tmp_path, here, surface, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == str(run.path / "audit/audit.png")
     assert json.loads((run.path / "audit/audit.json").read_text())["shift"]["stride"] is None
     assert main(["audit", str(run.path), str(segment_data), "--size", "16x32", "--out", "new"]) == 2
-    assert "has no meaning on" in capsys.readouterr().err
+    assert "cannot be set on" in capsys.readouterr().err
 
 
 def test_run_that_classifies(classify_run, classify_data, here, capsys):
@@ -118,35 +122,36 @@ def test_run_that_classifies(classify_run, classify_data, here, capsys):
     assert (here / "audit/audit.png").is_file()
 
 
-def test_network_of_ones_own(own, segment_data, here, capsys):
+def test_user_module(own, segment_data, here, capsys):
     words = ["audit", f"{own}:Scores", str(segment_data), *QUICK, "--size", "24x48"]
-    assert main([*words, "--mean", "0.5,0.5,0.5", "--spread", "0.2,0.2,0.2"]) == 0
+    assert main([*words, "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]) == 0
     assert "5 panoramas of 24x48" in capsys.readouterr().out
     images = str(segment_data / "images")
     assert main(["audit", f"{own}:ready", images, *QUICK, "--output", "mean", "--out", "vectors"]) == 0
-    assert json.loads((here / "vectors/audit.json").read_text())["borders"] is None
+    assert json.loads((here / "vectors/audit.json").read_text())["position"] is None
     assert main(["audit", f"{own}:ready", str(segment_data), *QUICK, "--values", "--out", "values"]) == 0
-    assert json.loads((here / "values/audit.json").read_text())["rotation"]["turned"]["changed"] is None
+    assert json.loads((here / "values/audit.json").read_text())["rotation"]["rotated"]["changed"] is None
 
 
 def test_exported_program_needs_trust(segment_run, segment_data, here, refused, capsys):
     assert main(["export", str(segment_run.path), "--format", "torch", "--out", "net.pt2"]) == 0
     capsys.readouterr()
-    assert "add --trust if you know where it comes from" in refused("net.pt2", segment_data)
+    assert "add --trust if you trust its source" in refused("net.pt2", segment_data)
     assert main(["audit", "net.pt2", str(segment_data), "--trust", "--out", "a", *QUICK]) == 0
     assert main(["audit", str(segment_run.path), str(segment_data), "--out", "b", *QUICK]) == 0
     one, other = (json.loads((here / name / "audit.json").read_text()) for name in "ab")
     assert one["shift"]["stride"] == other["shift"]["stride"] == 2
-    assert one["rotation"]["turned"]["difference"] == pytest.approx(other["rotation"]["turned"]["difference"], rel=1e-3)
+    first, second = (numbers["rotation"]["rotated"]["difference"] for numbers in (one, other))
+    assert first == pytest.approx(second, rel=1e-3)
     (here / "net.pt2").write_bytes(b"nothing")
-    assert "is damaged or no program of torch" in refused("net.pt2", segment_data, "--trust")
+    assert "is damaged or not a program of torch" in refused("net.pt2", segment_data, "--trust")
 
 
-def test_nothing_is_replaced_unasked(segment_run, segment_data, here, refused):
+def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, here, refused):
     words = [segment_run.path, segment_data, "--out", "found"]
     (here / "found").mkdir()
     (here / "found/audit.json").write_text("mine")
-    assert "found/audit.json: is there already; add --overwrite" in refused(*words)
+    assert "found/audit.json: exists already; add --overwrite" in refused(*words)
     assert main(["audit", *map(str, words), "--overwrite", *QUICK]) == 0
     assert json.loads((here / "found/audit.json").read_text())["panoramas"] == 5
 
@@ -158,7 +163,7 @@ def test_nothing_is_replaced_unasked(segment_run, segment_data, here, refused):
         (("RUN", "nothing"), "nothing: does not exist"),
         (("RUN", "empty"), "empty: holds no images"),
         (("RUN", "DATA", "--labels", "empty"), "has no mask in empty; put one there, named 0.png"),
-        (("RUN", "DATA", "--labels", "none"), "none: is no folder"),
+        (("RUN", "DATA", "--labels", "none"), "none: is not a folder"),
         (("RUN", "DATA", "--most", "0"), "most=0: must be at least 1"),
         (("RUN", "DATA", "--bands", "0"), "bands=0: must be a number from 1"),
         (("RUN", "DATA", "--seed", "-1"), "seed=-1: must be a whole number from 0"),
@@ -166,25 +171,26 @@ def test_nothing_is_replaced_unasked(segment_run, segment_data, here, refused):
         (("RUN", "DATA", "--json", "numbers.txt"), "json='numbers.txt': must be a file named *.json"),
         (("RUN", "DATA", "--out", "file"), "file: is a file, not a folder"),
         (("RUN", "DATA", "--mean", "1,2"), "mean='1,2': must be three numbers; use --mean 0.5,0.5,0.5"),
-        (("RUN", "DATA", "--mean", "0,0,0"), "is known to the network itself"),
+        (("RUN", "DATA", "--mean", "0,0,0"), "is part of this network already"),
         (("RUN", "DATA", "--size", "big"), "must be N or HxW"),
         (("RUN", "DATA", "--device", "tpu"), "device='tpu': is not there"),
         (("no_such_module:Net", "DATA"), "MODEL='no_such_module:Net': cannot be made (ModuleNotFoundError:"),
         (("OWN:nothing", "DATA"), "has no attribute 'nothing'"),
         (("OWN:broken", "DATA"), "cannot be made (OSError: no weights)"),
-        (("OWN:number", "DATA"), "gives a int, not a torch.nn.Module"),
+        (("OWN:number", "DATA"), "returns a int, not a torch.nn.Module"),
         (("OWN:fixed", "DATA"), "cannot take a panorama of 3 × 16 × 32"),
         (("OWN:divides", "DATA"), "cannot take a panorama of 3 × 16 × 32 (ZeroDivisionError: by 0)"),
         (("OWN:leaves", "DATA"), "cannot take a panorama of 3 × 16 × 32 (SystemExit: 3)"),
         (("RUN", "DATA", "--json", "file/numbers.json"), "file/numbers.json: cannot be written (not a directory)"),
         (("RUN", "DATA", "--out", "file/audit"), "file/audit/audit.png: cannot be written (not a directory)"),
-        (("OWN:lost", "DATA"), "gives numbers that are none (NaN or infinity)"),
+        (("OWN:lost", "DATA"), "returns NaN or infinity"),
         (("OWN:ready", "DATA", "--output", "mean"), "give one for each panorama, and maps, not vectors"),
-        (("OWN:ready", "DATA", "--output", "aux"), "is none of the network's outputs (out, mean)"),
-        (("OWN:ready", "DATA", "--spread", "0,1,1"), "must be three numbers, spread above 0"),
+        (("OWN:ready", "DATA", "--output", "aux"), "must be one of the network's outputs (out, mean)"),
+        (("OWN:ready", "DATA", "--std", "0,1,1"), "must be three numbers, std above 0"),
+        (("OWN:ready", "DATA", "--spread", "0,1,1"), "must be three numbers, std above 0"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(segment_run, segment_data, own, here, refused, words, text):
+def test_errors_are_one_line(segment_run, segment_data, own, here, refused, words, text):
     (here / "empty").mkdir()
     (here / "file").write_text("a file")
     places = {"RUN": segment_run.path, "DATA": segment_data}
@@ -195,28 +201,50 @@ def _out(words):
     return () if "--out" in words else ("--out", "found")
 
 
-def test_folder_in_the_way_of_a_file_is_named(segment_run, segment_data, here, refused):
+def test_folder_at_the_path_of_a_file(segment_run, segment_data, here, refused):
     (here / "found/audit.json").mkdir(parents=True)
     line = refused(segment_run.path, segment_data, "--out", "found", "--overwrite")
     assert "found/audit.json: is a folder" in line
 
 
-def test_a_single_rotation_is_drawn(segment_run, segment_data, here, capsys):
+def test_single_rotation(segment_run, segment_data, here, capsys):
     words = ["audit", str(segment_run.path), str(segment_data), "--rotations", "1", "--most", "1", "--out", "found"]
     assert main(words) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_mask_with_a_strange_class_is_named(segment_run, segment_data, here, refused):
+def test_mask_with_an_unknown_class(segment_run, segment_data, here, refused):
     for index in range(5):
         save(here / f"masks/{index}.png", np.full((16, 32), 7, np.uint8))
     line = refused(segment_run.path, segment_data, "--labels", "masks", "--out", "found")
     assert "masks/0.png: has the label 7 at row 0, column 0, but there are 2 classes" in line
 
 
-def test_pictures_of_another_shape_are_taken_for_spheres(segment_run, here, capsys):
+def test_other_aspect_ratios_are_noted(segment_run, here, capsys):
     for index in range(2):
         save(here / f"flat/{index}.png", picture(index, 20, 20)[0])
     assert main(["audit", str(segment_run.path), "flat", "--size", "20x20", "--out", "found", *QUICK]) == 0
     assert "are not twice as wide as high: they are taken for whole" in capsys.readouterr().out
     assert np.shape(json.loads((here / "found/audit.json").read_text())["size"]) == (2,)
+
+
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("kind", ["unet", "classifier"])
+def test_tables(kind, classes):
+    torch.manual_seed(0)
+    network = {"unet": oc.models.UNet, "classifier": oc.models.Classifier}[kind](3, 2, width=2, depth=1)
+    images = np.random.default_rng(0).random((1, 3, 16, 32), np.float32)
+    truth = np.zeros((1, 16, 32), int) if kind == "unet" and classes else None
+    found = audit(network, images, truth, rotations=2, classes=classes)
+    header, rows = change_table(found)
+    assert all(len(row) == len(header) == 2 + classes for row in rows)
+    table = latitude_table(found)
+    if kind == "classifier":
+        assert table is None
+        return
+    header, rows = table
+    measures = ["mean IoU", "accuracy"] if classes else []
+    assert header == ["latitude", *measures, "change under rotation", "resampled only"]
+    assert [row[0] for row in rows] == found.rotation_by_latitude.names
+    if classes:
+        assert [row[1] for row in rows] == list(found.quality.measures["iou"])

@@ -226,7 +226,7 @@ def test_surfaces_are_surfaces(kind, value):
         (lambda: oc.models.UNet(1, 1, width=True), "width=True: must be a whole number from 1"),
         (lambda: oc.models.UNet(1, 1, "plane"), "surface='plane': must be a surface"),
         (lambda: oc.models.Classifier(1, 1, down=[]), "down=[]: must be one of stride, max, average"),
-        (lambda: oc.summary(None, (1, 2)), "model=<class 'NoneType'>: must be a network; give a torch.nn.Module"),
+        (lambda: oc.summary(None, (1, 2)), "model=<class 'NoneType'>: must be a torch.nn.Module; give a network"),
         (lambda: oc.summary(oc.nn.Conv(2, 2), (2, True, 4)), "must be (channels, *grid) in whole numbers from 1"),
         (lambda: oc.load(3), "path=3: must be a text or a path"),
         (lambda: oc.save(oc.models.UNet(1, 1, width=1, depth=1), None), "path=None: must be a text or a path"),

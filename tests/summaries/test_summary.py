@@ -1,4 +1,4 @@
-"""The table of a network's layers is what the network really does: probed by gradients, counted by torch."""
+"""Summaries against measured fields (from gradients), torch's operation counter and published numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import omniconv as oc
 from omniconv.errors import InputError
-from omniconv.summaries.receptive_field import Reach, regridded, resized, shared_out, together, transposed, window
+from omniconv.summaries.receptive_field import (
+    AxisField,
+    adaptive_pool_map,
+    interpolation_map,
+    regrid_map,
+    transposed_map,
+    union,
+    window_map,
+)
+from omniconv.summaries.tracing import traced_stride
 
 RING = oc.Equirectangular()
 
@@ -192,12 +201,69 @@ def test_field_on_a_mesh_counts_rings(layers, field):
     assert seen_on_mesh(model, surface) == field
 
 
-def test_reaches_that_meet_are_seen_together():
-    up = Reach.start().through(window(2, 2)).through(transposed(2, 2))
-    assert together([up, Reach.start().through(window(3, 1, 1))]).field == 3
-    assert together([Reach.start().through(resized(7, 11)), Reach.start().through(window(9))]).field == 9
-    assert Reach.start().through(shared_out(10, 4)).field == 3
-    assert Reach.start().through(regridded(4, 8)).step == 1
+def test_union_of_fields():
+    identity = AxisField.identity()
+    up = identity.through(window_map(2, 2)).through(transposed_map(2, 2))
+    assert union([up, identity.through(window_map(3, 1, 1))]).size == 3
+    assert union([identity.through(interpolation_map(7, 11)), identity.through(window_map(9))]).size == 9
+    assert identity.through(adaptive_pool_map(10, 4)).size == 3
+    assert identity.through(regrid_map(4, 8)).step == 1
+
+
+def test_global_signals_have_no_stride_and_keep_that_of_others():
+    coarse, everything = AxisField.identity().through(window_map(2, 4)), AxisField.infinite()
+    assert everything.through(window_map(3, 2)).stride == 0
+    scaled = union([coarse, everything])
+    assert (scaled.size, scaled.stride) == (inf, 4)
+    assert union([scaled, everything]).through(window_map(2, 2)).stride == 8
+
+
+class Squeezed(nn.Module):
+    """Squeeze-and-excitation between two strided convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 3, 1)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.second(x * x.mean((2, 3), keepdim=True).sigmoid())
+
+
+class Caching(nn.Module):
+    """Caches a grid of the image's size on itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.grid = nn.Conv2d(3, 4, 3, 2, 1), None
+
+    def forward(self, x):
+        if self.grid is None:
+            self.grid = torch.linspace(0, 1, x.shape[3], device=x.device)
+        return self.conv(x + self.grid)
+
+
+@pytest.mark.parametrize(
+    ("network", "stride"),
+    [
+        (nn.Conv2d(3, 4, (1, 9), (1, 3), (0, 4)), 3),
+        (Squeezed(), 6),
+        (nn.Sequential(nn.Upsample(scale_factor=0.75), nn.Conv2d(3, 4, 3)), 4),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(3), nn.Conv2d(4, 4, 1)), 2),
+        (nn.Sequential(nn.Conv2d(3, 4, 2, 2), nn.Flatten(2), nn.Unflatten(2, (4, 2, 8, 2))), None),
+        (nn.Linear(7, 2), None),
+        (Caching(), 2),
+    ],
+)
+def test_stride_that_is_traced(network, stride):
+    assert traced_stride(network, (3, 16, 32)) == stride
+
+
+def test_tracing_a_stride_leaves_no_meta_tensor_behind():
+    network = Caching()
+    traced_stride(network, (3, 16, 32))
+    assert network.grid is None
+    assert network(torch.zeros(1, 3, 16, 32)).device.type == "cpu"
 
 
 GRID_MODELS = [
@@ -270,8 +336,8 @@ def test_a_layer_called_twice_has_its_parameters_once():
 
 def test_table_is_aligned_text():
     lines = str(oc.summary(nn.Sequential(oc.nn.Conv(3, 8, (3, 5))), (3, 64, 128))).splitlines()
-    assert lines[0].split() == ["layer", "kind", "output", "sees", "parameters", "multiply-adds"]
-    assert lines[2] == "0      Conv  8 × 64 × 128  3 × 5         368      2,949,120"
+    assert lines[0].split() == ["layer", "kind", "output", "receptive", "field", "parameters", "multiply-adds"]
+    assert lines[2] == "0      Conv  8 × 64 × 128            3 × 5         368      2,949,120"
     assert len({len(lines[0]), len(lines[2]), len(lines[-1])}) == 1
 
 
@@ -285,8 +351,8 @@ def test_table_is_aligned_text():
         (oc.models.UNet(3, 2, width=2, depth=1), (3, 0, 8), r"must be \(channels, \*grid\) in whole numbers from 1"),
         (oc.models.UNet(3, 2, width=2, depth=1), 3, r"shape=3: must be \(channels"),
         (nn.Conv2d(3, 2, 3), (4, 8, 8), r"must start with 3 channels, as layer 'Conv2d' takes"),
-        (nn.Conv2d(3, 2, 3), (3, 2, 2), r"does not go through the network \(.*Kernel size"),
-        (nn.Linear(3, 2), (4,), r"shape=\(4,\): does not go through the network"),
+        (nn.Conv2d(3, 2, 3), (3, 2, 2), r"is not taken by the network \(.*Kernel size"),
+        (nn.Linear(3, 2), (4,), r"shape=\(4,\): is not taken by the network"),
     ],
 )  # fmt: skip
 def test_a_shape_that_does_not_fit_is_refused(model, shape, text):

@@ -1,11 +1,13 @@
-"""What a network loses at the seam of a panorama, at its poles, and when the sphere is turned.
+"""Errors of a network at the seam of a panorama, at its poles and under rotations of the sphere.
 
-Every function takes any module from panoramas ``(B, C, H, W)`` to maps or vectors, networks of ``oc.models`` on every
-surface, and predictors of runs; ``audit`` asks all of them at once, and says in words what they found.
+``model_adapter`` turns any module, network of ``oc.models`` or predictor into a function of one panorama. ``shift``
+rolls panoramas about the axis (with ``total_stride`` it separates border effects from those of the stride);
+``rotation`` rotates the sphere and passes each trial to accumulators: its own, that by ``latitude`` and that by
+``position`` in the image. ``difference`` has the measures that all of them share. ``run`` takes all measures at once,
+``verdict`` grades them in words and ``plot`` draws them.
 """
 
-from omniconv.audit.bands import LatitudeBands
-from omniconv.audit.latitude import by_latitude
+from omniconv.audit.latitude import LatitudeBands, by_latitude
 from omniconv.audit.position import BorderEffects, border_effects
 from omniconv.audit.rotation import RotationConsistency, rotation_consistency
 from omniconv.audit.run import Audit, audit

@@ -1,4 +1,8 @@
-"""How two answers to one panorama differ: place by place, and summed up over places and panoramas."""
+"""Differences between two outputs for one panorama, per pixel and accumulated over pixels and panoramas.
+
+Two measures are used everywhere: the share of the area whose predicted class changes, and the root mean square
+difference relative to the standard deviation of the reference output over the sphere.
+"""
 
 from __future__ import annotations
 
@@ -9,104 +13,136 @@ import numpy as np
 
 from omniconv.errors import InputError
 
-STEADY = 1e-3
-"""Answers that vary by less than this share of their size are measured by that share: a constant has no spread."""
-TINY = 1e-30
+MIN_RELATIVE_STD = 1e-3
+"""Lower limit of the standard deviation, relative to the RMS of the output: an almost constant output would otherwise
+be divided by its rounding noise."""
+MIN_VARIANCE = 1e-30  # for an output of zeros only
 
-Binning = Callable[[np.ndarray], np.ndarray]
-"""From values by pixel ``(H, W)`` to sums, each pixel with its area."""
+Reduction = Callable[[np.ndarray], np.ndarray]
+"""Reduce values per pixel ``(H, W)`` to area-weighted sums, one per bin."""
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
-    """What differs between two answers.
+class Difference:
+    """Difference of an output from a reference output.
 
     Attributes:
-        squares: squared difference of all channels together, ``(H, W)``.
-        flips: where the best class differs, ``(H, W)``; ``None`` where answers are no classes.
-        spread: what ``squares`` would be on average between an answer and its own mean.
+        squared: squared difference summed over channels, ``(H, W)``.
+        class_changed: True where the predicted class differs, ``(H, W)``; ``None`` if channels are not class scores.
+        variance: area-weighted variance of the reference output, summed over channels.
     """
 
-    squares: np.ndarray
-    flips: np.ndarray | None
-    spread: float
+    squared: np.ndarray
+    class_changed: np.ndarray | None
+    variance: float
 
 
-def change(one: np.ndarray, other: np.ndarray, areas: np.ndarray, classes: bool) -> Change:
-    """What differs between an answer ``(K, H, W)`` and another one, measured by the first.
+def difference(reference: np.ndarray, other: np.ndarray, areas: np.ndarray, class_scores: bool) -> Difference:
+    """Compare two outputs ``(K, H, W)``.
 
     Args:
-        one: the answer that sets the scale.
-        other: of the same shape.
-        areas: of the pixels, ``(H, W)``.
-        classes: channels are scores of classes; a single one is a score against 0.
+        reference: output whose variance sets the scale.
+        other: output of the same shape.
+        areas: pixel areas, ``(H, W)``.
+        class_scores: channels are class scores; a single channel is the score of class 1 against 0.
     """
-    flips = best(one) != best(other) if classes else None
-    return Change(((one - other) ** 2).sum(axis=0), flips, _spread(one, areas))
+    changed = predicted_class(reference) != predicted_class(other) if class_scores else None
+    return Difference(((reference - other) ** 2).sum(axis=0), changed, _variance(reference, areas))
 
 
-def best(answer: np.ndarray) -> np.ndarray:
-    """The class of the highest score, ``(…, K, H, W)`` to ``(…, H, W)``; of a single score whether it is above 0."""
-    return answer.argmax(axis=-3) if answer.shape[-3] > 1 else (answer[..., 0, :, :] > 0).astype(np.int64)
+def predicted_class(scores: np.ndarray) -> np.ndarray:
+    """Return the argmax over channels, ``(…, K, H, W)`` to ``(…, H, W)``; a single score is compared with 0."""
+    return scores.argmax(axis=-3) if scores.shape[-3] > 1 else (scores[..., 0, :, :] > 0).astype(np.int64)
 
 
-def are_classes(answer: np.ndarray, classes: bool | None) -> bool:
-    """Whether channels are taken for scores of classes: as said, else wherever there are several.
+def has_class_scores(output: np.ndarray, classes: bool | None) -> bool:
+    """Return ``classes`` if given, else True for an output of several channels.
 
     Raises:
-        InputError: said, but neither true, false nor ``None``.
+        InputError: ``classes`` is not True, False or None.
     """
     if classes not in (True, False, None):
         raise InputError("classes", classes, "must be True, False or None", "use None: several channels are classes")
-    return len(answer) > 1 if classes is None else bool(classes)
+    return len(output) > 1 if classes is None else bool(classes)
 
 
-class Tally:
-    """Changes summed up over panoramas, in bins."""
+class DifferenceAccumulator:
+    """Area-weighted sums of differences over panoramas, in bins."""
 
     def __init__(self) -> None:
-        self._squares = self._flips = self._weights = np.zeros(())
-        self._spread, self._count, self._classes = 0.0, 0, True
+        self._squared = self._changed = self._areas = np.zeros(())
+        self._variance, self._count, self._class_scores = 0.0, 0, True
 
-    def add(self, found: Change, binned: Binning) -> None:
-        """Count a change, summed up by bins."""
-        self._squares = self._squares + binned(found.squares)
-        self._weights = self._weights + binned(np.ones_like(found.squares))
-        self._classes = found.flips is not None
-        if found.flips is not None:
-            self._flips = self._flips + binned(found.flips.astype(np.float64))
-        self._spread += found.spread
+    def add(self, found: Difference, reduce: Reduction) -> None:
+        """Add one difference, reduced to bins by ``reduce``."""
+        self._squared = self._squared + reduce(found.squared)
+        self._areas = self._areas + reduce(np.ones_like(found.squared))
+        self._class_scores = found.class_changed is not None
+        if found.class_changed is not None:
+            self._changed = self._changed + reduce(found.class_changed.astype(np.float64))
+        self._variance += found.variance
         self._count += 1
 
     @property
-    def weights(self) -> np.ndarray:
-        """Areas that were counted, by bin."""
-        return self._weights
+    def areas(self) -> np.ndarray:
+        """Accumulated area of each bin."""
+        return self._areas
 
     @property
     def changed(self) -> np.ndarray | None:
-        """Share of the area whose class changes, by bin; not-a-number where nothing was counted."""
-        return _ratio(self._flips, self._weights) if self._classes else None
+        """Share of the area whose class changes, per bin; NaN for empty bins, ``None`` without class scores."""
+        return _divide(self._changed, self._areas) if self._class_scores else None
 
     @property
     def squared(self) -> np.ndarray:
-        """Mean squared difference as a share of the answers' own, by bin."""
-        return _ratio(self._squares, self._weights) / (self._spread / self._count)
+        """Mean squared difference relative to the mean variance of the references, per bin."""
+        return _divide(self._squared, self._areas) / (self._variance / self._count)
 
     @property
     def difference(self) -> np.ndarray:
-        """Root of ``squared``: 0 is no change, 1 as far apart as the answer lies from its own mean."""
+        """Root of ``squared``: 0 for equal outputs, 1 for a difference of one standard deviation."""
         return np.sqrt(self.squared)
 
+    def total(self) -> ChangeRate:
+        """Return both measures of an accumulator with a single bin."""
+        return ChangeRate(None if self.changed is None else float(self.changed), float(self.difference))
 
-def _ratio(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.divide(sums, weights, out=np.full(np.shape(weights), np.nan), where=np.asarray(weights) > 0)
+
+@dataclass(frozen=True)
+class ChangeRate:
+    """Amount by which an output changes.
+
+    Attributes:
+        changed: share of the area whose class changes (one output per image: share of the panoramas); ``None`` if
+            channels are not class scores.
+        difference: root mean square difference relative to the output's standard deviation.
+    """
+
+    changed: float | None
+    difference: float
+
+    @property
+    def measure(self) -> float:
+        """``changed``, or ``difference`` without class scores."""
+        return self.difference if self.changed is None else self.changed
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the area whose class does not change; ``None`` without class scores."""
+        return None if self.changed is None else 1 - self.changed
 
 
-def _spread(answer: np.ndarray, areas: np.ndarray) -> float:
-    """Mean squared distance from the mean: over the sphere; of a vector over its entries; of one number from 0."""
-    share = areas / areas.sum()
-    size = float((answer**2 * share).sum())
-    whole = answer.shape[1:] == (1, 1)
-    mean = answer.mean() * (len(answer) > 1) if whole else (answer * share).sum(axis=(1, 2), keepdims=True)
-    return max(float(((answer - mean) ** 2 * share).sum()), STEADY**2 * size, TINY)
+def _divide(sums: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    return np.divide(sums, areas, out=np.full(np.shape(areas), np.nan), where=np.asarray(areas) > 0)
+
+
+def _variance(output: np.ndarray, areas: np.ndarray) -> float:
+    """Variance over the sphere; of a vector over its entries, of a single number its square."""
+    weights = areas / areas.sum()
+    mean_square = float((output**2 * weights).sum())
+    if output.shape[1:] == (1, 1):
+        mean = output.mean() if len(output) > 1 else 0.0
+    else:
+        mean = (output * weights).sum(axis=(1, 2), keepdims=True)
+    variance = float(((output - mean) ** 2 * weights).sum())
+    return max(variance, MIN_RELATIVE_STD**2 * mean_square, MIN_VARIANCE)

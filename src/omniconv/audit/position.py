@@ -1,10 +1,10 @@
-"""Where in the panorama a network's answer depends on the place's position in the picture.
+"""Change of a network's output with a place's position in the image.
 
-A place's answer is compared with those to copies in which the same place lies in the middle of the picture: within 45°
-of the equator and 135° of the central meridian, far from poles and seam. Such copies differ from one another too, by
-resampling, by the network's steps, and where it answers differently to what is turned. So each pair of them that follow
-one another is compared at the same place: what the upright panorama changes more is owed to the place's position in it,
-to borders and distortion, and to nothing that happens in the middle as well.
+The output at a place is compared with that for rotated copies which show the same place at the image centre: within
+45° of the equator and 135° of the central meridian, far from poles and seam. Such copies differ from one another too,
+by resampling, by the network's stride and by its orientation. The control therefore compares consecutive pairs of
+them at the same place. The excess of the upright panorama over the control is due to the position in the image: to
+borders and distortion.
 """
 
 from __future__ import annotations
@@ -14,49 +14,48 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.difference import Tally, change
-from omniconv.audit.model_adapter import Output
-from omniconv.audit.rotation import Loss, loss_of
-from omniconv.audit.rotation_trials import ROTATIONS, Rotations, Trial, measure_turned
+from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, difference
+from omniconv.audit.model_adapter import OutputKey
+from omniconv.audit.rotation import ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.surfaces import panorama
 
-MIDDLE_LATITUDE, MIDDLE_LONGITUDE = 45.0, 135.0
-"""Degrees from the equator, and from the central meridian, within which a picture has its middle."""
-POLE = 15.0
-"""Degrees from a pole that count as at it."""
+CENTRE_LATITUDE, CENTRE_LONGITUDE = 45.0, 135.0
+"""Largest latitude and longitude of the image centre in degrees. A smaller centre is less distorted but needs more
+rotations; this one covers sin(45°) · 135/180 = 53 % of the sphere."""
+POLE_RADIUS = 15.0  # degrees; the two caps cover 3.4 % of the sphere
 
 
 @dataclass(frozen=True, eq=False)
 class BorderEffects:
-    """What a place's answer owes to where it lies in the panorama.
+    """Change of the output with a place's position in the panorama.
 
     Attributes:
-        map: mean change at each pixel of the answer between the upright panorama and copies that show the place in the
-            middle, ``(H, W)``: share of the copies with another class, or the difference as a share of the answer's own
-            spread; not-a-number where fewer than two copies do.
-        control_map: the same between two such copies.
-        poles: within 15° of a pole, of ``map``.
-        control: within 15° of a pole, of ``control_map``.
+        map: mean change at each output pixel between the upright panorama and copies that show the place at the
+            image centre, ``(H, W)``: share of the copies with another class, or the difference relative to the
+            output's standard deviation; NaN where fewer than two copies do.
+        control_map: mean change between two such copies.
+        poles: ``map`` within 15° of a pole.
+        control: ``control_map`` within 15° of a pole.
     """
 
     map: np.ndarray
     control_map: np.ndarray
-    poles: Loss
-    control: Loss
+    poles: ChangeRate
+    control: ChangeRate
 
     @property
     def excess(self) -> np.ndarray:
-        """What the map has over its control: a place's own share, which noise can make negative."""
+        """Excess of ``map`` over ``control_map``; noise can make it negative."""
         return self.map - self.control_map
 
     @property
     def columns(self) -> np.ndarray:
-        """Mean excess of each column by area, from longitude −180°: the seam stands at both ends."""
+        """Area-weighted mean excess of each column, from longitude −180°: the seam is at both ends."""
         return _mean(self.excess, panorama.pixel_areas(*self.map.shape), axis=0)
 
     @property
     def rows(self) -> np.ndarray:
-        """Mean excess of each row, from latitude 90°: the poles stand at both ends."""
+        """Mean excess of each row, from latitude 90°: the poles are at both ends."""
         return _mean(self.excess, np.ones_like(self.map), axis=1)
 
 
@@ -66,74 +65,76 @@ def border_effects(
     rotations: Rotations = ROTATIONS,
     seed: int = 0,
     classes: bool | None = None,
-    output: Output = None,
+    output: OutputKey = None,
 ) -> BorderEffects | None:
-    """A map of what a network's answer owes to the borders of the panorama and to its distortion.
+    """Map how much a network's output depends on a place's position in the panorama.
 
     Args:
-        model: as ``shift_error`` takes.
-        panoramas: as ``shift_error`` takes.
-        rotations: how many, uniformly drawn; or their matrices ``(n, 3, 3)``. About half of them show a place in the
-            middle of the picture.
-        seed: of the draw.
-        classes: as ``shift_error`` takes.
-        output: as ``shift_error`` takes.
+        model: as in ``shift_error``.
+        panoramas: as in ``shift_error``.
+        rotations: number of uniformly drawn rotations, or rotation matrices ``(n, 3, 3)``. About half of them show a
+            given place at the image centre.
+        seed: seed of the draw.
+        classes: as in ``shift_error``.
+        output: as in ``shift_error``.
 
     Returns:
-        The map; ``None`` where the network gives one answer for the whole.
+        The map; ``None`` for a network with one output per image.
 
     Raises:
-        InputError: a network, panoramas or rotations that cannot be used.
+        InputError: an unusable network, panoramas, rotations or seed.
 
     Example:
         >>> import torch
         >>> border_effects(torch.nn.Identity(), torch.rand(1, 1, 8, 16)).map.shape
         (8, 16)
     """
-    borders = Borders()
-    measure_turned(model, panoramas, rotations, seed, classes, output, [borders])
-    return borders.result()
+    effect = PositionEffect()
+    run_rotation_trials(model, panoramas, rotations, seed, classes, output, [effect])
+    return effect.result()
 
 
-class Borders:
-    """Takes trials, one panorama after the other, and gives ``BorderEffects``."""
+class PositionEffect:
+    """Accumulate trials, grouped by panorama, into ``BorderEffects``."""
 
     def __init__(self) -> None:
-        self._maps, self._poles = (Tally(), Tally()), (Tally(), Tally())
-        self._upright = self._last = np.zeros((0, 0, 0))
+        self._maps = DifferenceAccumulator(), DifferenceAccumulator()
+        self._poles = DifferenceAccumulator(), DifferenceAccumulator()
+        self._upright = self._last_central = np.zeros((0, 0, 0))
         self._seen = np.zeros((0, 0), bool)
 
-    def add(self, trial: Trial) -> None:
-        """Compare the places that its rotation and an earlier one bring to the middle."""
-        if trial.upright is not self._upright:
-            self._upright, self._last, self._seen = trial.upright, trial.back, np.zeros(trial.shape, bool)
+    def add(self, trial: RotationTrial) -> None:
+        """Add the places that this rotation and an earlier one of the same panorama show at the image centre."""
+        if trial.upright is not self._upright:  # the next panorama
+            self._upright, self._last_central, self._seen = trial.upright, trial.restored, np.zeros(trial.shape, bool)
         directions = panorama.pixel_directions(trial.shape[0], trial.shape[1])
-        middle = _is_middle(directions @ trial.rotation.T)
-        areas = trial.areas * (middle & self._seen)
-        polar = areas * (np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE)))
-        pair = replace(change(self._last, trial.back, trial.areas, trial.classes), spread=trial.turned.spread)
-        for found, over_map, over_poles in zip((trial.turned, pair), self._maps, self._poles, strict=True):
+        central = _is_central(directions @ trial.matrix.T)
+        areas = trial.areas * (central & self._seen)
+        polar = areas * (np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE_RADIUS)))
+        pair = difference(self._last_central, trial.restored, trial.areas, trial.class_scores)
+        control = replace(pair, variance=trial.rotated.variance)  # both on the scale of the upright output
+        for found, over_map, over_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
             over_map.add(found, lambda values: values * areas)
             over_poles.add(found, lambda values: (values * polar).sum())
-        self._last = np.where(middle, trial.back, self._last)
-        self._seen = self._seen | middle
+        self._last_central = np.where(central, trial.restored, self._last_central)
+        self._seen = self._seen | central
 
     def result(self) -> BorderEffects | None:
-        """What was found."""
+        """Return the measures over all trials."""
         if self._seen.shape == (1, 1):
             return None
-        maps = (tally.difference if tally.changed is None else tally.changed for tally in self._maps)
-        found, control = maps
-        return BorderEffects(found, control, *map(loss_of, self._poles))
+        found, control = (part.difference if part.changed is None else part.changed for part in self._maps)
+        poles, poles_control = (part.total() for part in self._poles)
+        return BorderEffects(found, control, poles, poles_control)
 
 
-def _is_middle(directions: np.ndarray) -> np.ndarray:
+def _is_central(directions: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(directions, -1, 0)
-    near_equator = np.abs(z) <= np.sin(np.radians(MIDDLE_LATITUDE))
-    return near_equator & (np.abs(np.arctan2(y, x)) <= np.radians(MIDDLE_LONGITUDE))
+    near_equator = np.abs(z) <= np.sin(np.radians(CENTRE_LATITUDE))
+    return near_equator & (np.abs(np.arctan2(y, x)) <= np.radians(CENTRE_LONGITUDE))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     weights = weights * np.isfinite(values)
-    sums = np.nansum(values * weights, axis=axis)
-    return np.divide(sums, weights.sum(axis=axis), out=np.full(sums.shape, np.nan), where=weights.sum(axis=axis) > 0)
+    sums, totals = np.nansum(values * weights, axis=axis), weights.sum(axis=axis)
+    return np.divide(sums, totals, out=np.full(sums.shape, np.nan), where=totals > 0)

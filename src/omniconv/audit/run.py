@@ -1,4 +1,4 @@
-"""Every measure of a network at once."""
+"""All measures of an audit in one call."""
 
 from __future__ import annotations
 
@@ -8,39 +8,44 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.bands import BANDS, Bands, LatitudeBands, band_edges
-from omniconv.audit.latitude import Steadiness
-from omniconv.audit.model_adapter import Output, answering, check_panoramas, name_of
-from omniconv.audit.position import BorderEffects, Borders
-from omniconv.audit.quality import quality
-from omniconv.audit.rotation import Consistency, RotationConsistency
-from omniconv.audit.rotation_trials import ROTATIONS, Measure, Rotations, measure_turned
+from omniconv.audit.latitude import (
+    BANDS,
+    Bands,
+    LatitudeBands,
+    RotationErrorByLatitude,
+    band_edges,
+    quality_by_latitude,
+)
+from omniconv.audit.model_adapter import OutputKey, check_panoramas, model_name, panorama_function
+from omniconv.audit.position import BorderEffects, PositionEffect
+from omniconv.audit.rotation import ROTATIONS, RotationConsistency, RotationErrors, Rotations, run_rotation_trials
 from omniconv.audit.shift import ShiftError, shift_error
-from omniconv.audit.verdict import Finding, verdict
+from omniconv.audit.verdict import Grade, verdict
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.run_folder import finite
 
-WHOLE = 0.02
-"""Panoramas whose sides stand in another ratio than 1 : 2 by more than this are mentioned."""
-STEADY = 1e-3
-"""Networks whose answers to one question differ by more than this are mentioned."""
+ASPECT_TOLERANCE = 0.02  # of the ratio 2: one row more or less in a hundred still counts as a whole sphere
+REPEAT_TOLERANCE = 1e-3
+"""A larger difference between two runs on one panorama is noted: far above nondeterministic sums in float32, far below
+the effect of dropout or other noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What a network loses at the seam, at the poles and under rotation.
+    """Errors of a network at the seam, at the poles and under rotation.
 
     Attributes:
-        network: its name, and the surface where it has one.
-        panoramas: how many there were.
-        size: rows and columns of them.
-        shift: what turns about the axis change.
-        rotation: what rotations of the sphere change.
-        steadiness: the same by latitude; ``None`` where the network gives one answer for the whole.
+        network: name of the network and its surface.
+        panoramas: number of panoramas.
+        size: rows and columns of the panoramas.
+        shift: change when the panorama is cut elsewhere.
+        rotation: change under rotations of the sphere.
+        rotation_by_latitude: the same by latitude; ``None`` for one output per image.
         quality: quality by latitude; ``None`` without truth.
-        borders: where it changes; ``None`` as above.
-        repeated: how far two answers to the same panorama lie apart, as a share of their spread.
+        position: change with the position in the image; ``None`` for one output per image.
+        repeat_error: largest difference between two outputs for the same panorama, relative to their standard
+            deviation.
     """
 
     network: str
@@ -48,44 +53,45 @@ class Audit:
     size: tuple[int, int]
     shift: ShiftError
     rotation: RotationConsistency
-    steadiness: LatitudeBands | None
+    rotation_by_latitude: LatitudeBands | None
     quality: LatitudeBands | None
-    borders: BorderEffects | None
-    repeated: float = 0.0
+    position: BorderEffects | None
+    repeat_error: float = 0.0
 
     @property
-    def verdict(self) -> tuple[Finding, ...]:
-        """What was found, in words."""
-        return verdict(self.shift, self.rotation, self.borders, self.quality)
+    def verdict(self) -> tuple[Grade, ...]:
+        """Grades with a sentence on each subject."""
+        return verdict(self.shift, self.rotation, self.position, self.quality)
 
     @property
     def notes(self) -> list[str]:
-        """What was assumed, and what the panoramas do not allow to tell apart."""
+        """Assumptions, and limits of what the panoramas can show."""
         height, width = self.size
+        stride = self.shift.stride
         notes = []
-        if abs(width / height - 2) > WHOLE:
+        if abs(width / height - 2) > ASPECT_TOLERANCE:
             notes.append(f"The panoramas, {height} × {width}, are not twice as wide as high: they are taken for whole "
-                         "spheres, rows from pole to pole, columns all around.")  # fmt: skip
-        if self.shift.stride and width % self.shift.stride:
-            notes.append(f"The network's total stride of {self.shift.stride} columns does not divide the width of "
-                         f"{width}: no turn is by a multiple of it all around, and what lies between its steps counts "
-                         "as a border effect.")  # fmt: skip
-        if self.shift.stride and not self.shift.exact:
-            notes.append(f"No turn was by a multiple of the total stride of {self.shift.stride} columns.")
-        if self.repeated > STEADY:
-            notes.append(f"Asked twice about the same panorama, the network answers differently, by up to "
-                         f"{self.repeated:.2g} of the spread of its answers: it draws random numbers, and nothing here "
-                         "tells their effect from that of the panorama.")  # fmt: skip
+                         "spheres, with rows from pole to pole and columns all around.")  # fmt: skip
+        if stride and width % stride:
+            notes.append(f"The network's total stride of {stride} columns does not divide the width of {width}: no "
+                         "roll is a multiple of it all around, and effects of the stride count as border "
+                         "effects.")  # fmt: skip
+        if stride and not self.shift.exact:
+            notes.append(f"No roll was a multiple of the total stride of {stride} columns.")
+        if self.repeat_error > REPEAT_TOLERANCE:
+            notes.append(f"Two runs on the same panorama differ by up to {self.repeat_error:.2g} of the output's "
+                         "standard deviation: the network draws random numbers, which count as changes "
+                         "here.")  # fmt: skip
         return notes
 
-    def plain(self) -> dict[str, Any]:
-        """Numbers, texts, lists and mappings only, as JSON takes them; of the map its columns and rows."""
-        parts = asdict(replace(self, borders=None))
-        if self.borders is not None:
-            losses = {"poles": asdict(self.borders.poles), "control": asdict(self.borders.control)}
-            profiles = {"columns": self.borders.columns.tolist(), "rows": self.borders.rows.tolist()}
-            parts["borders"] = losses | profiles
-        return finite({**parts, "verdict": [asdict(found) for found in self.verdict], "notes": self.notes})
+    def as_dict(self) -> dict[str, Any]:
+        """Return the audit as JSON-serialisable data; the map of ``position`` as means of its columns and rows."""
+        data = asdict(replace(self, position=None))
+        if self.position is not None:
+            rates = {"poles": asdict(self.position.poles), "control": asdict(self.position.control)}
+            profiles = {"columns": self.position.columns.tolist(), "rows": self.position.rows.tolist()}
+            data["position"] = rates | profiles
+        return finite({**data, "verdict": [asdict(grade) for grade in self.verdict], "notes": self.notes})
 
 
 def audit(
@@ -97,21 +103,21 @@ def audit(
     stride: int | None = None,
     bands: Bands = BANDS,
     classes: bool | None = None,
-    output: Output = None,
+    output: OutputKey = None,
     step: Callable[[], None] = lambda: None,
 ) -> Audit:
-    """Every measure of a network at once; each rotated panorama is shown to it once.
+    """Take all measures of a network; they share its runs on rotated panoramas.
 
     Args:
-        model: as ``shift_error`` takes.
-        panoramas: as ``shift_error`` takes.
-        truth: as ``by_latitude`` takes; without it quality is not measured.
-        rotations: as ``rotation_consistency`` takes.
-        seed: of their draw.
-        stride: as ``shift_error`` takes.
-        bands: as ``by_latitude`` takes.
-        classes: as ``shift_error`` takes.
-        output: as ``shift_error`` takes.
+        model: as in ``shift_error``.
+        panoramas: as in ``shift_error``.
+        truth: as in ``by_latitude``; without it quality is not measured.
+        rotations: as in ``rotation_consistency``.
+        seed: seed of the rotations.
+        stride: as in ``shift_error``.
+        bands: as in ``by_latitude``.
+        classes: as in ``shift_error``.
+        output: as in ``shift_error``.
         step: called after each panorama under each rotation, which take most of the time.
 
     Raises:
@@ -121,30 +127,29 @@ def audit(
         >>> import torch, omniconv as oc
         >>> network = oc.models.UNet(3, 2, surface=oc.Equirectangular(), width=2, depth=1)
         >>> print(audit(network, torch.rand(1, 3, 8, 16), rotations=2).verdict[0])
-        Seam: none. Wherever the panorama is cut, by multiples of 2 columns, the answer stays the same.
+        Seam: none. Rolling the panorama by multiples of 2 columns does not change the output.
     """
     images, edges = check_panoramas(panoramas), band_edges(bands)
-    quality_found = None
+    quality = None
     if truth is not None:
-        with answering(model, output) as answer:
-            quality_found = quality(np.stack([answer(image) for image in images]), np.asarray(truth), edges)
+        with panorama_function(model, output) as function:
+            predictions = np.stack([function(image) for image in images])
+        quality = quality_by_latitude(predictions, np.asarray(truth), edges)
     shift = shift_error(model, images, None, stride, classes, output)
-    consistency, steadiness, borders = Consistency(), Steadiness(edges), Borders()
-    measures: list[Measure] = [consistency, steadiness, borders]
-    measure_turned(model, images, rotations, seed, classes, output, measures, step)
+    errors, by_latitude, effect = RotationErrors(), RotationErrorByLatitude(edges), PositionEffect()
+    run_rotation_trials(model, images, rotations, seed, classes, output, [errors, by_latitude, effect], step)
     return Audit(
-        _title(model), len(images), (images.shape[-2], images.shape[-1]), shift, consistency.result(),
-        steadiness.result(), quality_found, borders.result(), _repeated(model, images[0], output),
+        _title(model), len(images), (images.shape[-2], images.shape[-1]), shift, errors.result(), by_latitude.result(),
+        quality, effect.result(), _repeat_error(model, images[0], output),
     )  # fmt: skip
 
 
-def _repeated(model: Any, image: np.ndarray, output: Output) -> float:
-    """How far two answers to one panorama lie apart, as a share of their spread."""
-    with answering(model, output) as answer:
-        one, other = answer(image), answer(image)
+def _repeat_error(model: Any, image: np.ndarray, output: OutputKey) -> float:
+    with panorama_function(model, output) as function:
+        one, other = function(image), function(image)
     return float(np.abs(one - other).max() / max(one.std(), other.std(), np.finfo(float).tiny))
 
 
 def _title(model: Any) -> str:
     inner = model.model if isinstance(model, Predictor) else model
-    return f"{name_of(model)} on {inner.surface}" if isinstance(inner, Model) else name_of(model)
+    return f"{model_name(model)} on {inner.surface}" if isinstance(inner, Model) else model_name(model)

@@ -1,10 +1,10 @@
-"""What a turn of the panorama about its axis changes, by the distance from where the picture is cut.
+"""Change of a network's output when the panorama is cut at another longitude, by the distance from the cut.
 
-A panorama has no beginning: turned by some columns it is the same one, cut elsewhere. What a network answers to it,
-turned back, differs from its answer to the panorama as it was for two reasons. Near both cuts its borders differ. And a
-network with a total stride of s steps over the columns: a turn by other than a multiple of s moves samples between its
-steps, which changes the answer all over, also of a network without any border. So turns by multiples of s, which show
-border effects alone, are told from others.
+A panorama rolled by some columns shows the same sphere, cut elsewhere. The output for it, rolled back, differs from the
+output for the original for two reasons. Near both cuts the borders differ. And a network with a total stride of s
+samples every s-th column: a roll by other than a multiple of s moves image content between its samples, which changes
+the output everywhere, even without any border effect. Rolls by multiples of s (``exact``), which show border effects
+alone, are therefore reported apart from other rolls (``between``).
 """
 
 from __future__ import annotations
@@ -17,73 +17,96 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.curves import Curve, curve
-from omniconv.audit.difference import Tally, are_classes, change
-from omniconv.audit.model_adapter import Answer, Output, answering, check_panoramas, name_of
+from omniconv.audit.difference import DifferenceAccumulator, difference, has_class_scores
+from omniconv.audit.model_adapter import OutputKey, PanoramaFunction, check_panoramas, model_name, panorama_function
 from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 
 PARTS = 8
-"""Turns by default: an eighth of the circle, two eighths, … seven."""
-NEAR = 32
-"""Within this part of the width (11.25°) of a cut is at the seam, and within the total stride in any case."""
+"""Default rolls go by 1/8 to 7/8 of the width, so that every place is compared at several distances from a cut."""
+SEAM_PARTS = 32
+"""1/32 of the width (11.25°) from a cut counts as the seam, and one total stride in any case, since a coarser network
+mixes the border into a whole step."""
+REACH_SHARE = 0.9  # share of all changes that lie within ``Profile.reach`` of a cut
 
 
 @dataclass(frozen=True)
-class Turns:
-    """What some turns change.
+class Profile:
+    """Measure of change over the sphere and by the distance from the nearest cut.
 
     Attributes:
-        shifts: columns of the panorama by which it was turned.
-        changed: share of the area whose class changes; ``None`` where answers are no classes.
-        difference: root mean square of the change, as a share of the answer's own spread.
+        everywhere: over the whole sphere, weighted by area.
+        at_seam: near a cut; ``None``, as all below, for one output per image.
+        elsewhere: farther away.
+        seam_share: share of all changes that lie at the seam; NaN without changes.
+        reach: distance from a cut in degrees that contains 90 % of all changes; NaN without changes.
+        by_distance: by output column from the cut; NaN where no roll left a column at that distance.
+    """
+
+    everywhere: float
+    at_seam: float | None = None
+    elsewhere: float | None = None
+    seam_share: float | None = None
+    reach: float | None = None
+    by_distance: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class RollErrors:
+    """Change caused by some rolls.
+
+    Attributes:
+        shifts: rolls in columns of the panorama.
+        changed: share of the area whose class changes; ``None`` if channels are not class scores.
+        difference: root mean square difference relative to the output's standard deviation.
     """
 
     shifts: tuple[int, ...]
-    changed: Curve | None
-    difference: Curve
+    changed: Profile | None
+    difference: Profile
 
     @property
-    def measure(self) -> Curve:
-        """``changed``, or ``difference`` without classes."""
+    def measure(self) -> Profile:
+        """``changed``, or ``difference`` without class scores."""
         return self.changed or self.difference
 
 
 @dataclass(frozen=True)
 class ShiftError:
-    """What turns about the axis change.
+    """Change caused by rolls of the panorama.
 
     Attributes:
         width: columns of the panoramas.
-        stride: total stride in columns; ``None`` on a surface whose samples are no columns.
-        near: columns from a cut that count as at the seam.
-        degrees: distances from the cut, for ``by_distance``; none where one answer is for the whole.
-        exact: turns by multiples of the stride: border effects alone; ``None`` where there are none.
-        between: other turns: also what lies between the network's steps; ``None`` where there are none.
+        stride: total stride in columns; ``None`` on a surface whose samples are not panorama columns.
+        near: columns from a cut that count as the seam.
+        degrees: distances from the cut of ``by_distance``; empty for one output per image.
+        exact: rolls by multiples of the stride, border effects alone; ``None`` if there are none.
+        between: other rolls, which move image content between the network's samples; ``None`` if there are none.
     """
 
     width: int
     stride: int | None
     near: int
     degrees: tuple[float, ...]
-    exact: Turns | None
-    between: Turns | None
+    exact: RollErrors | None
+    between: RollErrors | None
 
     @property
-    def named(self) -> dict[str, Turns]:
-        """The turns that were tried, by how far they go."""
-        any_number = self.stride in (1, None)
-        first = "by any number of columns" if any_number else f"by multiples of {self.stride} columns"
-        names = {first: self.exact or self.between} if any_number else {first: self.exact, "by others": self.between}
-        return {name: turns for name, turns in names.items() if turns is not None}
+    def named(self) -> dict[str, RollErrors]:
+        """Rolls that were tried, by a description of their sizes."""
+        if self.stride in (1, None):
+            names = {"by any number of columns": self.exact or self.between}
+        else:
+            names = {f"by multiples of {self.stride} columns": self.exact, "by other shifts": self.between}
+        return {name: errors for name, errors in names.items() if errors is not None}
 
     @property
-    def seam(self) -> Turns:
-        """The turns that show the seam best."""
+    def seam(self) -> RollErrors:
+        """Rolls that isolate border effects best."""
         found = self.exact or self.between
-        if found is None:  # shift_error tries at least one
-            raise LookupError("no turn")
+        if found is None:  # shift_error makes at least one
+            raise LookupError("no rolls")
         return found
 
 
@@ -93,23 +116,23 @@ def shift_error(
     shifts: Sequence[int] | None = None,
     stride: int | None = None,
     classes: bool | None = None,
-    output: Output = None,
+    output: OutputKey = None,
 ) -> ShiftError:
-    """What a network's answer loses when the panorama is cut elsewhere.
+    """Measure how much a network's output changes when the panorama is cut at another longitude.
 
     Args:
-        model: a module that takes ``(B, C, H, W)`` and gives maps ``(B, K, H', W')`` or vectors ``(B, K)``; a network
-            of ``oc.models`` on any surface; a ``Predictor``.
-        panoramas: ``(B, C, H, W)`` or ``(C, H, W)``, as the network takes them: rows from pole to pole, columns all
-            around. They need not be twice as wide as high.
-        shifts: columns to turn by; by default seven multiples of the stride all around, and seven other turns.
-        stride: total stride; by default what ``total_stride`` finds.
-        classes: whether channels are scores of classes, so that classes are compared too; by default where there are
-            several. One channel is a score against 0.
-        output: which of several outputs: a key or a place; by default the first tensor.
+        model: a module from ``(B, C, H, W)`` to maps ``(B, K, H', W')`` or vectors ``(B, K)``; a network of
+            ``oc.models`` on any surface; a ``Predictor``.
+        panoramas: ``(B, C, H, W)`` or ``(C, H, W)``, preprocessed as the network needs them; rows go from pole to pole,
+            columns all around. They need not be twice as wide as high.
+        shifts: rolls in columns; by default seven multiples of the stride around the circle, and seven other rolls.
+        stride: total stride; by default determined from the network.
+        classes: channels are class scores, so that predicted classes are compared too; by default if there are
+            several. A single channel is the score of class 1 against 0.
+        output: key or index of the output to use when there are several; the first tensor by default.
 
     Raises:
-        InputError: a network or panoramas that cannot be used, or turns that do not fit the answer's columns.
+        InputError: an unusable network or panoramas, or shifts that do not match the output's columns.
 
     Example:
         >>> import torch, omniconv as oc
@@ -123,103 +146,139 @@ def shift_error(
     stride = total_stride(model, images[0], output) if stride is None else stride
     if stride is not None and not (isinstance(stride, int) and 1 <= stride <= width):
         raise InputError("stride", stride, f"must be a whole number from 1 to the width, {width}", "leave it out")
-    near = max(stride or 1, width // NEAR)
-    with answering(model, output) as answer:
-        trial = _Trial.of(answer, images, classes, name_of(model))
-        exact, between = _groups(shifts, width, stride, trial.step)
-        found = [trial.turns(group, near) if group else None for group in (exact, between)]
+    near = max(stride or 1, width // SEAM_PARTS)
+    with panorama_function(model, output) as function:
+        trial = _RollTrial.of(function, images, classes, model_name(model))
+        exact, between = _grouped_shifts(shifts, width, stride, trial.step)
+        found = [trial.errors(group, near) if group else None for group in (exact, between)]
     return ShiftError(width, stride, near, tuple(trial.degrees.tolist()), *found)
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """A network's answers to some panoramas, for comparison with those to turned ones."""
+def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarray, take_root: bool = False) -> Profile:
+    """Summarise an additive measure that was binned by distance from the cut.
 
-    answer: Answer
+    Args:
+        amounts: mean of each distance from the cut; NaN for empty bins.
+        areas: area of each distance.
+        near: number of distances that count as the seam.
+        degrees: distances in degrees.
+        take_root: amounts are squares; report their roots.
+
+    Example:
+        >>> found = profile(np.array([0.3, 0.1, 0.0]), np.ones(3), 1, np.array([5.0, 15.0, 25.0]))
+        >>> round(found.seam_share, 2), found.reach
+        (0.75, 15.0)
+    """
+    totals = np.nan_to_num(amounts) * areas
+
+    def mean(part: slice) -> float:
+        area = areas[part].sum()
+        value = float(totals[part].sum() / area) if area > 0 else np.nan
+        return float(np.sqrt(value)) if take_root else value
+
+    if len(areas) == 1:
+        return Profile(mean(slice(None)))
+    cumulated = np.cumsum(totals)
+    total = cumulated[-1]
+    return Profile(
+        everywhere=mean(slice(None)),
+        at_seam=mean(slice(near)),
+        elsewhere=mean(slice(near, None)),
+        seam_share=float(cumulated[min(near, len(cumulated)) - 1] / total) if total > 0 else np.nan,
+        reach=float(degrees[np.searchsorted(cumulated, REACH_SHARE * total)]) if total > 0 else np.nan,
+        by_distance=tuple((np.sqrt(amounts) if take_root else amounts).tolist()),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _RollTrial:
+    """Outputs of a network for some panoramas, to be compared with those for rolled ones."""
+
+    function: PanoramaFunction
     images: np.ndarray
     upright: list[np.ndarray]
-    classes: bool
+    class_scores: bool
 
     @classmethod
-    def of(cls, answer: Answer, images: np.ndarray, classes: bool | None, name: str) -> _Trial:
-        """Checked: columns of the answer fit those of the panorama."""
-        upright = [answer(image) for image in images]
+    def of(cls, function: PanoramaFunction, images: np.ndarray, classes: bool | None, name: str) -> _RollTrial:
+        """Run the network on the original panoramas and check that whole output columns can be rolled."""
+        upright = [function(image) for image in images]
         width, given = upright[0].shape[-1], images.shape[-1]
         if given % width and width % given:
-            rule = f"gives {width} columns for a panorama of {given}: one must be a multiple of the other"
-            raise InputError("model", name, rule, "give panoramas whose width its total stride divides")
-        return cls(answer, images, upright, are_classes(upright[0], classes))
+            rule = f"returns {width} columns for a panorama of {given}: one must be a multiple of the other"
+            raise InputError("model", name, rule, "give panoramas whose width is a multiple of its total stride")
+        return cls(function, images, upright, has_class_scores(upright[0], classes))
 
     @property
     def width(self) -> int:
-        """Columns of an answer."""
+        """Columns of an output."""
         return self.upright[0].shape[-1]
 
     @property
     def step(self) -> int:
-        """Columns of the panorama for one of the answer, so that turns move whole columns of both."""
+        """Panorama columns per output column, so that a roll moves whole columns of both."""
         return max(1, self.images.shape[-1] // self.width) if self.width > 1 else 1
 
     @property
     def degrees(self) -> np.ndarray:
-        """Distance of columns from a cut; none where one answer is for the whole."""
+        """Distances of output columns from a cut; empty for one output per image."""
         return (np.arange((self.width + 1) // 2 if self.width > 1 else 0) + 0.5) * 360 / self.width
 
-    def turns(self, shifts: Sequence[int], near: int) -> Turns:
-        """What these turns change."""
+    def errors(self, shifts: Sequence[int], near: int) -> RollErrors:
+        """Measure the change caused by some rolls."""
         areas = panorama.pixel_areas(*self.upright[0].shape[1:])
-        tally = Tally()
+        accumulator = DifferenceAccumulator()
         for shift in shifts:
-            moved = shift * self.width // self.images.shape[-1] if self.width > 1 else 0
-            by_distance = partial(_sums_by_distance, _distances(self.width, moved), areas)
+            rolled = shift * self.width // self.images.shape[-1] if self.width > 1 else 0
+            by_distance = partial(_sums_by_distance, _distances(self.width, rolled), areas)
             for image, upright in zip(self.images, self.upright, strict=True):
-                back = np.roll(self.answer(np.roll(image, shift, -1)), -moved, -1)
-                tally.add(change(upright, back, areas, self.classes), by_distance)
-        summed = partial(curve, areas=tally.weights, near=self._near(near), degrees=self.degrees)
-        changed = None if tally.changed is None else summed(tally.changed)
-        return Turns(tuple(shifts), changed, summed(tally.squared, root=True))
-
-    def _near(self, near: int) -> int:
-        """Columns of the answer for columns of the panorama."""
-        return max(1, near * self.width // self.images.shape[-1])
+                restored = np.roll(self.function(np.roll(image, shift, -1)), -rolled, -1)
+                accumulator.add(difference(upright, restored, areas, self.class_scores), by_distance)
+        near_output = max(1, near * self.width // self.images.shape[-1])
+        summed = partial(profile, areas=accumulator.areas, near=near_output, degrees=self.degrees)
+        changed = None if accumulator.changed is None else summed(accumulator.changed)
+        return RollErrors(tuple(shifts), changed, summed(accumulator.squared, take_root=True))
 
 
 def _sums_by_distance(distances: np.ndarray, areas: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.bincount(distances, (values * areas).sum(axis=0), max(1, (len(distances) + 1) // 2))
 
 
-def _distances(width: int, moved: int) -> np.ndarray:
-    """Columns from the nearest cut: that of the panorama, and that of the one turned by so many columns."""
+def _distances(width: int, rolled: int) -> np.ndarray:
+    """Columns from the nearest cut, that of the original or that of the panorama rolled by ``rolled`` columns."""
     column = np.arange(width)
-    after, before = column, (column + moved) % width
-    return np.minimum(np.minimum(after, width - 1 - after), np.minimum(before, width - 1 - before))
+    moved = (column + rolled) % width
+    return np.minimum.reduce([column, width - 1 - column, moved, width - 1 - moved])
 
 
-def _groups(shifts: Sequence[int] | None, width: int, stride: int | None, step: int) -> tuple[list[int], list[int]]:
-    """Turns by multiples of the stride, and others."""
-    wanted = (
-        _default_shifts(width, stride, step) if shifts is None else [_checked(shift, width, step) for shift in shifts]
-    )
-    if not wanted:
-        raise InputError("shifts", shifts, f"leave no turn for {width} columns and a stride of {stride}",
-                         "give wider panoramas, or the columns to turn by")  # fmt: skip
-    exact = [shift for shift in wanted if stride is not None and shift % stride == 0]
-    return exact, [shift for shift in wanted if shift not in exact]
+def _grouped_shifts(
+    shifts: Sequence[int] | None, width: int, stride: int | None, step: int
+) -> tuple[list[int], list[int]]:
+    """Return rolls by multiples of the stride, and other rolls."""
+    if shifts is None:
+        chosen = _default_shifts(width, stride, step)
+    else:
+        chosen = [_checked_shift(shift, width, step) for shift in shifts]
+    if not chosen:
+        raise InputError("shifts", shifts, f"must contain a roll for {width} columns and a stride of {stride}",
+                         "give wider panoramas, or rolls in columns")  # fmt: skip
+    exact = [shift for shift in chosen if stride is not None and shift % stride == 0]
+    return exact, [shift for shift in chosen if shift not in exact]
 
 
 def _default_shifts(width: int, stride: int | None, step: int) -> list[int]:
-    """Seven turns all around by multiples of the stride, and as many that fall between its steps."""
-    whole = lcm(stride or 1, step)
-    around = [round(part * width / PARTS / whole) * whole for part in range(1, PARTS)]
+    """Return up to seven multiples of the stride around the circle, and as many rolls that are no multiples."""
+    unit = lcm(stride or 1, step)
+    around = [round(part * width / PARTS / unit) * unit for part in range(1, PARTS)]
     exact = sorted({shift for shift in around if 0 < shift < width})
-    off = whole // step - 1
-    between = {shift + step * (1 + place % off) for place, shift in enumerate(exact)} if off else set()
+    offsets = unit // step - 1
+    between = {shift + step * (1 + index % offsets) for index, shift in enumerate(exact)} if offsets else set()
     return exact + sorted(shift for shift in between if shift < width)
 
 
-def _checked(shift: Any, width: int, step: int) -> int:
+def _checked_shift(shift: Any, width: int, step: int) -> int:
     if not isinstance(shift, int | np.integer) or shift % width == 0 or shift % step:
-        multiple = f", a multiple of {step} as the answer's columns are" if step > 1 else ""
-        raise InputError("shifts", shift, f"must be whole numbers of columns{multiple}, none a full turn of {width}",
+        multiple = f", a multiple of {step} as the output's columns are" if step > 1 else ""
+        raise InputError("shifts", shift, f"must be whole numbers of columns{multiple}, not a multiple of {width}",
                          "leave them out")  # fmt: skip
     return int(shift) % width

@@ -1,4 +1,4 @@
-"""The total stride of a network: a turn by fewer columns than that moves samples between the steps it takes."""
+"""Total stride of a network in columns of the panorama."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from omniconv.audit.model_adapter import Output, answering
+from omniconv.audit.model_adapter import OutputKey, panorama_function
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
+from omniconv.summaries.tracing import traced_stride
 from omniconv.surfaces import Plane, Surface
 
-STEPPING = ("conv", "pool", "upsample")
-"""In the names of what goes down in size; ``adaptive`` poolings share a picture out instead."""
-LAYING_OUT = ("unflatten", "view", "reshape")
-"""In the names of what makes a picture of samples in a row, as kernels on the sphere give them."""
+RESIZING = ("conv", "pool", "upsample")
+"""Parts of the names of operators with a stride. Adaptive pooling is left out: its windows depend on the input size, so
+that no roll smaller than a window keeps them."""
+RESHAPING = ("unflatten", "view", "reshape")
+"""Parts of the names of operators that make an image of a list of samples, as tangent kernels return it."""
 
 
-def total_stride(model: Any, panorama: np.ndarray, output: Output = None) -> int | None:
-    """Columns of the panorama that the coarsest signal inside a network steps over.
+def total_stride(model: Any, panorama: np.ndarray, output: OutputKey = None) -> int | None:
+    """Return the distance in panorama columns between samples of the coarsest signal inside a network.
 
-    Networks of omniconv know it; of others one run tells, by the narrowest result of a convolution, pooling or resizing
-    that shrinks height and width alike.
+    Networks of omniconv know it. For other modules it is computed from the layers' receptive fields; what cannot be
+    traced (compiled programs, custom reshaping) is measured from the sizes of one run.
 
     Args:
-        model: a network, as every function of this room takes.
-        panorama: one that the network takes, ``(C, H, W)``.
-        output: which of several outputs.
+        model: network as in ``shift_error``.
+        panorama: a panorama that the network takes, ``(C, H, W)``.
+        output: as in ``shift_error``.
 
     Returns:
-        The stride, or ``None`` on surfaces whose samples are not columns of the panorama.
+        The stride, or ``None`` on surfaces whose samples are not panorama columns.
 
     Example:
         >>> from torch import nn
@@ -42,14 +44,25 @@ def total_stride(model: Any, panorama: np.ndarray, output: Output = None) -> int
     inner = model.model if isinstance(model, Predictor) else model
     if isinstance(inner, Model):
         return inner.total_stride if _has_columns(inner.surface) else None
-    sizes = _Sizes(panorama.shape[-2:])
-    with answering(model, output) as answer, sizes:
-        answer(panorama)
-    return sizes.stride
+    traced = traced_stride(inner, panorama.shape) if isinstance(inner, nn.Module) else None
+    if traced is None or traced > panorama.shape[-1]:  # no roll shows a stride above the width
+        return _measured_stride(model, panorama, output)
+    return traced
 
 
-class _Sizes(TorchDispatchMode):
-    """Sees the result of every operator, also in programs that hold no modules."""
+def _has_columns(surface: Surface) -> bool:
+    return surface.ndim == 2 and (isinstance(surface, Plane) or surface.latitude_axis == 0)
+
+
+def _measured_stride(model: Any, panorama: np.ndarray, output: OutputKey) -> int:
+    observer = _SizeObserver(panorama.shape[-2:])
+    with panorama_function(model, output) as function, observer:
+        function(panorama)
+    return observer.stride
+
+
+class _SizeObserver(TorchDispatchMode):
+    """Observe the sizes of all operators' results, also in programs that contain no modules."""
 
     def __init__(self, size: Sequence[int]) -> None:
         super().__init__()
@@ -61,19 +74,16 @@ class _Sizes(TorchDispatchMode):
         result = function(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, list | tuple) and result else result
         if isinstance(first, Tensor):
-            self._note(str(function), first.shape[2:])
+            self._observe(str(function), first.shape[2:])
         return result
 
-    def _note(self, name: str, grid: Sequence[int]) -> None:
-        """Take a picture that an operator of a name made, where it may be a coarser one."""
+    def _observe(self, name: str, grid: Sequence[int]) -> None:
         if len(grid) != 2 or min(grid) < 2 or "adaptive" in name:
             return
-        is_step = any(part in name for part in STEPPING)
-        is_laid_out = any(part in name for part in LAYING_OUT) and self.size[0] % grid[0] == self.size[1] % grid[1] == 0
+        resizes = any(part in name for part in RESIZING)
+        divides = self.size[0] % grid[0] == self.size[1] % grid[1] == 0
+        reshapes = any(part in name for part in RESHAPING) and divides
         down, across = (round(whole / part) for whole, part in zip(self.size, grid, strict=True))
-        if (is_step or is_laid_out) and down == across:
+        # Equal factors in both axes tell a coarser image from a matrix that a layer uses inside.
+        if (resizes or reshapes) and down == across:
             self.stride = max(self.stride, across)
-
-
-def _has_columns(where: Surface) -> bool:
-    return where.ndim == 2 and (isinstance(where, Plane) or where.latitude_axis == 0)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from omniconv.audit.run import Audit
-    from omniconv.commands.load_model import Opened
+    from omniconv.commands.load_model import LoadedModel
+
+Table = tuple[list[str], list[list[str | float]]]
+QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 
 
 @click.command()
@@ -26,76 +29,114 @@ if TYPE_CHECKING:
 @click.option("--labels", type=PATH, help="folder of masks with the images' names; by default IMAGES/masks")
 @click.option("--out", type=PATH, help="folder for audit.png and audit.json; by default RUN/audit, or audit")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
-@click.option("--overwrite", is_flag=True, help="replace what is there already")
-@click.option("--rotations", default=12, show_default=True, help="of the sphere, drawn at random")
-@click.option("--seed", default=0, show_default=True, help="seed of all random numbers")
-@click.option("--most", default=16, show_default=True, help="images to look at, evenly picked")
-@click.option("--bands", default=12, show_default=True, help="of latitude")
+@click.option("--overwrite", is_flag=True, help="replace existing files")
+@click.option("--rotations", default=12, show_default=True, help="number of random rotations of the sphere")
+@click.option("--seed", default=0, show_default=True, help="seed of the rotations")
+@click.option("--most", default=16, show_default=True, help="largest number of images, selected at equal distances")
+@click.option("--bands", default=12, show_default=True, help="number of latitude bands")
 @click.option("--size", help=SIZE)
-@click.option("--stride", type=int, help="total stride of the network in columns; by default found")
-@click.option("--values", is_flag=True, help="MODEL gives values (depths, colours), not scores of classes")
-@click.option("--output", help="which output of MODEL, by key or place; by default the first")
-@click.option("--mean", help="R,G,B to subtract for MODEL, from 0 to 1")
-@click.option("--spread", help="R,G,B to divide by")
-@click.option("--trust", is_flag=True, help="open a .pt2 file, which can run code that it holds")
+@click.option("--stride", type=int, help="total stride of the network in columns; determined by default")
+@click.option("--values", is_flag=True, help="MODEL returns values (depths, colours), not class scores")
+@click.option("--output", help="output of MODEL to use, by key or index; the first by default")
+@click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1")
+@click.option("--std", "--spread", "std", help="R,G,B standard deviation to divide by")
+@click.option("--trust", is_flag=True, help="open a .pt2 file, which can execute code that it contains")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
 def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
-    """Find what a network loses at the seam of a panorama, at its poles, and when the sphere is turned.
+    """Measure errors at the seam of a panorama, at its poles and under rotations of the sphere.
 
-    RUN is the folder of a run or its model.safetensors. MODEL is a network of your own, as package.module:callable: a
-    torch.nn.Module, or a function without arguments that gives one; or a .pt2 program of torch with --trust. It takes
-    RGB values from 0 to 1 (or as --mean and --spread make them), (batch, 3, height, width), and gives maps or vectors:
+    RUN is the folder of a run or its model.safetensors. MODEL is your own network, as package.module:callable: a
+    torch.nn.Module, or a function without arguments that returns one; or with --trust a .pt2 program of torch. It takes
+    RGB values from 0 to 1 (or normalised by --mean and --std), (batch, 3, height, width), and returns maps or vectors:
 
     \b
         omniconv audit runs/DATA PANORAMAS
         omniconv audit runs/DATA DATA --json audit.json
-        omniconv audit mine:network PANORAMAS --size 512x1024 --mean 0.485,0.456,0.406 --spread 0.229,0.224,0.225
+        omniconv audit mine:network PANORAMAS --size 512x1024 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
-    IMAGES are files or folders, taken for whole spheres: rows from pole to pole, columns all around. Of a folder that
-    holds images/ and masks/, the masks tell the quality by latitude.
+    IMAGES are files or folders of whole spheres: rows from pole to pole, columns all around. If a folder contains
+    images/ and masks/, the quality by latitude is measured against the masks.
 
-    What is found is called none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, of
-    values, from a change by 1, 5 and 20 % of their spread.
+    Errors are graded none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, for
+    values, from a change by 1, 5 and 20 % of the standard deviation.
     """
     from omniconv.audit.run import audit as run_audit
-    from omniconv.commands.load_model import open_network
+    from omniconv.commands.load_model import load_model
 
-    given = {name: _colours(name, options[name]) for name in ("mean", "spread")}
+    mean, std = (_parse_colour(name, options[name]) for name in ("mean", "std"))
     size = parse_size(options["size"]) if options["size"] else None
-    opened = open_network(network, options["device"], options["trust"]).standardised(**given)
-    out = options["out"] or (opened.run / "audit" if opened.run else Path("audit"))
+    loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
+    out = options["out"] or (loaded.run / "audit" if loaded.run else Path("audit"))
     targets = _targets(out, options["json_file"], options["overwrite"])
-    panoramas, truth = _material(opened, images, options["labels"], options["most"], size)
+    panoramas, truth = _read_data(loaded, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
         found = run_audit(
-            opened.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
-            False if options["values"] else None, _place(options["output"]), step,
+            loaded.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
+            False if options["values"] else None, _parse_output(options["output"]), step,
         )  # fmt: skip
-    found = replace(found, network=f"{opened.title} ({found.network})")
+    found = replace(found, network=f"{loaded.title} ({found.network})")
     _write(found, panoramas[0], targets)
-    _tell(found)
+    _print(found)
     click.echo(targets[0])
 
 
-def _material(
-    opened: Opened, images: tuple[Path, ...], labels: Path | None, most: int, size: tuple[int, ...] | None
+def change_table(found: Audit) -> Table:
+    """Return a row for each measured change, by distance from the cut for dense outputs."""
+    from omniconv.audit.verdict import percent
+
+    rates: dict[str, tuple[float | None, float | None]] = {}
+    for name, errors in found.shift.named.items():
+        for suffix, key in (("", "everywhere"), (": at the seam", "at_seam"), (": farther away", "elsewhere")):
+            changed = getattr(errors.changed, key, None)
+            rates[f"cut elsewhere, rolled {name}{suffix}"] = changed, getattr(errors.difference, key)
+    others = {"sphere rotated at random": found.rotation.rotated, "resampled only": found.rotation.resampling_baseline}
+    if found.position is not None:
+        others["near a pole, against the image centre"] = found.position.poles
+        others["same places, twice at the image centre"] = found.position.control
+    rates |= {name: (rate.changed, rate.difference) for name, rate in others.items()}
+    classes = found.rotation.rotated.changed is not None
+    rows: list[list[str | float]] = [
+        [name, *([percent(changed or 0.0)] if classes else []), percent(difference)]
+        for name, (changed, difference) in rates.items()
+        if difference is not None
+    ]
+    return ["", *(["area that changes class"] if classes else []), "change / standard deviation"], rows
+
+
+def latitude_table(found: Audit) -> Table | None:
+    """Return a row for each latitude band; ``None`` for a network with one output per image."""
+    from omniconv.audit.verdict import percent
+
+    rotation = found.rotation_by_latitude
+    if rotation is None:
+        return None
+    columns: dict[str, list[str | float]] = {"latitude": list(rotation.names)}
+    if found.quality is not None:
+        columns |= {QUALITY_NAMES[name]: list(values) for name, values in found.quality.measures.items()}
+    for name, measure in (("change under rotation", rotation.main), ("resampled only", f"baseline_{rotation.main}")):
+        columns[name] = [percent(value) for value in rotation.measures[measure]]
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def _read_data(
+    loaded: LoadedModel, images: tuple[Path, ...], labels: Path | None, most: int, size: tuple[int, ...] | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Panoramas, and the truth where there is one."""
-    from omniconv.commands.audit_data import list_images, pick, read_panoramas, read_truth
+    """Read panoramas, and label maps if there are any."""
+    from omniconv.commands.audit_data import list_images, read_panoramas, read_truth, subsample
     from omniconv.data.images import read_header
 
-    listed, beside = list_images(images)
-    picked = pick(listed, most)
-    if len(picked) < len(listed):
-        log(f"{len(picked)} of {len(listed)} images, evenly picked; more with --most")
-    preprocessing = opened.preprocessing(size, [read_header(image).size for image in picked])
-    masks = labels or (None if opened.classifies else beside)
-    truth = read_truth(preprocessing, picked, masks, opened.classes) if masks else None
-    return read_panoramas(preprocessing, picked), truth
+    listed, masks_beside = list_images(images)
+    chosen = subsample(listed, most)
+    if len(chosen) < len(listed):
+        log(f"{len(chosen)} of {len(listed)} images, at equal distances; use --most for more")
+    preprocessing = loaded.preprocessing(size, [read_header(image).size for image in chosen])
+    masks = labels or (None if loaded.is_global else masks_beside)
+    truth = read_truth(preprocessing, chosen, masks, loaded.classes) if masks else None
+    return read_panoramas(preprocessing, chosen), truth
 
 
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
-    """The files to write, checked before anything is computed."""
+    """Return the files to write, checked before the audit takes its time."""
     from omniconv.files import check_writable
     from omniconv.run_folder import check_json
 
@@ -106,7 +147,7 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     own = [out / "audit.png", out / "audit.json"]
     for target in own:
         if target.exists() and not overwrite:
-            raise FileError(target, "is there already", "add --overwrite, or choose another folder with --out")
+            raise FileError(target, "exists already", "add --overwrite, or choose another folder with --out")
     targets = [*own, *([json_file] if json_file else [])]
     for target in targets:
         check_writable(target)
@@ -114,31 +155,29 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
 
 
 def _write(found: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
-    """The picture, and the numbers after it: all is drawn before anything is written."""
+    """Write the plot and the numbers, both computed before the first byte is written."""
     from omniconv.audit.plot import draw
     from omniconv.files import make_folder, write_bytes
     from omniconv.run_folder import write_json
 
-    picture, numbers = draw(found, panorama), found.plain()
-    write_bytes(targets[0], picture)
+    png, numbers = draw(found, panorama), found.as_dict()
+    write_bytes(targets[0], png)
     for target in targets[1:]:
         make_folder(target.parent)
         write_json(target, numbers)
 
 
-def _tell(found: Audit) -> None:
-    from omniconv.audit.tables import latitude_table, losses_table
-
-    many = f"{found.panoramas} panorama{'s' * (found.panoramas > 1)} of {found.size[0]}x{found.size[1]}"
-    log(f"{found.network}: {many}")
-    for part in (losses_table(found), latitude_table(found)):
-        if part is not None:
-            print_table(*part, "")
+def _print(found: Audit) -> None:
+    count = f"{found.panoramas} panorama{'s' * (found.panoramas > 1)} of {found.size[0]}x{found.size[1]}"
+    log(f"{found.network}: {count}")
+    for table in (change_table(found), latitude_table(found)):
+        if table is not None:
+            print_table(*table, "")
     for line in (*found.verdict, *found.notes):
         log(str(line))
 
 
-def _colours(name: str, text: str | None) -> tuple[float, ...] | None:
+def _parse_colour(name: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
@@ -150,6 +189,5 @@ def _colours(name: str, text: str | None) -> tuple[float, ...] | None:
     return values
 
 
-def _place(output: str | None) -> str | int | None:
-    """Outputs are named by key or by place."""
+def _parse_output(output: str | None) -> str | int | None:
     return int(output) if output and output.isdecimal() else output

@@ -1,4 +1,4 @@
-"""The pictures that a command line names, with or without labels."""
+"""Panoramas named on the command line, with or without label maps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from omniconv.errors import FileError, InputError
 
 
 def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
-    """The images that were named, and the folder of their masks where one folder holds ``images/`` and ``masks/``.
+    """Return the images of files and folders, and the masks' folder if a single folder has ``images/`` and ``masks/``.
 
     Raises:
-        FileError: a path does not exist, or a folder has no images.
+        FileError: a path that does not exist, or a folder without images.
     """
     root = paths[0]
     if len(paths) == 1 and (root / "images").is_dir() and (root / "masks").is_dir():
@@ -27,22 +27,22 @@ def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
     return [image for image, _ in scan_images(list(paths))], None
 
 
-def pick(images: Sequence[Path], most: int) -> list[Path]:
-    """At most so many images, evenly from the first to the last.
+def subsample(images: Sequence[Path], most: int) -> list[Path]:
+    """Return at most ``most`` images at equal distances, from the first to the last.
 
     Raises:
-        InputError: fewer than one.
+        InputError: ``most`` is less than 1.
     """
     if most < 1:
         raise InputError("most", most, "must be at least 1", "use --most 16")
-    return [images[place] for place in np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
+    return [images[index] for index in np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
 def read_panoramas(preprocessing: Preprocessing, images: Sequence[Path]) -> np.ndarray:
-    """Pictures at one size, float32 ``(B, 3, H, W)`` from 0 to 1.
+    """Read images at one size, float32 ``(B, 3, H, W)`` from 0 to 1.
 
     Raises:
-        FileError: a file that cannot be used.
+        FileError: an unusable file.
     """
     return np.stack([preprocessing.image(image) for image in images])
 
@@ -50,22 +50,22 @@ def read_panoramas(preprocessing: Preprocessing, images: Sequence[Path]) -> np.n
 def read_truth(
     preprocessing: Preprocessing, images: Sequence[Path], masks: Path, classes: int = IGNORE_INDEX
 ) -> np.ndarray:
-    """Label maps ``(B, H, W)`` at the pictures' size, from masks of the images' names.
+    """Read label maps ``(B, H, W)`` at the panoramas' size, from masks named as the images.
 
     Raises:
-        FileError: no folder, an image without a mask or with two, or a mask that cannot be used.
+        FileError: not a folder, an image without a mask or with several, or an unusable mask.
     """
     if not masks.is_dir():
-        raise FileError(masks, "is no folder", "give the folder of masks, which have the names of the images")
-    found: dict[str, list[Path]] = {}
+        raise FileError(masks, "is not a folder", "give the folder of masks, named as the images")
+    by_name: dict[str, list[Path]] = {}
     for mask in find_images(masks)[0]:
-        found.setdefault(mask.stem, []).append(mask)
+        by_name.setdefault(mask.stem, []).append(mask)
     labels = []
     for image in images:
-        fitting = found.get(image.stem, [])
-        if len(fitting) != 1:
-            rule = f"has {len(fitting)} masks" if fitting else "has no mask"
+        matches = by_name.get(image.stem, [])
+        if len(matches) != 1:
+            rule = f"has {len(matches)} masks" if matches else "has no mask"
             raise FileError(image, f"{rule} in {masks}", f"put one there, named {image.stem}.png")
-        labels.append(preprocessing.labels(fitting[0], read_header(image)))
-        check_labels(fitting[0], labels[-1], classes)
+        labels.append(preprocessing.labels(matches[0], read_header(image)))
+        check_labels(matches[0], labels[-1], classes)
     return np.stack(labels)

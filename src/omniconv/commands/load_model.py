@@ -1,4 +1,4 @@
-"""The network that a command line names, opened."""
+"""Networks named on the command line: runs, files and the user's own modules."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from typing import Any
 
 from torch import nn
 
+from omniconv.audit.model_adapter import describe_error
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.data.preprocessing import Preprocessing, default_size
-from omniconv.errors import FileError, InputError, truncate
+from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.surfaces import Equirectangular
+from omniconv.tasks import get_task
 
-NAMED = "give the folder of a run, its model.safetensors, or package.module:callable"
-Colours = tuple[float, ...] | None
+CURE = "give the folder of a run, its model.safetensors, or package.module:callable"
+Colour = tuple[float, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
-    """A network.
+class LoadedModel:
+    """Network with its name.
 
     Attributes:
-        model: a ``Predictor``, a module of the user's own, or a function that runs a program.
-        title: what it is called.
-        run: the folder of the run, where it is one.
+        model: a ``Predictor``, the user's own module, or a function that runs an exported program.
+        title: name in the report.
+        run: folder of the run, if it is one.
     """
 
     model: Any
@@ -35,101 +37,97 @@ class Opened:
     run: Path | None = None
 
     @property
-    def classifies(self) -> bool:
-        """Whether it is a run's that gives one answer for the whole."""
-        return isinstance(self.model, Predictor) and self.model.task == "classify"
+    def is_global(self) -> bool:
+        """True for a run whose task has one output per image."""
+        return isinstance(self.model, Predictor) and get_task(self.model.task).output == "global"
 
     @property
     def classes(self) -> int:
-        """How many it knows; as many as a mask can hold where nobody says."""
+        """Number of classes; for foreign networks, which do not tell it, as many as a mask can hold."""
         return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORE_INDEX
 
-    def standardised(self, mean: Colours, spread: Colours) -> Opened:
-        """With its input standardised channel by channel; as it is where neither is given.
+    def with_normalization(self, mean: Colour, std: Colour) -> LoadedModel:
+        """Return the network with its input normalised by channel; unchanged if neither is given.
 
         Raises:
-            InputError: a network that does this itself, or numbers that cannot be used.
+            InputError: a network that normalises its input itself, or unusable numbers.
         """
-        if mean is None and spread is None:
+        if mean is None and std is None:
             return self
         if not isinstance(self.model, nn.Module):
-            raise InputError("mean", mean, "is known to the network itself", "leave out --mean and --spread")
-        mean, spread = mean or (0.0,) * len(spread or ()), spread or (1.0,) * len(mean or ())
-        if len(mean) != 3 or len(spread) != 3 or min(spread) <= 0:
-            raise InputError("spread", spread, "and mean must be three numbers, spread above 0",
-                             "use --mean 0.485,0.456,0.406 --spread 0.229,0.224,0.225")  # fmt: skip
+            raise InputError("mean", mean, "is part of this network already", "leave out --mean and --std")
+        mean, std = mean or (0.0,) * len(std or ()), std or (1.0,) * len(mean or ())
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise InputError("std", std, "and mean must be three numbers, std above 0",
+                             "use --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")  # fmt: skip
         from omniconv.exporting.from_run import WithNormalization
 
-        return replace(self, model=WithNormalization(self.model, mean, spread))
+        return replace(self, model=WithNormalization(self.model, mean, std))
 
     def preprocessing(self, size: tuple[int, ...] | None, sizes: list[tuple[int, int]]) -> Preprocessing:
-        """How pictures of some sizes are read: as the run did, else at their own size, from 0 to 1.
+        """Return how images of some sizes are read: as in the run, else at their own size, from 0 to 1.
 
         Raises:
-            InputError: a size where samples are fixed.
+            InputError: a size for a surface of fixed size.
         """
         if isinstance(self.model, Predictor):
             own = self.model.preprocessing
             if size and not own.surface.any_size:
-                rule = f"has no meaning on {own.surface}, whose samples are fixed"
-                raise InputError("size", size, rule, "leave it out")
+                raise InputError("size", size, f"cannot be set on {own.surface}, whose size is fixed", "leave it out")
             return replace(own, size=(size[0], size[1])) if size else own
         height, width = size or default_size(Equirectangular(), sizes)
         return Preprocessing(Equirectangular(), (height, width))
 
 
-def open_network(name: str, device: str, trust: bool = False) -> Opened:
-    """The network of a run's folder, of a file, or of a function of the user's own.
+def load_model(name: str, device: str, trust: bool = False) -> LoadedModel:
+    """Load the network of a run, of a file or of the user's own code.
 
     Args:
-        name: a folder, a ``model.safetensors``, a ``.pt2`` program, or ``package.module:callable``.
+        name: a run's folder, a ``model.safetensors``, a ``.pt2`` program, or ``package.module:callable``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        trust: a ``.pt2`` file may be opened, which can run code that it holds.
+        trust: allow ``.pt2`` files, which can execute code that they contain.
 
     Raises:
-        InputError: nothing of the kind, or what it names cannot be used.
+        InputError: no such network, or one that cannot be used.
     """
     path = Path(name)
-    where = choose_device(device)
+    chosen_device = choose_device(device)
     if path.suffix == ".pt2" and path.is_file():
-        return Opened(_program(path, trust), path.name)
-    module, _, called = name.partition(":")
-    if called and not path.exists():
-        return Opened(_own(module, called, name).to(where), name)
+        return LoadedModel(_load_program(path, trust), path.name)
+    module, _, attribute = name.partition(":")
+    if attribute and not path.exists():
+        return LoadedModel(_import_model(module, attribute, name).to(chosen_device), name)
     if not path.exists():
-        raise FileError(name, "does not exist", NAMED)
-    return Opened(Predictor.open(path, device), name, path if path.is_dir() else None)
+        raise FileError(name, "does not exist", CURE)
+    return LoadedModel(Predictor.open(path, device), name, path if path.is_dir() else None)
 
 
-def _own(module: str, called: str, name: str) -> nn.Module:
-    """A module by its name, or what a function without arguments gives."""
-    sys.path.insert(0, "")  # modules in the current folder, as for `python -m`
+def _import_model(module: str, attribute: str, name: str) -> nn.Module:
+    """Import a module instance, or call a function without arguments that returns one."""
+    sys.path.insert(0, "")  # find modules in the current folder, as `python -m` does
     try:
         found: Any = import_module(module)
-        for part in called.split("."):
+        for part in attribute.split("."):
             found = getattr(found, part)
         found = found if isinstance(found, nn.Module) else found()
-    except (Exception, SystemExit) as error:  # the user's own code raises what it likes
-        raise InputError("MODEL", name, f"cannot be made ({_reason(error)})", NAMED) from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", CURE) from error
     finally:
         sys.path.remove("")
     if not isinstance(found, nn.Module):
-        rule = f"gives a {type(found).__name__}, not a torch.nn.Module"
-        raise InputError("MODEL", name, rule, "name a module, or a function that gives one")
+        rule = f"returns a {type(found).__name__}, not a torch.nn.Module"
+        raise InputError("MODEL", name, rule, "name a module, or a function that returns one")
     return found
 
 
-def _program(path: Path, trust: bool) -> Any:
+def _load_program(path: Path, trust: bool) -> Any:
     from omniconv.exporting.torch_file import from_bytes
 
     if not trust:
-        raise FileError(path, "is a program of torch, and opening one can run code that it holds",
-                        "add --trust if you know where it comes from")  # fmt: skip
+        raise FileError(path, "is a program of torch, and opening it can execute code that it contains",
+                        "add --trust if you trust its source")  # fmt: skip
     try:
         return from_bytes(path.read_bytes())
-    except Exception as error:  # a damaged archive raises whatever it leads to
-        raise FileError(path, f"is damaged or no program of torch ({_reason(error)})", "export it again") from error
-
-
-def _reason(error: BaseException) -> str:
-    return truncate(" ".join(f"{type(error).__name__}: {error}".split()))
+    except Exception as error:  # a damaged archive may raise anything
+        raise FileError(path, f"is damaged or not a program of torch ({describe_error(error)})",
+                        "export it again") from error  # fmt: skip

@@ -1,4 +1,4 @@
-"""What omniconv's own layers see of their input, and what they cost, whatever does their work inside."""
+"""Axis maps and multiply-adds of omniconv's own layers, independent of the operator that computes them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from omniconv.nn import (
 from omniconv.nn.arguments import Size, is_grid, per_axis
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
-from omniconv.summaries.functional_rules import Moves, resize, windows
-from omniconv.summaries.receptive_field import Move, moved, resized, transposed, window
+from omniconv.summaries.functional_rules import AxisMaps, interpolate_maps, window_maps
+from omniconv.summaries.receptive_field import AxisMap, interpolation_map, slice_map, transposed_map, window_map
 from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
@@ -41,71 +41,74 @@ OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, MaxUnpool, CoordConv, Glo
 
 
 @singledispatch
-def layer_moves(layer: nn.Module, result: Tensor, x: Tensor) -> Moves:
-    """How a layer moves along each grid axis; a mesh has one, on which distances count in rings."""
+def layer_maps(layer: nn.Module, result: Tensor, x: Tensor) -> AxisMaps:
+    """Return the axis maps of a layer; a mesh has one axis, on which distances are rings of neighbours."""
     raise NotImplementedError(type(layer).__name__)
 
 
-def _window(layer: Any, result: Tensor, x: Tensor) -> Moves:
+def _window(layer: Any, result: Tensor, x: Tensor) -> AxisMaps:
     if _on_mesh(layer):
-        return _mesh_window(window, layer, layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer.surface))
-    return _on_grid(layer, x, window)
+        width = layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer.surface)
+        return _mesh_window(window_map, layer, width)
+    return _on_grid(layer, x, window_map)
 
 
-def _spread(layer: Any, result: Tensor, x: Tensor) -> Moves:
+def _transposed(layer: Any, result: Tensor, x: Tensor) -> AxisMaps:
     if _on_mesh(layer):
-        return _mesh_window(transposed, layer, layer.kernel_size)
-    return _on_grid(layer, result, transposed)
+        return _mesh_window(transposed_map, layer, layer.kernel_size)
+    return _on_grid(layer, result, transposed_map)
 
 
-for _kinds, _moves in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _spread)):
-    for _kind in _kinds:
-        layer_moves.register(_kind, _moves)
+for _classes, _rule in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _transposed)):
+    for _class in _classes:
+        layer_maps.register(_class, _rule)
 
 
-@layer_moves.register
-def _(layer: CoordConv, result: Tensor, x: Tensor) -> Moves:
+@layer_maps.register
+def _(layer: CoordConv, result: Tensor, x: Tensor) -> AxisMaps:
     return _window(layer.conv, result, x)
 
 
-@layer_moves.register
-def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> Moves:
-    """A sample sees the windows that may have taken it."""
+@layer_maps.register
+def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> AxisMaps:
+    """An output depends on the windows that may have taken it as their maximum."""
     if _on_mesh(layer):
-        return _mesh_window(transposed, layer, _pool_span(layer.output_surface))
-    return _on_grid(layer, result, transposed)
+        return _mesh_window(transposed_map, layer, _pool_span(layer.output_surface))
+    return _on_grid(layer, result, transposed_map)
 
 
-@layer_moves.register
-def _(layer: Downsample, result: Tensor, x: Tensor) -> Moves:
+@layer_maps.register
+def _(layer: Downsample, result: Tensor, x: Tensor) -> AxisMaps:
     factor = layer.scale_factor
     if _on_mesh(layer):
-        return [window(_pool_span(layer.surface), factor, 1) if layer.mode == "linear" else window(1, factor, 0)]
-    alone = x.ndim - 2 - layer.surface.kernel_ndim
-    if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2 + alone :]):
-        return [moved(0)] * alone + windows(window, x.shape[2 + alone :], factor, factor, 0)
-    return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
+        width, before = (_pool_span(layer.surface), 1) if layer.mode == "linear" else (1, 0)
+        return [window_map(width, factor, before)]
+    leading = x.ndim - 2 - layer.surface.kernel_ndim
+    if layer.mode == "linear" and all(size % factor == 0 for size in x.shape[2 + leading :]):
+        return [slice_map(0)] * leading + window_maps(window_map, x.shape[2 + leading :], factor, factor, 0)
+    return interpolate_maps(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
 
 
-@layer_moves.register
-def _(layer: Upsample, result: Tensor, x: Tensor) -> Moves:
-    # a new sample lies between two old ones
+@layer_maps.register
+def _(layer: Upsample, result: Tensor, x: Tensor) -> AxisMaps:
+    factor = layer.scale_factor
+    # Where the coarse samples are the first of the fine ones, a new sample lies between two old ones.
     if _on_mesh(layer) and layer.surface.is_nested_prefix and layer.mode == "linear":
-        return [Move(lambda j: j // layer.scale_factor, lambda j: -(-j // layer.scale_factor), layer.scale_factor, 1)]
+        return [AxisMap(lambda j: j // factor, lambda j: -(-j // factor), factor, 1)]
     if _on_mesh(layer):
-        return [resized(1, layer.scale_factor, int(layer.mode == "linear"))]
-    return resize(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
+        return [interpolation_map(1, factor, int(layer.mode == "linear"))]
+    return interpolate_maps(result, x, mode="nearest-exact" if layer.mode == "nearest" else layer.mode, antialias=True)
 
 
-@layer_moves.register
-def _(layer: GlobalAvgPool, result: Tensor, x: Tensor) -> Moves:
+@layer_maps.register
+def _(layer: GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
     return None
 
 
-def layer_cost(layer: nn.Module, result: Tensor, x: Tensor) -> int:
-    """Multiply-adds on the whole batch; a stencil adds one for each of its entries and channels in."""
+def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
+    """Return multiply-adds on the whole batch; a stencil adds one per stored entry and input channel."""
     if isinstance(layer, CoordConv):
-        return layer_cost(layer.conv, result, x)
+        return layer_multiply_adds(layer.conv, result, x)
     if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
@@ -121,30 +124,30 @@ def _on_mesh(layer: Any) -> bool:
     return hasattr(layer, "surface") and layer.surface.ndim == 1 and not is_grid(layer.surface)
 
 
-def _on_grid(layer: Any, finer: Tensor, kind: Callable[[int, int, int], Move]) -> Moves:
-    """Windows along the axes of the kernel; on those before, such as the faces of a cube, every sample by itself."""
+def _on_grid(layer: Any, finer: Tensor, axis_map: Callable[[int, int, int], AxisMap]) -> AxisMaps:
+    """Windows along the kernel's axes; leading axes, such as the faces of a cube, are not mixed."""
     sizes = finer.shape[2:]
-    alone = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
+    leading = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
     dilation, rows = getattr(layer, "dilation", 1), _row_kernels(layer)
     kernel_size = rows[0].stencil.max_kernel_shape if rows else layer.kernel_size
-    moves = windows(kind, sizes[alone:], kernel_size, layer.stride, layer.padding, dilation)
-    return [moved(0)] * alone + moves
+    maps = window_maps(axis_map, sizes[leading:], kernel_size, layer.stride, layer.padding, dilation)
+    return [slice_map(0)] * leading + maps
 
 
 def _row_kernels(layer: nn.Module) -> list[RowConvolution]:
-    """What convolves with a kernel for each row, if anything does."""
+    """Return the submodules that convolve with a kernel per row."""
     return [part for part in layer.modules() if isinstance(part, RowConvolution)]
 
 
-def _mesh_window(kind: Callable[[int, int, int], Move], layer: Any, width: Size) -> Moves:
-    """A kernel of 3 is a sample and the ring around it; dilated by 2 it reaches the second ring."""
+def _mesh_window(axis_map: Callable[[int, int, int], AxisMap], layer: Any, width: Size) -> AxisMaps:
+    """Window on a mesh: a kernel of 3 is a sample and the ring around it; dilated by 2 it reaches the second ring."""
     (taps,), (stride,) = per_axis("kernel_size", width, 1), per_axis("stride", layer.stride, 1)
     (gap,) = per_axis("dilation", getattr(layer, "dilation", 1), 1)
     reach = span(taps, gap)
-    return [kind(reach, stride, reach // 2)]
+    return [axis_map(reach, stride, reach // 2)]
 
 
 def _pool_span(surface: Surface) -> int:
-    """Windows on a mesh part its samples (2 in a row), or overlap (a sample and the ring around it: 3)."""
+    """Return 2 for disjoint pooling windows on a mesh, 3 for overlapping ones (a sample and the ring around it)."""
     stencil = surface.pool_neighbours(2, 2)
     return 3 if isinstance(stencil, Stencil) and stencil.nnz > stencil.inputs else 2

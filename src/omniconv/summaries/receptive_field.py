@@ -1,8 +1,8 @@
-"""How far an output sees, along one axis: exactly, through strides, steps up and connections that skip them.
+"""Receptive fields along one axis: exact through strides, upsampling and skip connections.
 
-The (field, step) pair of the usual formulas cannot say how two signals that meet again lie to one another, nor that
-outputs of a step up see unequally far. So a ``Reach`` holds the first and the last input sample of every output. Both
-repeat themselves: outputs ``period`` apart see samples ``step`` apart. Edges are left out: the axis goes on for ever.
+The (size, stride) pair of the usual formulas cannot say how two signals that meet in a skip connection are aligned, nor
+that outputs of an upsampling have fields of different sizes. ``AxisField`` therefore holds the first and the last input
+sample of every output of one period. Borders are left out: the axis is taken as infinite.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Index = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Move:
-    """What a layer does along an axis: output ``j`` sees its inputs ``first(j)`` to ``last(j)``.
+class AxisMap:
+    """Dependence of a layer's outputs on its inputs along an axis: output ``j`` reads ``first(j)`` to ``last(j)``.
 
-    Outputs that lie ``outputs`` apart see inputs that lie ``inputs`` apart.
+    Outputs ``outputs`` apart read inputs ``inputs`` apart.
     """
 
     first: Index
@@ -32,11 +32,11 @@ class Move:
 
 
 @dataclass(frozen=True, eq=False)
-class Reach:
-    """The first and the last input sample that each of ``period`` outputs sees; the next ones lie ``step`` further.
+class AxisField:
+    """First and last input sample of each of ``period`` outputs; outputs ``period`` apart have fields ``step`` apart.
 
     Example:
-        >>> Reach.start().through(window(3, stride=2, before=1)).through(window(3, stride=1, before=1)).field
+        >>> AxisField.identity().through(window_map(3, stride=2, before=1)).through(window_map(3, 1, 1)).size
         7
     """
 
@@ -45,87 +45,98 @@ class Reach:
     step: int
 
     @classmethod
-    def start(cls) -> Reach:
-        """The input itself: every sample sees itself."""
+    def identity(cls) -> AxisField:
+        """Return the field of the network's input: every sample depends on itself."""
         return cls(np.zeros(1), np.zeros(1), 1)
 
     @classmethod
-    def whole(cls) -> Reach:
-        """Every output sees the whole axis."""
-        return cls(np.full(1, -inf), np.full(1, inf), 1)
+    def infinite(cls) -> AxisField:
+        """Return the field of outputs that depend on the whole axis and have no position on it (step 0)."""
+        return cls(np.full(1, -inf), np.full(1, inf), 0)
 
     @property
     def period(self) -> int:
-        """Outputs after which all repeats itself."""
+        """Number of outputs after which the fields repeat."""
         return len(self.first)
 
     @property
-    def field(self) -> int | float:
-        """Input samples that the output sees that sees most; ``inf`` for the whole axis."""
-        field = float((self.last - self.first).max()) + 1
-        return field if field == inf else int(field)
+    def stride(self) -> Fraction:
+        """Input samples per output sample; 0 for a signal without position on the axis."""
+        return Fraction(self.step, self.period)
 
-    def through(self, move: Move) -> Reach:
-        """After one more layer."""
-        turns = self.period // gcd(self.period, move.inputs)
-        outputs = np.arange(move.outputs * turns)
-        first, last = self._at(self.first, move.first(outputs)), self._at(self.last, move.last(outputs))
-        return Reach(first, last, self.step * move.inputs * turns // self.period)
+    @property
+    def size(self) -> int | float:
+        """Input samples in the largest field; ``inf`` for the whole axis."""
+        size = float((self.last - self.first).max()) + 1
+        return size if size == inf else int(size)
+
+    def through(self, axis_map: AxisMap) -> AxisField:
+        """Return the field after one more layer."""
+        repeats = self.period // gcd(self.period, axis_map.inputs)
+        outputs = np.arange(axis_map.outputs * repeats)
+        first, last = self._at(self.first, axis_map.first(outputs)), self._at(self.last, axis_map.last(outputs))
+        return AxisField(first, last, self.step * axis_map.inputs * repeats // self.period)
 
     def _at(self, samples: np.ndarray, index: np.ndarray) -> np.ndarray:
         return samples[index % self.period] + self.step * (index // self.period)
 
-    def _beside(self, other: Reach) -> Reach:
-        if Fraction(self.step, self.period) != Fraction(other.step, other.period):
-            return max(self, other, key=lambda reach: reach.field)  # they slide along one another: no common grid
+    def _union(self, other: AxisField) -> AxisField:
+        if self.stride != other.stride:
+            # Without a common grid the larger field stands for both. A global field keeps the other one's stride, so
+            # that a squeeze-and-excitation block, say, does not hide the stride of the signal that it scales.
+            size, stride = max(self.size, other.size), max(self.stride, other.stride)
+            if size == inf:
+                period = stride.denominator
+                return AxisField(np.full(period, -inf), np.full(period, inf), stride.numerator)
+            return max(self, other, key=lambda field: field.size)
         outputs = np.arange(lcm(self.period, other.period))
         first = np.minimum(self._at(self.first, outputs), other._at(other.first, outputs))
         last = np.maximum(self._at(self.last, outputs), other._at(other.last, outputs))
-        return Reach(first, last, self.step * len(outputs) // self.period)
+        return AxisField(first, last, self.step * len(outputs) // self.period)
 
 
-def together(reaches: Iterable[Reach]) -> Reach:
-    """What is seen by a sum, a concatenation or any other function of several signals."""
-    return reduce(Reach._beside, reaches)
+def union(fields: Iterable[AxisField]) -> AxisField:
+    """Return the field of a sum, a concatenation or any other pointwise function of several signals."""
+    return reduce(AxisField._union, fields)
 
 
-def window(span: int, stride: int = 1, before: int = 0) -> Move:
-    """A convolution or pooling: output j sees ``span`` inputs from j · stride − before."""
-    return Move(lambda j: j * stride - before, lambda j: j * stride - before + span - 1, 1, stride)
+def window_map(span: int, stride: int = 1, before: int = 0) -> AxisMap:
+    """Convolution or pooling: output j reads ``span`` inputs from j · stride − before."""
+    return AxisMap(lambda j: j * stride - before, lambda j: j * stride - before + span - 1, 1, stride)
 
 
-def transposed(span: int, stride: int = 1, before: int = 0) -> Move:
-    """A transposed convolution: output j sees the inputs whose windows (of ``window``'s arguments) hold it.
+def transposed_map(span: int, stride: int = 1, before: int = 0) -> AxisMap:
+    """Transposed convolution: output j reads the inputs whose windows (``window_map``'s arguments) contain it.
 
     These are ⌈(j + before − span + 1) / stride⌉ to ⌊(j + before) / stride⌋: at most ⌈span / stride⌉ of them. With a
     dilation that shares no factor with the stride some of them meet no tap: then this is an upper bound.
     """
-    return Move(lambda j: -((span - 1 - before - j) // stride), lambda j: (j + before) // stride, stride, 1)
+    return AxisMap(lambda j: -((span - 1 - before - j) // stride), lambda j: (j + before) // stride, stride, 1)
 
 
-def moved(by: int, step: int = 1) -> Move:
-    """Padding by ``−by`` samples, or a slice that starts at ``by`` and takes every ``step``-th."""
-    return Move(lambda j: j * step + by, lambda j: j * step + by, 1, step)
+def slice_map(start: int, step: int = 1) -> AxisMap:
+    """Slice from ``start`` by ``step``; padding starts at ``-before``."""
+    return AxisMap(lambda j: j * step + start, lambda j: j * step + start, 1, step)
 
 
-def resized(old: int, new: int, reach: int = 1, antialias: bool = False) -> Move:
-    """Interpolation between sample centres: ``reach`` 1 is linear (two neighbours), 2 cubic, 0 the nearest.
+def interpolation_map(old: int, new: int, reach: int = 1, antialias: bool = False) -> AxisMap:
+    """Interpolation between sample centres; ``reach`` is 0 for nearest, 1 for linear (two neighbours), 2 for cubic.
 
-    A size next to a whole multiple (45 from 23) counts as that multiple (2), as its network is meant. ``antialias``
-    averages over what an axis shrinks by.
+    A size next to a whole multiple (45 from 23) counts as that multiple (2), as the network intends it. ``antialias``
+    averages over the shrinking factor.
     """
     outputs, inputs = _ratio(old, new)
     if antialias and inputs > outputs:
         wide = 2 * outputs
-        return Move(
+        return AxisMap(
             lambda j: ((2 * j + 1 - 2 * reach) * inputs + outputs) // wide,
             lambda j: -((outputs - (2 * j + 1 + 2 * reach) * inputs) // wide) - 1,
             outputs,
             inputs,
         )
     if reach == 0:
-        return Move(*(lambda j: (2 * j + 1) * inputs // (2 * outputs),) * 2, outputs, inputs)
-    return Move(
+        return AxisMap(*(lambda j: (2 * j + 1) * inputs // (2 * outputs),) * 2, outputs, inputs)
+    return AxisMap(
         lambda j: ((2 * j + 1) * inputs - outputs) // (2 * outputs) - (reach - 1),
         lambda j: -((outputs - (2 * j + 1) * inputs) // (2 * outputs)) + (reach - 1),
         outputs,
@@ -133,20 +144,20 @@ def resized(old: int, new: int, reach: int = 1, antialias: bool = False) -> Move
     )
 
 
-def shared_out(old: int, new: int) -> Move:
-    """Adaptive pooling: the axis shared out among ``new`` windows."""
+def adaptive_pool_map(old: int, new: int) -> AxisMap:
+    """Adaptive pooling: output j reads ⌊j · old / new⌋ to ⌈(j + 1) · old / new⌉ − 1."""
     outputs, inputs = new // gcd(old, new), old // gcd(old, new)
-    return Move(lambda j: j * inputs // outputs, lambda j: -(-(j + 1) * inputs // outputs) - 1, outputs, inputs)
+    return AxisMap(lambda j: j * inputs // outputs, lambda j: -(-(j + 1) * inputs // outputs) - 1, outputs, inputs)
 
 
-def regridded(old: int, new: int) -> Move:
-    """Pixels that become channels, or channels that become pixels."""
+def regrid_map(old: int, new: int) -> AxisMap:
+    """Pixel shuffle and unshuffle, and ``interpolate(mode="nearest")``: output j reads ⌊j · old / new⌋."""
     outputs, inputs = _ratio(old, new)
-    return Move(*(lambda j: j * inputs // outputs,) * 2, outputs, inputs)
+    return AxisMap(*(lambda j: j * inputs // outputs,) * 2, outputs, inputs)
 
 
 def _ratio(old: int, new: int) -> tuple[int, int]:
-    """Outputs per inputs in lowest terms, or the whole multiple that was meant."""
+    """Return outputs per inputs in lowest terms, or the whole multiple that is intended."""
     up, down = round(new / old), round(old / new)
     if up >= 1 and abs(new - up * old) < up:
         return up, 1

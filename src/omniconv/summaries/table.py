@@ -1,4 +1,4 @@
-"""What a network is made of: a table of its layers with their sizes, receptive fields, parameters and costs."""
+"""Table of a network's layers with their output sizes, receptive fields, parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 
 from omniconv.checks import is_integer, to_builtin
 from omniconv.errors import InputError
-from omniconv.summaries.tracing import BATCH, Visit, trace
+from omniconv.summaries.tracing import BATCH, LayerCall, trace
 from omniconv.surfaces import Surface
 
-Field = tuple[int | float, ...]
-HEADER = ("layer", "kind", "output", "sees", "parameters", "multiply-adds")
+FieldSize = tuple[int | float, ...]
+HEADER = ("layer", "kind", "output", "receptive field", "parameters", "multiply-adds")
 
 
 @dataclass(frozen=True)
@@ -24,41 +24,41 @@ class Row:
 
     Attributes:
         name: dotted path of the layer in its network.
-        kind: its class.
-        output: channels and grid of what comes out.
-        receptive_field: input samples that an output sees, for each axis; ``math.inf`` for the whole image.
-        parameters: weights and biases; 0 where a layer is called again.
-        multiply_adds: multiplications, each with its addition, for one image.
+        kind: class name of the layer.
+        output: channels and grid of the output.
+        receptive_field: input samples that an output depends on, for each axis; ``math.inf`` for the whole image.
+        parameters: number of weights and biases; 0 for further calls of the same layer.
+        multiply_adds: multiply-add operations for one image.
     """
 
     name: str
     kind: str
     output: tuple[int, ...]
-    receptive_field: Field
+    receptive_field: FieldSize
     parameters: int
     multiply_adds: int
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text."""
+        """Return the row as text."""
         size, field = " × ".join(map(str, self.output)), _field_text(self.receptive_field)
         return self.name, self.kind, size, field, f"{self.parameters:,}", f"{self.multiply_adds:,}"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a network and their totals; ``print`` shows them as a table.
+    """Layers of a network and their totals; ``print`` shows them as a table.
 
     Attributes:
-        rows: one for each call of a layer, in the order of the work.
-        parameters: all weights and biases of the network, each once.
-        multiply_adds: of all rows.
-        receptive_field: input samples that an output of the network sees, for each axis; ``math.inf`` for all.
+        rows: one for each call of a layer, in order of execution.
+        parameters: number of weights and biases of the network, each counted once.
+        multiply_adds: sum over all rows.
+        receptive_field: input samples that an output depends on, for each axis; ``math.inf`` for the whole image.
     """
 
     rows: tuple[Row, ...]
     parameters: int
     multiply_adds: int
-    receptive_field: Field
+    receptive_field: FieldSize
 
     def __str__(self) -> str:
         total = ("total", "", "", _field_text(self.receptive_field), f"{self.parameters:,}", f"{self.multiply_adds:,}")
@@ -70,25 +70,26 @@ class Summary:
 
 
 def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
-    """The table of a network's layers for one image; nothing is computed and the network is not changed.
+    """Return a table of a network's layers for one image, without computing anything or changing the network.
 
-    Sizes, receptive fields and costs are followed through one run on tensors without content, along every connection
-    that the network really has.
+    Sizes, receptive fields and multiply-adds are traced in one run on meta tensors, along every connection of the
+    network.
 
-    - *Receptive fields* are those of the output that sees most, with the edges left out: they may exceed the image.
-      Signals that meet (a skip connection) see what both see; a step up to twice the size less one counts as to twice
-      the size, so that at odd sizes an output may see up to one sample of the coarser grid more. A mesh counts in
-      rings along a line: a kernel of 3, one ring, sees 3. Normalisation is not counted as seeing.
+    - *Receptive fields* are those of the output with the largest one. Image borders are left out, so that they may
+      exceed the image. A sum or concatenation (a skip connection) has the union of its inputs' fields. Upsampling to
+      twice the size less one counts as upsampling to twice the size, so that at odd sizes an output may depend on up
+      to one sample of the coarser grid more. On a mesh, rings of neighbours are counted along a line: a kernel of 3,
+      one ring, has a field of 3. The statistics of normalisation layers are not counted.
     - *Multiply-adds*: a convolution has output positions · taps · in / groups · out; a transposed one on a grid
       the same with its input positions; one on a stencil one more for each stored entry and input channel; a linear
       layer in · out. All else counts 0: pooling, resizing, normalisation, activation, attention, recurrent layers.
 
     Args:
         model: any network of layers of omniconv and torch.
-        shape: one image without the batch, ``(channels, *grid)``; ``(channels,)`` is enough on a mesh.
+        shape: shape of one image without the batch, ``(channels, *grid)``; ``(channels,)`` is enough on a mesh.
 
     Raises:
-        InputError: no network, or a shape that does not go through it.
+        InputError: not a module, or a shape that the network does not take.
 
     Example:
         >>> import omniconv as oc
@@ -97,36 +98,35 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
         (29930, (43, 43))
     """
     if not isinstance(model, nn.Module):
-        raise InputError("model", type(model), "must be a network", "give a torch.nn.Module")
+        raise InputError("model", type(model), "must be a torch.nn.Module", "give a network")
     shape = _complete(shape, _surface(model))
     try:
-        visits, sight = trace(model, shape)
+        calls, network_field = trace(model, shape)
     except InputError as error:
-        raise error if str(error).startswith("shape=") else _unfit(shape, error) from error
-    except NotImplementedError:  # a function that torch cannot follow without content; no fault of the shape
+        raise error if str(error).startswith("shape=") else _wrong_shape(shape, error) from error
+    except NotImplementedError:  # a function that has no meta implementation in torch; not the shape's fault
         raise
     except (RuntimeError, ValueError, IndexError) as error:
-        raise _unfit(shape, error) from error
-    rows = _rows(visits)
+        raise _wrong_shape(shape, error) from error
+    rows = _rows(calls)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    field = tuple(reach.field for reach in sight)
-    return Summary(rows, parameters, sum(row.multiply_adds for row in rows), field)
+    return Summary(rows, parameters, sum(row.multiply_adds for row in rows), tuple(axis.size for axis in network_field))
 
 
-def _rows(visits: Sequence[Visit]) -> tuple[Row, ...]:
+def _rows(calls: Sequence[LayerCall]) -> tuple[Row, ...]:
     rows: list[Row] = []
     counted: set[int] = set()
-    for visit in visits:
-        new = {id(parameter): parameter.numel() for parameter in visit.parameters if id(parameter) not in counted}
+    for call in calls:
+        new = {id(parameter): parameter.numel() for parameter in call.parameters if id(parameter) not in counted}
         counted |= set(new)
-        field = tuple(reach.field for reach in visit.sight)
-        name, kind = visit.name or "(network)", type(visit.layer).__name__
-        rows.append(Row(name, kind, visit.output, field, sum(new.values()), visit.cost // BATCH))
+        field = tuple(axis.size for axis in call.field)
+        name, kind = call.name or "(network)", type(call.layer).__name__
+        rows.append(Row(name, kind, call.output, field, sum(new.values()), call.multiply_adds // BATCH))
     return tuple(rows)
 
 
 def _complete(shape: Any, surface: Surface | None) -> tuple[int, ...]:
-    """The shape of an image, with the samples of a mesh added where they were left out."""
+    """Return a checked shape, completed by the samples of a mesh if they were left out."""
     numbers = to_builtin(tuple(shape)) if isinstance(shape, Sequence) else ()
     if not numbers or not all(map(is_integer, numbers)):
         raise InputError("shape", shape, "must be (channels, *grid) in whole numbers from 1", "use (3, 128, 256)")
@@ -153,18 +153,18 @@ def _surface(model: nn.Module) -> Surface | None:
     return next((surface for surface in surfaces if isinstance(surface, Surface)), None)
 
 
-def _unfit(shape: tuple[int, ...], error: Exception) -> InputError:
+def _wrong_shape(shape: tuple[int, ...], error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return InputError(
-        "shape", shape, f"does not go through the network ({reason})", "give (channels, *grid) as the network takes it"
+        "shape", shape, f"is not taken by the network ({reason})", "give (channels, *grid) as the network takes it"
     )
 
 
-def _field_text(field: Field) -> str:
+def _field_text(field: FieldSize) -> str:
     return "all" if field and set(field) == {inf} else " × ".join("all" if side == inf else str(side) for side in field)
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Words to the left, numbers to the right."""
+    """Align text to the left and numbers to the right."""
     pairs = list(zip(cells, widths, strict=True))
     return [f"{cell:<{width}}" for cell, width in pairs[:3]] + [f"{cell:>{width}}" for cell, width in pairs[3:]]

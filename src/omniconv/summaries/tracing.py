@@ -1,12 +1,14 @@
-"""One run of a network on tensors without content: which layers work, on what sizes, how far they see, at what cost."""
+"""One run of a network on meta tensors: layers called, their output sizes, receptive fields and multiply-adds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from math import lcm
 from typing import Any
 
 import torch
@@ -15,156 +17,199 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from omniconv.errors import InputError
-from omniconv.summaries.functional_rules import Moves, function_cost, function_moves
-from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_cost, layer_moves
-from omniconv.summaries.receptive_field import Reach, together
+from omniconv.summaries.functional_rules import AxisMaps, function_maps, function_multiply_adds
+from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
+from omniconv.summaries.receptive_field import AxisField, union
 
-BATCH = 2
-"""Pictures in the run: batch normalisation in training refuses one alone."""
-TURNING = frozenset({"permute", "transpose", "movedim", "swapaxes"})
-WORKING = (*OMNICONV_LAYERS, nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
-"""Layers that get a row although they may have layers inside."""
+BATCH = 2  # batch normalisation in training mode refuses a single vector
+AXIS_ORDER = frozenset({"permute", "transpose", "movedim", "swapaxes"})
+LEAF_LAYERS = (*OMNICONV_LAYERS, nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
+"""Layers that get a row although they may contain other layers."""
 
-Sight = tuple[Reach, ...]
+ReceptiveField = tuple[AxisField, ...]
+"""Receptive field of a tensor's samples, one entry for each grid axis."""
 
 
 @dataclass
-class Visit:
+class LayerCall:
     """One call of one layer.
 
     Attributes:
-        name: dotted path.
+        name: dotted path of the layer.
         layer: the layer.
-        output: channels and grid of what came out.
-        sight: what came out sees of the image, one reach for each axis.
-        cost: multiply-adds on the whole batch.
+        output: channels and grid of the output.
+        field: receptive field of the output.
+        multiply_adds: on the whole batch.
     """
 
     name: str
     layer: nn.Module
     output: tuple[int, ...] = ()
-    sight: Sight = ()
-    cost: int = 0
+    field: ReceptiveField = ()
+    multiply_adds: int = 0
 
     @property
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What the layer owns; of a network with layers that get a visit of their own, without theirs."""
-        return self.layer.parameters(recurse=isinstance(self.layer, WORKING))
+        """Parameters of the layer, without those of layers inside that get calls of their own."""
+        return self.layer.parameters(recurse=isinstance(self.layer, LEAF_LAYERS))
 
 
-def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[Visit], Sight]:
-    """Run a network on one shape ``(channels, *grid)``: its layers in the order of their work, and what it sees.
+def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[LayerCall], ReceptiveField]:
+    """Run a network on one shape ``(channels, *grid)``; return its layer calls in order and its receptive field.
 
-    Parameters and buffers are replaced by empty ones while it runs, so that nothing is computed and nothing changes.
+    Parameters and buffers are replaced by meta tensors while it runs, so that nothing is computed and nothing changes.
     """
+    tracer, result = _run(model, shape)
+    return tracer.calls, tracer.field_of(_tensors(result))
+
+
+def traced_stride(model: nn.Module, shape: Sequence[int]) -> int | None:
+    """Return the samples of the last axis by which an input must be rolled to roll every signal by whole samples.
+
+    This is the total stride: the least common multiple of the strides of all signals inside. Adaptive pooling does not
+    count, since its windows depend on the size of the input.
+
+    Returns:
+        The stride, or ``None`` if the network cannot be traced exactly: it does not run on meta tensors, or
+        rearranges the samples of a grid by a function without a rule.
+
+    Example:
+        >>> traced_stride(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(2)), (3, 16, 32))
+        4
+    """
+    try:
+        # A copy, since a forward may cache tensors on its module (position grids, say), which would be meta tensors.
+        tensors = chain(model.parameters(), model.buffers())
+        copied = deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
+        tracer, _ = _run(copied, shape, skip_adaptive=True)
+    except Exception:  # a foreign forward may raise anything on meta tensors
+        return None
+    return tracer.stride if tracer.is_exact else None
+
+
+def _on_meta(tensor: Tensor) -> Tensor:
+    meta = tensor.detach().to("meta")
+    return nn.Parameter(meta, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
+
+
+def _run(model: nn.Module, shape: Sequence[int], skip_adaptive: bool = False) -> tuple[_Tracer, Any]:
     tensors = chain(model.named_parameters(), model.named_buffers())
-    empty = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    precision = next((tensor.dtype for tensor in empty.values() if tensor.is_floating_point()), None)
-    tracer = _Tracer(torch.empty(BATCH, *shape, dtype=precision, device="meta"))
+    meta = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    dtype = next((tensor.dtype for tensor in meta.values() if tensor.is_floating_point()), None)
+    tracer = _Tracer(torch.empty(BATCH, *shape, dtype=dtype, device="meta"), skip_adaptive)
     with ExitStack() as stack, torch.no_grad():
-        for name, layer in _workers(model):
+        for name, layer in _layers(model):
             stack.callback(layer.register_forward_pre_hook(partial(tracer.enter, name)).remove)
             stack.callback(layer.register_forward_hook(tracer.leave, with_kwargs=True).remove)
         with tracer:
-            result = functional_call(model, empty, (tracer.image,))
-    return tracer.visits, tracer.sight_of(_tensors(result))
+            return tracer, functional_call(model, meta, (tracer.image,))
 
 
-def _workers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The layers that get a visit, by name."""
-    inner = {part for layer in model.modules() if isinstance(layer, WORKING) for part in list(layer.modules())[1:]}
-    return [(name, layer) for name, layer in model.named_modules() if layer not in inner and _works(layer)]
+def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the layers that get calls, by name."""
+    inner = {part for layer in model.modules() if isinstance(layer, LEAF_LAYERS) for part in list(layer.modules())[1:]}
+    return [(name, layer) for name, layer in model.named_modules() if layer not in inner and _is_layer(layer)]
 
 
-def _works(layer: nn.Module) -> bool:
+def _is_layer(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Identity):
         return False
-    owns = next(layer.parameters(recurse=False), None) is not None
-    return owns or isinstance(layer, WORKING) or next(layer.children(), None) is None
+    has_parameters = next(layer.parameters(recurse=False), None) is not None
+    return has_parameters or isinstance(layer, LEAF_LAYERS) or next(layer.children(), None) is None
 
 
 class _Tracer(TorchFunctionMode):
-    """Sees every function of torch and every layer, and notes what each tensor sees of the image."""
+    """Record layer calls and the receptive field of every tensor that depends on the image."""
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, skip_adaptive: bool) -> None:
         super().__init__()
-        self.image, self.axes = image, image.ndim - 2
-        self.visits: list[Visit] = []
-        self.running: list[Visit] = []
-        self.seen: dict[int, tuple[Tensor, Sight]] = {}  # a kept tensor keeps its id to itself
-        self._note(image, (Reach.start(),) * self.axes)
+        self.image, self.axes, self.skip_adaptive = image, image.ndim - 2, skip_adaptive
+        self.calls: list[LayerCall] = []
+        self.running: list[LayerCall] = []
+        self.fields: dict[int, tuple[Tensor, ReceptiveField]] = {}  # the tensor is kept so that its id stays unique
+        self.stride = 1
+        self.is_exact = True
+        self._record(image, (AxisField.identity(),) * self.axes)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         options = dict(kwargs or {})
         result = function(*args, **options)
-        if any(isinstance(visit.layer, OMNICONV_LAYERS) for visit in self.running):
+        # What omniconv's layers compute inside is left to their own rules: operators differ, the field does not.
+        if any(isinstance(call.layer, OMNICONV_LAYERS) for call in self.running):
             return result
         name = getattr(function, "__name__", "")
-        given = [tensor for tensor in _tensors((args, options)) if id(tensor) in self.seen]
+        given = [tensor for tensor in _tensors((args, options)) if id(tensor) in self.fields]
         changed = list(_tensors(args[0] if name == "__setitem__" else result))
         if given and changed:
             self._follow(name, given, changed, args, options)
         return result
 
     def enter(self, name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Before a layer runs."""
+        """Forward pre-hook of a layer."""
         if any(tensor is self.image for tensor in inputs):
             _check_channels(layer, name, self.image)
-        self.running.append(Visit(name, layer))
+        self.running.append(LayerCall(name, layer))
 
     def leave(self, layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], result: Any) -> None:
-        """After a layer has run."""
-        visit = self.running.pop()
+        """Forward hook of a layer."""
+        call = self.running.pop()
         outputs = list(_tensors(result))
         if isinstance(layer, OMNICONV_LAYERS):
             given, y = list(_tensors((inputs, options))), outputs[0]
-            x = given[0]
-            sight = self._moved(self.sight_of(given), layer_moves(layer, y, x))
-            visit.cost = layer_cost(layer, y, x)
+            field = self._mapped(self.field_of(given), layer_maps(layer, y, given[0]))
+            call.multiply_adds = layer_multiply_adds(layer, y, given[0])
             for tensor in outputs:
-                self._note(tensor, sight)
-        visit.output = tuple(outputs[0].shape[1:]) if outputs else ()
-        visit.sight = self.sight_of(outputs)
-        self.visits.append(visit)
+                self._record(tensor, field)
+        call.output = tuple(outputs[0].shape[1:]) if outputs else ()
+        call.field = self.field_of(outputs)
+        self.calls.append(call)
 
-    def sight_of(self, tensors: Iterable[Tensor]) -> Sight:
-        """What several tensors see together; what nobody followed may see everything."""
-        sights = [self.seen[id(tensor)][1] for tensor in tensors if id(tensor) in self.seen]
-        return tuple(map(together, zip(*sights, strict=True))) if sights else (Reach.whole(),) * self.axes
+    def field_of(self, tensors: Iterable[Tensor]) -> ReceptiveField:
+        """Return the receptive field of several tensors together; infinite if none of them was followed."""
+        fields = [self.fields[id(tensor)][1] for tensor in tensors if id(tensor) in self.fields]
+        return tuple(map(union, zip(*fields, strict=True))) if fields else self._infinite()
 
     def _follow(
         self, name: str, given: list[Tensor], changed: list[Tensor], args: Sequence[Any], options: dict[str, Any]
     ) -> None:
-        result, sight = changed[0], self.sight_of(given)
+        result, field = changed[0], self.field_of(given)
         try:
-            sight = self._moved(sight, function_moves(name, result, args, options))
+            skipped = self.skip_adaptive and name.startswith("adaptive")
+            field = self._mapped(field, None if skipped else function_maps(name, result, args, options))
         except KeyError:
-            sight = self._carried(name, sight, given, result)
+            field = self._without_rule(name, field, given, result)
         for tensor in changed:
-            self._note(tensor, sight)
+            self._record(tensor, field)
         if self.running:
-            self.running[-1].cost += function_cost(name, result, args, options)
+            self.running[-1].multiply_adds += function_multiply_adds(name, result, args, options)
 
-    def _moved(self, sight: Sight, moves: Moves) -> Sight:
-        if moves is None or len(moves) != self.axes:
-            return (Reach.whole(),) * self.axes
-        return tuple(reach.through(move) for reach, move in zip(sight, moves, strict=True))
+    def _mapped(self, field: ReceptiveField, maps: AxisMaps) -> ReceptiveField:
+        if maps is None or len(maps) != self.axes:
+            return self._infinite()
+        return tuple(axis.through(axis_map) for axis, axis_map in zip(field, maps, strict=True))
 
-    def _carried(self, name: str, sight: Sight, given: list[Tensor], result: Tensor) -> Sight:
-        """Through a function without a rule: grid axes that it takes away or shrinks to one sample are seen whole."""
+    def _without_rule(self, name: str, field: ReceptiveField, given: list[Tensor], result: Tensor) -> ReceptiveField:
+        """Field after a pointwise function or a reduction: axes that are removed or shrink to 1 become infinite."""
         grids = [tensor.shape[-self.axes :] for tensor in given if tensor.ndim > self.axes]
         grid = max(grids, key=torch.Size.numel, default=torch.Size())
-        if grid.numel() == 1 or name in TURNING or result.shape[-self.axes :] == grid:
-            return sight
+        if grid.numel() == 1 or name in AXIS_ORDER or result.shape[-self.axes :] == grid:
+            return field
+        if result.ndim > self.axes + 2 or (result.ndim == self.axes + 2 and 1 not in result.shape[2:]):
+            self.is_exact = False
         if result.ndim != self.axes + 2:
-            return (Reach.whole(),) * self.axes
-        sizes = zip(sight, grid, result.shape[2:], strict=True)
-        return tuple(Reach.whole() if new == 1 < old else reach for reach, old, new in sizes)
+            return self._infinite()
+        sizes = zip(field, grid, result.shape[2:], strict=True)
+        return tuple(AxisField.infinite() if new == 1 < old else axis for axis, old, new in sizes)
 
-    def _note(self, tensor: Tensor, sight: Sight) -> None:
-        self.seen[id(tensor)] = tensor, sight
+    def _infinite(self) -> ReceptiveField:
+        return (AxisField.infinite(),) * self.axes
+
+    def _record(self, tensor: Tensor, field: ReceptiveField) -> None:
+        self.fields[id(tensor)] = tensor, field
+        if field and field[-1].stride:
+            self.stride = lcm(self.stride, field[-1].stride.numerator)
 
 
 def _check_channels(layer: nn.Module, name: str, image: Tensor) -> None:
@@ -179,6 +224,7 @@ def _check_channels(layer: nn.Module, name: str, image: Tensor) -> None:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested mappings and sequences."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""All measures at once: plain data, words, a picture."""
+"""Whole audits: parts, JSON data, verdicts, notes and the plot."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from torch import nn
 import omniconv as oc
 from omniconv.audit import audit, border_effects, by_latitude, rotation_consistency, shift_error
 from omniconv.audit.plot import draw
-from omniconv.audit.tables import latitude_table, losses_table
 from omniconv.audit.verdict import level, percent
 
 
 def levels(found):
-    return {finding.subject: finding.level for finding in found.verdict}
+    return {grade.subject: grade.level for grade in found.verdict}
 
 
 def text_of(found, subject):
-    return next(finding.text for finding in found.verdict if finding.subject == subject)
+    return next(grade.text for grade in found.verdict if grade.subject == subject)
 
 
 @pytest.fixture(scope="module")
@@ -37,70 +36,67 @@ def test_parts_are_those_of_the_functions(flat):
     images = waves()
     assert repr(flat.shift) == repr(shift_error(convolution(), images))
     assert flat.rotation == rotation_consistency(convolution(), images, 4)
-    assert flat.steadiness == by_latitude(convolution(), panoramas=images, rotations=4)
-    assert flat.borders.poles == border_effects(convolution(), images, 4).poles
+    assert flat.rotation_by_latitude == by_latitude(convolution(), panoramas=images, rotations=4)
+    assert flat.position.poles == border_effects(convolution(), images, 4).poles
 
 
-def test_plain_data_is_json(flat):
-    plain = flat.plain()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == json.loads(json.dumps(plain))
-    assert plain["shift"]["exact"]["changed"]["at_seam"] == flat.shift.exact.changed.at_seam
-    assert plain["shift"]["exact"]["changed"]["by_distance"][-1] is None
-    assert len(plain["borders"]["columns"]) == 32
-    assert plain["quality"]["measures"]["iou"] == list(flat.quality.measures["iou"])
-    assert [found["subject"] for found in plain["verdict"]] == ["seam", "poles", "rotation", "latitude"]
+def test_data_is_json(flat):
+    data = flat.as_dict()
+    assert json.loads(json.dumps(data, allow_nan=False)) == json.loads(json.dumps(data))
+    assert data["shift"]["exact"]["changed"]["at_seam"] == flat.shift.exact.changed.at_seam
+    assert data["shift"]["exact"]["changed"]["by_distance"][-1] is None
+    assert len(data["position"]["columns"]) == 32
+    assert data["quality"]["measures"]["iou"] == list(flat.quality.measures["iou"])
+    assert [grade["subject"] for grade in data["verdict"]] == ["seam", "poles", "rotation", "latitude"]
 
 
-class Drawing(nn.Module):
-    """Answers as it likes."""
+class Random(nn.Module):
+    """Returns random numbers."""
 
     def forward(self, x):
         return torch.rand_like(x)
 
 
-def test_network_that_draws_random_numbers_is_told(flat):
-    assert flat.repeated == 0
-    assert not any("Asked twice" in note for note in flat.notes)
-    found = audit(Drawing(), waves(), rotations=1)
-    assert found.repeated > 0.5
-    assert any("it draws random numbers, and nothing here tells their effect" in note for note in found.notes)
+def test_random_outputs_are_noted(flat):
+    assert flat.repeat_error == 0
+    assert not any("Two runs" in note for note in flat.notes)
+    found = audit(Random(), waves(), rotations=1)
+    assert found.repeat_error > 0.5
+    assert any("the network draws random numbers, which count as changes here" in note for note in found.notes)
 
 
-def test_words_of_a_flat_network(flat):
+def test_verdict_on_a_flat_network(flat):
     curve = flat.shift.exact.changed
     text = text_of(flat, "seam")
     assert f"{percent(curve.at_seam)} of the area changes class within 1 columns (11°) of the cut" in text
-    assert f"{percent(curve.elsewhere)} farther away: nine tenths" in text
+    assert f"{percent(curve.elsewhere)} farther away: 90 % of all changes lie within" in text
     assert levels(flat)["seam"] == level(curve.at_seam - curve.elsewhere, True) != "none"
     assert "Mean IoU by area is worst with" in text_of(flat, "latitude")
     assert str(flat.verdict[0]).startswith(f"Seam: {levels(flat)['seam']}. When the panorama is cut elsewhere, ")
 
 
-def test_words_of_networks_without_a_fault():
+def test_verdict_on_pointwise_networks():
     for network in (Constant(), nn.Sequential(nn.Conv2d(3, 1, 1))):
         found = audit(network, waves(height=32, width=64), rotations=4)
         assert levels(found)["seam"] == "none"
         assert levels(found)["rotation"] in ("none", "slight")
-        assert text_of(found, "seam") == (
-            "Wherever the panorama is cut, by any number of columns, the answer stays the same."
-        )
+        assert text_of(found, "seam") == "Rolling the panorama by any number of columns does not change the output."
 
 
-def test_words_of_steps():
+def test_verdict_on_the_stride():
     torch.manual_seed(0)
     network = oc.models.UNet(3, 1, surface=oc.Equirectangular(), width=4, depth=2)
     found = audit(network, waves(), rotations=2)
     assert levels(found)["seam"] == "none"
     assert "by multiples of 4 columns" in text_of(found, "seam")
-    assert "its total stride, 4, does not divide" in text_of(found, "steps")
+    assert "rolled by other than multiples of the total stride, 4 columns, the output" in text_of(found, "stride")
 
 
-def test_words_of_one_answer_for_the_whole():
+def test_verdict_on_one_output_per_image():
     found = audit(oc.models.Classifier(3, 4, width=4, depth=1), waves(), rotations=2)
-    assert [*levels(found)] == ["seam", "steps", "rotation"]
-    assert "of the panoramas change class, and scores by" in text_of(found, "rotation")
-    assert found.borders is found.steadiness is None
-    assert latitude_table(found) is None
+    assert [*levels(found)] == ["seam", "stride", "rotation"]
+    assert "of the panoramas change class, and scores change by" in text_of(found, "rotation")
+    assert found.position is found.rotation_by_latitude is None
 
 
 @pytest.mark.parametrize(("excess", "classes", "word"), [
@@ -112,7 +108,7 @@ def test_levels(excess, classes, word):
     assert level(excess, classes) == word
 
 
-def test_notes_say_what_is_assumed():
+def test_notes_on_assumptions():
     network = nn.Sequential(convolution(stride=2), nn.ReLU(), nn.Upsample(scale_factor=2))
     found = audit(network, waves(height=20, width=30), rotations=1, stride=4)
     assert "The panoramas, 20 × 30, are not twice as wide as high: they are taken for whole spheres" in found.notes[0]
@@ -120,7 +116,7 @@ def test_notes_say_what_is_assumed():
     assert audit(convolution(), waves(), rotations=1).notes == []
 
 
-def test_progress_is_told():
+def test_progress_is_reported():
     steps = []
     audit(nn.Identity(), waves(), rotations=3, step=lambda: steps.append(1))
     assert len(steps) == 2 * 3
@@ -129,18 +125,9 @@ def test_progress_is_told():
 @pytest.mark.parametrize(
     "network", [convolution(), convolution(outputs=1), oc.models.Classifier(3, 2, width=2, depth=1), Constant()]
 )
-def test_pictures_and_tables(network):
+def test_plot(network):
     found = audit(network, waves(), rotations=2)
     with Image.open(io.BytesIO(draw(found, waves()[0]))) as image:
         assert image.width == 1210
         assert len(image.convert("RGB").getcolors(2**20)) > 20
-    header, rows = losses_table(found)
-    assert all(len(row) == len(header) for row in rows)
     assert draw(found) == draw(found)
-
-
-def test_table_by_latitude(flat):
-    header, rows = latitude_table(flat)
-    assert header == ["latitude", "mean IoU", "accuracy", "changes when turned", "resampled only"]
-    assert [row[0] for row in rows] == flat.steadiness.names
-    assert [row[1] for row in rows] == list(flat.quality.measures["iou"])
