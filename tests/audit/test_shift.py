@@ -164,7 +164,5 @@ def test_unusable_arguments_are_refused(given, text):
 
 
 def test_output_that_lost_columns_is_refused():
-    with pytest.raises(
-        InputError, match="returns 30 columns for a panorama of 32: one must be a multiple"
-    ):
+    with pytest.raises(InputError, match="returns 30 columns for a panorama of 32: one must be a multiple"):
         shift_error(nn.Conv2d(3, 4, 3), waves())
