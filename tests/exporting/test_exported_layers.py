@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import exported_layers as ways
+import layer_cases as ways
 import onnx
 import pytest
-from trying import compare, in_packs, packed, program_of, written_and_read
+from programs import compare, in_packs, packed, program_of, written_and_read
 
 import omniconv as oc
 

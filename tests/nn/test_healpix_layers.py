@@ -23,7 +23,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import reference_convolution
+from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.surfaces import Healpix
 
 SURFACE = Healpix(4)
@@ -57,7 +57,7 @@ def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation,
 
     def reference(x):
         parts = zip(x.chunk(groups, 1), layer.weight.chunk(groups, 0), strict=True)
-        rows = [reference_convolution(part.transpose(1, 2), weight, operators) for part, weight in parts]
+        rows = [dense_convolution(part.transpose(1, 2), weight, operators) for part, weight in parts]
         return torch.cat(rows, 2).transpose(1, 2) + layer.bias[:, None]
 
     results = []

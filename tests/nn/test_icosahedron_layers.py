@@ -25,7 +25,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import reference_convolution
+from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Icosahedron
 
@@ -100,7 +100,7 @@ def test_conv_is_the_reference_in_output_and_gradients(level, stride, groups):
     x = signal(level).requires_grad_()
     fast = layer(x)
     parts = [
-        reference_convolution(part.transpose(1, 2), weight, operators).transpose(1, 2)
+        dense_convolution(part.transpose(1, 2), weight, operators).transpose(1, 2)
         for part, weight in zip(x.chunk(groups, 1), layer.weight.chunk(groups, 0), strict=True)
     ]
     slow = torch.cat(parts, 1) + layer.bias[:, None]

@@ -27,7 +27,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.rows import tiles as row_blocks
+from omniconv.nn.rows import tiles
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, RowStencil, surface
@@ -46,8 +46,8 @@ def signal(channels=4, batch=2, place=SURFACE):
     return torch.randn(batch, channels, *place.shape, generator=generator, dtype=torch.float64)
 
 
-def slow(stencil, x, weight, bias, groups):
-    """The definition, in NumPy: output and the gradients of its sum of sines."""
+def definition(stencil, x, weight, bias, groups):
+    """Compute output and gradients of the sum of its sines in NumPy, pixel by pixel."""
     x, weight, bias = (tensor.detach().numpy() for tensor in (x, weight, bias))
     flat = x.reshape(*x.shape[:2], -1)
     seen = [flat[:, :, stencil.pixels(row)] for row in range(len(stencil.shapes))]
@@ -80,10 +80,10 @@ def gradients(layer, x):
     ("kernel_size", "stride", "dilation"),
     [(3, 1, 1), (3, 2, 1), ((3, 5), 1, (1, 2)), (1, 2, 1), (1, 1, 1), (3, 1, 6), (5, 2, 3)],
 )
-def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation, groups):
+def test_conv_and_its_gradients_equal_the_definition(kernel_size, stride, dilation, groups):
     layer = Conv(4, 6, kernel_size, stride, dilation=dilation, groups=groups, surface=SURFACE).double()
     x = signal().requires_grad_()
-    wanted = slow(layer.op.stencil, x, layer.weight, layer.bias, groups)
+    wanted = definition(layer.op.stencil, x, layer.weight, layer.bias, groups)
     for found, known in zip(gradients(layer, x), wanted, strict=True):
         np.testing.assert_allclose(found.detach().numpy(), known, atol=1e-11)
 
@@ -92,9 +92,9 @@ def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation,
 @given(
     data=st.data(), height=st.integers(1, 5), stride=st.sampled_from([1, 2]), batch=st.integers(1, 3),
     dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    block=st.sampled_from([1, 2000, row_blocks.BLOCK]), long=st.sampled_from([1, row_blocks.LONG]),
+    tile_bytes=st.sampled_from([1, 2000, tiles.TILE_BYTES]), min_outputs=st.sampled_from([1, tiles.MIN_OUTPUTS]),
 )  # fmt: skip
-def test_any_shapes_in_any_blocks_are_the_reference(data, height, stride, batch, dilation, block, long):
+def test_any_shapes_in_any_tiles_equal_the_reference(data, height, stride, batch, dilation, tile_bytes, min_outputs):
     odd = st.sampled_from([1, 3, 5, 7])
     shapes = data.draw(st.lists(st.tuples(odd, odd), min_size=height, max_size=height))
     stencil = RowStencil(stride * height, tuple(shapes), stride, dilation)
@@ -105,13 +105,13 @@ def test_any_shapes_in_any_blocks_are_the_reference(data, height, stride, batch,
     product = RowConvolution(stencil, 1)
     layer.forward = lambda x: product(x, layer.weight, bias)
     x = torch.randn(batch, 2, *stencil.input_shape, generator=generator, dtype=torch.float64, requires_grad=True)
-    kept = row_blocks.BLOCK, row_blocks.LONG
-    row_blocks.BLOCK, row_blocks.LONG = block, long
+    defaults = tiles.TILE_BYTES, tiles.MIN_OUTPUTS
+    tiles.TILE_BYTES, tiles.MIN_OUTPUTS = tile_bytes, min_outputs
     try:
         found = gradients(layer, x)
     finally:
-        row_blocks.BLOCK, row_blocks.LONG = kept
-    for one, known in zip(found, slow(stencil, x, layer.weight, bias, 1), strict=True):
+        tiles.TILE_BYTES, tiles.MIN_OUTPUTS = defaults
+    for one, known in zip(found, definition(stencil, x, layer.weight, bias, 1), strict=True):
         np.testing.assert_allclose(one.detach().numpy(), known, atol=1e-11)
 
 
@@ -134,7 +134,7 @@ def test_transposed_convolution_is_the_adjoint(kernel_size, stride, dilation, gr
     lambda place: Conv(1, 2, surface=place), lambda place: Conv(2, 2, stride=2, groups=2, surface=place),
     lambda place: ConvTranspose(1, 2, surface=place), lambda place: ConvTranspose(2, 2, groups=2, surface=place),
 ])  # fmt: skip
-def test_gradients_are_those_of_small_differences(build):
+def test_gradcheck(build):
     place = rows(2)
     layer = build(place).double()
     x = signal(layer.in_channels, 1, place).requires_grad_()
@@ -152,7 +152,7 @@ def test_gradients_are_those_of_small_differences(build):
     "build",
     [lambda: Conv(4, 3, bias=False, surface=SURFACE), lambda: ConvTranspose(4, 3, bias=False, surface=SURFACE)],
 )
-def test_derivatives_of_other_kinds(build):
+def test_forward_mode_and_vmap(build):
     layer, x = build().double(), signal()
     value, change = torch.func.jvp(layer, (x,), (x,))
     torch.testing.assert_close(value, layer(x))
@@ -165,17 +165,17 @@ def test_derivatives_of_other_kinds(build):
     lambda: Conv(4, 3, surface=SURFACE), lambda: Conv(4, 3, 5, dilation=2, surface=SURFACE),
     lambda: Conv(4, 4, groups=4, surface=SURFACE), lambda: ConvTranspose(4, 3, stride=1, surface=SURFACE),
 ])  # fmt: skip
-def test_layers_commute_with_turns_by_columns(build, turn):
+def test_layers_commute_with_rolls_of_columns(build, turn):
     layer = build().double()
     torch.testing.assert_close(layer(signal().roll(turn, 3)), layer(signal()).roll(turn, 3), rtol=0, atol=1e-12)
 
 
-def test_network_commutes_with_turns_by_its_total_stride():
+def test_network_commutes_with_rolls_by_its_total_stride():
     network = UNet(4, 2, width=4, depth=2, surface=SURFACE).double().eval()
     torch.testing.assert_close(network(signal().roll(4, 3)), network(signal()).roll(4, 3), rtol=0, atol=1e-12)
 
 
-def test_over_the_pole_rows_are_mirrored_and_turned_by_half_the_width():
+def test_rows_beyond_the_pole_are_mirrored_and_rolled_by_half_the_width():
     layer = Conv(1, 1, bias=False, surface=rows(4)).double()
     stencil = layer.op.stencil
     with torch.no_grad():
@@ -186,7 +186,7 @@ def test_over_the_pole_rows_are_mirrored_and_turned_by_half_the_width():
     torch.testing.assert_close(layer(x)[0, 0, 0], x[0, 0, 0].roll(4))
 
 
-def test_rows_have_kernels_and_biases_of_their_own():
+def test_each_row_has_its_own_kernel_and_bias():
     layer = Conv(4, 6, surface=SURFACE).double()
     stencil, x, before = layer.op.stencil, signal(), None
     before = layer(x)
@@ -200,7 +200,7 @@ def test_rows_have_kernels_and_biases_of_their_own():
     assert changed.nonzero().flatten().tolist() == [3, 5]
 
 
-def test_weights_are_drawn_by_the_taps_of_each_row():
+def test_initial_weights_are_bounded_by_the_taps_of_each_row():
     layer = Conv(16, 16, surface=SURFACE)
     for kernel, (up, across) in zip(split_by_row(layer.weight.detach().numpy(), layer.op.stencil.shapes),
                                     layer.op.stencil.shapes, strict=True):  # fmt: skip
@@ -231,7 +231,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
-def test_every_layer_runs_forward_and_backward_and_in_standard_operators(build):
+def test_every_layer_runs_forward_backward_and_with_standard_ops(build):
     layer, x = build(), signal().float().requires_grad_()
     y = layer(x)
     lies = getattr(layer, "output_surface", SURFACE)
@@ -244,7 +244,7 @@ def test_every_layer_runs_forward_and_backward_and_in_standard_operators(build):
 
 
 class Namespaces(TorchDispatchMode):
-    """Remembers whose operators are called."""
+    """Records the namespaces of the operators that are called."""
 
     def __init__(self):
         super().__init__()
@@ -257,7 +257,7 @@ class Namespaces(TorchDispatchMode):
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("kind", [Conv, ConvTranspose])
-def test_standard_operators_are_torchs_own(kind, groups):
+def test_standard_ops_are_torchs_own(kind, groups):
     layer = kind(4, 6, groups=groups, surface=SURFACE)
     for network, others in ((layer, {"omniconv"}), (with_standard_ops(layer), set())):
         with torch.no_grad(), Namespaces() as called:
@@ -265,14 +265,14 @@ def test_standard_operators_are_torchs_own(kind, groups):
         assert called.seen - {"aten", "prim"} == others
 
 
-def test_maxima_go_back_to_where_they_were():
+def test_unpooling_restores_the_positions_of_maxima():
     values, switches = MaxPool(return_switches=True, surface=SURFACE)(signal())
     y = MaxUnpool(surface=SURFACE.coarser())(values, switches)
     torch.testing.assert_close(MaxPool(surface=SURFACE)(y.abs()), values.abs())
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_under_autocast_it_computes_in_single_precision(groups):
+def test_autocast_computes_in_float32(groups):
     layer, x = Conv(4, 6, groups=groups, surface=SURFACE), signal().float().requires_grad_()
     wanted = torch.autograd.grad(layer(x).square().sum(), (x, layer.weight))
     with torch.autocast("cpu", torch.bfloat16):
@@ -283,7 +283,7 @@ def test_under_autocast_it_computes_in_single_precision(groups):
         assert torch.equal(one, other)
 
 
-def test_a_batch_may_be_empty():
+def test_empty_batch():
     x = torch.zeros(0, 4, 8, 16, requires_grad=True)
     layer = Conv(4, 6, surface=SURFACE)
     layer(x).sum().backward()
@@ -300,12 +300,12 @@ def test_summary_counts_the_taps_of_every_row():
     assert table.receptive_field == layer.op.stencil.max_kernel_shape
 
 
-def test_short_name_builds_it():
+def test_short_name():
     assert surface("equirectangular:height=8,kernels=rows") == SURFACE
     assert surface(str(SURFACE)) == SURFACE
 
 
-def test_panoramas_come_and_go():
+def test_panoramas_are_resized():
     image = np.random.default_rng(0).random((3, 16, 32))
     assert SURFACE.from_equirectangular(image).shape == (3, 8, 16)
     assert SURFACE.to_equirectangular(image[:, :8, :16], 16).shape == (3, 16, 32)
@@ -328,6 +328,6 @@ def test_panoramas_come_and_go():
         ),
     ],
 )
-def test_what_has_no_meaning_is_refused(ask, text):
+def test_arguments_without_meaning_are_refused(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

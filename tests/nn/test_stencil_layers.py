@@ -12,13 +12,21 @@ from scipy import sparse
 from omniconv.arithmetic import parameters
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, ConvTranspose, MaxPool, Upsample
+from omniconv.nn.stencil.layouts import (
+    CsrLayout,
+    EllLayout,
+    EllTransposeLayout,
+    IndexLayout,
+    PeriodicLayout,
+    unpack_layouts,
+)
 from omniconv.nn.stencil.modules import (
     PointwiseConvolution,
     SparseOperator,
     StencilConvolution,
     make_stencil_convolution,
 )
-from omniconv.nn.stencil.reference import reference_convolution
+from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()
@@ -40,13 +48,13 @@ def dense(stencil):
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("level", [1, 2])
-def test_conv_is_the_reference(level, stride, groups):
+def test_conv_equals_the_reference(level, stride, groups):
     surface = Icosphere(level)
     layer = Conv(4, 6, stride=stride, groups=groups, surface=surface).double()
     x = torch.randn(2, 4, *surface.shape, dtype=torch.float64)
     operators = dense(surface.conv_neighbours(stride=stride))
     parts = [
-        reference_convolution(part.transpose(1, 2), weight, operators).transpose(1, 2)
+        dense_convolution(part.transpose(1, 2), weight, operators).transpose(1, 2)
         for part, weight in zip(x.chunk(groups, 1), layer.weight.chunk(groups, 0), strict=True)
     ]
     torch.testing.assert_close(layer(x), torch.cat(parts, 1) + layer.bias[:, None])
@@ -54,7 +62,7 @@ def test_conv_is_the_reference(level, stride, groups):
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(("kernel_size", "taps"), [(1, 1), (3, 4)])
-def test_weights_lie_as_published(kernel_size, taps, groups):
+def test_weights_have_the_published_shape(kernel_size, taps, groups):
     for layer in (Conv(4, 6, kernel_size, groups=groups, surface=Icosphere(1)),
                   ConvTranspose(4, 6, kernel_size, groups=groups, surface=Icosphere(1))):  # fmt: skip
         assert layer.weight.shape == (6, 4 // groups, taps)
@@ -62,7 +70,7 @@ def test_weights_lie_as_published(kernel_size, taps, groups):
         assert set(layer.state_dict()) == {"weight", "bias"}
 
 
-def test_transposed_is_zeros_at_new_vertices_and_then_a_convolution():
+def test_transposed_conv_is_zero_insertion_and_a_convolution():
     up, fine = ConvTranspose(3, 2, surface=Icosphere(1)).double(), Conv(3, 2, surface=Icosphere(2)).double()
     fine.load_state_dict(up.state_dict())
     x = torch.randn(2, 3, 42, dtype=torch.float64)
@@ -71,7 +79,7 @@ def test_transposed_is_zeros_at_new_vertices_and_then_a_convolution():
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_new_vertices_hold_what_they_are_padded_with(groups):
+def test_pad_value_fills_the_new_vertices(groups):
     up = ConvTranspose(4, 2, groups=groups, surface=Icosphere(1), pad_value=1.0).double()
     fine = Conv(4, 2, groups=groups, surface=Icosphere(2)).double()
     fine.load_state_dict(up.state_dict())
@@ -90,12 +98,12 @@ def test_new_vertices_hold_what_they_are_padded_with(groups):
         (Icosphere(2), {"pad_value": float("nan")}, "pad_value=nan: must be a finite number"),
     ],
 )
-def test_padding_that_has_no_place_is_refused(surface, given, text):
+def test_pad_value_without_new_vertices_is_refused(surface, given, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ConvTranspose(2, 2, surface=surface, **given)
 
 
-def test_kernel_of_one_sees_each_sample_alone():
+def test_kernel_size_one_is_pointwise():
     assert isinstance(make_stencil_convolution(Icosphere(1).conv_neighbours(1), 1), PointwiseConvolution)
     assert isinstance(make_stencil_convolution(Icosphere(1).conv_neighbours(1, stride=2), 1), StencilConvolution)
     assert isinstance(make_stencil_convolution(EXACT, 1), StencilConvolution)
@@ -104,44 +112,40 @@ def test_kernel_of_one_sees_each_sample_alone():
     torch.testing.assert_close(layer(x), torch.einsum("oc,bcn->bon", layer.weight[..., 0], x) + layer.bias[:, None])
 
 
-LAID_OUT = {
-    "picks": Icosahedron(1).conv_neighbours(),
-    "rows": random_stencil(),
-    "rows of few values": Healpix(2).conv_neighbours(),
-    "rows, nothing seen": Stencil.of([np.zeros((2, 3)), np.eye(2, 3)]),
-    "patches": EXACT,
-    "patches of other samples": Icosphere(2).conv_neighbours(stride=2),
-    "turns": tangent(8).conv_neighbours(),
-    "turns of two": tangent(4).transposed_neighbours(),
+LAYOUTS = {
+    "index": (Icosahedron(1).conv_neighbours(), IndexLayout, CsrLayout),
+    "csr": (random_stencil(), CsrLayout, CsrLayout),
+    "csr with a codebook": (Healpix(2).conv_neighbours(), CsrLayout, CsrLayout),
+    "ell with empty rows": (Stencil.of([np.zeros((2, 3)), np.eye(2, 3)]), EllLayout, CsrLayout),
+    "ell": (EXACT, EllLayout, EllTransposeLayout),
+    "ell between levels": (Icosphere(2).conv_neighbours(stride=2), EllLayout, CsrLayout),
+    "periodic": (tangent(8).conv_neighbours(), PeriodicLayout, PeriodicLayout),
+    "periodic, period of two": (tangent(4).transposed_neighbours(), PeriodicLayout, PeriodicLayout),
 }
 
 
-@pytest.mark.parametrize("by_tap", [False, True])
-@pytest.mark.parametrize("stencil", LAID_OUT.values(), ids=LAID_OUT)
-def test_tables_say_what_the_stencil_says(stencil, by_tap):
-    layer = SparseOperator(stencil, by_tap).double()
-    assert torch.equal(written_out(layer.ahead, stencil.inputs), torch.from_numpy(stencil.fused.toarray()))
-    transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
-    assert torch.equal(written_out(layer.back, transposed.shape[1]), torch.from_numpy(transposed.toarray()))
+def layouts(layer):
+    return unpack_layouts(layer.shared.plan, layer.tables)
 
 
-def written_out(table, columns):
-    """A table as a dense matrix: what it makes of every unit vector, in small chunks."""
+def to_dense(layout, columns):
+    """Return a layout as a dense matrix, multiplied by unit vectors in small chunks."""
     units = torch.eye(columns, dtype=torch.float64)
-    return torch.cat([bags.of(units) for _, _, bags in table.layout.chunks(2 * 3 * 4 * 9 * 10)])
+    return torch.cat([args.matmul(units) for _, _, args in layout.chunks(2 * 3 * 4 * 9 * 10)])
 
 
-def kinds(stencil):
-    layer = SparseOperator(stencil)
-    return layer.ahead.kind, layer.back.kind
+@pytest.mark.parametrize("by_tap", [False, True])
+@pytest.mark.parametrize("stencil", [case[0] for case in LAYOUTS.values()], ids=LAYOUTS)
+def test_layouts_hold_the_matrices_of_the_stencil(stencil, by_tap):
+    matrix, transpose = layouts(SparseOperator(stencil, by_tap).double())
+    assert torch.equal(to_dense(matrix, stencil.inputs), torch.from_numpy(stencil.fused.toarray()))
+    transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
+    assert torch.equal(to_dense(transpose, transposed.shape[1]), torch.from_numpy(transposed.toarray()))
 
 
-def test_layouts_are_the_smallest():
-    assert kinds(LAID_OUT["picks"]) == ("picks", "rows")
-    assert kinds(LAID_OUT["rows"]) == kinds(LAID_OUT["rows of few values"]) == ("rows", "rows")
-    assert kinds(LAID_OUT["patches"]) == ("patches", "reversed")
-    assert kinds(LAID_OUT["patches of other samples"]) == ("patches", "rows")
-    assert kinds(LAID_OUT["turns"]) == kinds(LAID_OUT["turns of two"]) == ("turns", "turns")
+@pytest.mark.parametrize(("stencil", "matrix", "transpose"), LAYOUTS.values(), ids=LAYOUTS)
+def test_each_stencil_has_its_smallest_layout(stencil, matrix, transpose):
+    assert tuple(map(type, layouts(SparseOperator(stencil)))) == (matrix, transpose)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +158,18 @@ def test_tables_take_less_than_200_bytes_a_sample(surface):
         assert 0 < sum(tensor.nbytes for tensor in layer.buffers()) < 200 * prod(surface.shape)
 
 
-def test_layers_on_one_stencil_hold_one_table():
+def test_layers_on_one_stencil_share_their_tables():
     one, other = Conv(2, 2, surface=Icosphere(2)), Conv(4, 3, surface=Icosphere(2))
-    assert places(one) == places(other)
-    assert places(one.double()) == places(other.double())
-    assert places(one.float()) != places(other)
+    assert addresses(one) == addresses(other)
+    assert addresses(one.double()) == addresses(other.double())
+    assert addresses(one.float()) != addresses(other)
 
 
-def places(layer):
+def addresses(layer):
     return [table.data_ptr() for table in layer.op.tables]
 
 
-def test_tables_of_prediction_serve_training():
+def test_tables_made_in_inference_mode_serve_training():
     with torch.inference_mode():
         Conv(2, 2, surface=Healpix(1))(torch.zeros(1, 2, 12))
     layer = Conv(2, 2, surface=Healpix(1))
@@ -173,10 +177,10 @@ def test_tables_of_prediction_serve_training():
     assert layer.weight.grad is not None
 
 
-def test_double_brings_the_exact_tables():
+def test_double_loads_exact_tables():
     layer = SparseOperator(EXACT).double()
     assert layer.table_1.dtype == torch.float64
-    assert torch.equal(written_out(layer.ahead, EXACT.inputs), torch.from_numpy(EXACT.fused.toarray()))
+    assert torch.equal(to_dense(layouts(layer)[0], EXACT.inputs), torch.from_numpy(EXACT.fused.toarray()))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -196,7 +200,7 @@ def test_default_dtype_is_respected():
         torch.set_default_dtype(torch.float32)
 
 
-def test_tables_are_copied_with_their_layer():
+def test_deepcopy_computes_the_same():
     layer = Conv(2, 2, surface=Icosphere(1))
     x = torch.randn(1, 2, 42)
     torch.testing.assert_close(copy.deepcopy(layer)(x), layer(x))
@@ -204,7 +208,7 @@ def test_tables_are_copied_with_their_layer():
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_autocast_stays_near_float32(kernel_size, groups):
+def test_autocast_is_close_to_float32(kernel_size, groups):
     layer = Conv(4, 4, kernel_size, groups=groups, surface=Icosphere(2))
     x = torch.randn(2, 4, 162, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
@@ -229,7 +233,7 @@ def test_constants_stay_constant(layer, dtype):
 
 
 @pytest.mark.parametrize("layer", [AvgPool, MaxPool])
-def test_pooling_on_a_mesh_is_over_each_vertex_and_its_ring(layer):
+def test_pooling_window_is_a_vertex_and_its_neighbours(layer):
     stencil = Icosphere(2).pool_neighbours().operators[0]
     x = torch.randn(2, 3, 162, dtype=torch.float64)
     found = layer(surface=Icosphere(2)).double()(x)

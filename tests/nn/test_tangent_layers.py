@@ -24,7 +24,7 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import reference_convolution
+from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, panorama
 
@@ -63,7 +63,7 @@ def test_conv_and_its_gradients_are_the_reference(kernel_size, stride, dilation,
 
     def reference(x):
         parts = zip(x.flatten(2).chunk(groups, 1), layer.weight.flatten(2).chunk(groups, 0), strict=True)
-        rows = [reference_convolution(part.transpose(1, 2), weight, operators) for part, weight in parts]
+        rows = [dense_convolution(part.transpose(1, 2), weight, operators) for part, weight in parts]
         return (torch.cat(rows, 2).transpose(1, 2) + layer.bias[:, None]).unflatten(2, stencil.output_shape)
 
     results = []

@@ -54,7 +54,7 @@ class TangentOverrides:
             self.layers[key] = build(x.shape[2], *arguments)
         layer: Any = self.layers[key]
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        if layer.pair.device != x.device or layer.pair.dtype != dtype:
+        if layer.shared.device != x.device or layer.shared.dtype != dtype:
             layer.to(x.device, dtype)
         return layer
 

@@ -1,7 +1,7 @@
-"""Blocks of a panorama's rows, laid out so that one grouped convolution of the backend works on all of them.
+"""Tiles of output rows, gathered so that one grouped convolution of the backend computes all rows of a tile.
 
-Each output row is a group of channels of a picture as high as the kernels, ``(pictures, rows of taps, columns, rows ·
-channels)`` in memory: what its kernel sees, and nothing else.
+Each output row of a tile is a group of channels of a small image as high as the kernels: its windows are copied to
+``(batch, kernel rows, columns, rows · channels)``, and the kernel of each row is that group's kernel.
 """
 
 from __future__ import annotations
@@ -15,165 +15,171 @@ from torch import Tensor
 
 from omniconv.surfaces.neighbours.row_stencil import RowBand
 
-BLOCK = 15 * 2**18
-"""Bytes that a block sees, about: near enough to the cores beside the outputs and the kernels of its rows."""
-LONG = 1024
-"""Outputs of a row that make a convolution fast: as many pictures go together as it takes."""
+TILE_BYTES = 15 * 2**18
+"""Approximate size of the windows of a tile, 3.75 MiB: they stay in the cache beside its outputs and kernels."""
+MIN_OUTPUTS = 1024
+"""Outputs of a row that a convolution needs to be fast: short rows take several batch elements into one tile."""
 
 
-class Plan(NamedTuple):
-    """What a row product has to know: plain numbers, as operators of torch take them."""
+class RowPlan(NamedTuple):
+    """Geometry of a row convolution; packed into a list of ints for custom ops."""
 
     stride: int
-    gap: int
-    space: int
-    runs: tuple[RowBand, ...]
+    dilation_h: int
+    dilation_w: int
+    bands: tuple[RowBand, ...]
 
     @classmethod
-    def read(cls, numbers: list[int]) -> Plan:
-        """From the numbers of ``written``."""
-        found = [
-            RowBand(first, rows, (up, across), tap)
-            for first, rows, up, across, tap in zip(*(numbers[3 + place :: 5] for place in range(5)), strict=True)
-        ]
-        stride, gap, space = numbers[:3]
-        return cls(stride, gap, space, tuple(found))
+    def unpack(cls, numbers: list[int]) -> RowPlan:
+        """Return the plan that ``pack`` was called on."""
+        stride, dilation_h, dilation_w, *rest = numbers
+        bands = (
+            RowBand(first_row, rows, (height, width), first_tap)
+            for first_row, rows, height, width, first_tap in zip(*(rest[start::5] for start in range(5)), strict=True)
+        )
+        return cls(stride, dilation_h, dilation_w, tuple(bands))
 
-    def written(self) -> list[int]:
-        """Stride, step between taps along rows and columns, then five numbers a run."""
-        return [*self[:3], *(number for run in self.runs for number in (*run[:2], *run.kernel_shape, run.first_tap))]
+    def pack(self) -> list[int]:
+        """Return stride and dilation, then five numbers for each band."""
+        return [*self[:3], *(number for band in self.bands for number in (*band[:2], *band.kernel_shape, band[3]))]
 
 
 @dataclass(frozen=True)
 class RowTile:
-    """Some output rows of a run and some pictures.
+    """Some output rows of a band and some elements of a batch.
 
     Attributes:
-        plan: strides and steps.
-        run: whose kernels they are.
-        rows: the output rows.
-        pictures: which of a batch.
+        plan: geometry of the convolution.
+        band: the rows' kernels.
+        rows: output rows.
+        batch: elements of the batch.
         grid: rows and columns of the panorama that the kernels see.
     """
 
-    plan: Plan
-    run: RowBand
+    plan: RowPlan
+    band: RowBand
     rows: range
-    pictures: slice
+    batch: slice
     grid: tuple[int, int]
 
     @property
-    def own(self) -> slice:
-        """Its rows."""
+    def row_slice(self) -> slice:
+        """Output rows as a slice."""
         return slice(self.rows.start, self.rows.stop)
 
     @property
     def taps(self) -> slice:
-        """Where its kernels lie in a weight."""
-        taps = prod(self.run.kernel_shape)
-        start = self.run.first_tap + (self.rows.start - self.run.first_row) * taps
+        """Taps of its rows in the weight."""
+        taps = prod(self.band.kernel_shape)
+        start = self.band.first_tap + (self.rows.start - self.band.first_row) * taps
         return slice(start, start + len(self.rows) * taps)
 
     @property
-    def is_first(self) -> bool:
-        """Whether no other block has had the same rows before."""
-        return self.pictures.start == 0
+    def is_first_of_batch(self) -> bool:
+        """True for the first of the tiles with these rows."""
+        return self.batch.start == 0
 
     @property
-    def reach(self) -> int:
-        """One past the southernmost row that it sees, up to which all rows of the tiles before it lie too."""
-        return self._seen(self.run.kernel_shape[0] - 1)[-1] + 1
+    def end_row(self) -> int:
+        """One past the last input row that it reads; no earlier tile reads further."""
+        return self._input_rows(self.band.kernel_shape[0] - 1)[-1] + 1
 
-    def size(self, channels: int) -> tuple[int, ...]:
-        """Of what the outputs see: pictures, rows of taps, columns, rows, channels."""
-        columns = self.grid[1] + self.plan.space * (self.run.kernel_shape[1] - 1)
-        return self.pictures.stop - self.pictures.start, self.run.kernel_shape[0], columns, len(self.rows), channels
+    def windows_shape(self, channels: int) -> tuple[int, ...]:
+        """Shape of its windows: batch, kernel rows, columns, rows, channels."""
+        columns = self.grid[1] + self.plan.dilation_w * (self.band.kernel_shape[1] - 1)
+        return self.batch.stop - self.batch.start, self.band.kernel_shape[0], columns, len(self.rows), channels
 
     def kernels(self, weight: Tensor) -> Tensor:
-        """Those of its rows, ``(rows, out, rows of taps, columns of taps, in)``: a view of ``(taps, out, in)``."""
-        return weight[self.taps].unflatten(0, (len(self.rows), *self.run.kernel_shape)).permute(0, 3, 1, 2, 4)
+        """Return a view ``(rows, out, kernel rows, kernel columns, in)`` of a weight ``(taps, out, in)``."""
+        return weight[self.taps].unflatten(0, (len(self.rows), *self.band.kernel_shape)).permute(0, 3, 1, 2, 4)
 
     def outputs(self, y: Tensor) -> Tensor:
-        """Its own, ``(pictures, columns, rows, out)``: a view of ``(height, batch, width, out)``."""
-        return y[self.own, self.pictures].permute(1, 2, 0, 3)
+        """Return a view ``(batch, columns, rows, out)`` of ``(height, batch, width, out)``."""
+        return y[self.row_slice, self.batch].permute(1, 2, 0, 3)
 
-    def gather(self, seen: Tensor, x: Tensor) -> None:
-        """Put what outputs see of a panorama ``(height, batch, width, channels)`` into a tensor of ``size``."""
-        first = self._seen(0).start
-        if first < 0 or self.reach > self.grid[0]:
-            for tap, columns, own, source, origin in self._places():
-                seen[:, tap, columns, own] = x[source, self.pictures, origin].permute(1, 2, 0, 3)
+    def gather(self, windows: Tensor, x: Tensor) -> None:
+        """Copy the windows of a panorama ``(height, batch, width, channels)`` into a tensor of ``windows_shape``."""
+        first = self._input_rows(0).start
+        if first < 0 or self.end_row > self.grid[0]:
+            for tap, columns, rows, input_rows, input_columns in self._pieces():
+                windows[:, tap, columns, rows] = x[input_rows, self.batch, input_columns].permute(1, 2, 0, 3)
             return
-        span = self.plan.gap * (self.run.kernel_shape[0] - 1) + 1  # no pole in sight: all rows of taps in one copy
-        windows = x[first : self.reach, self.pictures].unfold(0, span, self.plan.stride)[..., :: self.plan.gap]
-        for columns, origin in self._columns(0):
-            seen[:, :, columns] = windows[:, :, origin].permute(1, 4, 2, 0, 3)
+        span = self.plan.dilation_h * (self.band.kernel_shape[0] - 1) + 1  # away from the poles one copy has all taps
+        views = x[first : self.end_row, self.batch].unfold(0, span, self.plan.stride)[..., :: self.plan.dilation_h]
+        for columns, input_columns in self._column_pieces(0):
+            windows[:, :, columns] = views[:, :, input_columns].permute(1, 4, 2, 0, 3)
 
-    def scatter(self, seen: Tensor, x: Tensor) -> None:
-        """The adjoint of ``gather``: add to the panorama what lies in each place."""
-        for tap, columns, own, source, origin in self._places():
-            x[source, self.pictures, origin].add_(seen[:, tap, columns, own].permute(2, 0, 1, 3))
+    def scatter_add(self, windows: Tensor, x: Tensor) -> None:
+        """Add windows to the panorama samples that they were copied from: the adjoint of ``gather``."""
+        for tap, columns, rows, input_rows, input_columns in self._pieces():
+            x[input_rows, self.batch, input_columns].add_(windows[:, tap, columns, rows].permute(2, 0, 1, 3))
 
-    def _places(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
-        """Row of taps, columns and rows of what is seen, and the rows and columns of the panorama that lie there."""
-        for tap in range(self.run.kernel_shape[0]):
-            for rows, source, is_turned in _row_places(self._seen(tap), self.grid[0]):
-                for columns, origin in self._columns(is_turned * (self.grid[1] // 2)):
-                    yield tap, columns, rows, source, origin
+    def _pieces(self) -> Iterator[tuple[int, slice, slice, slice, slice]]:
+        """Yield kernel row, columns and rows of the windows, and the input rows and columns that are copied there."""
+        for tap in range(self.band.kernel_shape[0]):
+            for rows, input_rows, is_beyond_pole in _row_pieces(self._input_rows(tap), self.grid[0]):
+                for columns, input_columns in self._column_pieces(is_beyond_pole * (self.grid[1] // 2)):
+                    yield tap, columns, rows, input_rows, input_columns
 
-    def _seen(self, tap: int) -> range:
-        """The rows of the panorama, past the poles too, that the outputs see through a row of taps."""
-        first = self.rows.start * self.plan.stride + self.plan.gap * (tap - self.run.kernel_shape[0] // 2)
+    def _input_rows(self, tap: int) -> range:
+        """Return the input rows, also beyond the poles, that the outputs see through a row of taps."""
+        offset = self.plan.dilation_h * (tap - self.band.kernel_shape[0] // 2)
+        first = self.rows.start * self.plan.stride + offset
         return range(first, first + self.plan.stride * len(self.rows), self.plan.stride)
 
-    def _columns(self, turn: int) -> Iterator[tuple[slice, slice]]:
-        """The columns that are seen, and those of a panorama turned so far that lie there."""
-        across = self.plan.space * (self.run.kernel_shape[1] - 1)
-        return _column_places(turn - across // 2, self.grid[1] + across, self.grid[1])
+    def _column_pieces(self, roll: int) -> Iterator[tuple[slice, slice]]:
+        """Yield columns of the windows, and columns of a panorama rolled by ``roll``."""
+        overlap = self.plan.dilation_w * (self.band.kernel_shape[1] - 1)
+        return _ring_pieces(roll - overlap // 2, self.grid[1] + overlap, self.grid[1])
 
 
-def row_tiles(plan: Plan, batch: int, grid: tuple[int, int], pixel: int, is_small: bool) -> Iterator[RowTile]:
-    """The output rows and pictures of a product, block by block.
+def row_tiles(plan: RowPlan, batch: int, grid: tuple[int, int], pixel_bytes: int, use_cache: bool) -> Iterator[RowTile]:
+    """Yield the tiles of a row convolution, from north to south.
 
     Args:
-        plan: of the product.
-        batch: pictures.
+        plan: geometry of the convolution.
+        batch: batch size.
         grid: rows and columns of the panorama.
-        pixel: bytes of a pixel's channels.
-        is_small: keep tiles small enough for a cache; else a run is one tile.
+        pixel_bytes: bytes of the channels of a pixel.
+        use_cache: keep tiles small enough for a CPU's cache; else a band is one tile.
     """
-    pictures = min(batch, -(-LONG * plan.stride // grid[1])) if is_small else batch
-    for run in plan.runs:
-        line = pixel * run.kernel_shape[0] * (grid[1] + (run.kernel_shape[1] - 1) * plan.space)
-        most = max(1, BLOCK // max(1, line * pictures)) if is_small else run.rows
-        rows = -(-run.rows // -(-run.rows // most))
-        rows = min(rows + rows % 2, most)  # even: two cores share them
-        last = run.first_row + run.rows
-        for first in range(run.first_row, last, rows):
-            for start in range(0, max(1, batch), max(1, pictures)):
-                part = slice(start, min(batch, start + pictures))
-                yield RowTile(plan, run, range(first, min(last, first + rows)), part, grid)
+    elements = min(batch, -(-MIN_OUTPUTS * plan.stride // grid[1])) if use_cache else batch
+    for band in plan.bands:
+        height, width = band.kernel_shape
+        row_bytes = pixel_bytes * height * (grid[1] + (width - 1) * plan.dilation_w)
+        most = max(1, TILE_BYTES // max(1, row_bytes * elements)) if use_cache else band.rows
+        rows = -(-band.rows // -(-band.rows // most))  # tiles of nearly equal height
+        rows = min(rows + rows % 2, most)  # even, so that two threads get equal shares
+        last = band.first_row + band.rows
+        for first in range(band.first_row, last, rows):
+            for start in range(0, max(1, batch), max(1, elements)):
+                part = slice(start, min(batch, start + elements))
+                yield RowTile(plan, band, range(first, min(last, first + rows)), part, grid)
 
 
-def _row_places(seen: range, height: int) -> Iterator[tuple[slice, slice, bool]]:
-    """Where rows lie: those on the grid in one piece, those past a pole one by one, turned."""
-    inside = [place for place, row in enumerate(seen) if 0 <= row < height]
+def _row_pieces(rows: range, height: int) -> Iterator[tuple[slice, slice, bool]]:
+    """Yield positions in ``rows``, the input rows there, and whether they lie beyond a pole.
+
+    Rows on the grid are one piece; rows beyond a pole are mirrored, so that their order is reversed and each is a piece
+    of its own. The index is that of ``border_index(..., "pole")``, without NumPy's cost for a few numbers.
+    """
+    inside = [index for index, row in enumerate(rows) if 0 <= row < height]
     if inside:
         first, last = inside[0], inside[-1]
-        yield slice(first, last + 1), slice(seen[first], seen[last] + 1, seen.step), False
-    for place, row in enumerate(seen):
+        yield slice(first, last + 1), slice(rows[first], rows[last] + 1, rows.step), False
+    for index, row in enumerate(rows):
         if not 0 <= row < height:
             folded = row % (2 * height)
-            is_turned = folded >= height
-            source = 2 * height - 1 - folded if is_turned else folded
-            yield slice(place, place + 1), slice(source, source + 1), is_turned
+            is_beyond = folded >= height
+            source = 2 * height - 1 - folded if is_beyond else folded
+            yield slice(index, index + 1), slice(source, source + 1), is_beyond
 
 
-def _column_places(start: int, length: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Where ``length`` columns from ``start`` on lie on a ring: in as few pieces as can be."""
-    place = 0
-    while place < length:
-        origin = (start + place) % width
-        count = min(width - origin, length - place)
-        yield slice(place, place + count), slice(origin, origin + count)
-        place += count
+def _ring_pieces(start: int, length: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the slices that copy ``length`` columns of a ring from ``start`` on, and their source columns."""
+    position = 0
+    while position < length:
+        source = (start + position) % width
+        count = min(width - source, length - position)
+        yield slice(position, position + count), slice(source, source + count)
+        position += count

@@ -1,6 +1,8 @@
-"""A convolution on framed faces as an operator of torch: the frame is filled, the backend's convolution does the rest.
+"""Custom op for 3 × 3 kernels on square faces: pad each face by its halo, then the backend's dense convolution.
 
-One picture goes through at a time, and its frame is filled again in the backward pass instead of being kept.
+The halo takes 1.13 gathers a sample at HEALPix nside 32, where nine taps take 9: on one core, forward / with backward,
+1.31 / 1.22 -> 0.90 / 1.16 of Conv2d channels last. One batch element is padded at a time, and padded again in the
+backward pass instead of being stored.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.nn.stencil.context import autocast_disabled, keep_tables, kept_tables, precision
-from omniconv.nn.stencil.layouts import Layout, Table
-from omniconv.nn.stencil.reference import plain_product
+from omniconv.nn.stencil.layouts import Layout, table_dtype, unpack_layouts
+from omniconv.nn.stencil.ops import autocast_disabled, save_for_backward
+from omniconv.nn.stencil.reference import reference_halo_convolution
 
 
 @torch.library.custom_op("omniconv::halo_convolution", mutates_args=())
@@ -21,39 +23,30 @@ def halo_convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    places: Tensor,
+    faces: Tensor,
     order: Tensor,
-    kind: str,
-    sizes: Sequence[int],
-    tables: Sequence[Tensor],
-    back_kind: str,
-    back_sizes: Sequence[int],
-    back_tables: Sequence[Tensor],
+    plan: list[int],
+    tables: list[Tensor],
 ) -> Tensor:
-    """``(B, N, C)`` and weights ``(O, C, 3, 3)`` to ``(B, N, O)``.
+    """Convolve ``(B, N, C)`` with a weight ``(O, C, 3, 3)`` to ``(B, N, O)``.
 
     Args:
-        x: rows of channels.
-        weight: of the convolution.
+        x: signal, channels last.
+        weight: kernel.
         bias: ``(O,)``.
-        places: the sample at each place of the faces, int32 ``(faces, size, size)``.
-        order: the place of each sample, int32 ``(N,)``.
-        kind: layout of the table that fills the frame; ``sizes`` and ``tables`` belong to it, the others are those of
-            its transpose.
-        sizes: its numbers.
-        tables: its tensors.
-        back_kind: layout of the transpose.
-        back_sizes: its numbers.
-        back_tables: its tensors.
+        faces: index of the sample at each position of the faces, int32 ``(faces, size, size)``.
+        order: position of each sample on the flattened faces, int32 ``(N,)``.
+        plan: integers of ``tables``.
+        tables: tensors of the matrix from samples to padded faces, and of its transpose.
     """
-    layout, dtype = Table(kind, sizes, tables).layout, precision(tables)
+    (halo, _), dtype = unpack_layouts(plan, tables), table_dtype(tables)
     kernel = weight.detach().to(dtype)
     start = None if bias is None else bias.detach().to(dtype)
     result = x.new_empty(*x.shape[:2], len(weight))
     with autocast_disabled(x):
-        for picture, out in zip(x.detach(), result, strict=True):
-            y = F.conv2d(_framed(layout, picture.to(dtype), places), kernel, start)
-            out.copy_(_as_rows(y).index_select(0, order))
+        for signal, out in zip(x.detach(), result, strict=True):
+            y = F.conv2d(_padded_faces(halo, signal.to(dtype), faces), kernel, start)
+            out.copy_(_to_rows(y).index_select(0, order))
     return result
 
 
@@ -62,45 +55,28 @@ def _gradients(
     gradient: Tensor,
     x: Tensor,
     weight: Tensor,
-    places: Tensor,
-    kind: str,
-    sizes: Sequence[int],
-    tables: Sequence[Tensor],
-    back_kind: str,
-    back_sizes: Sequence[int],
-    back_tables: Sequence[Tensor],
-    of_input: bool,
+    faces: Tensor,
+    plan: list[int],
+    tables: list[Tensor],
+    of_x: bool,
     of_weight: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients by input and weight."""
-    layout, back = Table(kind, sizes, tables).layout, Table(back_kind, back_sizes, back_tables).layout
-    dtype = precision(tables)
+    """Compute the gradients of ``halo_convolution`` with respect to input and weight."""
+    (halo, transpose), dtype = unpack_layouts(plan, tables), table_dtype(tables)
     kernel = weight.detach().to(dtype)
-    by_input, by_weight = x.new_empty(x.shape if of_input else 0), torch.zeros_like(kernel)
+    grad_x, grad_weight = x.new_empty(x.shape if of_x else 0), torch.zeros_like(kernel)
     with autocast_disabled(x):
-        for index, (picture, given) in enumerate(zip(x.detach(), gradient.detach(), strict=True)):
-            framed = _framed(layout, picture.to(dtype), places)
-            faces = _as_faces(given.to(dtype).index_select(0, places.flatten()), places.shape)
-            wanted = [of_input, of_weight, False]
-            by_frame, share, _ = torch.ops.aten.convolution_backward(
-                faces, framed, kernel, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, wanted
+        for index, (signal, grad) in enumerate(zip(x.detach(), gradient.detach(), strict=True)):
+            padded = _padded_faces(halo, signal.to(dtype), faces)
+            grad_faces = _to_faces(grad.to(dtype).index_select(0, faces.flatten()), faces.shape)
+            grad_padded, share, _ = torch.ops.aten.convolution_backward(
+                grad_faces, padded, kernel, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [of_x, of_weight, False]
             )
-            if of_input:
-                ((_, _, bags),) = back.chunks(back.rows)
-                by_input[index] = bags.of(_as_rows(by_frame))
+            if of_x:
+                grad_x[index] = _matmul(transpose, _to_rows(grad_padded))
             if of_weight:
-                by_weight += share
-    return by_input, by_weight.to(weight.dtype)
-
-
-def reference_halo_convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, places: Tensor, order: Tensor, layout: Layout
-) -> Tensor:
-    """What ``halo_convolution`` gives, in torch's own operators, with every derivative."""
-    count, size, _ = places.shape
-    framed = plain_product(x, layout).view(-1, size + 2, size + 2, x.shape[2]).permute(0, 3, 1, 2)
-    y = F.conv2d(framed, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
-    return y.permute(0, 2, 3, 1).reshape(len(x), count * size * size, len(weight)).index_select(1, order)
+                grad_weight += share
+    return grad_x, grad_weight.to(weight.dtype)
 
 
 @halo_convolution.register_fake
@@ -109,40 +85,43 @@ def _(x: Tensor, weight: Tensor, *rest: object) -> Tensor:
 
 
 @_gradients.register_fake
-def _(gradient: Tensor, x: Tensor, weight: Tensor, places: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+def _(gradient: Tensor, x: Tensor, weight: Tensor, faces: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape if rest[-2] else 0), torch.empty_like(weight)
 
 
 def _backward(ctx, gradient):  # type: ignore[no-untyped-def]
-    x, weight, _, places, order, *tensors = ctx.saved_tensors
-    ahead, back = kept_tables(ctx, tensors)
-    of_input, of_weight, of_bias, *_ = ctx.needs_input_grad
-    by_input = by_weight = None
-    if torch.is_grad_enabled():  # a second derivative will be asked for
-        y = reference_halo_convolution(x, weight, None, places, order, ahead.layout)
-        asked = [tensor for tensor, wanted in ((x, of_input), (weight, of_weight)) if wanted]
-        found = iter(torch.autograd.grad(y, asked, gradient, create_graph=True) if asked else ())
-        by_input, by_weight = (next(found) if wanted else None for wanted in (of_input, of_weight))
-    elif of_input or of_weight:
-        both = _gradients(gradient, x, weight, places, *ahead, *back, of_input, of_weight)
-        by_input, by_weight = both[0] if of_input else None, both[1] if of_weight else None
-    by_bias = gradient.sum((0, 1)) if of_bias else None
-    return by_input, by_weight, by_bias, None, None, *ahead.no_gradients, *back.no_gradients
+    x, weight, _, faces, order, *tables = ctx.saved_tensors
+    of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
+    grad_x = grad_weight = None
+    if torch.is_grad_enabled():  # create_graph=True: the gradients must be differentiable themselves
+        y = reference_halo_convolution(x, weight, None, faces, order, unpack_layouts(ctx.plan, tables)[0])
+        inputs = [tensor for tensor, wanted in ((x, of_x), (weight, of_weight)) if wanted]
+        gradients = iter(torch.autograd.grad(y, inputs, gradient, create_graph=True) if inputs else ())
+        grad_x, grad_weight = (next(gradients) if wanted else None for wanted in (of_x, of_weight))
+    elif of_x or of_weight:
+        both = _gradients(gradient, x, weight, faces, ctx.plan, tables, of_x, of_weight)
+        grad_x, grad_weight = both[0] if of_x else None, both[1] if of_weight else None
+    grad_bias = gradient.sum((0, 1)) if of_bias else None
+    return grad_x, grad_weight, grad_bias, None, None, None, [None] * len(tables)
 
 
-halo_convolution.register_autograd(_backward, setup_context=keep_tables)
+halo_convolution.register_autograd(_backward, setup_context=save_for_backward)
 
 
-def _framed(layout: Layout, picture: Tensor, places: Tensor) -> Tensor:
-    """One picture's faces with their frames, in memory channels last."""
-    ((_, _, bags),) = layout.chunks(layout.rows)
-    size = places.shape[-1] + 2
-    return _as_faces(bags.of(picture.contiguous()), (len(places), size, size))
+def _padded_faces(halo: Layout, signal: Tensor, faces: Tensor) -> Tensor:
+    """Return the padded faces of one batch element, ``(faces, C, size + 2, size + 2)``, channels last in memory."""
+    size = faces.shape[-1] + 2
+    return _to_faces(_matmul(halo, signal.contiguous()), (len(faces), size, size))
 
 
-def _as_faces(rows: Tensor, shape: Sequence[int]) -> Tensor:
+def _matmul(matrix: Layout, signal: Tensor) -> Tensor:
+    ((_, _, args),) = matrix.chunks(matrix.rows)
+    return args.matmul(signal)
+
+
+def _to_faces(rows: Tensor, shape: Sequence[int]) -> Tensor:
     return rows.view(*shape, -1).permute(0, 3, 1, 2)
 
 
-def _as_rows(faces: Tensor) -> Tensor:
+def _to_rows(faces: Tensor) -> Tensor:
     return faces.permute(0, 2, 3, 1).reshape(-1, faces.shape[1])

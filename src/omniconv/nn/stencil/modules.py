@@ -1,4 +1,4 @@
-"""Layers without weights of their own on samples that lie anywhere: a stencil put to work on tensors."""
+"""Modules on stencils without learned parameters: convolution, matrix product, max and Lp pooling."""
 
 from __future__ import annotations
 
@@ -12,69 +12,68 @@ from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.grid.pool import safe_pow
-from omniconv.nn.stencil.halo_ops import halo_convolution, reference_halo_convolution
-from omniconv.nn.stencil.layouts import Table
-from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
-from omniconv.nn.stencil.reference import plain_convolution, plain_product
+from omniconv.nn.stencil.backends import Backend, CustomOps, HaloOps, StandardOps
 from omniconv.nn.stencil.tables import cached_tables
-from omniconv.nn.torch_private import needs_forward_ad
 from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
 class SparseOperator(nn.Module):
-    """A stencil's tables as tensors that follow their module to its device and precision; layers share them."""
+    """Base of modules that multiply signals by a stencil's sparse matrices.
 
-    def __init__(self, stencil: Stencil, by_tap: bool = False, tabled: Stencil | None = None) -> None:
+    The tables are non-persistent buffers ``table_0``, ``table_1``, …, shared in memory by all modules on one stencil.
+
+    Args:
+        stencil: neighbours and fixed weights.
+        by_tap: transpose each tap by itself, as ``convolve`` needs it.
+        backend: computes the products.
+    """
+
+    def __init__(self, stencil: Stencil, by_tap: bool = False, backend: Backend | None = None) -> None:
         super().__init__()
         self.stencil, self.by_tap = stencil, by_tap
-        self.tabled = tabled or stencil
-        self._adopt(torch.get_default_dtype(), torch.empty(0).device)
+        self.backend = backend or CustomOps()
+        self._load_tables(torch.get_default_dtype(), torch.empty(0).device)
 
     @property
     def tables(self) -> list[Tensor]:
-        """The tensors of both tables, as they lie in this module."""
-        return [getattr(self, f"table_{place}") for place in range(len(self.pair.tensors))]
+        """Tensors of the backend."""
+        return [getattr(self, f"table_{index}") for index in range(len(self.shared.tensors))]
 
-    @property
-    def ahead(self) -> Table:
-        """The operators."""
-        return self.pair.ahead.table(self.tables)
+    def use_standard_ops(self) -> None:
+        """Compute with torch's own operators from now on: slower, with larger tables, and fit for export."""
+        for index in range(len(self.shared.tensors)):
+            delattr(self, f"table_{index}")
+        self.backend = StandardOps()
+        self._load_tables(self.shared.dtype, self.shared.device)
 
-    @property
-    def back(self) -> Table:
-        """Their transposes."""
-        return self.pair.back.table(self.tables)
+    def matmul(self, x: Tensor) -> Tensor:
+        """Multiply by every operator: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
+        return self.backend.matmul(x, self.shared.plan, self.tables)
 
-    def times(self, rows: Tensor) -> Tensor:
-        """Every operator times each picture: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
-        if needs_forward_ad():
-            return plain_product(rows, self.ahead.layout)
-        return stencil_product(rows, *self.ahead, *self.back)
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply by every operator, then by a weight ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
+        return self.backend.convolve(x, weight, bias, self.shared.plan, self.tables)
 
-    def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Every operator, then weights ``(taps · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N', O)``."""
-        if needs_forward_ad():
-            return plain_convolution(rows, weight, bias, self.ahead.layout)
-        return stencil_convolution(rows, weight, bias, *self.ahead, *self.back)
+    def to_channels_last(self, x: Tensor) -> Tensor:
+        """Return a signal ``(B, C, *shape)`` as ``(B, N, C)``."""
+        return to_channels_last(x, self.stencil)
 
-    def rows(self, x: Tensor) -> Tensor:
-        """A signal ``(B, C, *shape)`` as rows of channels ``(B, N, C)``."""
-        return rows_of(x, self.stencil)
+    def to_channels_first(self, y: Tensor) -> Tensor:
+        """Return an output ``(B, N', C)`` as a signal ``(B, C, *shape)``, channels last in memory."""
+        return to_channels_first(y, self.stencil)
 
-    def signal(self, rows: Tensor) -> Tensor:
-        """Rows of channels that came out, ``(B, N', C)``, as a signal ``(B, C, *shape)``, in memory channels last."""
-        return signal_of(rows, self.stencil)
-
-    def _adopt(self, dtype: torch.dtype, device: torch.device) -> None:
-        """Take the tables that all layers on this stencil share."""
-        self.pair = cached_tables(self.tabled, self.by_tap, dtype, device)
-        for place, tensor in enumerate(self.pair.tensors):  # an alias each: tracing allows no module another's own
-            self.register_buffer(f"table_{place}", tensor.detach(), persistent=False)
+    def _load_tables(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.shared = cached_tables(self.stencil, self.backend.build, self.by_tap, dtype, device)
+        for index, tensor in enumerate(
+            self.shared.tensors
+        ):  # detach(): torch.jit.trace refuses one tensor in two modules
+            self.register_buffer(f"table_{index}", tensor.detach(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        probe = fn(torch.empty(0, dtype=self.pair.dtype, device=self.pair.device))
-        self._adopt(probe.dtype, probe.device)
+        """Load the tables of the dtype and device that ``fn`` converts to: ``double()`` brings exact ones."""
+        probe = fn(torch.empty(0, dtype=self.shared.dtype, device=self.shared.device))
+        self._load_tables(probe.dtype, probe.device)
         return self
 
 
@@ -87,56 +86,28 @@ class StencilConvolution(SparseOperator):
     """
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
-        super().__init__(stencil, by_tap=groups == 1)
+        # padding faces by their halo and a dense convolution are faster than nine taps, but not group by group
+        backend = HaloOps() if isinstance(stencil, HaloStencil) and groups == 1 else CustomOps()
+        super().__init__(stencil, by_tap=groups == 1, backend=backend)
         self.groups = groups
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last."""
-        return self.signal(self.multiply(self.rows(x), weight.flatten(2), bias))
+        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory."""
+        return self.to_channels_first(self.multiply(self.to_channels_last(x), weight.flatten(2), bias))
 
-    def _multiply(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
-        return self.convolve(rows, by_tap, bias)
+        return self.convolve(x, by_tap, bias)
 
-    def _multiply_groups(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        taps = weight.shape[2]
-        gathered = self.times(rows).unflatten(1, (-1, taps))  # (B, N', taps, in)
+    def _multiply_groups(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        gathered = self.matmul(x).unflatten(1, (-1, weight.shape[2]))  # (B, N', taps, in)
         channels = gathered.permute(0, 3, 2, 1).flatten(1, 2)  # (B, in · taps, N')
         return F.conv1d(channels, weight.flatten(1)[..., None], bias, groups=self.groups).transpose(1, 2)
 
 
-class HaloConvolution(StencilConvolution):
-    """The same where the stencil is the windows of framed faces: the backend's dense convolution does the work.
-
-    Args:
-        stencil: windows, faces and frame.
-    """
-
-    places: Tensor
-    order: Tensor
-
-    def __init__(self, stencil: HaloStencil) -> None:
-        SparseOperator.__init__(self, stencil, tabled=stencil.halo)
-        self.groups, self.multiply = 1, self._multiply
-        places = torch.from_numpy(stencil.faces.astype(np.int32))
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("order", places.flatten().argsort().int(), persistent=False)
-
-    def convolve(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Weights ``(9 · C, O)`` and a bias: ``(B, N, C)`` to ``(B, N, O)``."""
-        kernel = weight.view(3, 3, -1, weight.shape[1]).permute(3, 2, 0, 1)
-        if needs_forward_ad():
-            return reference_halo_convolution(rows, kernel, bias, self.places, self.order, self.ahead.layout)
-        return halo_convolution(rows, kernel, bias, self.places, self.order, *self.ahead, *self.back)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.places, self.order = fn(self.places), fn(self.order)
-        return super()._apply(fn, recurse)
-
-
 class PointwiseConvolution(nn.Module):
-    """A convolution whose stencil is the identity: every sample by itself."""
+    """Convolution whose stencil is the identity: a linear layer on the channels of every sample."""
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
         super().__init__()
@@ -144,7 +115,7 @@ class PointwiseConvolution(nn.Module):
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, in memory channels last unless in groups."""
+        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory without groups."""
         check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
         return self.multiply(x.flatten(2), weight.flatten(1), bias).unflatten(2, self.stencil.output_shape)
 
@@ -156,15 +127,15 @@ class PointwiseConvolution(nn.Module):
 
 
 class StencilProduct(SparseOperator):
-    """A stencil of one operator on every channel alike: averages, interpolation, maps."""
+    """Product of every channel with the one matrix of a stencil: average pooling, interpolation, resampling."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return self.signal(self.times(self.rows(x)))
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
+        return self.to_channels_first(self.matmul(self.to_channels_last(x)))
 
 
 class StencilMaxPool(nn.Module):
-    """The largest of the samples that a stencil's first operator sees."""
+    """Maximum of the samples of each window, which are the neighbours in a stencil's first operator."""
 
     windows: Tensor
 
@@ -174,26 +145,27 @@ class StencilMaxPool(nn.Module):
         self.register_buffer("windows", torch.from_numpy(_windows(stencil)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return signal_of(self._seen(x).amax(2), self.stencil)
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
+        return to_channels_first(self._gather_windows(x).amax(2), self.stencil)
 
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest samples, and the index of each."""
-        values, taps = self._seen(x).max(2)  # (B, N', C)
+        """Return the maxima and the index of each."""
+        values, taps = self._gather_windows(x).max(2)  # (B, N', C)
         switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, taps)
-        return signal_of(values, self.stencil), signal_of(switches, self.stencil)
+        return to_channels_first(values, self.stencil), to_channels_first(switches, self.stencil)
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """``(B, N', most, C)``."""
-        seen = rows_of(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
-        return seen.unflatten(1, tuple(self.windows.shape))
+    def _gather_windows(self, x: Tensor) -> Tensor:
+        """Return the samples of each window, ``(B, N', window, C)``."""
+        samples = to_channels_last(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
+        return samples.unflatten(1, tuple(self.windows.shape))
 
 
 class StencilLpPool(StencilProduct):
-    """The p-norm of the samples that a stencil of averages sees, each by its share of the window.
+    """p-norm of the samples of each window, weighted by their share of the window.
 
     Args:
-        stencil: averages; they are scaled so that windows of equal shares give the plain norm.
+        stencil: averages; they are scaled by the largest number of samples in a window, so that windows of equal
+            shares give the p-norm.
         p: exponent.
     """
 
@@ -202,25 +174,27 @@ class StencilLpPool(StencilProduct):
         self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
         return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
-def rows_of(x: Tensor, stencil: Stencil) -> Tensor:
-    """A signal ``(B, C, *shape)`` that a stencil takes, as rows of channels ``(B, N, C)``."""
+def to_channels_last(x: Tensor, stencil: Stencil) -> Tensor:
+    """Return an input ``(B, C, *shape)`` of a stencil as ``(B, N, C)``.
+
+    Raises:
+        InputError: a signal of another shape.
+    """
     check_signal(x, None, len(stencil.input_shape), stencil.input_shape)
     return x.flatten(2).transpose(1, 2)
 
 
-def signal_of(rows: Tensor, stencil: Stencil) -> Tensor:
-    """Rows of channels that come out of a stencil, ``(B, N', C)``, as a signal ``(B, C, *shape)``."""
-    return rows.transpose(1, 2).unflatten(2, stencil.output_shape)
+def to_channels_first(y: Tensor, stencil: Stencil) -> Tensor:
+    """Return an output ``(B, N', C)`` of a stencil as ``(B, C, *shape)``."""
+    return y.transpose(1, 2).unflatten(2, stencil.output_shape)
 
 
 def make_stencil_convolution(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
-    """The cheapest layer that convolves on a stencil."""
-    if isinstance(stencil, HaloStencil) and groups == 1:
-        return HaloConvolution(stencil)
+    """Return the module that convolves on a stencil; one that is the identity needs no gather."""
     return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
 
 
@@ -231,7 +205,7 @@ def _is_identity(stencil: Stencil) -> bool:
 
 
 def _windows(stencil: Stencil) -> np.ndarray:
-    """Samples in each row of the first operator, ``(N', most)``; a shorter row repeats its last."""
+    """Return the samples in each row of the first operator, ``(N', window)``; a shorter row repeats its last."""
     operator = stencil.operators[0]
     counts = np.diff(operator.indptr)
     slots = np.minimum(np.arange(counts.max())[None, :], counts[:, None] - 1)

@@ -1,49 +1,66 @@
-"""The product of a stencil with a signal in torch's own operators: slow and readable, and with every derivative."""
+"""Slow, readable definitions of the custom ops in torch's own operators, with every derivative.
+
+They take memory for every entry of the matrix. Tests hold the custom ops to them in output and both gradients; they
+also compute derivatives that the custom ops lack (forward mode, ``torch.func``, second derivatives).
+"""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.nn.stencil.layouts import Layout
 
 
-def reference_product(x: Tensor, operators: list[Tensor]) -> Tensor:
-    """``S_m x`` for every tap, one after the other: ``(B, N, C)`` and M dense (N', N) to ``(B, N', M, C)``."""
+def dense_matmul(x: Tensor, operators: list[Tensor]) -> Tensor:
+    """Compute ``S_m x`` for M dense operators (N', N): ``(B, N, C)`` to ``(B, N', M, C)``."""
     return torch.stack([torch.einsum("pn,bnc->bpc", operator.to(x), x) for operator in operators], dim=2)
 
 
-def reference_convolution(x: Tensor, weight: Tensor, operators: list[Tensor]) -> Tensor:
-    """``y = Σ_m W_m (S_m x)``, one tap after the other: weight ``(O, C, M)``, result ``(B, N', O)``."""
-    gathered = reference_product(x, operators)
+def dense_convolution(x: Tensor, weight: Tensor, operators: list[Tensor]) -> Tensor:
+    """Compute ``Σ_m W_m (S_m x)`` tap by tap: weight ``(O, C, M)``, result ``(B, N', O)``."""
+    gathered = dense_matmul(x, operators)
     return sum(
         (torch.einsum("bpc,oc->bpo", gathered[:, :, tap], weight[:, :, tap]) for tap in range(len(operators))),
         start=x.new_zeros(()),
     )
 
 
-def plain_product(x: Tensor, layout: Layout) -> Tensor:
-    """What ``stencil_product`` gives, entry by entry: it takes room."""
-    ((_, rows, bags),) = layout.chunks(max(layout.rows, 1))
-    seen = x.index_select(1, bags.samples)
-    if bags.starts is None:
-        return seen
-    if bags.weights is not None:
-        seen = seen * bags.weights[:, None].to(x.dtype)
-    ends = torch.cat([bags.starts[1:], bags.starts.new_tensor([len(bags.samples)])])
-    owners = torch.repeat_interleave(torch.arange(rows, device=x.device), ends - bags.starts)
-    return x.new_zeros(x.shape[0], rows, x.shape[2]).index_add(1, owners, seen)
+def reference_matmul(x: Tensor, matrix: Layout) -> Tensor:
+    """Compute what ``stencil_matmul`` computes, entry by entry: ``(B, N, C)`` to ``(B, rows, C)``."""
+    ((_, rows, args),) = matrix.chunks(max(matrix.rows, 1))
+    gathered = x.index_select(1, args.indices)
+    if args.offsets is None:
+        return gathered
+    if args.weights is not None:
+        gathered = gathered * args.weights[:, None].to(x.dtype)
+    ends = torch.cat([args.offsets[1:], args.offsets.new_tensor([len(args.indices)])])
+    row = torch.repeat_interleave(torch.arange(rows, device=x.device), ends - args.offsets)
+    return x.new_zeros(x.shape[0], rows, x.shape[2]).index_add(1, row, gathered)
 
 
-def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:
-    """What ``stencil_convolution`` gives."""
-    y = plain_product(x, layout).unflatten(1, (-1, weight.shape[0] // x.shape[2])).flatten(2) @ weight
+def reference_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, matrix: Layout) -> Tensor:
+    """Compute what ``stencil_convolution`` computes."""
+    y = reference_matmul(x, matrix).unflatten(1, (-1, weight.shape[0] // x.shape[2])).flatten(2) @ weight
     return y if bias is None else y + bias
 
 
-def plain_gradients(gradient: Tensor, x: Tensor, weight: Tensor, back: Layout) -> tuple[Tensor, Tensor]:
-    """Gradients of a convolution by input and weight; the layout is that of the transpose."""
+def reference_convolution_gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, transpose: Layout
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of ``stencil_convolution`` with respect to input and weight."""
     by_tap = weight.view(-1, x.shape[2], weight.shape[1])
-    spread = plain_product(gradient, back).unflatten(1, (-1, len(by_tap)))  # (B, N, M, O)
-    by_weight = torch.einsum("bnc,bnmo->mco", x, spread).reshape(weight.shape)
-    return torch.einsum("bnmo,mco->bnc", spread, by_tap), by_weight
+    h = reference_matmul(gradient, transpose).unflatten(1, (-1, len(by_tap)))  # S_mᵀ g, (B, N, M, O)
+    grad_weight = torch.einsum("bnc,bnmo->mco", x, h).reshape(weight.shape)
+    return torch.einsum("bnmo,mco->bnc", h, by_tap), grad_weight
+
+
+def reference_halo_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, faces: Tensor, order: Tensor, halo: Layout
+) -> Tensor:
+    """Compute what ``halo_convolution`` computes."""
+    count, size, _ = faces.shape
+    padded = reference_matmul(x, halo).view(-1, size + 2, size + 2, x.shape[2]).permute(0, 3, 1, 2)
+    y = F.conv2d(padded, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+    return y.permute(0, 2, 3, 1).reshape(len(x), count * size * size, len(weight)).index_select(1, order)

@@ -1,8 +1,8 @@
-"""Stencils as tables of tensors: the smallest layout that says the same, held once for all layers."""
+"""Build the tensors of a stencil in its smallest layout, and share them among all layers on that stencil."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -11,15 +11,30 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from omniconv.nn.stencil.layouts import Table
+from omniconv.nn.stencil.layouts import (
+    CsrLayout,
+    EllLayout,
+    EllTransposeLayout,
+    IndexLayout,
+    Layout,
+    PeriodicLayout,
+    pack_layouts,
+)
 from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
+Builder = Callable[[Stencil, bool], tuple[list[int], list[Tensor]]]
+"""Function of a stencil and ``by_tap`` that returns integers and float64 tensors on the CPU."""
 
-class Patch(NamedTuple):
-    """What all taps of each output see, ``(outputs, seen)``, and with which weights, ``(outputs, taps, seen)``.
 
-    Outputs that see fewer than most, ``counts``, name themselves at the end with weight 0: they or their first sample.
+class EllTable(NamedTuple):
+    """ELL layout of a stencil in NumPy: all taps of an output share their samples.
+
+    Attributes:
+        samples: ``(outputs, width)``.
+        values: ``(outputs, taps, width)``.
+        counts: samples of each output; further entries have value 0 and name the output itself, or its first sample
+            where inputs and outputs are different sets.
     """
 
     samples: np.ndarray
@@ -27,147 +42,136 @@ class Patch(NamedTuple):
     counts: np.ndarray
 
 
-class Plan(NamedTuple):
-    """A table whose tensors are places among those of a pair."""
-
-    kind: str
-    sizes: Sequence[int]
-    places: Sequence[int]
-
-    def table(self, tensors: Sequence[Tensor]) -> Table:
-        """With the tensors at these places."""
-        return Table(self.kind, self.sizes, [tensors[place] for place in self.places])
-
-
-class StencilPair:
-    """A stencil's table and that of its transpose, on a device and in a precision.
+class SparseTables:
+    """Tensors of a stencil on one device and in one precision, and the integers that describe their layout.
 
     Args:
         stencil: neighbours and fixed weights.
-        by_tap: transpose each tap by itself (row ``n · taps + m`` is tap m of input n), not all as one matrix.
-        dtype: float64 for that; float32 for all others, half precision too: a Laplacian rounded to bfloat16 would no
-            longer send a constant to zero.
-        device: where the tensors lie.
+        build: builds the integers and tensors.
+        by_tap: transpose each tap by itself, not all taps as one matrix.
+        dtype: float64 gives float64 tables; every other dtype gives float32, since a Laplacian rounded to bfloat16
+            would no longer map a constant to zero.
+        device: device of the tensors.
     """
 
-    def __init__(self, stencil: Stencil, by_tap: bool, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
         self.device = device
-        with torch.inference_mode(False):  # who trains later holds the same tensors
-            tables = _tables(stencil, by_tap)
-            unlike = {id(tensor): tensor for table in tables for tensor in table.tensors}  # some are in both
-            self.tensors = [self._placed(tensor) for tensor in unlike.values()]
-        order = list(unlike)
-        self.ahead, self.back = (
-            Plan(table.kind, table.sizes, tuple(order.index(id(tensor)) for tensor in table.tensors))
-            for table in tables
-        )
+        with torch.inference_mode(False):  # tensors made in inference mode could not be saved for a backward pass later
+            self.plan, tensors = build(stencil, by_tap)
+            self.tensors = [tensor.to(device, self.dtype if tensor.is_floating_point() else None) for tensor in tensors]
 
-    def __deepcopy__(self, memo: object) -> StencilPair:
-        return self  # nothing in it changes
-
-    def _placed(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+    def __deepcopy__(self, memo: object) -> SparseTables:
+        return self  # immutable
 
 
-_held: WeakKeyDictionary[Stencil, WeakValueDictionary[tuple, StencilPair]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Stencil, WeakValueDictionary[tuple, SparseTables]] = WeakKeyDictionary()
 
 
-def cached_tables(stencil: Stencil, by_tap: bool, dtype: torch.dtype, device: torch.device) -> StencilPair:
-    """The tables of a stencil; all who ask for the same hold the same."""
-    held = _held.setdefault(stencil, WeakValueDictionary())
-    key = by_tap, dtype == torch.float64, device
-    pair = held.get(key)
-    if pair is None:
-        pair = held[key] = StencilPair(stencil, by_tap, dtype, device)
-    return pair
+def cached_tables(
+    stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
+) -> SparseTables:
+    """Return the tables of a stencil, the same object for equal arguments while a layer holds it."""
+    tables_of = _cache.setdefault(stencil, WeakValueDictionary())
+    key = build, by_tap, dtype == torch.float64, device
+    tables = tables_of.get(key)
+    if tables is None:
+        tables = tables_of[key] = SparseTables(stencil, build, by_tap, dtype, device)
+    return tables
 
 
-def patch_of(stencil: Stencil) -> Patch:
-    """A stencil by what each output sees.
+def stencil_layouts(stencil: Stencil, by_tap: bool) -> tuple[Layout, Layout]:
+    """Return the smallest layouts of a stencil and its transpose, float64 on the CPU."""
+    if isinstance(stencil, PeriodicStencil):
+        return _periodic(stencil), _periodic(stencil.adjoint if by_tap else stencil.transpose)
+    transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
+    if not _ell_is_smaller(stencil):
+        return _csr(stencil.fused), _csr(transposed)
+    table = ell_table(stencil)
+    matrix = EllLayout(_int32(table.samples), torch.from_numpy(table.values))
+    slot = _slots_in_neighbours(table) if stencil.inputs == stencil.outputs else None
+    if slot is None:
+        return matrix, _csr(transposed)
+    return matrix, EllTransposeLayout(matrix.indices, torch.from_numpy(slot), matrix.values, int(by_tap))
+
+
+def packed_layouts(stencil: Stencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:
+    """Return ``stencil_layouts`` as arguments of a custom op."""
+    return pack_layouts(*stencil_layouts(stencil, by_tap))
+
+
+def ell_table(stencil: Stencil) -> EllTable:
+    """Return the ELL layout of a stencil.
 
     Example:
         >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)
-        >>> patch_of(ring).samples.tolist(), patch_of(ring).values[0].tolist()
+        >>> ell_table(ring).samples.tolist(), ell_table(ring).values[0].tolist()
         ([[0, 1], [1, 2], [0, 2]], [[1.0, 0.0], [0.0, 1.0]])
     """
     entries = stencil.fused.tocoo()
     output, tap = np.divmod(entries.row.astype(np.int64), stencil.taps)
-    pairs, place = np.unique(output * stencil.inputs + entries.col, return_inverse=True)
+    pairs, inverse = np.unique(output * stencil.inputs + entries.col, return_inverse=True)
     owner, sample = np.divmod(pairs, stencil.inputs)
     counts = np.bincount(owner, minlength=stencil.outputs)
     begin = np.cumsum(counts) - counts
     slot = np.arange(len(pairs)) - begin[owner]
-    itself = np.arange(stencil.outputs) if stencil.inputs == stencil.outputs else np.append(sample, 0)[begin]
-    samples = np.repeat(itself[:, None], counts.max(initial=0), axis=1)
+    padding = np.arange(stencil.outputs) if stencil.inputs == stencil.outputs else np.append(sample, 0)[begin]
+    samples = np.repeat(padding[:, None], counts.max(initial=0), axis=1)
     samples[owner, slot] = sample
     values = np.zeros((stencil.outputs, stencil.taps, samples.shape[1]))
-    values[output, tap, slot[place]] = entries.data
-    return Patch(samples, values, counts)
+    values[output, tap, slot[inverse]] = entries.data
+    return EllTable(samples, values, counts)
 
 
-def _tables(stencil: Stencil, by_tap: bool) -> tuple[Table, Table]:
-    if isinstance(stencil, PeriodicStencil):
-        return _turns(stencil), _turns(stencil.adjoint if by_tap else stencil.transpose)
-    if _repeats_samples(stencil):
-        patch = patch_of(stencil)
-        table = Table("patches", (), [_int32(patch.samples), torch.from_numpy(patch.values)])
-        places = _places(patch) if stencil.inputs == stencil.outputs else None
-        if places is not None:
-            return table, Table(
-                "reversed", (int(by_tap),), [table.tensors[0], torch.from_numpy(places), table.tensors[1]]
-            )
-        return table, _rows(stencil.transposed_by_tap if by_tap else stencil.transposed)
-    return _rows(stencil.fused), _rows(stencil.transposed_by_tap if by_tap else stencil.transposed)
-
-
-def _repeats_samples(stencil: Stencil) -> bool:
-    """Whether taps see the same samples so often that it use_border_strips to name these once."""
+def _ell_is_smaller(stencil: Stencil) -> bool:
+    """Compare bytes in float32: ELL with shared samples, or CSR with 8 an entry and 4 a row."""
     if stencil.taps == 1 or stencil.nnz == 0:
         return False
-    together = sum((operator != 0 for operator in stencil.operators[1:]), start=stencil.operators[0] != 0)
-    seen = int(np.diff(sparse.csr_array(together).indptr).max())
-    return 4 * seen * (1 + stencil.taps) * stencil.outputs < 8 * stencil.nnz + 4 * stencil.taps * stencil.outputs
+    union = sum((operator != 0 for operator in stencil.operators[1:]), start=stencil.operators[0] != 0)
+    width = int(np.diff(sparse.csr_array(union).indptr).max())
+    return 4 * width * (1 + stencil.taps) * stencil.outputs < 8 * stencil.nnz + 4 * stencil.taps * stencil.outputs
 
 
-def _places(patch: Patch) -> np.ndarray | None:
-    """Where among the samples of ``samples[n, k]`` n itself is found; ``None`` if somewhere it is not."""
-    outputs, seen = patch.samples.shape
-    if seen > 256:
+def _slots_in_neighbours(table: EllTable) -> np.ndarray | None:
+    """Return the slot of n in the list of its k-th neighbour, or ``None`` if it is not in every one of them."""
+    outputs, width = table.samples.shape
+    if width > 256:  # slots are uint8
         return None
-    found = patch.samples[patch.samples] == np.arange(outputs)[:, None, None]  # (n, k, place)
-    filled = np.arange(seen) >= patch.counts[:, None]
-    if not found.any(axis=2).all():
+    is_own = table.samples[table.samples] == np.arange(outputs)[:, None, None]  # (n, k, slot)
+    if not is_own.any(axis=2).all():
         return None
-    return np.where(filled, np.arange(seen), found.argmax(axis=2)).astype(np.uint8)
+    is_padding = np.arange(width) >= table.counts[:, None]  # a slot whose value is 0 in the list of n itself
+    return np.where(is_padding, np.arange(width), is_own.argmax(axis=2)).astype(np.uint8)
 
 
-def _turns(stencil: PeriodicStencil) -> Table:
-    first, lines = stencil.pattern, stencil.output_shape[0]
-    ends = first.indptr[:: first.shape[0] // lines].astype(np.int64)
+def _periodic(stencil: PeriodicStencil) -> Layout:
+    pattern, grid_rows = stencil.pattern, stencil.output_shape[0]
+    ends = pattern.indptr[:: pattern.shape[0] // grid_rows].astype(np.int64)
     counts = np.diff(ends)
-    if counts.min() == 0:
-        return _rows(stencil.fused)
+    if counts.min() == 0:  # a grid row without entries has none to repeat as padding
+        return _csr(stencil.fused)
     slots = np.arange(counts.max())
     entry = ends[:-1, None] + np.minimum(slots, counts[:, None] - 1)
-    row, column = np.divmod(first.indices[entry].astype(np.int64), stencil.input_shape[1])
-    values = np.where(slots < counts[:, None], first.data[entry], 0)
-    starts = first.indptr[:-1].reshape(lines, -1) - ends[:-1, None]
-    tensors = [_int32(starts), _int32(row * stencil.input_shape[1]), _int32(column), torch.from_numpy(values)]
-    return Table("turns", (stencil.repeats, stencil.step), tensors)
+    row, column = np.divmod(pattern.indices[entry].astype(np.int64), stencil.input_shape[1])
+    values = np.where(slots < counts[:, None], pattern.data[entry], 0)
+    offsets = pattern.indptr[:-1].reshape(grid_rows, -1) - ends[:-1, None]
+    tensors = _int32(offsets), _int32(row * stencil.input_shape[1]), _int32(column), torch.from_numpy(values)
+    return PeriodicLayout(*tensors, stencil.repeats, stencil.step)
 
 
-def _rows(matrix: sparse.csr_array) -> Table:
-    samples = _int32(matrix.indices)
+def _csr(matrix: sparse.csr_array) -> Layout:
+    indices = _int32(matrix.indices)
     if matrix.nnz == matrix.shape[0] and (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1).all():
-        return Table("picks", (), [samples, torch.empty(0, dtype=torch.float64)])
-    few = np.unique(matrix.data[:4096])
-    if 0 < len(few) <= 256:
-        few = np.unique(matrix.data)
-    if 0 < len(few) <= 256:
-        codes = np.searchsorted(few, matrix.data).astype(np.uint8)
-        return Table("rows", (), [_int32(matrix.indptr), samples, torch.from_numpy(codes), torch.from_numpy(few)])
-    return Table("rows", (), [_int32(matrix.indptr), samples, torch.from_numpy(matrix.data)])
+        return IndexLayout(indices, torch.empty(0, dtype=torch.float64))
+    codebook = np.unique(matrix.data[:4096])  # a sample first: sorting all entries only where few values are likely
+    if 0 < len(codebook) <= 256:
+        codebook = np.unique(matrix.data)
+    if 0 < len(codebook) <= 256:
+        codes = np.searchsorted(codebook, matrix.data).astype(np.uint8)
+        return CsrLayout(_int32(matrix.indptr), indices, torch.from_numpy(codes), torch.from_numpy(codebook))
+    return CsrLayout(_int32(matrix.indptr), indices, torch.from_numpy(matrix.data))
 
 
 def _int32(indices: np.ndarray) -> Tensor:

@@ -1,6 +1,9 @@
-"""Pooling of windows whose samples lie between those of the surface: each is interpolated, then they are compared."""
+"""Pooling of windows whose samples lie between those of the surface: each is interpolated first."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,40 +14,36 @@ from omniconv.nn.stencil.modules import SparseOperator, StencilLpPool, StencilMa
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class _Windows(SparseOperator):
-    """Windows with one operator for each of their samples."""
-
-    def seen(self, x: Tensor) -> Tensor:
-        """A signal ``(B, C, *shape)`` as the samples of each window, ``(B, N', taps, C)``."""
-        return self.times(self.rows(x)).unflatten(1, (-1, self.stencil.taps))
-
-
-class InterpolatedMaxPool(_Windows):
-    """The largest of the interpolated samples of each window; switches name who has the largest share of it.
+class InterpolatedMaxPool(SparseOperator):
+    """Maximum of the interpolated samples of each window; switches name the nearest sample of the surface.
 
     Args:
         stencil: one operator for each sample of a window.
     """
 
-    owners: Tensor
+    nearest: Tensor
 
     def __init__(self, stencil: Stencil) -> None:
         super().__init__(stencil)
-        self.register_buffer("owners", torch.from_numpy(_owners(stencil)), persistent=False)
+        self.register_buffer("nearest", torch.from_numpy(_largest_entries(stencil)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return self.signal(self.seen(x).amax(2))
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
+        return self.to_channels_first(_gather_windows(self, x).amax(2))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.nearest = fn(self.nearest)
+        return super()._apply(fn, recurse)
 
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest samples, and the index of the one nearest to each."""
-        values, taps = self.seen(x).max(2)  # (B, N', C)
-        switches = self.owners.expand(*x.shape[:1], -1, -1).gather(2, taps)
-        return self.signal(values), self.signal(switches)
+        """Return the maxima, and the index of the sample nearest to each."""
+        values, taps = _gather_windows(self, x).max(2)  # (B, N', C)
+        switches = self.nearest.expand(*x.shape[:1], -1, -1).gather(2, taps)
+        return self.to_channels_first(values), self.to_channels_first(switches)
 
 
-class InterpolatedLpPool(_Windows):
-    """The p-norm of the interpolated samples of each window.
+class InterpolatedLpPool(SparseOperator):
+    """p-norm of the interpolated samples of each window.
 
     Args:
         stencil: one operator for each sample of a window.
@@ -56,22 +55,27 @@ class InterpolatedLpPool(_Windows):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, in memory channels last."""
-        return self.signal(safe_pow(safe_pow(self.seen(x).abs(), self.p).sum(2), 1 / self.p))
+        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
+        return self.to_channels_first(safe_pow(safe_pow(_gather_windows(self, x).abs(), self.p).sum(2), 1 / self.p))
 
 
 def make_max_pool(stencil: Stencil) -> StencilMaxPool | InterpolatedMaxPool:
-    """The layer that finds the largest sample of windows, given as one operator or as one for each sample."""
+    """Return the max pooling for windows given as one operator, or as one operator for each of their samples."""
     return StencilMaxPool(stencil) if stencil.taps == 1 else InterpolatedMaxPool(stencil)
 
 
 def make_lp_pool(stencil: Stencil, p: float) -> StencilLpPool | InterpolatedLpPool:
-    """The layer of the p-norm of windows, given as one operator or as one for each sample."""
+    """Return the Lp pooling for windows given as one operator, or as one operator for each of their samples."""
     return StencilLpPool(stencil, p) if stencil.taps == 1 else InterpolatedLpPool(stencil, p)
 
 
-def _owners(stencil: Stencil) -> np.ndarray:
-    """The sample with the largest share in each operator's row, ``(N', taps)``."""
+def _gather_windows(operator: SparseOperator, x: Tensor) -> Tensor:
+    """Return the samples of each window, ``(B, N', taps, C)``, from a signal ``(B, C, *shape)``."""
+    return operator.matmul(operator.to_channels_last(x)).unflatten(1, (-1, operator.stencil.taps))
+
+
+def _largest_entries(stencil: Stencil) -> np.ndarray:
+    """Return the column of the largest entry in each row, ``(N', taps)``."""
     matrix = stencil.fused
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((-matrix.data, row))

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from exported_layers import on_meshes
+from layer_cases import on_meshes
 
 import omniconv as oc
-from omniconv.exporting.with_standard_ops import GatheredStencil, with_standard_ops
+from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.nn.stencil.backends import CustomOps, StandardOps
 from omniconv.nn.stencil.modules import StencilProduct
 
 TOLERANCES = {"rtol": 1e-5, "atol": 1e-6}
 
 
 @pytest.mark.parametrize(("name", "build"), list(on_meshes()), ids=lambda value: str(value).partition("(")[0])
-def test_layer_of_standard_operators_gives_the_same(name, build):
+def test_layer_with_standard_ops_computes_the_same(name, build):
     torch.manual_seed(0)
     layer, x = build().eval(), torch.randn(2, 4, 162)
     with torch.no_grad():
@@ -20,7 +21,7 @@ def test_layer_of_standard_operators_gives_the_same(name, build):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_precision_is_kept(dtype):
+def test_dtype_is_kept(dtype):
     layer = oc.nn.Conv(2, 3, surface=oc.Icosphere(1)).to(dtype)
     x = torch.randn(1, 2, 42).to(dtype)
     with torch.no_grad():
@@ -29,18 +30,28 @@ def test_precision_is_kept(dtype):
     torch.testing.assert_close(other, right, rtol=2e-2, atol=2e-2)
 
 
-def test_network_itself_stays_as_it_is():
+def test_original_network_is_unchanged():
     layer = oc.nn.Conv(2, 3, surface=oc.Icosphere(1)).train()
     before = dict(layer.named_buffers())
-    twin = with_standard_ops(layer)
+    converted = with_standard_ops(layer)
     assert layer.training
-    assert not twin.training
+    assert not converted.training
     assert dict(layer.named_buffers()) == before
-    assert not any("pointers" in name for name, _ in twin.named_buffers())
+    assert isinstance(layer.op.backend, CustomOps)
+    assert isinstance(converted.op.backend, StandardOps)
 
 
-def test_gathered_stencil_is_the_product():
+def test_standard_ops_follow_a_change_of_dtype():
+    layer = with_standard_ops(oc.nn.Conv(2, 3, surface=oc.Healpix(2))).double()
+    x = torch.randn(1, 2, 48, dtype=torch.float64)
+    assert {table.dtype for table in layer.op.tables} == {torch.int64, torch.float64}
+    layer(x)
+
+
+def test_standard_ops_equal_the_custom_ops():
     stencil = oc.Icosphere(2).conv_neighbours(3, 2)
     rows = torch.randn(2, stencil.inputs, 5)
-    right = StencilProduct(stencil).times(rows)
-    torch.testing.assert_close(GatheredStencil(stencil, torch.float32).times(rows), right, **TOLERANCES)
+    operator = StencilProduct(stencil)
+    expected = operator.matmul(rows)
+    operator.use_standard_ops()
+    torch.testing.assert_close(operator.matmul(rows), expected, **TOLERANCES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from exported_layers import OTHERS, SIZES
+from layer_cases import OTHERS, SIZES
 from torch import nn
 
 from omniconv.exporting import onnx_file, torch_file

@@ -9,8 +9,8 @@ from scipy import sparse
 
 from omniconv.nn import Conv
 from omniconv.nn.stencil.modules import SparseOperator, StencilConvolution
-from omniconv.nn.stencil.ops import stencil_convolution, stencil_product
-from omniconv.nn.stencil.reference import reference_convolution, reference_product
+from omniconv.nn.stencil.ops import stencil_convolution, stencil_matmul
+from omniconv.nn.stencil.reference import dense_convolution, dense_matmul
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 TOLERANCES = {  # of the fast operators against the reference in float64, relative to the largest value
@@ -42,7 +42,7 @@ def dense(stencil):
 
 def tables_of(stencil, dtype, by_tap=False):
     layer = SparseOperator(stencil, by_tap).to(dtype)
-    return *layer.ahead, *layer.back
+    return layer.shared.plan, layer.tables
 
 
 def assert_near(found, wanted, dtype):
@@ -52,7 +52,7 @@ def assert_near(found, wanted, dtype):
 
 
 def outputs_and_gradients(function, *inputs):
-    """What a function gives, and what flows back from a fixed random gradient."""
+    """Return the output of a function and its input gradients for a fixed random upstream gradient."""
     leaves = [x.detach().clone().requires_grad_() for x in inputs]
     result = function(*leaves)
     upstream = torch.randn(result.shape, generator=torch.Generator().manual_seed(5)).to(result.dtype)
@@ -61,18 +61,18 @@ def outputs_and_gradients(function, *inputs):
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize("stencil", STENCILS.values(), ids=STENCILS)
-def test_product_is_the_reference_in_value_and_gradient(stencil, dtype):
+def test_matmul_equals_the_reference_in_output_and_gradient(stencil, dtype):
     x = torch.randn(2, stencil.inputs, 5).to(dtype)
     tables, operators = tables_of(stencil, dtype), dense(stencil)
-    found = outputs_and_gradients(lambda x: stencil_product(x, *tables), x)
-    wanted = outputs_and_gradients(lambda x: reference_product(x, operators).flatten(1, 2), x.double())
+    found = outputs_and_gradients(lambda x: stencil_matmul(x, *tables), x)
+    wanted = outputs_and_gradients(lambda x: dense_matmul(x, operators).flatten(1, 2), x.double())
     for one, other in zip(found, wanted, strict=True):
         assert_near(one, other, dtype)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize("stencil", STENCILS.values(), ids=STENCILS)
-def test_convolution_is_the_reference_in_value_and_both_gradients(stencil, dtype):
+def test_convolution_equals_the_reference_in_output_and_both_gradients(stencil, dtype):
     x, weight = torch.randn(2, stencil.inputs, 5).to(dtype), torch.randn(4, 5, stencil.taps).to(dtype)
     tables, operators = tables_of(stencil, dtype, by_tap=True), dense(stencil)
 
@@ -80,27 +80,27 @@ def test_convolution_is_the_reference_in_value_and_both_gradients(stencil, dtype
         return stencil_convolution(x, weight.permute(2, 1, 0).reshape(-1, 4), None, *tables)
 
     found = outputs_and_gradients(fast, x, weight)
-    wanted = outputs_and_gradients(lambda *both: reference_convolution(*both, operators), x.double(), weight.double())
+    wanted = outputs_and_gradients(lambda *both: dense_convolution(*both, operators), x.double(), weight.double())
     for one, other in zip(found, wanted, strict=True):
         assert_near(one, other, dtype)
 
 
 @pytest.mark.parametrize("stencil", [random_stencil(), Icosphere(0).conv_neighbours()], ids=["random", "icosphere"])
-def test_gradients_are_those_of_finite_differences(stencil):
+def test_gradcheck(stencil):
     tables = tables_of(stencil, torch.float64)
     x = torch.randn(2, stencil.inputs, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(stencil.taps * 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: stencil_product(x, *tables), (x,))
+    assert torch.autograd.gradcheck(lambda x: stencil_matmul(x, *tables), (x,))
     tables = tables_of(stencil, torch.float64, by_tap=True)
     bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *all: stencil_convolution(*all, *tables), (x, weight, bias))
 
 
-def test_operators_pass_the_checks_of_torch():
+def test_opcheck():
     tables = tables_of(random_stencil(), torch.float64)
     x = torch.randn(2, 6, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(stencil_product, (x, *tables))
+    torch.library.opcheck(stencil_matmul, (x, *tables))
     tables = tables_of(random_stencil(), torch.float64, by_tap=True)
     bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
     torch.library.opcheck(stencil_convolution, (x, weight, bias, *tables))
@@ -112,13 +112,13 @@ def test_operators_pass_the_checks_of_torch():
     seed=st.integers(0, 99), taps=st.integers(1, 4), outputs=st.integers(1, 9), inputs=st.integers(1, 9),
     batch=st.integers(0, 3), groups=st.sampled_from([1, 2]),
 )  # fmt: skip
-def test_layer_on_any_stencil_is_the_reference(seed, taps, outputs, inputs, batch, groups):
+def test_convolution_on_random_stencils_equals_the_reference(seed, taps, outputs, inputs, batch, groups):
     stencil = random_stencil(seed, taps, outputs, inputs)
     layer = StencilConvolution(stencil, groups).double()
     x, weight = torch.randn(batch, 4, inputs).double(), torch.randn(6, 4 // groups, taps).double()
     found = layer(x, weight, torch.ones(6).double())
     parts = [
-        reference_convolution(part.transpose(1, 2), share, dense(stencil)).transpose(1, 2)
+        dense_convolution(part.transpose(1, 2), share, dense(stencil)).transpose(1, 2)
         for part, share in zip(x.chunk(groups, 1), weight.chunk(groups, 0), strict=True)
     ]
     torch.testing.assert_close(found, torch.cat(parts, 1) + 1)
@@ -134,7 +134,7 @@ def test_only_the_gradients_asked_for_are_computed(needs):
 
 @pytest.mark.parametrize("chunk", [1, 100, 999, 10_000])
 @pytest.mark.parametrize("surface", [Icosphere(1), Icosahedron(1), Healpix(2), Equirectangular("over", 4, "tangent")])
-def test_chunks_make_no_difference(surface, chunk, monkeypatch):
+def test_result_does_not_depend_on_the_chunk_size(surface, chunk, monkeypatch):
     layer = Conv(3, 4, surface=surface).double()
     x = torch.randn(2, 3, *surface.shape, dtype=torch.float64, requires_grad=True)
     inputs = [x, layer.weight, layer.bias]
