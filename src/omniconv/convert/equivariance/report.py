@@ -31,9 +31,7 @@ second limit is wider as rounding is.
 def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]:
     """Return what a conversion changed, and the operations that are not equivariant, in order of execution.
 
-    Args:
-        network: converted network; a copy of it runs.
-        arguments: its input; images (batch, channels, height, width) in it are rolled.
+    A copy of the network runs on the arguments, of which images (batch, channels, height, width) are rolled.
 
     Raises:
         InputError: there is no image in the input, or the network fails on it.
@@ -86,11 +84,7 @@ def _report_at_smallest_roll(
 
 
 class StrideProbe(PanoramaFunctionMode):
-    """Mode that records the widths of images after each override.
-
-    Attributes:
-        widths: the widths, without padded images.
-    """
+    """Mode that records the widths of images after each override, except those of padded images."""
 
     def __init__(self, border: Border, overrides: Overrides) -> None:
         super().__init__(border, overrides)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial, wraps
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -68,16 +68,48 @@ def accept_unbatched(override: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+class Window(NamedTuple):
+    """Arguments of a convolution or pooling, parsed for both axes."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: Sequence[Sides]
+
+    @classmethod
+    def of_conv(cls, x: Tensor, weight: Tensor, stride: Size, padding: Padding, dilation: Size) -> Window:
+        """Parse the arguments of ``F.conv2d``; the padding may depend on the size of the input."""
+        kernel, step, gaps = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
+        return cls(kernel, step, gaps, GridPadding(padding, kernel, step, gaps).amounts(x.shape[2:]))
+
+    @classmethod
+    def of_pool(cls, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size = 1) -> Window:
+        """Parse the arguments of a pooling function."""
+        kernel, gaps = per_axis("kernel_size", kernel_size, 2), per_axis("dilation", dilation, 2)
+        # an empty list also means kernel_size: it is the default of torch's builtin pooling functions
+        step = per_axis("stride", stride, 2) if stride is not None and stride != [] and stride != () else kernel
+        above, left = per_axis("padding", padding, 2, least=0)
+        return cls(kernel, step, gaps, ((above, above), (left, left)))
+
+    def with_ceil_mode(self, size: Sequence[int]) -> Window:
+        """Return the window padded by the samples that its last positions of ``ceil_mode`` reach beyond the end."""
+        axes = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return self._replace(padding=[(p[0], p[1] + overhang(n, k, s, p, d)) for n, k, s, p, d in axes])
+
+    def remaining_offset(self) -> list[Sides]:
+        """Return the sides of the output that are not part of the panorama."""
+        return list(map(offset_after_window, self.padding, self.kernel, self.stride, self.dilation))
+
+
 @accept_unbatched
 def conv2d(
     context: PanoramaFunctionMode, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
     padding: Padding = 0, dilation: Size = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Override ``F.conv2d``."""
-    kernel, step, dilations = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
-    amounts = GridPadding(padding, kernel, step, dilations).amounts(input.shape[2:])
-    x, padding_amounts, offset = resolve_padding(context, "conv2d", input, kernel, step, amounts, dilations)
-    layer = cached_layer(make_grid_conv, context.border, kernel, step, padding_amounts, dilations, groups)
+    window = Window.of_conv(input, weight, stride, padding, dilation)
+    x, amounts, offset = resolve_padding(context, "conv2d", input, window)
+    layer = cached_layer(make_grid_conv, context.border, window.kernel, window.stride, amounts, window.dilation, groups)
     return with_offset(layer(x, weight, bias), offset)
 
 
@@ -87,11 +119,9 @@ def max_pool2d(
     dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Override ``F.max_pool2d``; indices refer to the input without its pad offset."""
-    kernel, step, amounts, dilations = parse_pool_arguments(kernel_size, stride, padding, dilation)
-    x, padding_amounts, offset = resolve_padding(
-        context, "max_pool2d", input, kernel, step, amounts, dilations, ceil_mode
-    )
-    layer = cached_layer(_pool_on_grid, GridMaxPool, context.border, kernel, step, padding_amounts, dilations)
+    window = Window.of_pool(kernel_size, stride, padding, dilation)
+    x, amounts, offset = resolve_padding(context, "max_pool2d", input, window, ceil_mode)
+    layer = cached_layer(_pool_on_grid, GridMaxPool, context.border, window._replace(padding=amounts))
     if not return_indices:
         return with_offset(layer(x), offset)
     values, indices = layer.with_switches(x)
@@ -104,13 +134,11 @@ def avg_pool2d(
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Override ``F.avg_pool2d``."""
-    kernel, step, amounts, dilations = parse_pool_arguments(kernel_size, stride, padding)
-    x, padding_amounts, offset = resolve_padding(
-        context, "avg_pool2d", input, kernel, step, amounts, dilations, ceil_mode
-    )
+    window = Window.of_pool(kernel_size, stride, padding)
+    x, amounts, offset = resolve_padding(context, "avg_pool2d", input, window, ceil_mode)
     mean = _MEAN_WITH_PADDING if count_include_pad or divisor_override else GridAvgPool
-    y = cached_layer(_pool_on_grid, mean, context.border, kernel, step, padding_amounts, dilations)(x)
-    return with_offset(y * (prod(kernel) / divisor_override) if divisor_override else y, offset)
+    y = cached_layer(_pool_on_grid, mean, context.border, window._replace(padding=amounts))(x)
+    return with_offset(y * (prod(window.kernel) / divisor_override) if divisor_override else y, offset)
 
 
 @accept_unbatched
@@ -119,12 +147,10 @@ def lp_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """Override ``F.lp_pool2d``."""
-    kernel, step, amounts, dilations = parse_pool_arguments(kernel_size, stride, 0)
-    x, padding_amounts, offset = resolve_padding(
-        context, "lp_pool2d", input, kernel, step, amounts, dilations, ceil_mode
-    )
-    padded = pad(x, padding_amounts, context.border)
-    return with_offset(F.lp_pool2d(padded, norm_type, (kernel[0], kernel[1]), step), offset)
+    window = Window.of_pool(kernel_size, stride, 0)
+    x, amounts, offset = resolve_padding(context, "lp_pool2d", input, window, ceil_mode)
+    (height, width), padded = window.kernel, pad(x, amounts, context.border)
+    return with_offset(F.lp_pool2d(padded, norm_type, (height, width), window.stride), offset)
 
 
 @accept_unbatched
@@ -133,69 +159,41 @@ def unfold(
     stride: Size = 1,
 ) -> Tensor:  # fmt: skip
     """Override ``F.unfold``; its result has no height and width, and so carries no pad offset."""
-    kernel, step, amounts, dilations = parse_pool_arguments(kernel_size, stride, padding, dilation)
-    x, padding_amounts, _ = resolve_padding(context, "unfold", input, kernel, step, amounts, dilations)
-    return F.unfold(pad(x, padding_amounts, context.border), kernel, dilations, 0, step)
+    window = Window.of_pool(kernel_size, stride, padding, dilation)
+    x, amounts, _ = resolve_padding(context, "unfold", input, window)
+    return F.unfold(pad(x, amounts, context.border), window.kernel, window.dilation, 0, window.stride)
 
 
 def resolve_padding(
-    context: PanoramaFunctionMode, operation: str, x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...],
-    amounts: Sequence[Sides], dilation: tuple[int, ...], ceil_mode: bool = False,
-) -> tuple[Tensor, PadOffset, PadOffset]:  # fmt: skip
-    """Return the input of windows, the padding that it still needs, and the pad offset of their output.
+    context: PanoramaFunctionMode, operation: str, x: Tensor, window: Window, ceil_mode: bool = False
+) -> tuple[Tensor, PadOffset, PadOffset]:
+    """Return the input of a window, the padding that it still needs, and the pad offset of the output.
 
     Reports what leaves a seam. An input that was padded before and is not padded again is returned with its padding.
     With ``ceil_mode``, the samples that torch leaves out of the last windows are padded too.
     """
     offset, panorama = offset_of(x), crop(x, offset_of(x))
-    rows, columns = add_sides(offset, amounts)
-    if any(map(any, amounts)):
+    if any(map(any, window.padding)):
         context.report_change(operation, "padding replaced by the border of the panorama")
+    window = window._replace(padding=add_sides(offset, window.padding))
     if ceil_mode:
-        rows, columns = ceil_mode_padding(panorama, kernel, stride, (rows, columns), dilation)
-    left_rows, left_columns = map(offset_after_window, (rows, columns), kernel, stride, dilation)
-    _report_seams(context, operation, panorama.shape[-1], stride[-1], -sum(left_columns))
-    output_offset = (
-        left_rows if sum(left_rows) > 0 else (0, 0),
-        left_columns if sum(left_columns) > 0 else (0, 0),
-    )
-    if (rows, columns) == offset:
-        return x, NO_OFFSET, output_offset
-    return panorama, (rows, columns), output_offset
-
-
-def ceil_mode_padding(
-    panorama: Tensor, kernel: Sequence[int], stride: Sequence[int], amounts: Sequence[Sides], dilation: Sequence[int]
-) -> PadOffset:
-    """Return padding enlarged by the samples that the last windows of ``ceil_mode`` reach beyond the end."""
-    axes = zip(panorama.shape[2:], kernel, stride, amounts, dilation, strict=True)
-    rows, columns = ((sides[0], sides[1] + overhang(size, k, s, sides, d)) for size, k, s, sides, d in axes)
-    return rows, columns
-
-
-def _report_seams(context: PanoramaFunctionMode, operation: str, columns: int, stride: int, missing: int) -> None:
-    """Report what keeps columns from being a full circle; rows end at the poles in any case."""
-    if isinstance(columns, int) and columns % stride:
-        context.report_seam(operation, f"stride {stride} does not divide {columns} columns; use another input width")
+        window = window.with_ceil_mode(panorama.shape[2:])
+    rows, columns = window.remaining_offset()
+    # rows end at the poles in any case; only columns have to be a full circle
+    width, stride, missing = panorama.shape[-1], window.stride[-1], -sum(columns)
+    if isinstance(width, int) and width % stride:
+        context.report_seam(operation, f"stride {stride} does not divide {width} columns; use another input width")
     elif missing > 0:
         context.report_seam(operation, f"padding is too small for the kernel; missing output columns: {missing}")
+    output_offset = (rows if sum(rows) > 0 else (0, 0), columns if sum(columns) > 0 else (0, 0))
+    above_below, left_right = window.padding
+    if (above_below, left_right) == offset:
+        return x, NO_OFFSET, output_offset
+    return panorama, (above_below, left_right), output_offset
 
 
-def parse_pool_arguments(
-    kernel_size: Size, stride: Size | None, padding: Size, dilation: Size = 1
-) -> tuple[tuple[int, ...], tuple[int, ...], PadOffset, tuple[int, ...]]:
-    """Return kernel size, stride, padding and dilation of a pooling for both axes."""
-    kernel, dilations = per_axis("kernel_size", kernel_size, 2), per_axis("dilation", dilation, 2)
-    # an empty list also means kernel_size: it is the default of torch's builtin pooling functions
-    step = per_axis("stride", stride, 2) if stride is not None and stride != [] and stride != () else kernel
-    above, left = per_axis("padding", padding, 2, least=0)
-    return kernel, step, ((above, above), (left, left)), dilations
-
-
-def _pool_on_grid(
-    build: Callable[..., Any], border: Border, kernel: tuple[int, ...], stride: tuple[int, ...], amounts: PadOffset,
-    dilation: tuple[int, ...],
-) -> Any:  # fmt: skip
+def _pool_on_grid(build: Callable[..., Any], border: Border, window: Window) -> Any:
+    kernel, stride, dilation, amounts = window
     return build(border, kernel, stride, GridPadding(amounts, kernel, stride, dilation), dilation, False)
 
 

@@ -6,7 +6,7 @@ A tangent-plane kernel takes the weights of a flat one as they are. Windows that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import span
 from omniconv.convert.overrides import conv_pool
+from omniconv.convert.overrides.conv_pool import Window
 from omniconv.convert.overrides.mode import OverrideTable, PanoramaFunctionMode
-from omniconv.convert.overrides.pad_tracking import Sides, add_sides, crop, offset_after_window, offset_of
+from omniconv.convert.overrides.pad_tracking import add_sides, crop, offset_of
 from omniconv.convert.overrides.table import GRID_TABLE
 from omniconv.convert.overrides.transposed import unpool_overlapping
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
+from omniconv.nn.arguments import Padding, Size
 from omniconv.nn.stencil.modules import make_stencil_convolution
 from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.surfaces import Equirectangular, Stencil
@@ -82,13 +83,12 @@ def conv2d(
     padding: Padding = 0, dilation: Size = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Override ``F.conv2d``."""
-    kernel, step, dilations = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
-    amounts = GridPadding(padding, kernel, step, dilations).amounts(input.shape[2:])
-    call = tangent_call(context, "conv2d", input, kernel, step, amounts, dilations)
+    window = Window.of_conv(input, weight, stride, padding, dilation)
+    call = tangent_call(context, "conv2d", input, window)
     if call is None:
         return conv_pool.conv2d(context, input, weight, bias, stride, padding, dilation, groups)
     overrides = cast(TangentOverrides, context.overrides)
-    layer = overrides.layer(_convolution, call.panorama, kernel, call.stride, dilations, groups)
+    layer = overrides.layer(_convolution, call.panorama, window.kernel, call.stride, window.dilation, groups)
     return layer(call.panorama, weight, bias)[call.selection]
 
 
@@ -98,22 +98,20 @@ def max_pool2d(
     dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """Override ``F.max_pool2d``; an index is that of the pixel with the largest weight in the maximal sample."""
-    kernel, step, amounts, dilations = conv_pool.parse_pool_arguments(kernel_size, stride, padding, dilation)
-    amounts = conv_pool.ceil_mode_padding(input, kernel, step, amounts, dilations) if ceil_mode else amounts
-    call = tangent_call(context, "max_pool2d", input, kernel, step, amounts, dilations)
-    if call is None or set(dilations) != {1}:
-        return conv_pool.max_pool2d(context, input, kernel, step, padding, dilations, ceil_mode, return_indices)
-    layer = cast(TangentOverrides, context.overrides).layer(_maximum, call.panorama, kernel, call.stride)
+    window = Window.of_pool(kernel_size, stride, padding, dilation)
+    if ceil_mode:
+        window = window.with_ceil_mode(input.shape[2:])
+    call = tangent_call(context, "max_pool2d", input, window)
+    if call is None or set(window.dilation) != {1}:
+        return conv_pool.max_pool2d(context, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    layer = cast(TangentOverrides, context.overrides).layer(_maximum, call.panorama, window.kernel, call.stride)
     if return_indices:
         values, indices = layer.with_switches(call.panorama)
         return values[call.selection], indices[call.selection]
     return layer(call.panorama)[call.selection]
 
 
-def tangent_call(
-    context: PanoramaFunctionMode, operation: str, x: Tensor, kernel: Sequence[int], stride: Sequence[int],
-    amounts: Sequence[Sides], dilation: Sequence[int],
-) -> TangentCall | None:  # fmt: skip
+def tangent_call(context: PanoramaFunctionMode, operation: str, x: Tensor, window: Window) -> TangentCall | None:
     """Return the call of a tangent-plane layer that replaces a call; ``None`` where the flat layer must stay.
 
     Windows of stride 2 may start at other pixels than those of the tangent stencil: TensorFlow's "SAME" pads one column
@@ -122,7 +120,8 @@ def tangent_call(
     Raises:
         InputError: the input is not a 2:1 panorama, or stride 2 meets an odd height.
     """
-    panorama, sides = crop(x, offset_of(x)), add_sides(offset_of(x), amounts)
+    panorama, window = crop(x, offset_of(x)), window._replace(padding=add_sides(offset_of(x), window.padding))
+    kernel, stride, dilation, sides = window
     height, width = panorama.shape[2:]
     if set(kernel) == {1} or height == width == 1:  # pointwise, or global features: no neighbours to sample
         return None
@@ -133,10 +132,9 @@ def tangent_call(
     # Twice the distance from the first pixel to the centre of the first window, so that even windows stay integers.
     starts = [span(taps, gap) - 1 - 2 * pair[0] for taps, gap, pair in zip(kernel, dilation, sides, strict=True)]
     stencil_starts = [(taps + 1) % 2 for taps in kernel]
-    remaining = map(offset_after_window, sides, kernel, stride, dilation)
     is_even_unsupported = any(stencil_starts) and (step == 1 or operation == "conv2d")
     if (
-        set(stride) not in ({1}, {2}) or any(map(any, remaining)) or is_even_unsupported
+        set(stride) not in ({1}, {2}) or any(map(any, window.remaining_offset())) or is_even_unsupported
         or (step == 1 and any(starts))
     ):  # fmt: skip
         context.report_change(operation, "stays flat: tangent planes have odd windows of stride 1 or 2 only")

@@ -22,9 +22,7 @@ KEY_FILE = "conversion.json"
 class CheckpointFolder:
     """Named sets of tensors on disk, written atomically; without a path nothing is kept.
 
-    Args:
-        path: folder, created if it does not exist.
-        key: ``fingerprint`` of the conversion.
+    The folder is created if it does not exist; ``key`` is the ``fingerprint`` of the conversion.
 
     Raises:
         FileError: the folder holds another conversion or other files, or cannot be written.
@@ -45,11 +43,7 @@ class CheckpointFolder:
             write_bytes(key_file, json.dumps({"key": key}).encode())
 
     def load(self, name: str, required: str) -> dict[str, Tensor] | None:
-        """Return a saved set of tensors, or ``None`` if there is none.
-
-        Args:
-            name: of the set.
-            required: name of a tensor that it must contain.
+        """Return a saved set of tensors, which must contain ``required``, or ``None`` if there is none.
 
         Raises:
             FileError: the file is damaged, or was not written by a conversion.

@@ -41,20 +41,10 @@ class SphConv(nn.Sequential):
 
 
 def to_sphconv(
-    model: nn.Module,
-    panoramas: Any,
-    height: int,
-    *,
-    held_out: Any = None,
-    turned: int = 10,
-    ridge: float = 1e-3,
-    steps: int = 50,
-    rate: float = 1e-4,
-    batch: int = 4,
-    seed: int = 0,
-    out: str | Path | None = None,
+    model: nn.Module, panoramas: Any, height: int, *, held_out: Any = None, turned: int = 10, ridge: float = 1e-3,
+    steps: int = 50, rate: float = 1e-4, batch: int = 4, seed: int = 0, out: str | Path | None = None,
     progress: bool = True,
-) -> SphConv:
+) -> SphConv:  # fmt: skip
     """Fit one kernel for each row of a panorama, so that a flat network gives there what it gives on flat views.
 
     The exact output at a pixel is that of the flat network on a view centred on it: on the plane that is tangent to the

@@ -22,16 +22,8 @@ def finetune(
 ) -> None:  # fmt: skip
     """Train a network in place by Adam on half of the mean squared error, with a cosine schedule that ends at zero.
 
-    Args:
-        network: chain that ends with its last convolution; parameters without ``requires_grad`` stay.
-        panoramas: training inputs, ``(N, C, H, 2 · H)``.
-        targets: exact outputs of the last convolution.
-        folder: keeps the state of the training.
-        advance: called after each step.
-        steps: number of steps.
-        rate: initial learning rate, relative to the root mean square of each parameter.
-        batch: panoramas in each step.
-        seed: of the choice of panoramas.
+    The network ends with its last convolution, whose exact outputs are the targets; parameters without
+    ``requires_grad`` stay. ``rate`` is the initial learning rate relative to the root mean square of each parameter.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     state = _TrainingState(parameters, folder.load("tuning", "step"))

@@ -32,16 +32,9 @@ def fit_layer(
     targets: TargetCache, network: nn.Sequential, below: int, index: int, ridge: float, folder: CheckpointFolder,
     advance: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Fit the kernels of a layer, one band of rows with equal kernel shapes after the other, and set its weights.
+    """Fit the kernels of ``network[index]`` to its exact outputs, from those of the convolution ``network[below]``.
 
-    Args:
-        targets: exact outputs of the flat network.
-        network: chain on panoramas.
-        below: position of the convolution below in the chain.
-        index: position of the layer in the chain.
-        ridge: as in ``to_sphconv``.
-        folder: keeps the kernels of each band; those that it has are not fitted again.
-        advance: called after each row.
+    Rows are fitted in bands of equal kernel shapes. ``folder`` keeps each band; those that it has are not fitted again.
     """
     layer: Any = network[index]
     for number, band in enumerate(layer.op.stencil.bands):

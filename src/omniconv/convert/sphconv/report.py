@@ -61,20 +61,11 @@ class SphConvReport:
 
 
 def compare(
-    model: nn.Module, network: nn.Sequential, panoramas: Tensor, is_held_out: bool = True,
-    advance: Callable[[], None] = lambda: None,
+    model: nn.Module, network: nn.Sequential, panoramas: Tensor, is_held_out: bool, advance: Callable[[], None]
 ) -> SphConvReport:  # fmt: skip
-    """Measure a flat network and its conversions relative to the exact projection.
+    """Measure a flat network and its conversions on panoramas ``(N, channels, height, 2 · height)``.
 
-    Args:
-        model: flat network.
-        network: result of ``to_sphconv``.
-        panoramas: ``(N, channels, height, 2 · height)``, in the range of values that the network takes.
-        is_held_out: whether they were not used for training; copied to the report.
-        advance: called after each row of exact outputs.
-
-    Raises:
-        InputError: the flat network has a layer that ``to_sphconv`` does not support.
+    ``network`` is the result of ``to_sphconv``; ``advance`` is called after each row of exact outputs.
     """
     layers, height = chain(model), panoramas.shape[2]
     circular, tangent = Equirectangular(), Equirectangular(height=height, kernels="tangent")

@@ -120,12 +120,7 @@ def frozen_copy(layer: nn.Module) -> nn.Module:
 
 
 def build_on(layers: Sequence[ChainLayer], surfaces: Sequence[Surface]) -> nn.Sequential:
-    """Return the chain with omniconv's convolutions and poolings, copying the weights that have the same shape.
-
-    Args:
-        layers: chain of the flat network.
-        surfaces: surface of each layer's input.
-    """
+    """Return the chain with omniconv's layers on given surfaces, copying the weights whose shape is the same."""
     return nn.Sequential(*(_layer_on(layer, surface) for layer, surface in zip(layers, surfaces, strict=True)))
 
 

@@ -23,20 +23,14 @@ ACTIVATION_ALLOWANCE = 16
 
 
 class TargetCache:
-    """Exact outputs of convolutions, computed when first asked for; the last two are kept.
-
-    Args:
-        layers: chain of the flat network.
-        panoramas: ``(N, channels, height, 2 · height)``.
-        advance: called after each row.
-    """
+    """Exact outputs of convolutions, computed when first asked for; the last two are kept."""
 
     def __init__(self, layers: Sequence[ChainLayer], panoramas: Tensor, advance: Callable[[], None]) -> None:
         self.layers, self.panoramas, self.advance = layers, panoramas, advance
         self._outputs: dict[int, Tensor] = {}
 
     def outputs(self, index: int) -> Tensor:
-        """Return the exact outputs of the convolution at a position of the chain."""
+        """Return the exact outputs of the convolution ``layers[index]``."""
         if index not in self._outputs:
             # fitting a layer needs its own targets and those of the convolution below
             self._outputs = {key: self._outputs[key] for key in sorted(self._outputs)[-1:]}
@@ -45,13 +39,10 @@ class TargetCache:
 
 
 def exact_outputs(layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]) -> Tensor:
-    """Return the exact outputs of a convolution, before what follows it: ``(N, C, H, W)`` to ``(N, O, H', W')``.
+    """Return the exact outputs of the convolution ``layers[index]``, before what follows it.
 
-    Args:
-        layers: chain of the flat network.
-        index: position of the convolution in the chain.
-        panoramas: input of the network.
-        advance: called after each row.
+    ``panoramas`` are ``(N, C, H, 2 · H)``, the outputs ``(N, O, H / stride, 2 · H / stride)``; ``advance`` is called
+    after each row.
     """
     layer = layers[index]
     rows = []
