@@ -11,7 +11,7 @@ import numpy as np
 from examples.coordconv.data import SIZE, SPLITS, Split, split
 from examples.coordconv.results import Record, score_text
 from examples.coordconv.tasks import NETWORKS, TASKS
-from omniconv.report.drawing import chart_style
+from omniconv.report.charts import chart_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import omniconv as oc
 from examples.spherical_mnist.data import Digits
 from examples.spherical_mnist.projection import Projection
 from examples.spherical_mnist.results import PUBLISHED, Record
-from omniconv.report.drawing import chart_style
+from omniconv.report.charts import chart_style
 from omniconv.report.globe import globe
 
 if TYPE_CHECKING:

@@ -140,5 +140,5 @@ def test_nothing_to_draw_is_refused():
 
 @pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.zeros((3, 3)), np.zeros(2)])
 def test_a_confusion_that_does_not_fit_its_names_is_refused(matrix):
-    with pytest.raises(InputError, match=r"matrix=.*one row and one column for each name"):
+    with pytest.raises(InputError, match=r"matrix=.*one row and one column per name"):
         confusion(matrix, ["sea", "land"])

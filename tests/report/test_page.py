@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from omniconv.errors import FileError, InputError
-from omniconv.report.numbers import column_texts, value_text
 from omniconv.report.page import Page
+from omniconv.report.tables import column_texts, value_text
 
 HOSTILE = """<b> & "quotes" 'single' <script>alert(1)</script>"""
 VOID = {"meta", "img", "br"}

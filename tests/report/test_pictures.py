@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from omniconv.errors import InputError
-from omniconv.report.pictures import contact_sheet, errors, legend, overlay, paint, palette, png_bytes
+from omniconv.report.pictures import contact_sheet, error_map, legend, overlay, paint, palette, png_bytes
 
 CORRECT, WRONG = [226, 229, 232], [225, 29, 42]
 
@@ -100,7 +100,7 @@ def test_the_overlay_runs_from_the_image_to_the_colours():
 
 def test_the_overlay_refuses_what_does_not_fit(labels):
     image = np.zeros((20, 31, 3), np.uint8)
-    with pytest.raises(InputError, match=r"labels=\(20, 30\): must be as high and wide as image"):
+    with pytest.raises(InputError, match=r"labels=\(20, 30\): must have the height and width of image"):
         overlay(image, labels, 5)
     with pytest.raises(InputError, match=r"opacity=1.5"):
         overlay(image[:, :30], labels, 5, opacity=1.5)
@@ -108,7 +108,7 @@ def test_the_overlay_refuses_what_does_not_fit(labels):
 
 def test_errors_are_red_exactly_where_the_labels_differ(labels):
     prediction = np.roll(labels, 1, axis=1)
-    shown = errors(labels, prediction)
+    shown = error_map(labels, prediction)
     assert (shown[labels != prediction] == WRONG).all()
     assert (shown[labels == prediction] == CORRECT).all()
 
@@ -116,12 +116,12 @@ def test_errors_are_red_exactly_where_the_labels_differ(labels):
 def test_errors_do_not_count_where_the_truth_is_ignored(labels):
     prediction = labels + 1
     labels[:] = 255
-    assert not (errors(labels, prediction) == WRONG).all(-1).any()
+    assert not (error_map(labels, prediction) == WRONG).all(-1).any()
 
 
 def test_errors_need_one_size(labels):
     with pytest.raises(InputError, match=r"prediction=\(19, 30\)"):
-        errors(labels, labels[1:])
+        error_map(labels, labels[1:])
 
 
 def test_the_legend_has_the_colours_of_the_palette():

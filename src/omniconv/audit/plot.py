@@ -11,7 +11,7 @@ import numpy as np
 from omniconv.audit.latitude import LatitudeBands
 from omniconv.audit.run import Audit
 from omniconv.audit.verdict import LEVELS, percent
-from omniconv.report.drawing import INK, chart_style
+from omniconv.report.charts import INK, chart_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

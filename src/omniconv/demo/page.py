@@ -11,7 +11,7 @@ from omniconv.demo.earth import CLASSES, FIRST_UNSEEN_LONGITUDE
 from omniconv.report.charts import bars
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
-from omniconv.report.pictures import errors, legend, paint
+from omniconv.report.pictures import error_map, legend, paint
 
 Table = tuple[list[str], list[list[str | float]]]
 HEADER = ["network", "IoU", "IoU rotated", "by area", "by area rotated", "s / epoch"]
@@ -79,7 +79,7 @@ def _show(page: Page, title: str, view: View, results: list[Result], index: int)
     page.row([(truth, "truth"), *_globes(truth, "truth")])
     for result in results:
         labels = paint(result.pictures[index], len(CLASSES))
-        wrong = errors(np.where(view.measured, view.land, 255).astype(np.uint8), result.pictures[index])
+        wrong = error_map(np.where(view.measured, view.land, 255).astype(np.uint8), result.pictures[index])
         page.row([(labels, f"{result.name}: prediction"), *_globes(labels, "prediction")])
         page.row([(wrong, f"{result.name}: errors on the unseen part"), *_globes(wrong, "errors")])
 

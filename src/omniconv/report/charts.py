@@ -1,15 +1,19 @@
-"""Charts as inline SVG: text stays text, ink follows the page's colour, and one input gives one output."""
+"""Charts as inline SVG: text stays text, text and lines have the colour of the page's text, output is deterministic."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import html
+import io
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omniconv.checks import check_integer
 from omniconv.errors import InputError
-from omniconv.report.checks import require_count
-from omniconv.report.drawing import INK, as_svg, chart_style, name_colours, name_places, new_chart, truncated_name
 from omniconv.report.pictures import palette
 
 if TYPE_CHECKING:
@@ -17,19 +21,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE = (0.0, 0.447, 0.698)
+INK = "#1b2733"  # placeholder for currentColor, which matplotlib does not know
+WIDTH, HEIGHT = 5.0, 3.0  # inches of 96 pixels: two charts fit side by side on a desktop
+MAX_NAME_LENGTH = 24
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_label: str, y_label: str) -> str:
-    """Draw lines, such as the loss over the epochs.
+    """Return a line chart, such as the loss over the epochs.
 
     Args:
         series: points (x, y) of each named line; not-a-number leaves a gap. At least one line.
-        title: what the chart shows.
-        x_label: what stands along the horizontal axis, with its unit.
-        y_label: what stands along the vertical axis, with its unit.
+        title: title of the chart.
+        x_label: quantity along the horizontal axis, with its unit.
+        y_label: quantity along the vertical axis, with its unit.
 
     Returns:
-        One ``<svg>`` element to put into a page.
+        One ``<svg>`` element.
 
     Raises:
         InputError: there is no line.
@@ -38,29 +45,29 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_la
         >>> curves({"train": [(1, 0.9), (2, 0.4)]}, "Loss", "epoch", "loss")[:4]
         '<svg'
     """
-    require_count("series", len(series))
+    check_integer("series", len(series), 1, "give at least one")
     with chart_style():
-        figure, axes = new_chart(title, x_label, y_label)
+        figure, axes = _new_chart(title, x_label, y_label)
         for points, colour in zip(series.values(), _colours(len(series)), strict=True):
             table = np.array(points, float).reshape(-1, 2)
             marker = "o" if len(table) <= 30 else ""
             axes.plot(table[:, 0], table[:, 1], color=colour, marker=marker, markersize=3.5)
-        axes.locator_params(axis="x", integer=_whole(series))
-        name_colours(figure, axes.lines, series)
-        return as_svg(figure, title)
+        axes.locator_params(axis="x", integer=_has_integer_x(series))
+        _add_legend(figure, axes.lines, series)
+        return _to_svg(figure, title)
 
 
 def bars(groups: Mapping[str, Mapping[str, float]], title: str, y_label: str) -> str:
-    """Draw groups of bars, such as the IoU of each surface in each latitude band.
+    """Return a grouped bar chart, such as the IoU of each surface in each latitude band.
 
     Args:
-        groups: the values of each group by the name of their series: one cluster of bars a group, one colour a
-            series. A value that is missing or not a number leaves its place empty. At least one group.
-        title: what the chart shows.
-        y_label: what stands along the vertical axis, with its unit.
+        groups: values of each group by series: one cluster of bars per group, one colour per series. A value that is
+            missing or not-a-number leaves a gap. At least one group.
+        title: title of the chart.
+        y_label: quantity along the vertical axis, with its unit.
 
     Returns:
-        One ``<svg>`` element to put into a page.
+        One ``<svg>`` element.
 
     Raises:
         InputError: there is no group or no value.
@@ -69,33 +76,33 @@ def bars(groups: Mapping[str, Mapping[str, float]], title: str, y_label: str) ->
         >>> bars({"tropics": {"plane": 0.8, "sphere": 0.9}}, "IoU by latitude", "IoU")[:4]
         '<svg'
     """
-    require_count("groups", len(groups))
+    check_integer("groups", len(groups), 1, "give at least one")
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    require_count("values", len(names))
+    check_integer("values", len(names), 1, "give at least one")
     width = 0.8 / len(names)
     with chart_style():
-        figure, axes = new_chart(title, "", y_label)
+        figure, axes = _new_chart(title, "", y_label)
         for number, (name, colour) in enumerate(zip(names, _colours(len(names)), strict=True)):
             heights = [values.get(name, np.nan) for values in groups.values()]
-            places = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
-            drawn = axes.bar(places, heights, width * 0.92, color=colour)
+            positions = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
+            container = axes.bar(positions, heights, width * 0.92, color=colour)
             if len(names) * len(groups) <= 10:
                 labels = ["" if np.isnan(height) else f"{height:.3g}" for height in heights]
-                axes.bar_label(drawn, labels, padding=2, fontsize=8)
-        name_places(axes, list(groups), room=60 // len(groups))
-        name_colours(figure, axes.containers, names)
-        return as_svg(figure, title)
+                axes.bar_label(container, labels, padding=2, fontsize=8)
+        _label_groups(axes, list(groups), room=60 // len(groups))
+        _add_legend(figure, axes.containers, names)
+        return _to_svg(figure, title)
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
-    """Draw a confusion matrix in percent of each true class.
+    """Return a picture of a confusion matrix, in percent of each true class.
 
     Args:
-        matrix: counts (classes, classes); row is the truth, column the prediction. A row without counts stays empty.
-        names: the classes' names in the order of their labels.
+        matrix: counts (classes, classes); rows are true classes, columns predicted ones. A row of zeros stays empty.
+        names: class names in the order of their labels.
 
     Returns:
-        One ``<svg>`` element to put into a page.
+        One ``<svg>`` element.
 
     Raises:
         InputError: the matrix is not square, or its side is not the number of names.
@@ -105,32 +112,32 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
         '<svg'
     """
     if matrix.shape != (len(names), len(names)) or not len(names):
-        rule = "must have one row and one column for each name"
+        rule = "must have one row and one column per name"
         raise InputError("matrix", matrix.shape, rule, f"give counts of shape {(len(names), len(names))}")
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
     with chart_style():
-        figure, axes = _grid(names)
+        figure, axes = _new_matrix_chart(names)
         for (row, column), share in np.ndenumerate(shares):
             if not np.isnan(share):
-                _cell(axes, row, column, share)
-        return as_svg(figure, "Confusion matrix")
+                _draw_cell(axes, row, column, share)
+        return _to_svg(figure, "Confusion matrix")
 
 
-def _grid(names: Sequence[str]) -> tuple[Figure, Axes]:
-    figure, axes = new_chart("", "predicted", "true, % of each row")
+def _new_matrix_chart(names: Sequence[str]) -> tuple[Figure, Axes]:
+    figure, axes = _new_chart("", "predicted", "true, % of each row")
     side = min(0.52, 12 / len(names)) * len(names)
-    figure.set_layout_engine("none")  # each cell keeps its size, and the picture grows around them
+    figure.set_layout_engine("none")  # a layout engine would shrink the cells to make room for long names
     figure.set_size_inches(max(side, 1.6) / 0.775, max(side, 1.6) / 0.77)
-    name_places(axes, names, room=5)
-    axes.set_yticks(range(len(names)), [truncated_name(name) for name in names])
+    _label_groups(axes, names, room=5)
+    axes.set_yticks(range(len(names)), [_truncate_name(name) for name in names])
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     return figure, axes
 
 
-def _cell(axes: Axes, row: int, column: int, share: float) -> None:
+def _draw_cell(axes: Axes, row: int, column: int, share: float) -> None:
     from matplotlib.patches import Rectangle
 
     axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=(*BLUE, 0.06 + 0.94 * share), linewidth=0))
@@ -142,5 +149,65 @@ def _colours(count: int) -> np.ndarray:
     return palette(count + 1)[1:] / 255
 
 
-def _whole(series: Mapping[str, Sequence[tuple[float, float]]]) -> bool:
+def _has_integer_x(series: Mapping[str, Sequence[tuple[float, float]]]) -> bool:
     return all(float(x).is_integer() for points in series.values() for x, _ in points)
+
+
+@contextmanager
+def chart_style() -> Iterator[None]:
+    """Context in which charts have one style, whatever the user's settings of matplotlib."""
+    from matplotlib import style
+
+    text_and_lines = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+    settings: dict[str, Any] = dict.fromkeys(text_and_lines, INK)
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "omniconv", "text.parse_math": False, "font.size": 10}
+    settings |= {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "lines.linewidth": 1.8}
+    settings |= {"axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.alpha": 0.15}
+    with style.context(["default", settings]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts draw the text
+        yield
+
+
+def _new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontweight="bold", pad=10)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def _add_legend(figure: Figure, artists: Sequence[Any], names: Iterable[str]) -> None:
+    """Add a legend below the axes; the figure grows by its lines."""
+    short = [_truncate_name(name) for name in names]
+    columns = max(1, 60 // (6 + max(map(len, short))))
+    figure.set_figheight(HEIGHT + 0.22 * -(-len(short) // columns))
+    figure.legend(artists, short, ncols=columns, loc="outside lower left", frameon=False, columnspacing=1.6)
+
+
+def _label_groups(axes: Axes, names: Sequence[str], room: int) -> None:
+    """Label the groups along the horizontal axis, slanted if a name has more than ``room`` letters."""
+    short = [_truncate_name(name) for name in names]
+    slanted = max(map(len, short)) > room
+    layout: dict[str, Any] = {"rotation": 45, "ha": "right"} if slanted else {"rotation": 0, "ha": "center"}
+    axes.set_xticks(range(len(names)), short, rotation_mode="anchor", **layout)
+    axes.tick_params(length=0)
+
+
+def _truncate_name(name: str) -> str:
+    """Return the name on one line, with an ellipsis if it is too long."""
+    line = " ".join(name.split())
+    return line if len(line) <= MAX_NAME_LENGTH else line[: MAX_NAME_LENGTH - 1].rstrip() + "…"
+
+
+def _to_svg(figure: Figure, title: str) -> str:
+    """Return the figure as one ``<svg>`` element without date, whose text has the colour of the page's text."""
+    buffer = io.StringIO()
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata=metadata)
+    text = buffer.getvalue().replace(INK, "currentColor")
+    # matplotlib numbers its elements (id="axes_1"), and ids must not repeat on a page of several charts.
+    text = re.sub(r' id="[\w.]+_\d+"', "", text[text.index("<svg") :])
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

@@ -1,4 +1,4 @@
-"""Labels as colours: painted, laid over the image, and compared with the truth."""
+"""Pictures of labels: painted, laid over the image, compared with the truth, laid out on a sheet."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from omniconv.checks import check_integer
 from omniconv.errors import InputError
-from omniconv.report.checks import (
-    Picture,
-    as_image,
-    require_colour_image,
-    require_count,
-    require_labels,
-    require_same_size,
-)
-from omniconv.report.sheet import contact_sheet as contact_sheet
 
 BACKGROUND = (58, 71, 88)
 OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (0, 114, 178), (213, 94, 0), (204, 121, 167), (240, 228, 66))
-SHADES = ((0.75, 0.85), (0.55, 0.60), (0.40, 0.95))  # saturation and value, in turn
-FIRST_HUE, GOLDEN_TURN = 0.75, 0.6180339887498949
+SHADES = ((0.75, 0.85), (0.55, 0.60), (0.40, 0.95))  # saturation and value of successive hues
+FIRST_HUE, HUE_STEP = 0.75, 0.6180339887498949  # steps by the golden ratio keep any number of hues apart
 CORRECT, WRONG = (226, 229, 232), (225, 29, 42)
-HATCH_PAPER, HATCH_LINE = (246, 246, 246), (188, 188, 188)
+HATCH_BACKGROUND, HATCH_LINE = (246, 246, 246), (188, 188, 188)
+MARGIN = 14
+FONT_SIZE = 14
+CAPTION_COLOUR = (31, 41, 51)
+
+Picture = np.ndarray | Image.Image
 
 
 def palette(classes: int) -> np.ndarray:
-    """Colours of the classes: a calm grey-blue background, the Okabe-Ito colours, then evenly spread hues.
+    """Return the colours of classes: grey-blue for the background, the Okabe-Ito colours, then evenly spaced hues.
 
-    A class keeps its colour however many classes follow it.
+    The colour of a class does not depend on the number of classes.
 
     Args:
-        classes: how many, background included; at least 1.
+        classes: number of classes, background included; at least 1.
 
     Returns:
         uint8 (classes, 3).
@@ -45,52 +43,52 @@ def palette(classes: int) -> np.ndarray:
         >>> palette(2).tolist()
         [[58, 71, 88], [230, 159, 0]]
     """
-    require_count("classes", classes)
+    check_integer("classes", classes, 1, "count the background too")
     fixed = (BACKGROUND, *OKABE_ITO)[:classes]
     return np.array([*fixed, *(_hue(index) for index in range(classes - len(fixed)))], np.uint8)
 
 
 def paint(labels: np.ndarray, classes: int, ignored: int = 255) -> np.ndarray:
-    """Paint each pixel in the colour of its class.
+    """Return labels painted in the colours of their classes.
 
     Args:
-        labels: whole numbers (H, W), 0 to ``classes - 1`` or ``ignored``.
-        classes: how many classes there are, background included.
-        ignored: the label of pixels that do not count; they are drawn hatched in light grey.
+        labels: integers (H, W), 0 to ``classes - 1`` or ``ignored``.
+        classes: number of classes, background included.
+        ignored: label of pixels that do not count; they are hatched in light grey.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        InputError: a label is neither a class nor ``ignored``, or the array is no label map.
+        InputError: a label is neither a class nor ``ignored``, or the array has another shape or dtype.
 
     Example:
         >>> paint(np.array([[0, 1]]), classes=2).tolist()
         [[[58, 71, 88], [230, 159, 0]]]
     """
-    require_labels("labels", labels)
+    check_label_map("labels", labels)
     colours = palette(classes)
     indices = np.where(labels == ignored, 0, labels).astype(np.intp)
-    strange = indices[(indices < 0) | (indices >= classes)]
-    if strange.size:
+    unknown = indices[(indices < 0) | (indices >= classes)]
+    if unknown.size:
         rule = f"must be a class, 0 to {classes - 1}, or the ignored label {ignored}"
-        raise InputError("labels", int(strange[0]), rule, "raise classes or name the ignored label")
+        raise InputError("labels", int(unknown[0]), rule, "raise classes or name the ignored label")
     return _hatched(colours[indices], labels == ignored)
 
 
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: int, opacity: float = 0.45, ignored: int = 255
 ) -> np.ndarray:
-    """Lay translucent class colours over the image, with a thin line of full colour along each class's edge.
+    """Return the image under translucent class colours, with a line of full colour along the edges of classes.
 
-    The background, class 0, leaves the image as it is.
+    The background, class 0, stays as it is in the image.
 
     Args:
         image: uint8 (H, W, 3).
-        labels: whole numbers (H, W), 0 to ``classes - 1`` or ``ignored``.
-        classes: how many classes there are, background included.
+        labels: integers (H, W), 0 to ``classes - 1`` or ``ignored``.
+        classes: number of classes, background included.
         opacity: 0 shows the image alone, 1 the colours alone.
-        ignored: the label of pixels that do not count; a hatching is laid over them.
+        ignored: label of pixels that do not count; they are hatched.
 
     Returns:
         uint8 (H, W, 3).
@@ -103,61 +101,61 @@ def overlay(
         >>> overlay(image, np.array([[0, 0]]), classes=2).tolist() == image.tolist()
         True
     """
-    require_colour_image("image", image)
+    check_rgb("image", image)
     if not 0 <= opacity <= 1:
-        raise InputError("opacity", opacity, "must be from 0 to 1", "use opacity=0.45 for a clear view of both")
+        raise InputError("opacity", opacity, "must be from 0 to 1", "use opacity=0.45")
     colours = paint(labels, classes, ignored)
-    require_same_size("labels", labels, "image", image)
+    check_same_size("labels", labels, "image", image)
     strength = np.where(labels == 0, 0.0, opacity)
     strength[_edges(labels) & (labels != 0) & (labels != ignored)] = 1.0
     mixed = image + (colours - image.astype(np.float64)) * strength[..., None]
     return np.rint(mixed).astype(np.uint8)
 
 
-def errors(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> np.ndarray:
-    """Show where a prediction is wrong: vivid red on pale grey.
+def error_map(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> np.ndarray:
+    """Return a picture of where a prediction is wrong: red on light grey.
 
     Args:
-        truth: true labels, whole numbers (H, W).
-        prediction: predicted labels, whole numbers (H, W).
+        truth: true labels, integers (H, W).
+        prediction: predicted labels, integers (H, W).
         ignored: pixels with this true label do not count and are hatched.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        InputError: an array is no label map, or the sizes differ.
+        InputError: an array has another shape or dtype, or the sizes differ.
 
     Example:
-        >>> errors(np.array([[1, 1]]), np.array([[1, 0]])).tolist()
+        >>> error_map(np.array([[1, 1]]), np.array([[1, 0]])).tolist()
         [[[226, 229, 232], [225, 29, 42]]]
     """
-    require_labels("truth", truth)
-    require_labels("prediction", prediction)
-    require_same_size("prediction", prediction, "truth", truth)
+    check_label_map("truth", truth)
+    check_label_map("prediction", prediction)
+    check_same_size("prediction", prediction, "truth", truth)
     colours = np.where((truth == prediction)[..., None], np.array(CORRECT, np.uint8), np.array(WRONG, np.uint8))
     return _hatched(colours, truth == ignored)
 
 
-def legend(classes_names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each class name with its CSS colour.
+def legend(class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each class name with its CSS colour.
 
     Args:
-        classes_names: the names in the order of their labels, the background first; at least one.
+        class_names: names in the order of their labels, the background first; at least one.
 
     Raises:
-        InputError: no name was given.
+        InputError: there is no name.
 
     Example:
         >>> legend(["sea", "land"])
         [('sea', '#3a4758'), ('land', '#e69f00')]
     """
-    colours = palette(len(classes_names))
-    return [(name, f"#{bytes(colour).hex()}") for name, colour in zip(classes_names, colours, strict=True)]
+    colours = palette(len(class_names))
+    return [(name, f"#{bytes(colour).hex()}") for name, colour in zip(class_names, colours, strict=True)]
 
 
 def png_bytes(picture: Picture) -> bytes:
-    """The picture as a PNG file.
+    """Return the picture as a PNG file.
 
     Args:
         picture: a Pillow image, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
@@ -174,25 +172,124 @@ def png_bytes(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def contact_sheet(tiles: Sequence[tuple[Picture, str]], columns: int, tile_width: int = 220) -> Image.Image:
+    """Return a sheet of thumbnails of one width on white, each above its caption.
+
+    A caption that is too long ends in an ellipsis.
+
+    Args:
+        tiles: pictures with their captions, in reading order; at least one.
+        columns: thumbnails per row.
+        tile_width: width of a thumbnail in pixels.
+
+    Returns:
+        RGB image, as wide as ``columns`` thumbnails with margins between and around them.
+
+    Raises:
+        InputError: there is no tile, a number is below 1, or an array has another shape or dtype.
+
+    Example:
+        >>> contact_sheet([(np.zeros((10, 20, 3), np.uint8), "night")], columns=1, tile_width=100).width
+        128
+    """
+    for argument, count in (("tiles", len(tiles)), ("columns", columns), ("tile_width", tile_width)):
+        check_integer(argument, count, 1, "use at least one")
+    thumbnails = [_tile(picture, caption, tile_width) for picture, caption in tiles]
+    rows = [thumbnails[start : start + columns] for start in range(0, len(thumbnails), columns)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    size = (MARGIN + columns * (tile_width + MARGIN), MARGIN + sum(height + MARGIN for height in heights))
+    sheet = Image.new("RGB", size, "white")
+    top = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (MARGIN + column * (tile_width + MARGIN), top))
+        top += height + MARGIN
+    return sheet
+
+
+def check_rgb(argument: str, image: np.ndarray) -> None:
+    """Check that an array is an RGB image: uint8 (H, W, 3), with at least one pixel."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        rule = "must be an RGB image, uint8 of shape (H, W, 3)"
+        raise InputError(argument, _describe(image), rule, "scale it to 0..255 and put the channels last")
+
+
+def check_label_map(argument: str, labels: np.ndarray) -> None:
+    """Check that an array is a label map: integers (H, W), with at least one pixel."""
+    if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.size == 0:
+        rule = "must be a label map, integers of shape (H, W)"
+        raise InputError(argument, _describe(labels), rule, "take the argmax over the classes of one image")
+
+
+def check_same_size(argument: str, value: np.ndarray, other_argument: str, other: np.ndarray) -> None:
+    """Check that two images have one height and width."""
+    if value.shape[:2] != other.shape[:2]:
+        rule = f"must have the height and width of {other_argument}, {other.shape[:2]}"
+        raise InputError(argument, value.shape[:2], rule, "resize one of them")
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """Return a picture as a Pillow image: uint8 (H, W), (H, W, 3) or (H, W, 4); a Pillow image is not copied."""
+    if isinstance(picture, Image.Image):
+        return picture
+    shaped = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+    if not shaped or picture.dtype != np.uint8 or picture.size == 0:
+        rule = "must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
+        raise InputError("picture", _describe(picture), rule, "scale it to 0..255 and put the channels last")
+    return Image.fromarray(np.ascontiguousarray(picture))
+
+
 def _hue(index: int) -> tuple[int, int, int]:
     saturation, value = SHADES[index % len(SHADES)]
-    red, green, blue = colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_TURN) % 1, saturation, value)
+    red, green, blue = colorsys.hsv_to_rgb((FIRST_HUE + index * HUE_STEP) % 1, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _hatched(colours: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     rows, columns = np.indices(ignored.shape)
     line = (rows + columns) % 8 < 2
-    hatch = np.array([HATCH_PAPER, HATCH_LINE], np.uint8)[line.astype(np.intp)]
+    hatch = np.array([HATCH_BACKGROUND, HATCH_LINE], np.uint8)[line.astype(np.intp)]
     return np.where(ignored[..., None], hatch, colours)
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:
-    """Whether a pixel has a neighbour above, below, left or right of another label: bool (H, W)."""
+    """Return which pixels have a neighbour above, below, left or right of another label, bool (H, W)."""
     edges = np.zeros(labels.shape, bool)
-    below, beside = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= below
-    edges[:-1] |= below
-    edges[:, 1:] |= beside
-    edges[:, :-1] |= beside
+    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= vertical
+    edges[:-1] |= vertical
+    edges[:, 1:] |= horizontal
+    edges[:, :-1] |= horizontal
     return edges
+
+
+def _tile(picture: Picture, caption: str, width: int) -> Image.Image:
+    font = ImageFont.load_default(size=FONT_SIZE)
+    thumbnail = _thumbnail(as_image(picture), width)
+    above, below = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (FONT_SIZE, 0)
+    tile = Image.new("RGB", (width, thumbnail.height + 6 + above + below), "white")
+    tile.paste(thumbnail, (0, 0))
+    text = _fit_caption(caption, width, font)
+    ImageDraw.Draw(tile).text((0, thumbnail.height + 5), text, fill=CAPTION_COLOUR, font=font)
+    return tile
+
+
+def _thumbnail(image: Image.Image, width: int) -> Image.Image:
+    height = max(1, round(image.height * width / image.width))
+    # Nearest enlarges pixels to squares; Hamming shrinks without the halos of Lanczos around the edges of labels.
+    method = Image.Resampling.NEAREST if width > image.width else Image.Resampling.HAMMING
+    return image.convert("RGB").resize((width, height), method)
+
+
+def _fit_caption(caption: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return the caption on one line, or as much of its start as fits before an ellipsis."""
+    line = " ".join(caption.split())
+    truncated = (line[:end].rstrip() + "…" for end in range(min(len(line), width), 0, -1))
+    for text in (line, *truncated):
+        if font.getlength(text) < width - 1:
+            return text
+    return ""
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"

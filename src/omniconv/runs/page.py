@@ -13,7 +13,7 @@ from omniconv.inference.predictor import Predictor
 from omniconv.report.charts import confusion, curves
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
-from omniconv.report.pictures import errors, legend, paint
+from omniconv.report.pictures import error_map, legend, paint
 from omniconv.run_folder import RunFolder, read_json, read_metrics
 from omniconv.training.settings import read_config
 
@@ -129,7 +129,7 @@ def _labels_row(predictor: Predictor, sample: Sample) -> list[tuple[np.ndarray, 
         (_enlarge(_bytes(image), size), sample.image.name),
         (paint(true, classes), "truth"),
         (paint(predicted, classes), "prediction"),
-        (errors(true, predicted), "errors"),
+        (error_map(true, predicted), "errors"),
     ]
     if predictor.preprocessing.surface.spherical:
         row += [(globe(picture), f"{caption}, as a globe") for picture, caption in row[:3]]

@@ -1,0 +1,108 @@
+"""Columns of a table: numbers as text, alignment, the best value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from omniconv.errors import InputError
+
+DIGITS = 4
+SINGLE_FORMAT = f",.{DIGITS}g"
+MISSING = "–"
+
+Cell = str | float | None
+Best = str | Mapping[str, str] | None
+
+
+class Text(NamedTuple):
+    """Text of a cell, whether it is aligned as a number, and whether it is the best of its column."""
+
+    text: str
+    numeric: bool
+    best: bool
+
+
+class Column(NamedTuple):
+    """Column of a table; ``numeric`` if any of its cells is a number."""
+
+    name: str
+    numeric: bool
+    cells: list[Text]
+
+
+def make_columns(header: Sequence[str], rows: Sequence[Sequence[Cell]], best: Best) -> list[Column]:
+    """Return the columns of a table; arguments as in :meth:`omniconv.report.page.Page.table`.
+
+    Raises:
+        InputError: a row has more or fewer cells than the header, or ``best`` names no column or another choice.
+
+    Example:
+        >>> [cell.best for cell in make_columns(["IoU"], [[0.81], [0.92]], best="max")[0].cells]
+        [False, True]
+    """
+    for row in rows:
+        if len(row) != len(header):
+            raise InputError("rows", list(row), f"must have {len(header)} cells, as the header", "add the missing ones")
+    choices = dict.fromkeys(header, best) if best is None or isinstance(best, str) else dict(best)
+    if any(name not in header or choice not in ("max", "min", None) for name, choice in choices.items()):
+        raise InputError("best", best, "must be max or min, for columns of the header", 'use best={"IoU": "max"}')
+    cells = list(zip(*rows, strict=True)) or [()] * len(header)
+    return [_column(name, column, choices.get(name)) for name, column in zip(header, cells, strict=True)]
+
+
+def column_texts(values: Sequence[Any]) -> list[str]:
+    """Return the text of each value of a column.
+
+    Integers keep all digits, in groups of three; other numbers share as many decimals as show the largest with four
+    digits. ``None`` and not-a-number are a dash; everything else is its own text.
+
+    Example:
+        >>> column_texts([0.5, 0.91234, None, "all"])
+        ['0.5000', '0.9123', '–', 'all']
+        >>> column_texts([1234567, 12])
+        ['1,234,567', '12']
+    """
+    sizes = [abs(float(value)) for value in values if is_number(value) and not isinstance(value, Integral)]
+    sizes = [size for size in sizes if math.isfinite(size) and size > 0]
+    if not sizes:
+        number_format = ".1f"
+    elif max(sizes) >= 10 ** (DIGITS - 1) * min(sizes) or max(sizes) < 1e-4:  # shared decimals would hide the smallest
+        number_format = SINGLE_FORMAT
+    else:
+        number_format = f",.{max(0, DIGITS - 1 - math.floor(math.log10(max(sizes))))}f"
+    return [value_text(value, number_format) for value in values]
+
+
+def value_text(value: Any, number_format: str = SINGLE_FORMAT) -> str:
+    """Return the text of one value, by default with at most four significant digits.
+
+    Example:
+        >>> value_text(0.0003)
+        '0.0003'
+    """
+    if value is None or (is_number(value) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, Integral) and is_number(value):
+        return f"{int(value):,}"
+    return format(float(value), number_format) if is_number(value) else str(value)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number of Python or NumPy, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _column(name: str, values: Sequence[Any], choice: str | None) -> Column:
+    texts = column_texts(values)
+    numbers = [(value, text) for value, text in zip(values, texts, strict=True) if is_number(value) and value == value]
+    numeric = any(map(is_number, values))
+    # Compared as text: numbers that are rounded to the same text are all marked.
+    best = {"max": max, "min": min}[choice](numbers)[1] if choice and numbers else None
+    cells = [
+        Text(text, is_number(value) or (numeric and value is None), text == best)
+        for value, text in zip(values, texts, strict=True)
+    ]
+    return Column(name, numeric, cells)
