@@ -70,16 +70,11 @@ class Page:
         """
         self._parts.append(("table", {"columns": make_columns(header, rows, best), "caption": caption}))
 
-    def picture(self, picture: Picture, caption: str = "") -> None:
-        """Add a picture: a Pillow image, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
-
-        Raises:
-            InputError: an array of another shape or dtype.
-        """
-        self._parts.append(("picture", _embed(picture, caption)))
-
     def row(self, pictures: Sequence[tuple[Picture, str]]) -> None:
         """Add pictures with their captions side by side; they wrap on a narrow screen.
+
+        Args:
+            pictures: Pillow images, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4), each with its caption.
 
         Raises:
             InputError: an array of another shape or dtype.
@@ -100,10 +95,6 @@ class Page:
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Add names with their values, one pair a line."""
         self._parts.append(("facts", [(name, value_text(value)) for name, value in facts.items()]))
-
-    def code(self, text: str) -> None:
-        """Add text in a fixed width, with its line breaks."""
-        self._parts.append(("code", text))
 
     def legend(self, entries: Sequence[tuple[str, str]]) -> None:
         """Add names with patches of their CSS colours, as returned by :func:`omniconv.report.pictures.legend`.
