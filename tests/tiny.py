@@ -1,4 +1,4 @@
-"""Small folders of pictures, small runs, and ways to break files, for the tests of what is done with a network."""
+"""Small data sets, small runs, and damaged files, for the tests of training and of the commands."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits, scan_folder
 from omniconv.run_folder import RunFolder
-from omniconv.runs.session import begin
+from omniconv.runs.start import start_run
+from omniconv.tasks import get_task
 
 SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch_size": 4, "device": "cpu"}
-"""Settings of a network that learns little, but quickly."""
+"""Settings of a small network and one epoch."""
 
 
 def words(**settings: object) -> list[str]:
-    """Settings as words of the command line, behind those of ``SMALL``."""
+    """Return settings as options of the command line, on top of ``SMALL``."""
     return [word for name, value in (SMALL | settings).items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
-    """Save pixels; folders are made."""
+    """Save pixels as an image, and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
 
 
 def picture(seed: int, height: int = 16, width: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB picture of a bright box on a dark ground, and the labels: 1 in the box."""
+    """Return an RGB image of a bright box on a dark ground, and its labels: 1 in the box."""
     random = np.random.default_rng(seed)
     labels = np.zeros((height, width), np.uint8)
     top, left = int(random.integers(height // 2)), int(random.integers(width // 2))
@@ -40,7 +42,7 @@ def picture(seed: int, height: int = 16, width: int = 32) -> tuple[np.ndarray, n
 
 
 def segment_folder(root: Path, count: int = 5, classes: str = "", height: int = 16, width: int = 32) -> Path:
-    """``images/`` and ``masks/``, and ``classes.txt`` where names are given."""
+    """Write ``images/`` and ``masks/``, and ``classes.txt`` where names are given."""
     for index in range(count):
         image, labels = picture(index, height, width)
         save(root / "images" / f"{index}.png", image)
@@ -51,7 +53,7 @@ def segment_folder(root: Path, count: int = 5, classes: str = "", height: int = 
 
 
 def classify_folder(root: Path, count: int = 4) -> Path:
-    """The folders ``bright`` and ``dark``."""
+    """Write the class folders ``bright`` and ``dark``."""
     for index in range(count):
         image, _ = picture(index)
         save(root / "dark" / f"{index}.png", image // 2)
@@ -59,14 +61,24 @@ def classify_folder(root: Path, count: int = 4) -> Path:
     return root
 
 
+def scan(task: str, root: Path) -> DatasetFolder:
+    """List the samples of a folder without splits."""
+    return scan_folder(get_task(task).scan, root, get_task(task).expected)
+
+
+def splits(task: str, root: Path) -> dict[str, DatasetFolder]:
+    """List the samples of a folder split by split."""
+    return find_splits(get_task(task).scan, root, get_task(task).expected)
+
+
 def trained(root: Path, task: str, data: Path, **settings: object) -> RunFolder:
-    """A finished run in ``root``."""
+    """Train a run in ``root``."""
     given = SMALL | {"task": task, "data": str(data)} | settings
-    return begin(given, None, None, str(root), say=lambda text: None, progress_bar=False)
+    return start_run(given, None, None, str(root), log=lambda text: None, progress_bar=False)
 
 
 def rows_without_seconds(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``metrics.csv`` but for the time that they took."""
+    """Return the rows of a ``metrics.csv`` without their times."""
     with path.open(newline="") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 

@@ -19,7 +19,7 @@ from omniconv.errors import InputError, one_line
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
-    from omniconv.data.dataset_folder import Folder
+    from omniconv.data.layouts.dataset_folder import DatasetFolder
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
@@ -130,15 +130,16 @@ def train(
     same names, and perhaps classes.txt). DATA may be split into train/, val/ and test/. Masks hold the class index of
     each pixel; 255 is ignored.
     """
-    from omniconv.runs.session import begin, go_on
+    from omniconv.runs.resume import resume_run
+    from omniconv.runs.start import start_run
 
     given = _given(task=task, data=data, **settings)
     if resume is None:
-        run = begin(given, config, name, out, say=log, progress_bar=is_terminal())
+        run = start_run(given, config, name, out, log=log, progress_bar=is_terminal())
     else:
         if config or name or out:
             raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
-        run = go_on(resume, given, say=log, progress_bar=is_terminal())
+        run = resume_run(resume, given, log=log, progress_bar=is_terminal())
     click.echo(run.path)
 
 
@@ -155,7 +156,6 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     """
     from omniconv.inference.evaluation import evaluate as measure
     from omniconv.run_folder import check_json, write_json
-    from omniconv.runs.page import quality_table
 
     if json_file:
         check_json(json_file)
@@ -166,7 +166,7 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     if json_file:
         write_json(json_file, found)
     log(f"{found['images']} images of {folder.root}")
-    print_table(*quality_table(found), "")
+    print_table(*predictor.task.quality_table(found), "")
 
 
 @commands.command()
@@ -181,15 +181,14 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
     Segmentation writes labels/ (PNG, each pixel its class index) and overlays/ (to look at); classification writes
     predictions.csv and overview.png. Both mirror the folders of the images.
     """
-    from omniconv.data.folders import scan_images
-    from omniconv.inference import outputs
+    from omniconv.data.layouts.image_list import scan_images
+    from omniconv.inference.files import check_out, write_predictions
 
     predictor = _predictor(run, device)
     listed = scan_images(images)
-    outputs.check_out(out, listed, images, overwrite)
-    write = outputs.write_labels if predictor.task == "segment" else outputs.write_probabilities
+    check_out(predictor.task, out, listed, images, overwrite)
     with progress_bar(len(listed), "predict") as step:
-        write(predictor, listed, out, lambda path: step())
+        write_predictions(predictor, listed, out, step)
     click.echo(f"{len(listed)} images predicted into {out}")
 
 
@@ -199,10 +198,10 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
 def report(run: Path, device: str | None) -> None:
     """Write RUN's report.html anew."""
     from omniconv.run_folder import open_run
-    from omniconv.runs.session import write_run_report
+    from omniconv.runs.page import write_report
 
     predictor = _predictor(run, device)
-    click.echo(write_run_report(open_run(run), predictor))
+    click.echo(write_report(open_run(run), predictor))
 
 
 @commands.command()
@@ -214,9 +213,9 @@ def summary(what: str, classes: int, **settings: Any) -> None:
 
     WHAT is a task ('segment' or 'classify', with the options of train) or the folder of a run.
     """
-    from omniconv.inference.describe import summarise
+    from omniconv.inference.summary_table import summary_table
 
-    click.echo(summarise(what, classes, _given(**settings)))
+    click.echo(summary_table(what, classes, _given(**settings)))
 
 
 @commands.command()
@@ -249,10 +248,10 @@ def _predictor(run: Path, device: str | None) -> Predictor:
     return Predictor.open(run, device or "auto")
 
 
-def _split(predictor: Predictor, data: Path, split: str | None) -> Folder:
-    from omniconv.data.folders import find_splits
+def _split(predictor: Predictor, data: Path, split: str | None) -> DatasetFolder:
+    from omniconv.data.layouts.dataset_folder import find_splits
 
-    splits = find_splits(predictor.task, data)
+    splits = find_splits(predictor.task.scan, data, predictor.task.expected)
     wanted = (split,) if split else ("test", "val", "all", "train")
     for name in wanted:
         if name in splits:
@@ -260,14 +259,14 @@ def _split(predictor: Predictor, data: Path, split: str | None) -> Folder:
     raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
 
 
-def _held_out(run: Path) -> Folder:
+def _held_out(run: Path) -> DatasetFolder:
     from omniconv.run_folder import open_run
-    from omniconv.training.material import read_material
+    from omniconv.training.dataset_splits import read_splits
 
-    measured = read_material(open_run(run).material).measured
-    if measured is None:
+    validation = read_splits(open_run(run).data).validation
+    if validation is None:
         raise InputError("DATA", None, "is needed: the run held nothing out", "write: omniconv evaluate RUN DATA")
-    return measured
+    return validation
 
 
 if __name__ == "__main__":

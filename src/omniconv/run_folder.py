@@ -1,4 +1,4 @@
-"""A run is a folder; this says what lies where in it."""
+"""Folder of a run: names of its files, and their reading and writing as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omniconv.files import atomic_write, claim_folder, make_folder
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run."""
+    """Paths of the files of a run."""
 
     path: Path
 
@@ -30,18 +30,18 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
-    def material(self) -> Path:
-        """Every sample that trains or measures, and what is done to it."""
+    def data(self) -> Path:
+        """Training and validation samples, and their preprocessing."""
         return self.path / "data.json"
 
     @property
     def checkpoint(self) -> Path:
-        """State of the training after its last whole epoch."""
+        """State of the training after its last complete epoch."""
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
     def metrics(self) -> Path:
-        """A row of measures for each epoch."""
+        """A row of metrics for each epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -51,7 +51,7 @@ class RunFolder:
 
     @property
     def samples(self) -> Path:
-        """A page of labelled samples as the training sees them."""
+        """Contact sheet of training samples with their targets."""
         return self.path / "samples.png"
 
     @property
@@ -61,94 +61,109 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The page to look at."""
+        """Report with figures."""
         return self.path / "report.html"
 
 
 def new_run(name: str, out: str | None) -> RunFolder:
-    """A new folder: exactly ``out``, or ``runs/name`` (``runs/name-2`` … where that is taken).
+    """Make a new folder: ``out``, or ``runs/NAME`` (``runs/NAME-2`` … where that exists).
 
     Raises:
-        FileError: ``out`` holds something already, or the folder cannot be made.
+        InputError: ``name`` cannot be the name of a folder.
+        FileError: ``out`` is not empty, or the folder cannot be made.
     """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
-        raise InputError("name", name, "must be a plain name of a folder", "use --out for another place")
+        raise InputError("name", name, "must be a folder name without / and leading dot", "use --out for a path")
     if out is None:
         return _with_checkpoints(claim_folder(Path("runs") / name))
     folder = make_folder(out)
     if any(folder.iterdir()):
-        raise FileError(folder, "is not empty", "choose another --out, or go on with it by --resume")
+        raise FileError(folder, "is not empty", "choose another --out, or continue that run by --resume")
     return _with_checkpoints(folder)
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """An existing run.
+    """Return the paths of an existing run.
 
     Raises:
-        FileError: no folder of that name, or it holds no ``config.yaml``.
+        FileError: no folder of that name, or it has no ``config.yaml``.
     """
     run = RunFolder(Path(path))
+    cure = "give the folder of a run, such as runs/NAME"
     if not run.path.is_dir():
-        raise FileError(path, "is no folder", "give the folder of a run, such as runs/NAME")
+        raise FileError(path, "is not a folder", cure)
     if not run.config.is_file():
-        raise FileError(path, "holds no config.yaml, so it is no run", "give the folder of a run, such as runs/NAME")
+        raise FileError(path, "has no config.yaml, so it is not a run", cure)
     return run
 
 
-def check_outside(run: str | Path, data: str | Path, task: str) -> None:
-    """A run's folder does not lie where samples are looked for: its pictures would be taken for some next time.
+def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str, ...]) -> None:
+    """Check that a run's folder is not in a place where samples are searched: its images would become samples.
+
+    Args:
+        run: the folder of the run.
+        data: the folder of the data set.
+        searched_folders: names of the folders of ``data`` that are searched; empty if all are.
 
     Raises:
-        FileError: it would.
+        FileError: it is.
     """
     run, data = Path(run).resolve(), Path(data).resolve()
-    if run.is_relative_to(data) and (task == "classify" or {"images", "masks"} & set(run.relative_to(data).parts)):
-        raise FileError(run, f"would lie in the data, {data}", "go to another folder, or choose one with --out")
+    if run.is_relative_to(data) and (not searched_folders or set(searched_folders) & set(run.relative_to(data).parts)):
+        raise FileError(run, f"would be inside the data, {data}", "choose another folder with --out")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``; none where there is no such file."""
+    """Return the rows of a ``metrics.csv``; none if there is no such file.
+
+    Raises:
+        FileError: the file is damaged.
+    """
     if not path.is_file():
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     except (TypeError, ValueError) as error:
-        raise FileError(path, "is damaged", "remove it") from error
+        raise FileError(path, "is damaged", "delete it") from error
     if any("epoch" not in row or "seconds" not in row for row in rows):
-        raise FileError(path, "is cut short", "remove it")
+        raise FileError(path, "is cut short", "delete it")
     return rows
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write readable JSON, whole or not at all."""
+    """Write indented JSON atomically."""
     with atomic_write(path, "w") as file:
         json.dump(finite(content), file, indent=2, allow_nan=False)
         file.write("\n")
 
 
 def check_json(path: Path) -> None:
-    """Refuse what cannot be the name of a JSON file to write.
+    """Check the name of a JSON file to write.
 
     Raises:
-        InputError: another ending, or a folder of that name.
+        InputError: another suffix, or a folder of that name.
     """
     if path.suffix != ".json" or (path.exists() and not path.is_file()):
         raise InputError("json", str(path), "must be a file named *.json", "use --json measures.json")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file, ``None`` where there is none."""
+    """Return the content of a JSON file, ``None`` if there is no such file.
+
+    Raises:
+        FileError: the file is damaged.
+    """
     if not path.is_file():
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise FileError(path, f"is damaged ({error})", "remove it and evaluate again") from error
+        raise FileError(path, f"is damaged ({error})", "delete it and evaluate again") from error
 
 
 def finite(value: Any) -> Any:
-    """Plain data as JSON takes it, which knows no numbers that are none: ``None`` stands for them."""
+    """Replace NaN and infinity in plain data, which JSON cannot express, by ``None``."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -101,5 +101,5 @@ def test_functions_and_predictors_are_accepted(segment_run):
     assert shape_of(lambda x: [x * 2]) == (3, 16, 32)
     predictor = Predictor.open(segment_run.path, "cpu")
     with panorama_function(predictor) as function:
-        np.testing.assert_allclose(function(waves()[0]), predictor.logits(waves()[0]), rtol=1e-6)
+        np.testing.assert_allclose(function(waves()[0]), predictor.run_network(waves()[0]), rtol=1e-6)
     assert shift_error(predictor, waves()).stride == 2

@@ -173,7 +173,7 @@ def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, he
         (("RUN", "DATA", "--mean", "1,2"), "mean='1,2': must be three numbers; use --mean 0.5,0.5,0.5"),
         (("RUN", "DATA", "--mean", "0,0,0"), "is part of this network already"),
         (("RUN", "DATA", "--size", "big"), "must be N or HxW"),
-        (("RUN", "DATA", "--device", "tpu"), "device='tpu': is not there"),
+        (("RUN", "DATA", "--device", "tpu"), "device='tpu': is not available"),
         (("no_such_module:Net", "DATA"), "MODEL='no_such_module:Net': cannot be made (ModuleNotFoundError:"),
         (("OWN:nothing", "DATA"), "has no attribute 'nothing'"),
         (("OWN:broken", "DATA"), "cannot be made (OSError: no weights)"),

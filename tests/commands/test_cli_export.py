@@ -26,7 +26,7 @@ def answers(path, x):
 
 def predicted(run, image):
     """Logits of a run for one picture in 0 … 1."""
-    return Predictor.open(run.path, "cpu").logits(image).numpy()
+    return Predictor.open(run.path, "cpu").run_network(image).numpy()
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def test_closed_folder(segment_run, here, refused):
 
 
 def test_no_run(here, refused):
-    assert "nowhere: is no folder" in refused("nowhere", "--format", "torch", "--out", "net.pt2")
+    assert "nowhere: is not a folder" in refused("nowhere", "--format", "torch", "--out", "net.pt2")
     (here / "empty").mkdir()
-    assert "so it is no run" in refused("empty", "--format", "onnx", "--out", "net.onnx")
+    assert "so it is not a run" in refused("empty", "--format", "onnx", "--out", "net.onnx")
 
 
 def test_missing_extra(segment_run, here, refused, monkeypatch):

@@ -90,7 +90,7 @@ def test_a_signal_ends_it_with_the_way_to_go_on(here, segment_data, number):
     code, out, err = finish(process)
     assert code == 130
     assert err.strip() == "omniconv: interrupted"
-    assert out.splitlines()[-1] == f"interrupted; go on with: omniconv train --resume {here / 'run'}"
+    assert out.splitlines()[-1] == f"interrupted; resume with: omniconv train --resume {here / 'run'}"
     assert not list((here / "run").rglob(".*"))
 
 

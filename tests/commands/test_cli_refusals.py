@@ -79,18 +79,18 @@ def test_resume_takes_no_other_words(refused, data):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train"], "TASK=None: is needed; write: omniconv train segment DATA"),
+        (["train"], "TASK=None: is needed; write: omniconv train classify|segment DATA"),
         (["train", "segment"], "DATA=None: is needed; write: omniconv train segment DATA"),
         (["train", "segmnt", "data"], "task='segmnt': must be one of classify, segment; did you mean segment?"),
         (["summary", "clasify"], "did you mean classify?"),
         (["summary", "runs/none"], "must be one of classify, segment or the folder of a run"),
         (["train", "segment", "data", "--size", "big"], "size='big': must be N or HxW in pixels"),
         (["train", "segment", "data", "--config", "none.yaml"], "none.yaml: cannot be read"),
-        (["report", "data"], "data: holds no config.yaml, so it is no run"),
-        (["report", "none"], "none: is no folder; give the folder of a run"),
-        (["evaluate", "none", "data"], "none: is no folder"),
-        (["predict", "none", "data", "--out", "x"], "none: is no folder"),
-        (["train", "--resume", "none"], "none: is no folder"),
+        (["report", "data"], "data: has no config.yaml, so it is not a run"),
+        (["report", "none"], "none: is not a folder; give the folder of a run"),
+        (["evaluate", "none", "data"], "none: is not a folder"),
+        (["predict", "none", "data", "--out", "x"], "none: is not a folder"),
+        (["train", "--resume", "none"], "none: is not a folder"),
     ],
 )
 def test_words_that_do_not_fit(refused, data, arguments, line):
@@ -107,8 +107,8 @@ def test_words_that_do_not_fit(refused, data, arguments, line):
         ({"surface": "icosphere:x"}, "level='x': must be a whole number"),
         ({"surface": "icosphere:2,lapacian=mass"}, "has no option 'lapacian'; its options are level, laplacian"),
         ({"surface": "plane:border=odd"}, "padding_mode='odd': must be one of"),
-        ({"surface": "plane:ndim=3"}, "does not hold pictures"),
-        ({"surface": "plane:ndim=1"}, "does not hold pictures"),
+        ({"surface": "plane:ndim=3"}, "does not hold images"),
+        ({"surface": "plane:ndim=1"}, "does not hold images"),
         ({"surface": "icosphere:1", "depth": 3}, "depth=3: must be at most 1, the level of icosphere:1"),
         ({"depth": 0}, "depth=0: must be"),
         ({"width": 0}, "width=0: must be"),
@@ -135,7 +135,7 @@ def test_settings_that_do_not_fit(refused, data, settings, line):
 
 def test_a_device_that_is_not_there(refused, data, monkeypatch, segment_run):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    line = "device='cuda': is not there; use --device auto or cpu"
+    line = "device='cuda': is not available; use --device auto or cpu"
     assert line in refused(*train(device="cuda"))
     for command in (["evaluate", segment_run.path, "data"], ["predict", segment_run.path, "data/images", "--out", "x"],
                     ["report", segment_run.path]):  # fmt: skip
@@ -146,14 +146,14 @@ def test_going_on_with_a_device_that_is_not_there(refused, here, monkeypatch, se
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     run = shutil.copytree(segment_run.path, here / "run")
     before = (run / "config.yaml").read_text()
-    assert "device='cuda': is not there" in refused("train", "--resume", "run", "--device", "cuda")
+    assert "device='cuda': is not available" in refused("train", "--resume", "run", "--device", "cuda")
     assert (run / "config.yaml").read_text() == before
 
 
 def test_going_on_with_other_settings(refused, here, segment_run):
     shutil.copytree(segment_run.path, here / "run")
     line = refused("train", "--resume", "run", "--width", "8")
-    assert "width=8: cannot change when a run goes on; only epochs, device, workers, patience can" in line
+    assert "width=8: cannot change in a resumed run; only epochs, device, workers, patience can" in line
     assert "task='segment': cannot change" in refused("train", "segment", "--resume", "run")
     assert "epochs=1: must be at least 2, which are done" in refused("train", "--resume", "run", "--epochs", "1")
 
@@ -274,7 +274,7 @@ def test_a_large_panorama_is_no_bomb(here):
 def test_out_that_is_not_empty(refused, data, here):
     (here / "runs").mkdir()
     (here / "runs/mine.txt").write_text("mine")
-    assert "runs: is not empty; choose another --out, or go on with it by --resume" in refused(*train("--out", "runs"))
+    assert "runs: is not empty; choose another --out, or continue that run" in refused(*train("--out", "runs"))
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])
@@ -290,7 +290,7 @@ def test_a_run_without_a_network_yet(refused, here, data, segment_run, command):
     (run / "model.safetensors").unlink()
     more = {"predict": ["data", "--out", "x"], "evaluate": ["data"]}.get(command, [])
     line = refused(command, "run", *more)
-    assert "run: holds no network yet; let it train: omniconv train --resume run" in line
+    assert "run: has no trained network yet; train it: omniconv train --resume run" in line
 
 
 def test_a_checkpoint_cut_in_half(refused, here, segment_run):
@@ -315,7 +315,7 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
 def test_evaluate_with_other_classes(refused, here, segment_run):
     segment_folder(here / "data", 2, "sea land")
     line = refused("evaluate", segment_run.path, "data")
-    assert "data: has the classes sea, land, but the network knows class 0, class 1; give data of the same" in line
+    assert "data: has the classes sea, land, but the network knows class 0, class 1; use data of the same" in line
 
 
 def test_evaluate_with_another_layout(refused, segment_run, classify_run, classify_data, segment_data):
@@ -410,5 +410,5 @@ def test_no_memory_left(refused, data, monkeypatch):
     def none_left(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("omniconv.runs.session.understand", none_left)
+    monkeypatch.setattr("omniconv.runs.start.summarize_dataset", none_left)
     assert refused(*train()).startswith("omniconv: out of memory: use a smaller")

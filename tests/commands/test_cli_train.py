@@ -40,11 +40,11 @@ def test_it_says_what_it_understood(here, capsys):
     assert main(["train", "segment", "data", *words()]) == 0
     facts = dict(line.strip().split(": ", 1) for line in lines(capsys) if line.startswith("  "))
     assert facts["classes"] == "sea, land"
-    assert facts["to train on"] == "4 images"
-    assert facts["held out"] == "1 images"
+    assert facts["training"] == "4 images"
+    assert facts["validation"] == "1 images"
     assert facts["ignored pixels"] == "10.0 %"
     assert facts["image sizes"] == "16x32 (5)"
-    assert facts["brought to"] == "16x32"
+    assert facts["resized to"] == "16x32"
     assert "sea 7" in facts["class shares"] or "sea 8" in facts["class shares"]
     assert facts["skipped data/images/notes.txt"] == "has not the suffix of an image"
 
@@ -152,7 +152,7 @@ def test_ctrl_c_says_how_to_go_on(here, segment_data, capsys, monkeypatch):
         patched.setattr(TrainingModule, "training_step", stop)
         assert main(["train", "segment", str(segment_data), *words(epochs=3)]) == 130
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[-1] == "interrupted; go on with: omniconv train --resume runs/boxes"
+    assert captured.out.splitlines()[-1] == "interrupted; resume with: omniconv train --resume runs/boxes"
     assert captured.err.strip() == "omniconv: interrupted"
     assert main(["train", "--resume", "runs/boxes"]) == 0
     assert len(rows_without_seconds(here / "runs/boxes/metrics.csv")) == 3

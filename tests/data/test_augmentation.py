@@ -74,6 +74,15 @@ def test_rotate_turns_image_and_labels_alike():
     assert np.mean((turned[0] > 0.5) == turned_labels) > 0.98
 
 
+def test_rotate_interpolates_values():
+    image, _ = pair()
+    values = np.linspace(0, 1, 16, dtype=np.float32)[:, None].repeat(32, axis=1)
+    nearest, linear = (rotate(image, values, generator(2), mode)[1] for mode in ("nearest", "linear"))
+    assert set(np.unique(nearest)) <= set(np.unique(values))
+    assert len(np.unique(linear)) > 16
+    assert np.abs(linear - nearest).max() < 0.1
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_colour_keeps_shape_kind_range_and_labels(dtype):
     image, labels = pair()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pictures import labels, pattern, save, stored
 
-from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import read_header
+from omniconv.data.layouts.dataset_folder import Sample
 from omniconv.data.preprocessing import (
     STATISTICS_IMAGES,
     Preprocessing,
@@ -103,16 +103,20 @@ def test_statistics_of_known_images(tmp_path):
     black, other = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     other[:] = (255, 51, 0)
     samples = [Sample(save(tmp_path / f"{i}.png", image), 0) for i, image in enumerate((black, other))]
-    mean, std = channel_statistics(Preprocessing(Plane(), (8, 8)), samples)
+    mean, std = channel_statistics(samples, lambda sample: Preprocessing(Plane(), (8, 8)).image(sample.image))
     assert mean == pytest.approx((0.5, 0.1, 0.0), abs=1e-6)
     assert std == pytest.approx((0.5, 0.1, 0.01), abs=1e-6)  # never so small that noise is blown up
 
 
 @pytest.mark.parametrize("count", [1, 200, 201, 399, 1000])
-def test_statistics_look_at_images_from_first_to_last(monkeypatch, count):
+def test_statistics_look_at_images_from_first_to_last(count):
     seen = []
-    monkeypatch.setattr(Preprocessing, "image", lambda self, path: seen.append(path) or np.zeros((3, 8, 8), np.float32))
-    channel_statistics(Preprocessing(Plane(), (8, 8)), [Sample(index, 0) for index in range(count)])
+
+    def read(sample):
+        seen.append(sample.image)
+        return np.zeros((3, 8, 8), np.float32)
+
+    channel_statistics([Sample(index) for index in range(count)], read)
     assert len(set(seen)) == len(seen) == min(count, STATISTICS_IMAGES)
     assert min(seen) == 0
     assert max(seen) == count - 1

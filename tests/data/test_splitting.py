@@ -5,42 +5,46 @@ from pathlib import Path
 
 import pytest
 
-from omniconv.data.dataset_folder import Folder, Sample
-from omniconv.data.split import hold_out
+from omniconv.data import split
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.errors import InputError
+
+
+def hold_out(folder, fraction, seed):
+    return split.hold_out(folder, fraction, seed, group=lambda sample: sample.image.parent)
 
 
 def classes(*counts):
     samples = [Sample(Path(f"{index}/{i}.png"), index) for index, count in enumerate(counts) for i in range(count)]
     names = tuple(f"class {index}" for index in range(len(counts)))
-    return Folder("classify", Path("data"), tuple(samples), names, ((Path("x"), "is hidden"),))
+    return DatasetFolder(Path("data"), tuple(samples), names, ((Path("x"), "is hidden"),))
 
 
 def masks(count):
     samples = tuple(Sample(Path(f"images/{i}.png"), Path(f"masks/{i}.png")) for i in range(count))
-    return Folder("segment", Path("data"), samples, ("sea", "land"), ())
+    return DatasetFolder(Path("data"), samples, ("sea", "land"), ())
 
 
 @pytest.mark.parametrize("folder", [classes(10, 5, 30), classes(2, 2), classes(1, 9), masks(2), masks(50)])
 @pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.9])
 def test_disjoint_and_covering_in_order(folder, fraction):
-    training, measured = hold_out(folder, fraction, seed=1)
-    assert measured.samples
+    training, validation = hold_out(folder, fraction, seed=1)
+    assert validation.samples
     assert training.samples
-    assert not set(training.samples) & set(measured.samples)
-    assert set(training.samples) | set(measured.samples) == set(folder.samples)
-    for part in (training, measured):
+    assert not set(training.samples) & set(validation.samples)
+    assert set(training.samples) | set(validation.samples) == set(folder.samples)
+    for part in (training, validation):
         assert list(part.samples) == [sample for sample in folder.samples if sample in part.samples]
         assert part.classes == folder.classes
     assert training.skipped == folder.skipped
-    assert measured.skipped == ()
+    assert validation.skipped == ()
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.9])
 def test_each_class_gives_its_share_and_keeps_one(fraction):
     counts = (10, 20, 40, 1)
-    training, measured = hold_out(classes(*counts), fraction, seed=0)
-    held = Counter(sample.target for sample in measured.samples)
+    training, validation = hold_out(classes(*counts), fraction, seed=0)
+    held = Counter(sample.target for sample in validation.samples)
     left = Counter(sample.target for sample in training.samples)
     for index, count in enumerate(counts):
         assert held[index] == min(round(fraction * count), count - 1)

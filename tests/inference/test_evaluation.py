@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny import classify_folder, save, segment_folder
+from tiny import classify_folder, save, scan, segment_folder
 
-from omniconv.data.folders import scan
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
 from omniconv.inference.evaluation import evaluate
@@ -20,7 +19,7 @@ def by_hand(predictor, folder, weigh):
     """Weights of the true and predicted classes, counted pixel by pixel."""
     table = np.zeros((2, 2))
     for sample in folder.samples:
-        predicted, true = predictor.labels(sample.image), read_mask(sample.target)
+        predicted, true = predictor.predict(sample.image), read_mask(sample.target)
         weights = weigh(*true.shape)
         for row, column in np.ndindex(true.shape):
             if true[row, column] != IGNORE_INDEX:
@@ -70,7 +69,7 @@ def test_by_area_equals_a_hand_count(sphere_run, other_sizes):
 def test_a_perfect_network_scores_one(request, name, other_sizes, monkeypatch):
     predictor = opened(request.getfixturevalue(name))
     masks = {sample.image: read_mask(sample.target) for sample in other_sizes.samples}
-    monkeypatch.setattr(predictor, "labels", lambda path: np.where(masks[path] == IGNORE_INDEX, 0, masks[path]))
+    monkeypatch.setattr(predictor, "predict", lambda path: np.where(masks[path] == IGNORE_INDEX, 0, masks[path]))
     found = evaluate(predictor, other_sizes)
     for part in [found] + ([found["by_area"]] if name == "sphere_run" else []):
         assert part["accuracy"] == part["iou"] == 1.0
@@ -82,7 +81,7 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
     answers = {"bright": [0.9, 0.1], "dark": [0.4, 0.6]}
     monkeypatch.setattr(
         predictor,
-        "probabilities",
+        "predict",
         lambda path: np.array(answers["bright" if path.name == "0.png" else path.parent.name]),
     )
     found = evaluate(predictor, scan("classify", classify_data))
@@ -94,15 +93,15 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
 def test_other_classes_are_refused(classify_run, segment_run, tmp_path):
     folder = classify_folder(tmp_path / "a", 1)
     (folder / "dark").rename(folder / "dim")
-    with pytest.raises(FileError, match=r"has the classes bright, dim, but the network knows bright, dark; give data"):
+    with pytest.raises(FileError, match=r"has the classes bright, dim, but the network knows bright, dark; use data"):
         evaluate(opened(classify_run), scan("classify", folder))
     named = scan("segment", segment_folder(tmp_path / "b", 1, "sea land"))
     with pytest.raises(FileError, match=r"has the classes sea, land, but the network knows class 0, class 1"):
         evaluate(opened(segment_run), named)
 
 
-def test_more_unnamed_classes_are_refused(segment_run, tmp_path):
+def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):
     root = segment_folder(tmp_path, 2)
     save(root / "masks/1.png", read_mask(root / "masks/1.png") * 2)
-    with pytest.raises(FileError, match="has the classes class 0, class 1, class 2, but the network knows"):
+    with pytest.raises(FileError, match=r"1\.png: has the label 2 at row \d+, column \d+, but there are 2 classes"):
         evaluate(opened(segment_run), scan("segment", root))

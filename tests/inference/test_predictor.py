@@ -27,7 +27,7 @@ def mesh_run(tmp_path_factory, segment_data):
 @pytest.mark.parametrize("name", ["segment_run", "sphere_run", "mesh_run"])
 def test_labels_have_the_size_of_the_file(request, tmp_path, name, size):
     predictor = opened(request.getfixturevalue(name))
-    labels = predictor.labels(save(tmp_path / "a.png", picture(3, *size)[0]))
+    labels = predictor.predict(save(tmp_path / "a.png", picture(3, *size)[0]))
     assert labels.shape == size
     assert labels.dtype == np.uint8
     assert set(np.unique(labels)) <= {0, 1}
@@ -41,12 +41,12 @@ def test_an_image_on_its_side_is_answered_upright(segment_run, tmp_path):
     exif[0x0112] = 6
     Image.fromarray(np.ascontiguousarray(np.rot90(picture(3)[0], 1))).save(tmp_path / "side.png", exif=exif)
     predictor = opened(segment_run)
-    assert np.array_equal(predictor.labels(upright), predictor.labels(tmp_path / "side.png"))
+    assert np.array_equal(predictor.predict(upright), predictor.predict(tmp_path / "side.png"))
 
 
 def test_probabilities(classify_run, classify_data):
     predictor = opened(classify_run)
-    found = predictor.probabilities(classify_data / "dark/0.png")
+    found = predictor.predict(classify_data / "dark/0.png")
     assert predictor.classes == ("bright", "dark")
     assert found.shape == (2,)
     assert found.sum() == pytest.approx(1, abs=1e-6)
@@ -57,42 +57,43 @@ def test_probabilities(classify_run, classify_data):
 def test_a_turned_panorama_gives_turned_labels(sphere_run, tmp_path, scale):
     predictor = opened(sphere_run)
     image = picture(1, 16 * scale, 32 * scale)[0]
-    labels = predictor.labels(save(tmp_path / "a.png", image))
+    labels = predictor.predict(save(tmp_path / "a.png", image))
     assert 0.05 < labels.mean() < 0.95
     for columns in (2, 10, 16, 30):
         turned = save(tmp_path / "b.png", np.roll(image, columns * scale, axis=1))
-        assert np.array_equal(predictor.labels(turned), np.roll(labels, columns * scale, axis=1))
+        assert np.array_equal(predictor.predict(turned), np.roll(labels, columns * scale, axis=1))
 
 
-def test_labels_at_takes_the_likeliest(segment_run):
+def test_labels_are_those_of_the_largest_logits(segment_run):
     predictor = opened(segment_run)
     logits = torch.randn(5, 16, 32, generator=torch.Generator().manual_seed(0))
-    assert np.array_equal(predictor.labels_at(logits, (16, 32)), logits.argmax(0).numpy())
+    assert np.array_equal(predictor.task.predict(logits, (16, 32), predictor.preprocessing), logits.argmax(0).numpy())
 
 
 def test_enlarged_labels_come_from_enlarged_logits(segment_run):
     logits = torch.zeros(2, 16, 32)
     logits[1, :, 16:] = 1
     logits[0, :, :16] = 1
-    labels = opened(segment_run).labels_at(logits, (48, 96))
+    predictor = opened(segment_run)
+    labels = predictor.task.predict(logits, (48, 96), predictor.preprocessing)
     assert np.array_equal(labels, np.broadcast_to(np.arange(96) >= 48, (48, 96)))
 
 
 def test_a_file_of_weights_is_enough(segment_run, segment_data, tmp_path):
     alone = Path(shutil.copy(segment_run.model, tmp_path / "some.safetensors"))
     image = segment_data / "images/0.png"
-    assert np.array_equal(Predictor.open(alone, "cpu").labels(image), opened(segment_run).labels(image))
+    assert np.array_equal(Predictor.open(alone, "cpu").predict(image), opened(segment_run).predict(image))
 
 
 def test_the_same_twice(segment_run, segment_data):
     predictor = opened(segment_run)
-    first, second = (predictor.labels(segment_data / "images/0.png") for _ in range(2))
+    first, second = (predictor.predict(segment_data / "images/0.png") for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_no_network_yet(segment_run, tmp_path):
     shutil.copy(segment_run.config, tmp_path / "config.yaml")
-    with pytest.raises(FileError, match=r"holds no network yet; let it train: omniconv train --resume "):
+    with pytest.raises(FileError, match=r"has no trained network yet; train it: omniconv train --resume "):
         Predictor.open(tmp_path)
 
 
@@ -113,5 +114,5 @@ def test_devices(monkeypatch):
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     assert choose_device("auto").type == choose_device("cpu").type == "cpu"
     for name in ("cuda", "mps", "tpu"):
-        with pytest.raises(InputError, match=rf"device='{name}': is not there; use --device auto or cpu"):
+        with pytest.raises(InputError, match=rf"device='{name}': is not available; use --device auto or cpu"):
             choose_device(name)

@@ -7,10 +7,10 @@ import pytest
 
 from omniconv.errors import InputError
 from omniconv.tasks import TASKS, get_task, register_task
-from omniconv.tasks.base import Task
+from omniconv.tasks.segment import Segment
 
 
-class Count(Task):
+class Count(Segment):
     name = "count"
 
 

@@ -11,7 +11,7 @@ import torch
 from tiny import cut
 
 from omniconv.errors import FileError
-from omniconv.training.checkpoints import WholeCheckpoints
+from omniconv.training.checkpoints import AtomicCheckpointIO
 
 CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "epoch": 3, "rows": [{"epoch": 0, "rate": 0.1}]}
 
@@ -19,12 +19,12 @@ CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "epoch": 3, "rows": [
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
-    WholeCheckpoints().save_checkpoint(CONTENT, path)
+    AtomicCheckpointIO().save_checkpoint(CONTENT, path)
     return path
 
 
 def test_round_trip(checkpoint):
-    read = WholeCheckpoints().load_checkpoint(checkpoint)
+    read = AtomicCheckpointIO().load_checkpoint(checkpoint)
     assert torch.equal(read.pop("state_dict")["weight"], torch.arange(1000.0))
     assert read == {key: value for key, value in CONTENT.items() if key != "state_dict"}
     assert os.listdir(checkpoint.parent) == ["last.ckpt"]
@@ -34,14 +34,14 @@ def test_round_trip(checkpoint):
 def test_cut_anywhere(checkpoint, tenths):
     cut(checkpoint, tenths / 10 + 0.05)
     with pytest.raises(FileError, match=rf"^{checkpoint}: is damaged; restore it from a copy"):
-        WholeCheckpoints().load_checkpoint(checkpoint)
+        AtomicCheckpointIO().load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_a_real_checkpoint_cut(segment_run, tmp_path, share):
     path = cut(Path(shutil.copy(segment_run.checkpoint, tmp_path / "last.ckpt")), share)
     with pytest.raises(FileError, match="is damaged"):
-        WholeCheckpoints().load_checkpoint(path)
+        AtomicCheckpointIO().load_checkpoint(path)
 
 
 def test_other_files(tmp_path):
@@ -49,7 +49,7 @@ def test_other_files(tmp_path):
         if content:
             (tmp_path / name).write_bytes(content)
         with pytest.raises(FileError):
-            WholeCheckpoints().load_checkpoint(tmp_path / name)
+            AtomicCheckpointIO().load_checkpoint(tmp_path / name)
 
 
 class Bomb:
@@ -61,7 +61,7 @@ class Bomb:
 def test_objects_are_refused_and_nothing_runs(here, content):
     torch.save({"state_dict": {}, "callbacks": content}, "last.ckpt")
     with pytest.raises(FileError, match="is damaged"):
-        WholeCheckpoints().load_checkpoint("last.ckpt")
+        AtomicCheckpointIO().load_checkpoint("last.ckpt")
     assert os.listdir(here) == ["last.ckpt"]
 
 
@@ -73,6 +73,6 @@ def test_a_full_disk_keeps_the_old_one(checkpoint, monkeypatch, call):
     before = checkpoint.read_bytes()
     monkeypatch.setattr(os, call, full)
     with pytest.raises(FileError, match="no space left on device"):
-        WholeCheckpoints().save_checkpoint({"epoch": 4}, checkpoint)
+        AtomicCheckpointIO().save_checkpoint({"epoch": 4}, checkpoint)
     assert checkpoint.read_bytes() == before
     assert os.listdir(checkpoint.parent) == ["last.ckpt"]

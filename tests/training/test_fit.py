@@ -14,7 +14,8 @@ import omniconv as oc
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 from omniconv.run_folder import RunFolder, read_metrics
-from omniconv.runs.session import begin, go_on
+from omniconv.runs.resume import resume_run
+from omniconv.runs.start import start_run
 from omniconv.training.module import TrainingModule
 from omniconv.training.settings import RunConfig, read_config
 
@@ -47,7 +48,7 @@ def interrupted_after(epoch, monkeypatch, root, data, **settings):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        begin(SMALL | {"task": "segment", "data": str(data)} | settings, None, None, str(root), stop, False)
+        start_run(SMALL | {"task": "segment", "data": str(data)} | settings, None, None, str(root), stop, False)
     return RunFolder(root)
 
 
@@ -76,7 +77,7 @@ def whole(tmp_path_factory, segment_data):
 def test_resumed_after_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, epoch):
     run = interrupted_after(epoch, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     assert len(read_metrics(run.metrics)) == epoch
-    go_on(run.path, {}, quiet, False)
+    resume_run(run.path, {}, quiet, False)
     same_end(whole, run)
 
 
@@ -84,7 +85,7 @@ def test_resumed_after_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segme
 def test_resumed_within_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, step):
     run = interrupted_within(step, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     assert run.checkpoint.is_file() == (step > 0)
-    go_on(run.path, {}, quiet, False)
+    resume_run(run.path, {}, quiet, False)
     same_end(whole, run)
 
 
@@ -100,19 +101,19 @@ def test_interrupted_twice(whole, tmp_path, segment_data, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(TrainingModule, "training_step", stop)
         with pytest.raises(KeyboardInterrupt):
-            go_on(run.path, {}, quiet, False)
-    go_on(run.path, {}, quiet, False)
+            resume_run(run.path, {}, quiet, False)
+    resume_run(run.path, {}, quiet, False)
     same_end(whole, run)
 
 
 def test_resumed_with_workers(whole, tmp_path, segment_data, monkeypatch):
     run = interrupted_within(5, monkeypatch, tmp_path / "run", segment_data, **VARIED)
-    go_on(run.path, {"workers": 2}, quiet, False)
+    resume_run(run.path, {"workers": 2}, quiet, False)
     same_end(whole, run)
 
 
 def test_same_settings_give_the_same_weights_again(whole, tmp_path):
-    run = begin({}, whole.config, None, str(tmp_path / "again"), quiet, False)
+    run = start_run({}, whole.config, None, str(tmp_path / "again"), quiet, False)
     same_end(whole, run)
     assert run.config.read_text() == whole.config.read_text()
     assert json.loads(run.evaluation.read_text()) == json.loads(whole.evaluation.read_text())
@@ -174,7 +175,7 @@ def test_nothing_held_out(tmp_path, segment_data):
     state = weights(run)
     best = oc.load(run.model).state_dict()
     assert all(torch.equal(best[name], state[f"network.{name}"]) for name in best)  # that of the last epoch
-    assert "Nothing was held out" in run.report.read_text()
+    assert "No images were held out" in run.report.read_text()
 
 
 def test_a_single_picture(tmp_path):
@@ -207,13 +208,13 @@ def test_the_best_network_is_kept(tmp_path, segment_data):
 def test_resuming_a_finished_run_changes_nothing(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, epochs=2)
     before = run.model.read_bytes(), run.metrics.read_bytes(), run.config.read_bytes()
-    go_on(run.path, {}, quiet, False)
+    resume_run(run.path, {}, quiet, False)
     assert (run.model.read_bytes(), run.metrics.read_bytes(), run.config.read_bytes()) == before
 
 
 def test_going_on_for_longer(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, epochs=1)
-    go_on(run.path, {"epochs": 3}, quiet, False)
+    resume_run(run.path, {"epochs": 3}, quiet, False)
     assert [row["epoch"] for row in read_metrics(run.metrics)] == [0, 1, 2]
     assert read_config(run.config)["epochs"] == 3
 
@@ -221,7 +222,7 @@ def test_going_on_for_longer(tmp_path, segment_data):
 def test_fewer_epochs_than_are_done(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, epochs=2)
     with pytest.raises(InputError, match=r"^epochs=1: must be at least 2, which are done; use --epochs 2$"):
-        go_on(run.path, {"epochs": 1}, quiet, False)
+        resume_run(run.path, {"epochs": 1}, quiet, False)
     assert read_config(run.config)["epochs"] == 2  # so that the run can still go on
 
 
@@ -230,7 +231,7 @@ def test_a_checkpoint_cut_in_half(tmp_path, segment_data):
     before = run.model.read_bytes()
     cut(run.checkpoint)
     with pytest.raises(FileError, match=r"last\.ckpt: is damaged; restore it from a copy"):
-        go_on(run.path, {"epochs": 2}, quiet, False)
+        resume_run(run.path, {"epochs": 2}, quiet, False)
     assert run.model.read_bytes() == before
 
 
@@ -253,10 +254,10 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, segment_data, monkeypat
         patched.setattr(os, call, full)
         patched.setattr("omniconv.training.callbacks.BestNetwork.load_state_dict", lambda self, state: None)
         with pytest.raises(FileError, match=rf"{name}: cannot be written \(no space left on device\)"):
-            go_on(run.path, {"epochs": 2}, quiet, False)
+            resume_run(run.path, {"epochs": 2}, quiet, False)
     assert kept.read_bytes() == before
     assert {path.name for path in kept.parent.iterdir() if path.name.startswith(".")} == set()
-    go_on(run.path, {}, quiet, False)
+    resume_run(run.path, {}, quiet, False)
     assert len(read_metrics(run.metrics)) == 2
 
 

@@ -19,7 +19,7 @@ from omniconv.audit.rotation import ROTATIONS, Rotations, RotationTrial, run_rot
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.training.metrics import Confusion
+from omniconv.tasks.metrics import Confusion
 
 Bands = int | Sequence[float]
 BANDS = 12  # of 15° each

@@ -37,7 +37,7 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
     if isinstance(model, Predictor):
         with _evaluation_mode(model.model):
             yield lambda image: _checked(
-                _to_panorama(model.preprocessing.surface, model.logits(image), image), model_name(model)
+                _to_panorama(model.preprocessing.surface, model.run_network(image), image), model_name(model)
             )
         return
     if not callable(model):

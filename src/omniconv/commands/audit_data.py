@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from omniconv.data.file_listing import find_images
-from omniconv.data.folders import scan_images
 from omniconv.data.images import read_header
+from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import IGNORE_INDEX, check_labels
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError

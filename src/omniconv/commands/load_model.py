@@ -16,7 +16,6 @@ from omniconv.data.preprocessing import Preprocessing, default_size
 from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.surfaces import Equirectangular
-from omniconv.tasks import get_task
 
 CURE = "give the folder of a run, its model.safetensors, or package.module:callable"
 Colour = tuple[float, ...] | None
@@ -39,7 +38,7 @@ class LoadedModel:
     @property
     def is_global(self) -> bool:
         """True for a run whose task has one output per image."""
-        return isinstance(self.model, Predictor) and get_task(self.model.task).output == "global"
+        return isinstance(self.model, Predictor) and self.model.task.output == "global"
 
     @property
     def classes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
         yield lambda: shown.update(1)
 
 
-def print_table(header: list[str], rows: list[list[str | float]], title: str) -> None:
+def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]], title: str) -> None:
     """Show a table; numbers stand to the right."""
     from rich.console import Console
     from rich.table import Table

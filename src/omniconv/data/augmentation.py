@@ -1,9 +1,10 @@
-"""Changes of images and masks that leave their meaning as it is, drawn anew each time an image is used."""
+"""Random changes of images and of targets that lie over them, drawn anew each time an image is used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -11,53 +12,69 @@ from scipy.spatial.transform import Rotation
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 
+Interpolation = Literal["nearest", "linear"]
 Pair = tuple[np.ndarray, np.ndarray | None]
-Augmentation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator], Pair]
+Augmentation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator, Interpolation], Pair]
 
 
-def flip(image: np.ndarray, labels: np.ndarray | None, random: np.random.Generator) -> Pair:
-    """Mirror left and right, every second time."""
+def flip(
+    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
+) -> Pair:
+    """Mirror left and right with probability 1/2."""
     if random.random() < 0.5:
-        return image, labels
-    return image[..., ::-1], None if labels is None else labels[..., ::-1]
+        return image, target
+    return image[..., ::-1], None if target is None else target[..., ::-1]
 
 
-def turn(image: np.ndarray, labels: np.ndarray | None, random: np.random.Generator) -> Pair:
-    """Turn a panorama about the vertical by any number of columns."""
+def turn(
+    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
+) -> Pair:
+    """Roll a panorama about the vertical axis by a random number of columns."""
     columns = int(random.integers(image.shape[-1]))
-    return np.roll(image, columns, -1), None if labels is None else np.roll(labels, columns, -1)
+    return np.roll(image, columns, -1), None if target is None else np.roll(target, columns, -1)
 
 
-def rotate(image: np.ndarray, labels: np.ndarray | None, random: np.random.Generator) -> Pair:
-    """Turn the sphere of a panorama by any rotation."""
+def rotate(
+    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
+) -> Pair:
+    """Rotate the sphere of a panorama by a random rotation, uniform over all of them."""
     rotation = Rotation.random(rng=random).as_matrix()
-    turned = None if labels is None else panorama.rotate(labels, rotation, "nearest")
-    return panorama.rotate(image, rotation), turned
+    rotated = None if target is None else panorama.rotate(target, rotation, interpolation)
+    return panorama.rotate(image, rotation), rotated
 
 
-def colour(image: np.ndarray, labels: np.ndarray | None, random: np.random.Generator) -> Pair:
+def colour(
+    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
+) -> Pair:
     """Mix the channels by a random matrix near the identity, then change contrast and brightness.
 
-    It keeps a network from learning one picture's colours by heart.
+    It keeps a network from memorising the colours of a single image.
     """
     channels = image.shape[0]
     mixing = np.eye(channels) + random.normal(0, 0.1, (channels, channels))
     contrast, brightness = random.uniform(0.8, 1.2), random.uniform(-0.1, 0.1)
     mixed = np.einsum("dc,chw->dhw", mixing * contrast, image - 0.5, dtype=image.dtype, casting="same_kind")
-    return np.clip(mixed + image.dtype.type(0.5 + brightness), 0, 1), labels
+    return np.clip(mixed + image.dtype.type(0.5 + brightness), 0, 1), target
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {"flip": flip, "turn": turn, "rotate": rotate, "colour": colour}
 
 
-def augment(image: np.ndarray, labels: np.ndarray | None, names: Sequence[str], random: np.random.Generator) -> Pair:
+def augment(
+    image: np.ndarray,
+    target: np.ndarray | None,
+    names: Sequence[str],
+    random: np.random.Generator,
+    interpolation: Interpolation = "nearest",
+) -> Pair:
     """Apply augmentations one after the other.
 
     Args:
         image: ``(channels, height, width)``, floating point, 0 … 1.
-        labels: ``(height, width)``, or ``None`` where the label belongs to the whole image.
+        target: ``(..., height, width)``, changed with the image; ``None`` where it belongs to the whole image.
         names: keys of ``AUGMENTATIONS``.
-        random: where the choices come from.
+        random: source of the random numbers.
+        interpolation: ``nearest`` for targets of labels, ``linear`` for those of values.
 
     Example:
         >>> image, _ = augment(np.zeros((3, 4, 8), np.float32), None, ["flip", "turn"], np.random.default_rng(0))
@@ -65,12 +82,12 @@ def augment(image: np.ndarray, labels: np.ndarray | None, names: Sequence[str], 
         (3, 4, 8)
     """
     for name in names:
-        image, labels = AUGMENTATIONS[name](image, labels, random)
-    return np.ascontiguousarray(image), None if labels is None else np.ascontiguousarray(labels)
+        image, target = AUGMENTATIONS[name](image, target, random, interpolation)
+    return np.ascontiguousarray(image), None if target is None else np.ascontiguousarray(target)
 
 
 def parse_augmentations(names: Sequence[str]) -> tuple[str, ...]:
-    """Known names of augmentations, in the order given.
+    """Return the names of augmentations in the order given, checked to be known.
 
     Raises:
         InputError: an unknown name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from omniconv.data.dataset_folder import Sample
 from omniconv.data.images import Header, read_header, read_image
+from omniconv.data.layouts.dataset_folder import Sample
 from omniconv.data.masks import read_mask
 from omniconv.surfaces import Surface, panorama, surface
 
@@ -104,14 +104,19 @@ def default_size(surface: Surface, sizes: Sequence[tuple[int, int]]) -> tuple[in
 
 
 def channel_statistics(
-    preprocessing: Preprocessing, samples: Sequence[Sample]
+    samples: Sequence[Sample], read: Callable[[Sample], np.ndarray]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over at most ``STATISTICS_IMAGES`` images, evenly picked."""
+    """Return mean and standard deviation of each channel over at most ``STATISTICS_IMAGES`` images, evenly picked.
+
+    Args:
+        samples: the training samples.
+        read: returns the image of a sample, ``(3, H, W)`` in 0 … 1.
+    """
     places = np.linspace(0, len(samples) - 1, min(STATISTICS_IMAGES, len(samples))).astype(int)
     picked = [samples[place] for place in places]
     sums = np.zeros((2, 3))
     for sample in picked:
-        image = preprocessing.image(sample.image).astype(np.float64)
+        image = read(sample).astype(np.float64)
         sums += image.mean(axis=(1, 2)), (image**2).mean(axis=(1, 2))
     mean, square = sums / len(picked)
     std = np.sqrt(np.maximum(square - mean**2, 1e-4))

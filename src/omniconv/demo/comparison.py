@@ -12,7 +12,7 @@ from omniconv.demo.earth import CLASSES, Earth
 from omniconv.inference.predictor import Predictor
 from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.surfaces import panorama
-from omniconv.training.metrics import Confusion
+from omniconv.tasks.metrics import Confusion
 
 ROTATIONS = 8
 BANDS = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60, 90)}
@@ -93,4 +93,5 @@ def _iou(seen: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> f
 def _labels(predictor: Predictor, view: View) -> np.ndarray:
     height, width = predictor.preprocessing.size
     image = panorama.resize(view.image, height, width)
-    return predictor.labels_at(predictor.logits(image), (view.land.shape[0], view.land.shape[1]))
+    size = (view.land.shape[0], view.land.shape[1])
+    return predictor.task.predict(predictor.run_network(image), size, predictor.preprocessing)

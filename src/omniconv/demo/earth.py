@@ -13,8 +13,8 @@ from omniconv.data.images import read_image
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.files import write_bytes
-from omniconv.inference.outputs import index_png
 from omniconv.report.pictures import png_bytes
+from omniconv.tasks.segment import index_png
 
 PICTURE = "data/raster/natural_earth/50-natural-earth-1-downsampled.png"
 CLASSES = ("sea", "land")

@@ -14,8 +14,8 @@ from omniconv.demo.page import band_table, comparison_table, write_page
 from omniconv.errors import FileError
 from omniconv.files import make_folder
 from omniconv.inference.predictor import choose_device
-from omniconv.runs.session import begin
-from omniconv.training.fit import Say
+from omniconv.runs.start import start_run
+from omniconv.training.callbacks import Log
 from omniconv.training.settings import RunConfig
 
 SETTINGS: dict[str, Any] = {
@@ -37,13 +37,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
 ShowTable = Callable[[list[str], list[list[str | float]], str], None]
 
 
-def run_demo(out: Path, given: dict[str, Any], say: Say, progress_bar: bool, show: ShowTable) -> Path:
+def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, show: ShowTable) -> Path:
     """Train every network, measure all, and write ``report.html``.
 
     Args:
         out: folder of the demonstration; an earlier one in it is replaced.
         given: settings that the user changed: ``epochs``, ``seed``, ``device``.
-        say: takes a line to tell the user.
+        log: takes lines of text for the user.
         progress_bar: draw one for each training.
         show: shows a table of results.
 
@@ -59,10 +59,10 @@ def run_demo(out: Path, given: dict[str, Any], say: Say, progress_bar: bool, sho
     upright, turned = views(earth, config.seed)
     results = []
     for name, settings in NETWORKS.items():
-        say(f"\n{name}")
+        log(f"\n{name}")
         folder = out / _folder(name)
         chosen = SETTINGS | {"data": str(data)} | settings | given
-        run = begin(chosen, None, None, str(folder), say, progress_bar)
+        run = start_run(chosen, None, None, str(folder), log, progress_bar)
         results.append(measure(name, run, config.device, upright, turned))
     show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that no network has seen")
     show(*band_table(results), "The same by area, in bands of latitude")

@@ -76,16 +76,15 @@ def describe(predictor: Predictor) -> dict[str, Any]:
     """What who runs the file has to know, as plain data."""
     preprocessing = predictor.preprocessing
     place = "(height, width)" if preprocessing.surface.any_size else "samples of the surface"
-    answer = f"(batch, class, {place.strip('()')})" if predictor.task == "segment" else "(batch, class)"
     return {
-        "task": predictor.task,
+        "task": predictor.task.name,
         "classes": list(predictor.classes),
         "surface": str(preprocessing.surface),
         "trained_size": list(preprocessing.size),
         "values": "RGB from 0 to 1, channels first; the file subtracts mean and divides by spread itself",
         "mean": list(preprocessing.mean),
         "spread": list(preprocessing.std),
-        "answer": f"logits {answer}; softmax over the classes gives probabilities",
+        "answer": predictor.task.describe_output(preprocessing.surface),
         "places": place if preprocessing.surface.any_size
         else f"{place}: omniconv.surface({str(preprocessing.surface)!r}).from_equirectangular(panorama)",
     }  # fmt: skip

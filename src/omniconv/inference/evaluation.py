@@ -1,4 +1,4 @@
-"""How good a network is on images with known answers, at the images' own size."""
+"""Evaluation of a network on samples with known targets, at the images' own size."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from omniconv.data.dataset_folder import Folder, Sample
-from omniconv.data.images import read_header
-from omniconv.data.masks import check_labels, read_mask
+from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.errors import FileError
 from omniconv.inference.predictor import Predictor
 from omniconv.surfaces import panorama
-from omniconv.training.metrics import Confusion
 
 
-def evaluate(predictor: Predictor, folder: Folder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Measures over all samples of a folder: plain data, as ``evaluation.json`` holds it.
+def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Return the measures of a network over all samples of a folder, as plain data like ``evaluation.json``.
 
-    ``accuracy``, ``iou`` (mean over classes) and ``iou_by_class`` count pixels or images; on a sphere ``by_area`` has
-    the same with each pixel counted as large as it is there. ``confusion`` has a row for each true class.
+    The measures are those of the task. For dense tasks on a sphere, ``by_area`` holds them again with each pixel
+    weighted by its area.
 
     Args:
         predictor: the network.
@@ -32,42 +29,24 @@ def evaluate(predictor: Predictor, folder: Folder, step: Callable[[], None] = la
         FileError: other classes than the network's, or a file that cannot be used.
     """
     check_classes(predictor, folder)
-    plain, by_area = Confusion(len(predictor.classes)), Confusion(len(predictor.classes))
+    task, classes = predictor.task, predictor.classes
+    weighted = task.output == "dense" and predictor.preprocessing.surface.spherical
+    metric, by_area = task.metric(len(classes)), task.metric(len(classes))
     for sample in folder.samples:
-        predicted, true, areas = _answers(predictor, sample)
-        plain.update(predicted, true)
-        by_area.update(predicted, true, areas)
+        target = task.load_target(sample, predictor.preprocessing)
+        task.count_target(sample, target, classes)
+        predicted, true = task.compare(predictor.predict(sample.image), target)
+        metric.update(predicted, true, None)
+        if weighted:
+            areas = panorama.pixel_areas(true.shape[-2], true.shape[-1])
+            by_area.update(predicted, true, torch.from_numpy(np.ascontiguousarray(areas)))
         step()
-    result: dict[str, Any] = {
-        "task": predictor.task,
-        "images": len(folder.samples),
-        "classes": list(predictor.classes),
-        **plain.compute(),
-    }
-    result["confusion"] = plain.counts.tolist()
-    if predictor.task == "segment" and predictor.preprocessing.surface.spherical:
-        result["by_area"] = by_area.compute()
-    return result
+    measures = task.evaluation(metric) | ({"by_area": by_area.compute()} if weighted else {})
+    return {"task": task.name, "images": len(folder.samples), "classes": list(classes), **measures}
 
 
-def check_classes(predictor: Predictor, folder: Folder) -> None:
-    """The folder's classes are the network's; unnamed ones may be fewer."""
-    names, known = folder.classes, predictor.classes
-    unnamed = folder.task == "segment" and all(name.startswith("class ") for name in names) and len(names) <= len(known)
-    if names != known and not unnamed:
-        raise FileError(folder.root, f"has the classes {', '.join(names)}, but the network knows {', '.join(known)}",
-                        "give data of the same classes, in the same order")  # fmt: skip
-
-
-def _answers(predictor: Predictor, sample: Sample) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Predicted and true labels of a sample, and the areas of its pixels on a sphere."""
-    if isinstance(sample.target, int):
-        predicted = int(predictor.probabilities(sample.image).argmax())
-        return torch.tensor([predicted]), torch.tensor([sample.target]), None
-    header = read_header(sample.image)
-    true = read_mask(sample.target, header, predictor.preprocessing.binary)
-    check_labels(sample.target, true, len(predictor.classes))
-    areas = None
-    if predictor.preprocessing.surface.spherical:
-        areas = torch.from_numpy(np.ascontiguousarray(panorama.pixel_areas(*true.shape)))
-    return torch.from_numpy(predictor.labels(sample.image)), torch.from_numpy(true), areas
+def check_classes(predictor: Predictor, folder: DatasetFolder) -> None:
+    """Check that a folder names the classes of the network, or none."""
+    if folder.classes and folder.classes != predictor.classes:
+        rule = f"has the classes {', '.join(folder.classes)}, but the network knows {', '.join(predictor.classes)}"
+        raise FileError(folder.root, rule, "use data of the same classes, in the same order")

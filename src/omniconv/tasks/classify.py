@@ -2,13 +2,130 @@
 
 from __future__ import annotations
 
-from omniconv.tasks.base import Task
+import csv
+import io
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from omniconv.data.images import read_image
+from omniconv.data.layouts.class_folders import EXPECTED, scan_class_folders
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.data.preprocessing import Preprocessing
+from omniconv.files import write_bytes
+from omniconv.report.page import Page
+from omniconv.report.pictures import contact_sheet, png_bytes
+from omniconv.surfaces import Surface
+from omniconv.tasks.base import Prediction, Table, TrainedNetwork, pick_evenly
+from omniconv.tasks.labels import LabelTask
+
+TABLE, OVERVIEW = "predictions.csv", "overview.png"
+OVERVIEW_IMAGES = 40
+REPORT_IMAGES = 12
+THUMBNAIL = 220
+SMALLEST_TILE = 140
+"""Width in pixels below which an image of the report is enlarged by a whole factor."""
 
 
-class Classify(Task):
+class Classify(LabelTask):
     """Classification of whole images, from a folder of images for each class."""
 
     name = "classify"
     output = "global"
     default_model = "classifier"
+    expected = EXPECTED
     best_metric = "accuracy"
+
+    def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
+        """List the class folders."""
+        return scan_class_folders(root, classes)
+
+    def split_group(self, sample: Sample) -> Hashable:
+        """Return the class: each one is held out in the same share."""
+        return sample.target
+
+    def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
+        """Return the class index as an array of one number without axes."""
+        return np.asarray(sample.target, np.int64)
+
+    def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
+        """Count one image."""
+        return Counter([int(target)])
+
+    def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
+        """Return the probability of each class, float32 ``(classes,)``."""
+        return output.softmax(0).numpy()
+
+    def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the likeliest and the true class."""
+        return torch.tensor([int(prediction.argmax())]), torch.from_numpy(target)[None]
+
+    def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
+        """Return the recall of each class, and the accuracy."""
+        rows: list[list[str | float | None]] = []
+        for name, (index, counts) in zip(evaluation["classes"], enumerate(evaluation["confusion"]), strict=True):
+            total = sum(counts)
+            rows.append([name, counts[index] / total if total else None, f"{total:.0f}"])
+        rows.append(["all (accuracy)", evaluation["accuracy"], f"{sum(map(sum, evaluation['confusion'])):.0f}"])
+        return ["class", "recall", "images"], rows
+
+    def quality_line(self, evaluation: Mapping[str, Any]) -> str:
+        """Return the accuracy."""
+        return f"accuracy {evaluation['accuracy']:.4f}"
+
+    def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
+        """Return the table and the overview."""
+        return [out / TABLE, out / OVERVIEW]
+
+    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
+        """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images."""
+        rows: list[list[str]] = []
+        tiles: list[tuple[np.ndarray, str]] = []
+        for file, _, probabilities in predictions:
+            best = int(probabilities.argmax())
+            rows.append([str(file), classes[best], *(f"{value:.6f}" for value in probabilities)])
+            if len(tiles) < OVERVIEW_IMAGES:
+                tiles.append((_thumbnail(file), f"{classes[best]} {100 * probabilities[best]:.0f} %"))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["image", "predicted", *classes])
+        writer.writerows(rows)
+        table = write_bytes(out / TABLE, text.getvalue().encode(errors="surrogateescape"))
+        return [table, write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
+
+    def tile(
+        self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
+    ) -> tuple[np.ndarray, str]:
+        """Return the image with its class."""
+        return image, f"{classes[int(target)]}: {sample.image.name}"
+
+    def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
+        """Add images with their predicted class, and the true one where it differs."""
+        page.row([_predicted_tile(network, sample) for sample in pick_evenly(samples, REPORT_IMAGES)])
+
+    def describe_output(self, surface: Surface) -> str:
+        """Return the axes of the logits."""
+        return "logits (batch, class); softmax over the classes gives probabilities"
+
+
+def _predicted_tile(network: TrainedNetwork, sample: Sample) -> tuple[np.ndarray, str]:
+    probabilities = network.predict(sample.image)
+    best = int(probabilities.argmax())
+    caption = f"{sample.image.name}: {network.classes[best]} ({100 * probabilities[best]:.0f} %)"
+    if sample.target != best:
+        caption += f", true class {network.classes[sample.target]}"
+    picture = np.moveaxis(np.round(network.preprocessing.image(sample.image) * 255).astype(np.uint8), 0, -1)
+    scale = -(-SMALLEST_TILE // picture.shape[1])
+    return np.repeat(np.repeat(picture, scale, 0), scale, 1), caption
+
+
+def _thumbnail(file: Path) -> np.ndarray:
+    picture = Image.fromarray(read_image(file))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return np.asarray(picture)

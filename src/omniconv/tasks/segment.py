@@ -2,13 +2,204 @@
 
 from __future__ import annotations
 
-from omniconv.tasks.base import Task
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from omniconv.data.classes import number_names
+from omniconv.data.images import read_header, read_image
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
+from omniconv.data.layouts.image_masks import EXPECTED, scan_image_masks
+from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
+from omniconv.data.preprocessing import Preprocessing, resize_labels
+from omniconv.errors import FileError
+from omniconv.files import write_bytes
+from omniconv.report.globe import globe
+from omniconv.report.page import Page
+from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
+from omniconv.surfaces import Surface
+from omniconv.tasks.base import Prediction, Table, TrainedNetwork, channels_at_size, pick_evenly
+from omniconv.tasks.labels import LabelTask
+
+LABELS, OVERLAYS = "labels", "overlays"
+LARGEST_OVERLAY = 4096
+"""Pixels along the longer side of an overlay, which is only looked at; the label file has the image's own size."""
+REPORT_IMAGES = 4
+REPORT_WIDTH = 480
+"""Width in pixels to which smaller images of the report are enlarged."""
 
 
-class Segment(Task):
+class Segment(LabelTask):
     """Semantic segmentation, from ``images/`` and ``masks/`` of the same names."""
 
     name = "segment"
     output = "dense"
     default_model = "unet"
+    expected = EXPECTED
+    searched_folders = ("images", "masks")
+    target_interpolation = "nearest"
+    ignore_index = IGNORE_INDEX
     best_metric = "iou"
+
+    def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
+        """List the images with their masks."""
+        return scan_image_masks(root, classes)
+
+    def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
+        """Read the mask, uint8 of the size of its image."""
+        return read_mask(sample.target, read_header(sample.image), preprocessing.binary)
+
+    def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
+        """Count the pixels of each label."""
+        if classes:
+            check_labels(sample.target, target, len(classes))
+        counts = label_counts(target)
+        return Counter({int(label): int(counts[label]) for label in counts.nonzero()[0]})
+
+    def resize_target(self, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Resize by nearest neighbour."""
+        return resize_labels(target, size)
+
+    def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        """Return the labels of the surface's samples, int64."""
+        return preprocessing.labels_on_surface(target)
+
+    def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
+        """Return the names of ``classes.txt``, or ``class 0`` up to the largest label in any mask, at least two."""
+        largest = max((label for label in counts if label != IGNORE_INDEX), default=0)
+        return folder.classes or number_names(max(2, largest + 1))
+
+    def check_counts(self, training: DatasetFolder, counts: Counter[int], all_counts: Counter[int]) -> None:
+        """Check that there are labels to train on, and an object in any of the masks."""
+        if IGNORE_INDEX in all_counts and not set(all_counts) - {0, IGNORE_INDEX}:
+            rule = "the masks hold only the values 0 and 255, and 255 means 'ignore', so there is no object"
+            cure = "add --binary if 255 marks the object, or save the object with its class index"
+            raise FileError(training.root, rule, cure)
+        if not set(counts) - {IGNORE_INDEX}:
+            raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")
+
+    def target_to_json(self, target: Path) -> list[str | int]:
+        """Return the mask's path and size."""
+        return file_to_json(target)
+
+    def target_from_json(self, value: list[Any]) -> Path:
+        """Return the mask's path, checked to be unchanged."""
+        return file_from_json(value)
+
+    def default_augmentations(self, surface: Surface) -> tuple[str, ...]:
+        """Return ``turn`` on a sphere and ``flip`` on a plane."""
+        return ("turn",) if surface.spherical else ("flip",)
+
+    def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
+        """Return the class of the largest logit at each pixel, uint8 of ``size``.
+
+        The logits are resampled, not the labels, so that edges are smooth in enlarged images.
+        """
+        best = np.full(size, -np.inf, dtype=np.float32)
+        labels = np.zeros(size, dtype=np.uint8)
+        for index, channel in enumerate(channels_at_size(output, size, preprocessing)):
+            better = channel > best
+            np.copyto(best, channel, where=better)
+            labels[better] = index
+        return labels
+
+    def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return both label maps."""
+        return torch.from_numpy(prediction), torch.from_numpy(target)
+
+    def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
+        """Return the IoU of each class, its mean, and the accuracy; on a sphere also weighted by area."""
+        measures = [evaluation, *([evaluation["by_area"]] if "by_area" in evaluation else [])]
+        rows: list[list[str | float | None]] = [
+            [name, *(part["iou_by_class"][index] for part in measures)]
+            for index, name in enumerate(evaluation["classes"])
+        ]
+        rows += [["mean", *(part["iou"] for part in measures)], ["accuracy", *(part["accuracy"] for part in measures)]]
+        return ["class", "IoU", "IoU by area"][: 1 + len(measures)], rows
+
+    def quality_line(self, evaluation: Mapping[str, Any]) -> str:
+        """Return accuracy, mean IoU and the IoU of each class."""
+        by_class = zip(evaluation["classes"], evaluation["iou_by_class"], strict=True)
+        each = ", ".join(f"{name} {'–' if iou is None else format(iou, '.4f')}" for name, iou in by_class)
+        area = f", by area {evaluation['by_area']['iou']:.4f}" if "by_area" in evaluation else ""
+        return f"accuracy {evaluation['accuracy']:.4f}, mean IoU {evaluation['iou']:.4f}{area} ({each})"
+
+    def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
+        """Return the label file and the overlay of each image."""
+        stems = list(stems)
+        return [out / folder / f"{stem}.png" for folder in (LABELS, OVERLAYS) for stem in stems]
+
+    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
+        """Write ``labels/STEM.png``, the class index of each pixel shown in colours, and ``overlays/STEM.png``."""
+        written = []
+        for file, stem, labels in predictions:
+            written.append(write_bytes(out / LABELS / f"{stem}.png", index_png(labels, len(classes))))
+            write_bytes(out / OVERLAYS / f"{stem}.png", png_bytes(_overlay(file, labels, len(classes))))
+        return written
+
+    def tile(
+        self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
+    ) -> tuple[np.ndarray, str]:
+        """Return the labels over their image."""
+        return overlay(image, target, len(classes)), sample.image.name
+
+    def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
+        """Add image, true and predicted labels and errors, on a sphere also as globes."""
+        page.legend(legend(network.classes))
+        for sample in pick_evenly(samples, REPORT_IMAGES):
+            page.row(self._row(network, sample))
+
+    def _row(self, network: TrainedNetwork, sample: Sample) -> list[tuple[np.ndarray, str]]:
+        preprocessing, classes = network.preprocessing, len(network.classes)
+        height, width = preprocessing.size
+        scale = max(1.0, REPORT_WIDTH / width)
+        size = (round(height * scale), round(width * scale))
+        image = preprocessing.image(sample.image)
+        predicted = self.predict(network.run_network(image), size, preprocessing)
+        true = self.resize_target(self.load_target(sample, preprocessing), preprocessing.size)
+        true = _enlarge(true, size)
+        picture = np.moveaxis(np.round(image * 255).astype(np.uint8), 0, -1)
+        row = [
+            (_enlarge(picture, size), sample.image.name),
+            (paint(true, classes), "truth"),
+            (paint(predicted, classes), "prediction"),
+            (error_map(true, predicted), "errors"),
+        ]
+        if preprocessing.surface.spherical:
+            row += [(globe(shown), f"{caption}, as a globe") for shown, caption in row[:3]]
+        return row
+
+    def describe_output(self, surface: Surface) -> str:
+        """Return the axes of the logits."""
+        axes = "height, width" if surface.any_size else "samples of the surface"
+        return f"logits (batch, class, {axes}); softmax over the classes gives probabilities"
+
+
+def index_png(labels: np.ndarray, classes: int) -> bytes:
+    """Return labels ``(H, W)`` as a PNG whose pixels are the class indices, with a palette to see them; 255 is grey."""
+    colours = np.full((256, 3), 128, np.uint8)  # all 256: Pillow fits the bits of a pixel to the palette's length
+    colours[:classes] = palette(classes)
+    picture = Image.fromarray(labels)
+    picture.putpalette(colours.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _overlay(file: Path, labels: np.ndarray, classes: int) -> np.ndarray:
+    scale = min(1.0, LARGEST_OVERLAY / max(labels.shape))
+    size = (max(1, round(labels.shape[0] * scale)), max(1, round(labels.shape[1] * scale)))
+    return overlay(read_image(file, size), resize_labels(labels, size), classes)
+
+
+def _enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge by nearest neighbour, so that every pixel can be seen."""
+    rows = (np.arange(size[0]) * picture.shape[0] // size[0])[:, None]
+    return picture[rows, np.arange(size[1]) * picture.shape[1] // size[1]]

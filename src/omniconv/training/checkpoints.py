@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and that run nothing when they are read."""
+"""Checkpoints: written atomically, read without unpickling code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from omniconv.errors import FileError
 from omniconv.files import atomic_write
+from omniconv.models import Model
+
+PARTS = ("epoch", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's reading and writing of checkpoints, through ``atomic_write`` and without pickled code."""
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, through ``atomic_write`` and with ``weights_only``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write beside, flush, rename."""
-        content = io.BytesIO()  # torch's writer hides what the disk says
+        """Write the file under another name, then rename it."""
+        content = io.BytesIO()  # written to memory first: torch's file writer replaces the disk's error by its own
         torch.save(checkpoint, content)
         with atomic_write(path) as file:
             file.write(content.getbuffer())
@@ -38,6 +41,23 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             return torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:  # torch raises a dozen kinds for files that are cut at different places
+            raise FileError(path, "is damaged", "restore it from a copy, or delete it to start anew") from error
+
+
+def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
+    """Read a checkpoint of a run, checked to be one of this network.
+
+    Raises:
+        FileError: it is damaged, or of another network.
+    """
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    if not isinstance(checkpoint, dict) or any(part not in checkpoint for part in PARTS):
+        raise FileError(path, "is not a checkpoint of a training", "delete it to train from the start")
+    saved = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
+    for name, value in network.state_dict().items():
+        if name not in saved or saved[name].shape != value.shape:
             raise FileError(
-                path, "is damaged", "restore it from a copy, or remove it and train from the start"
-            ) from error
+                path, f"does not belong to the network that config.yaml describes ({name} differs)",
+                "restore config.yaml, or start a new run",
+            )  # fmt: skip
+    return checkpoint

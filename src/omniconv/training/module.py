@@ -1,4 +1,4 @@
-"""One step of training, and how it is measured."""
+"""Lightning module: one training step, one validation step, optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -7,34 +7,28 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.data.masks import IGNORE_INDEX
 from omniconv.models import Model
-from omniconv.training.metrics import Confusion
+from omniconv.tasks import get_task
 from omniconv.training.settings import RunConfig
 
-MEASURES = {"segment": "iou", "classify": "accuracy"}
-"""What decides which epoch was the best."""
-
 WARM_UP = 0.05
-"""Share of the steps in which the rate rises."""
+"""Share of the steps in which the learning rate rises."""
 
 
 class TrainingModule(L.LightningModule):
-    """Cross entropy by area, AdamW, a rate that rises shortly and falls as a cosine.
+    """Training by AdamW, with a learning rate that rises shortly and falls as a cosine.
 
     Args:
-        network: what is trained.
-        config: how.
-        classes: number of classes.
-        areas: area of each sample on a sphere, mean 1.
-        class_weights: what a sample of each class counts in the loss.
+        network: the network to train.
+        config: the settings.
+        classes: number of classes or output channels.
+        areas: area of each sample on a sphere, mean 1; ``None`` on a plane.
+        class_frequencies: share of each class, where rare classes are weighted up in the loss.
     """
 
     areas: Tensor | None
-    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -42,68 +36,50 @@ class TrainingModule(L.LightningModule):
         config: RunConfig,
         classes: int,
         areas: Tensor | None,
-        class_weights: Tensor | None = None,
+        class_frequencies: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.config = network, config
-        self.confusion = Confusion(classes)
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        self.register_buffer("areas", areas if config.task == "segment" else None, persistent=False)
+        self.network, self.config, self.task = network, config, get_task(config.task)
+        areas = areas if self.task.output == "dense" else None
+        self.criterion = self.task.criterion(areas, class_frequencies)
+        self.metric = self.task.metric(classes)
+        self.register_buffer("areas", areas, persistent=False)
 
     def on_train_epoch_start(self) -> None:
-        """Draw the same numbers in an epoch whether or not the training was interrupted before it."""
+        """Seed the epoch, so that its random numbers do not depend on an interruption before it."""
         torch.manual_seed(self.config.seed + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """The loss of a batch."""
-        x, labels = batch
-        loss = self.loss(self.network(x), labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x))
+        """Return the loss of a batch."""
+        loss = self.task.training_loss(self.network, self.criterion, batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Loss and labels of a held-out batch."""
-        x, labels = batch
-        logits = self.network(x)
-        self.log("val_loss", self.loss(logits, labels), on_epoch=True, batch_size=len(x))
-        self.confusion.update(logits.argmax(1), labels, self.areas)
+        """Log the loss of a held-out batch, and add it to the metric."""
+        loss = self.task.validation_loss(self.network, self.criterion, batch, self.metric, self.areas)
+        self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
 
     def on_validation_epoch_end(self) -> None:
-        """Measures over all held-out images."""
-        found = self.confusion.compute()
-        for name in ("accuracy", "iou"):
-            self.log(f"val_{name}", torch.tensor(found[name]), prog_bar=name == self.measure)
-        self.confusion.reset()
-
-    @property
-    def measure(self) -> str:
-        """What decides which epoch was the best."""
-        return MEASURES[self.config.task]
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy over the samples that are not ignored, by area; 0 where all are."""
-        losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
-        weights = (labels != IGNORE_INDEX).to(losses.dtype)
-        if self.areas is not None:
-            weights = weights * self.areas
-        if self.class_weights is not None:
-            weights = weights * self.class_weights[labels.where(labels != IGNORE_INDEX, 0)]
-        return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+        """Log the metrics over all held-out images."""
+        computed = self.metric.compute()
+        for name in self.task.validation_metrics:
+            self.log(f"val_{name}", torch.tensor(float(computed[name])), prog_bar=name == self.task.best_metric)
+        self.metric.reset()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with the rate of each step."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        """Return AdamW with a learning rate for each step."""
+        config = self.config
+        optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Share of the highest rate at a step: a short rise, then half a cosine down to a hundredth."""
-    rise = max(1, round(WARM_UP * steps))
-    if step < rise:
-        return (step + 1) / rise
-    done = min(1.0, (step - rise) / max(1, steps - rise))
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Return the share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.01."""
+    warm_up = max(1, round(WARM_UP * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    done = min(1.0, (step - warm_up) / max(1, steps - warm_up))
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,54 +1,70 @@
-"""Whether a run can work at all, found out before its folder is made."""
+"""Settings and network of a run, decided and checked before its folder is made."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-from omniconv.errors import FileError, InputError
-from omniconv.models import Model
-from omniconv.run_folder import RunFolder
+import torch
+
+from omniconv.data.augmentation import parse_augmentations
+from omniconv.errors import InputError
+from omniconv.models import Model, build
 from omniconv.summaries import summary
-from omniconv.training.checkpoints import WholeCheckpoints
-from omniconv.training.material import Material
+from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
 
-PARTS = ("epoch", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
 
-
-def check_feasible(config: RunConfig, network: Model, material: Material) -> None:
-    """Check that pictures of the run's size go through its network, and that batch normalisation can learn.
+def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
+    """Return the settings with everything decided that was left to the data.
 
     Raises:
-        InputError: the size, the depth or the batch does not fit.
+        InputError: an augmentation has no meaning on the surface.
     """
-    where = network.surface
-    grid = tuple(config.size) if where.any_size else ()
-    rows = summary(network, (3, *grid)).rows
+    surface = splits.preprocessing.surface
+    default = splits.task.default_augmentations(surface)
+    augment = parse_augmentations(default if config.augment is None else config.augment)
+    height, width = splits.preprocessing.size
+    if "rotate" in augment and width != 2 * height:
+        rule = f"needs panoramas, twice as wide as high; the images are resized to {height}x{width}"
+        raise InputError("augment", "rotate", rule, f"use --size {height}x{2 * height}")
+    return config.replace(
+        data=str(Path(config.data).resolve()), surface=str(surface), model=config.network,
+        size=splits.preprocessing.size, augment=augment,
+    )  # fmt: skip
+
+
+def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
+    """Build the network of a run, with random weights that depend on the seed and with its preprocessing.
+
+    Raises:
+        InputError: the network's settings do not fit each other, the task or the images.
+    """
+    arguments = config.network_arguments(splits.task.out_channels(splits.classes))
+    arguments["in_channels"] = splits.task.in_channels
+    torch.manual_seed(config.seed)
+    network = build(config.network, arguments)
+    if network.surface.ndim != 2 and not network.surface.spherical:
+        raise InputError("surface", config.surface, "does not hold images", "use plane or equirectangular")
+    check_coarsest_size(config, network, splits)
+    network.preprocessing = {
+        "task": config.task,
+        "classes": list(splits.classes),
+        "preparation": splits.preprocessing.plain(),
+    }
+    return network
+
+
+def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits) -> None:
+    """Check that images of the run's size pass through its network, and that batch normalisation has two samples.
+
+    Raises:
+        InputError: the size, the depth or the batch size does not fit.
+    """
+    grid = tuple(config.size) if network.surface.any_size else ()
+    rows = summary(network, (splits.task.in_channels, *grid)).rows
     coarsest = min((row.output[1:] for row in rows if row.kind == "Conv"), key=lambda sizes: max(sizes, default=1))
     if max(coarsest, default=1) > 1:
         return
-    pictures = len(material.training.samples) * config.repeat
-    if min(config.batch_size, pictures) == 1:
-        raise InputError(
-            "depth", config.depth, f"leaves a single sample of a picture of {config.size}, and a batch has one picture",
-            "use a smaller depth, a larger size or a larger batch",
-        )  # fmt: skip
-
-
-def read_checkpoint(run: RunFolder, network: Model) -> dict[str, Any]:
-    """The last checkpoint of a run, checked to be one of this network's.
-
-    Raises:
-        FileError: it is damaged, or of another network.
-    """
-    found = WholeCheckpoints().load_checkpoint(run.checkpoint)
-    if not isinstance(found, dict) or any(part not in found for part in PARTS):
-        raise FileError(run.checkpoint, "is no checkpoint of a training", "remove it to train from the start")
-    kept = {key.removeprefix("network."): value for key, value in found["state_dict"].items()}
-    for name, value in network.state_dict().items():
-        if name not in kept or kept[name].shape != value.shape:
-            raise FileError(
-                run.checkpoint, f"is not of the network that config.yaml describes ({name} differs)",
-                "bring config.yaml back as it was, or train anew",
-            )  # fmt: skip
-    return found
+    if min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
+        rule = f"leaves one sample of an image of {config.size}, and batch normalisation needs two in a batch"
+        raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")

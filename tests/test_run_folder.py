@@ -28,7 +28,7 @@ def test_an_empty_folder_may_be_there(here):
 def test_a_full_folder_is_refused_and_left_alone(here):
     (here / "full").mkdir()
     (here / "full/thesis.txt").touch()
-    with pytest.raises(FileError, match=r"^full: is not empty; choose another --out, or go on with it by --resume$"):
+    with pytest.raises(FileError, match=r"^full: is not empty; choose another --out, or continue"):
         new_run("boxes", "full")
     assert os.listdir("full") == ["thesis.txt"]
 
@@ -40,10 +40,10 @@ def test_out_below_a_file(here):
 
 
 def test_open_run(here):
-    with pytest.raises(FileError, match=r"^runs/boxes: is no folder; give the folder of a run"):
+    with pytest.raises(FileError, match=r"^runs/boxes: is not a folder; give the folder of a run"):
         open_run("runs/boxes")
     run = new_run("boxes", None)
-    with pytest.raises(FileError, match=r"^runs/boxes: holds no config\.yaml, so it is no run"):
+    with pytest.raises(FileError, match=r"^runs/boxes: has no config\.yaml, so it is not a run"):
         open_run(run.path)
     run.config.touch()
     assert open_run("runs/boxes") == run
@@ -75,5 +75,5 @@ def test_metrics(tmp_path):
         {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75, "seconds": 3},
     ]
     path.write_text("epoch,train_loss,val_loss,seconds\n0,0.5")
-    with pytest.raises(FileError, match="is cut short; remove it"):
+    with pytest.raises(FileError, match="is cut short; delete it"):
         read_metrics(path)

@@ -3,19 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import classify_folder, segment_folder
+from tiny import classify_folder, scan, segment_folder
 
-from omniconv.data import datasets
-from omniconv.data.datasets import EpochSampler, PreparedSamples
-from omniconv.data.folders import scan
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.surfaces import surface
+from omniconv.tasks import get_task
+from omniconv.tasks.segment import Segment
+from omniconv.training import datasets
+from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader
 
 ALL = ("flip", "turn", "rotate", "colour")
 
 
-def prepared(folder, augmentations=ALL, seed=0, name="plane"):
-    return PreparedSamples(folder.samples, Preprocessing(surface(name), (16, 32)), augmentations, seed)
+def prepared(folder, augmentations=ALL, seed=0, name="plane", task="segment"):
+    preprocessing = Preprocessing(surface(name), (16, 32))
+    reader = SampleReader(get_task(task), preprocessing, len(folder.samples))
+    return PreparedSamples(folder.samples, reader, preprocessing, augmentations, seed)
 
 
 @pytest.fixture
@@ -77,11 +80,11 @@ def test_repeated_draws_of_an_image_are_changed_anew(folder):
 
 def test_changes_do_not_add_up(folder):
     samples = prepared(folder)
-    before = prepared(folder, ())[2]
+    before = prepared(folder, ())[0, 2]
     for epoch in range(5):
         samples[epoch, 2]
     samples.augmentations = ()
-    assert equal(samples[2], before)
+    assert equal(samples[0, 2], before)
 
 
 def test_images_too_large_to_keep_are_read_anew(folder, monkeypatch):
@@ -103,6 +106,16 @@ def test_labels_go_with_the_image(folder):
 
 def test_classes(tmp_path):
     folder = scan("classify", classify_folder(tmp_path, count=2))
-    samples = prepared(folder, ("flip", "colour"))
+    samples = prepared(folder, ("flip", "colour"), task="classify")
     assert len(samples) == 4
     assert [int(samples[0, position][1]) for position in range(4)] == [0, 0, 1, 1]
+
+
+def test_a_file_is_decoded_once(folder, monkeypatch):
+    decoded = []
+    original = Segment.load_target
+    monkeypatch.setattr(Segment, "load_target", lambda *args: decoded.append(1) or original(*args))
+    samples = prepared(folder)
+    for epoch in range(3):
+        samples[epoch, 1], samples[epoch, 1 + len(folder.samples)]
+    assert len(decoded) == 1

@@ -6,11 +6,29 @@ import numpy as np
 import pytest
 from pictures import labels, pattern, save
 
-from omniconv.data.folders import Folder, Sample, find_splits, has_splits, scan, scan_images
+from omniconv.data.layouts import class_folders, image_masks
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, has_splits, scan_folder
+from omniconv.data.layouts.image_list import scan_images
 from omniconv.errors import FileError, InputError
 
 SEGMENT = "expected images/NAME.jpg with masks/NAME.png in it"
 CLASSIFY = "expected CLASS/NAME.jpg with a folder for each class in it"
+
+
+def scan_masks(root):
+    return scan_folder(image_masks.scan_image_masks, root, image_masks.EXPECTED)
+
+
+def scan_classes(root):
+    return scan_folder(class_folders.scan_class_folders, root, class_folders.EXPECTED)
+
+
+def find_mask_splits(root):
+    return find_splits(image_masks.scan_image_masks, root, image_masks.EXPECTED)
+
+
+def find_class_splits(root):
+    return find_splits(class_folders.scan_class_folders, root, class_folders.EXPECTED)
 
 
 def segment(root: Path, names=("a", "b"), top=3) -> Path:
@@ -41,21 +59,15 @@ def test_segment(tmp_path):
     samples = tuple(
         Sample(root / "images" / f"{name}.jpg", root / "masks" / f"{name}.png") for name in ("b", "rome/a.1", "rome/b")
     )
-    expected = Folder("segment", root, samples, ("class 0", "class 1", "class 2", "class 3"), ())
-    assert scan("segment", root) == expected
-    assert scan("segment", str(root)) == expected
+    expected = DatasetFolder(root, samples)
+    assert scan_masks(root) == expected
+    assert scan_masks(str(root)) == expected
 
 
-def test_segment_has_two_classes_at_least(tmp_path):
-    save(tmp_path / "images/a.png", pattern())
-    save(tmp_path / "masks/a.png", (labels() > 1).astype(np.uint8) * 255)
-    assert scan("segment", tmp_path).classes == ("class 0", "class 1")
-
-
-def test_segment_leaves_bad_masks_to_inspect(tmp_path):
+def test_no_scan_decodes_a_mask(tmp_path):
     root = segment(tmp_path, top=2)
     (root / "masks/b.png").write_text("no mask")
-    assert len(scan("segment", root).classes) == 3
+    assert len(scan_masks(root).samples) == 2
 
 
 def test_segment_skips_with_reason(tmp_path):
@@ -64,7 +76,7 @@ def test_segment_skips_with_reason(tmp_path):
         (root / "images" / name).parent.mkdir(exist_ok=True)
         (root / "images" / name).touch()
     save(root / "masks/z.png", labels())
-    folder = scan("segment", root)
+    folder = scan_masks(root)
     assert len(folder.samples) == 2
     assert {str(path.relative_to(root)): reason for path, reason in folder.skipped} == {
         "images/.DS_Store": "is hidden",
@@ -81,20 +93,20 @@ def test_links_to_files_are_followed_and_to_folders_not(tmp_path):
     (root / "images/c.jpg").symlink_to(root / "images/a.jpg")
     (root / "masks/c.png").symlink_to(root / "masks/a.png")
     (root / "images/loop").symlink_to(root / "images")
-    folder = scan("segment", root)
+    folder = scan_masks(root)
     assert [sample.image.name for sample in folder.samples] == ["a.jpg", "b.jpg", "c.jpg"]
     assert folder.skipped == ((root / "images/loop", "is a link to a folder"),)
 
 
 def test_segment_layout(tmp_path):
-    refused(tmp_path / "no", "does not exist", SEGMENT, scan, "segment", tmp_path / "no")
+    refused(tmp_path / "no", "does not exist", SEGMENT, scan_masks, tmp_path / "no")
     (tmp_path / "file").touch()
-    refused(tmp_path / "file", "is a file, not a folder", SEGMENT, scan, "segment", tmp_path / "file")
-    refused(tmp_path / "images", "does not exist", SEGMENT, scan, "segment", tmp_path)
+    refused(tmp_path / "file", "is a file, not a folder", SEGMENT, scan_masks, tmp_path / "file")
+    refused(tmp_path / "images", "does not exist", SEGMENT, scan_masks, tmp_path)
     (tmp_path / "images").mkdir()
-    refused(tmp_path / "masks", "does not exist", SEGMENT, scan, "segment", tmp_path)
+    refused(tmp_path / "masks", "does not exist", SEGMENT, scan_masks, tmp_path)
     (tmp_path / "masks").mkdir()
-    refused(tmp_path / "images", "holds no images", SEGMENT, scan, "segment", tmp_path)
+    refused(tmp_path / "images", "holds no images", SEGMENT, scan_masks, tmp_path)
 
 
 def test_images_without_masks(tmp_path):
@@ -105,12 +117,11 @@ def test_images_without_masks(tmp_path):
         image,
         "has no mask (1 of 3 images lack one)",
         f"expected {mask}, or take the image out",
-        scan,
-        "segment",
+        scan_masks,
         root,
     )
     (root / "masks/b.png").unlink()
-    refused(root / "images/b.jpg", "has no mask (2 of 3 images lack one)", "masks/b.png", scan, "segment", root)
+    refused(root / "images/b.jpg", "has no mask (2 of 3 images lack one)", "masks/b.png", scan_masks, root)
 
 
 @pytest.mark.parametrize("place", ["images", "masks"])
@@ -118,13 +129,13 @@ def test_equal_stems(tmp_path, place):
     root = segment(tmp_path)
     save(root / place / "a.tif", pattern())
     other = "a.jpg" if place == "images" else "a.png"
-    refused(root / place / "a.tif", f"has the same name as {other}", "rename one", scan, "segment", root)
+    refused(root / place / "a.tif", f"has the same name as {other}", "rename one", scan_masks, root)
 
 
 def test_class_names(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").write_bytes("\ufeffsea\n\n  land \r\nice\nÖl\n".encode())
-    assert scan("segment", root).classes == ("sea", "land", "ice", "Öl")
+    assert scan_masks(root).classes == ("sea", "land", "ice", "Öl")
 
 
 @pytest.mark.parametrize(
@@ -139,24 +150,19 @@ def test_class_names(tmp_path):
 def test_bad_class_names(tmp_path, content, rule, cure):
     root = segment(tmp_path)
     (root / "classes.txt").write_bytes(content)
-    refused(root / "classes.txt", rule, cure, scan, "segment", root)
+    refused(root / "classes.txt", rule, cure, scan_masks, root)
 
 
 def test_class_names_that_cannot_be_read(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").mkdir()
-    refused(root / "classes.txt", "cannot be read", "check the file's permissions", scan, "segment", root)
+    refused(root / "classes.txt", "cannot be read", "check the file's permissions", scan_masks, root)
 
 
 def test_too_many_classes_for_a_mask(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").write_text("\n".join(map(str, range(256))))
-    refused(root / "classes.txt", "names 256 classes: a mask holds up to 255", "merge", scan, "segment", root)
-
-
-def test_unknown_task(tmp_path):
-    with pytest.raises(InputError, match="task='detect': must be 'segment' or 'classify'; choose"):
-        scan("detect", tmp_path)
+    refused(root / "classes.txt", "names 256 classes: a mask holds up to 255", "merge", scan_masks, root)
 
 
 def test_classify(tmp_path):
@@ -164,7 +170,7 @@ def test_classify(tmp_path):
     save(root / "class2/0.jpg", pattern())
     save(root / "stray.png", pattern())
     (root / ".git").mkdir()
-    folder = scan("classify", root)
+    folder = scan_classes(root)
     assert folder.classes == ("class1", "class2", "class10")
     assert [(str(sample.image.relative_to(root)), sample.target) for sample in folder.samples] == [
         ("class1/deep/1.png", 0),
@@ -178,7 +184,7 @@ def test_classify(tmp_path):
 def test_classify_order_from_file(tmp_path):
     root = classify(tmp_path)
     (root / "classes.txt").write_text("dog\ncat\n")
-    folder = scan("classify", root)
+    folder = scan_classes(root)
     assert folder.classes == ("dog", "cat")
     assert folder.samples[0] == Sample(root / "dog/1.png", 0)
     assert folder.skipped == ()
@@ -187,18 +193,18 @@ def test_classify_order_from_file(tmp_path):
 def test_classify_names_must_be_folders(tmp_path):
     root = classify(tmp_path)
     (root / "classes.txt").write_text("dog\ncow\n")
-    refused(root, "lacks the class 'cow' of classes.txt", "make the classes the same", scan, "classify", root)
+    refused(root, "lacks the class 'cow' of classes.txt", "make the classes the same", scan_classes, root)
     (root / "classes.txt").write_text("dog\ncat\n")
     classify(root, ["eel"])
-    refused(root, "has the class 'eel', unknown to classes.txt", "the same in both", scan, "classify", root)
+    refused(root, "has the class 'eel', unknown to classes.txt", "the same in both", scan_classes, root)
 
 
 def test_classify_layout(tmp_path):
-    refused(tmp_path, "has 0 class folders: there must be at least 2", CLASSIFY, scan, "classify", tmp_path)
+    refused(tmp_path, "has 0 class folders: there must be at least 2", CLASSIFY, scan_classes, tmp_path)
     classify(tmp_path, ["cat"])
-    refused(tmp_path, "has 1 class folders", CLASSIFY, scan, "classify", tmp_path)
+    refused(tmp_path, "has 1 class folders", CLASSIFY, scan_classes, tmp_path)
     (tmp_path / "dog").mkdir()
-    refused(tmp_path / "dog", "holds no images", "put images of this class in it", scan, "classify", tmp_path)
+    refused(tmp_path / "dog", "holds no images", "put images of this class in it", scan_classes, tmp_path)
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
@@ -209,36 +215,37 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.scandir", deny)  # a real folder would not do: root may read everything
     monkeypatch.setattr("os.listdir", deny)
-    refused(root, "cannot be read (permission denied)", "check the folder's permissions", scan, "classify", root)
+    refused(root, "cannot be read (permission denied)", "check the folder's permissions", scan_classes, root)
 
 
 def test_without_splits(tmp_path):
     root = segment(tmp_path)
     assert not has_splits(root)
-    assert find_splits("segment", root) == {"all": scan("segment", root)}
+    assert find_mask_splits(root) == {"all": scan_masks(root)}
 
 
 def test_a_class_named_train_is_no_split(tmp_path):
     root = classify(tmp_path, ("car", "train"))
     assert not has_splits(root)
-    assert find_splits("classify", root)["all"].classes == ("car", "train")
+    assert find_class_splits(root)["all"].classes == ("car", "train")
 
 
-def test_segment_splits_take_the_largest_number_of_classes(tmp_path):
+def test_splits_without_names_have_no_classes_yet(tmp_path):
     segment(tmp_path / "train", top=2)
     segment(tmp_path / "val", top=3)
-    splits = find_splits("segment", tmp_path)
-    assert list(splits) == ["train", "val"]
-    assert {split.classes for split in splits.values()} == {("class 0", "class 1", "class 2", "class 3")}
+    assert [(name, folder.classes) for name, folder in find_mask_splits(tmp_path).items()] == [
+        ("train", ()),
+        ("val", ()),
+    ]
 
 
-@pytest.mark.parametrize("places", [["."], ["train", "val", "test"], [".", "val"]])
+@pytest.mark.parametrize("places", [["."], ["train", "val", "test"], [".", "val"], ["train"], ["val"]])
 def test_class_names_of_splits(tmp_path, places):
     for split in ("test", "val", "train"):
         segment(tmp_path / split)
     for place in places:
         (tmp_path / place / "classes.txt").write_text("a\nb\nc\nd\n")
-    splits = find_splits("segment", tmp_path)
+    splits = find_mask_splits(tmp_path)
     assert list(splits) == ["train", "val", "test"]
     assert {split.classes for split in splits.values()} == {("a", "b", "c", "d")}
 
@@ -248,17 +255,17 @@ def test_class_names_of_splits_differ(tmp_path):
     (train / "classes.txt").write_text("a\nb\nc\nd\n")
     (val / "classes.txt").write_text("a\nc\nb\nd\n")
     cure = "make the classes the same in both"
-    refused(val, "orders the classes unlike the train folder", cure, find_splits, "segment", tmp_path)
+    refused(val, "orders the classes unlike the train folder", cure, find_mask_splits, tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
-    refused(val / "classes.txt", "unlike the classes given", cure, find_splits, "segment", tmp_path)
+    refused(val / "classes.txt", "unlike the classes given", cure, find_mask_splits, tmp_path)
 
 
 def test_classify_splits(tmp_path):
     classify(tmp_path / "train", ("cat", "dog", "eel"))
     classify(tmp_path / "test", ("cat", "dog", "eel"))
-    assert [split.classes for split in find_splits("classify", tmp_path).values()] == [("cat", "dog", "eel")] * 2
+    assert [split.classes for split in find_class_splits(tmp_path).values()] == [("cat", "dog", "eel")] * 2
     val = classify(tmp_path / "val", ("cat", "dog"))
-    refused(val, "lacks the class 'eel' of the train folder", "same in both", find_splits, "classify", tmp_path)
+    refused(val, "lacks the class 'eel' of the train folder", "same in both", find_class_splits, tmp_path)
 
 
 def outputs(*paths):

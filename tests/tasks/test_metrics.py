@@ -7,7 +7,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
 from omniconv.data.masks import IGNORE_INDEX
-from omniconv.training.metrics import Confusion, measures
+from omniconv.tasks.metrics import Confusion, label_measures
 
 
 def random_labels(classes, seed=0, shape=(3, 11, 13)):
@@ -80,6 +80,12 @@ def test_nothing_but_ignored():
     assert math.isnan(confusion.compute()["iou"])
 
 
+def test_every_label_may_be_a_class():
+    confusion = Confusion(300, ignore_index=None)
+    confusion.update(torch.tensor([255, 299]), torch.tensor([255, 0]))
+    assert confusion.counts[255, 255] == confusion.counts[0, 299] == 1
+
+
 def test_rows_are_true_and_columns_predicted():
     confusion = Confusion(2)
     confusion.update(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 0]))
@@ -87,5 +93,5 @@ def test_rows_are_true_and_columns_predicted():
 
 
 def test_perfect():
-    found = measures(torch.diag(torch.tensor([3.0, 5.0])))
+    found = label_measures(torch.diag(torch.tensor([3.0, 5.0])))
     assert found == {"accuracy": 1.0, "iou": 1.0, "iou_by_class": [1.0, 1.0]}

@@ -1,0 +1,55 @@
+"""Resume of a run, on the same samples it began with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omniconv.errors import FileError, InputError
+from omniconv.inference.predictor import choose_device
+from omniconv.run_folder import RunFolder, open_run, read_metrics
+from omniconv.runs.start import finish_run
+from omniconv.training.callbacks import Log
+from omniconv.training.checkpoints import read_checkpoint
+from omniconv.training.dataset_splits import read_splits
+from omniconv.training.preflight import build_network
+from omniconv.training.settings import RunConfig, read_config
+
+CHANGEABLE = ("epochs", "device", "workers", "patience")
+
+
+def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) -> RunFolder:
+    """Continue a run where it stopped.
+
+    Args:
+        path: the run's folder.
+        given: settings that the user changes.
+        log: takes lines of text for the user.
+        progress_bar: show one.
+
+    Raises:
+        InputError: not a run, or a setting that cannot change.
+    """
+    run = open_run(path)
+    for name in given:
+        if name not in CHANGEABLE:
+            raise InputError(name, given[name], "cannot change in a resumed run", f"only {', '.join(CHANGEABLE)} can")
+    settings = read_config(run.config)
+    missing = [name for name in RunConfig.model_fields if name not in settings]
+    if missing:
+        raise FileError(run.config, f"is cut short: it lacks {missing[0]}", "restore it, or start a new run")
+    config = RunConfig(**(settings | given))
+    choose_device(config.device)
+    done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
+    if config.epochs < done:
+        raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
+    splits = read_splits(run.data)
+    network = build_network(config, splits)
+    if run.checkpoint.is_file():
+        read_checkpoint(run.checkpoint, network)
+    elif run.metrics.is_file():
+        raise FileError(run.checkpoint, "does not exist, so the run cannot resume", "start a new run with --config")
+    log(str(run.path))
+    log(f"{done} of {config.epochs} epochs are done")
+    config.write(run.config)
+    return finish_run(run, config, splits, network, log, progress_bar, resume=True)

@@ -1,0 +1,136 @@
+"""Start of a run: everything is checked before its folder is made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from omniconv.errors import InputError
+from omniconv.inference.evaluation import evaluate
+from omniconv.inference.predictor import Predictor, choose_device
+from omniconv.models import Model
+from omniconv.run_folder import RunFolder, check_outside, new_run, write_json
+from omniconv.runs.page import write_report
+from omniconv.tasks import TASKS, get_task
+from omniconv.training.callbacks import Log
+from omniconv.training.dataset_splits import DatasetSplits, write_splits
+from omniconv.training.dataset_summary import summarize_dataset, write_samples
+from omniconv.training.datasets import SampleReader
+from omniconv.training.fit import fit
+from omniconv.training.preflight import build_network, resolve_settings
+from omniconv.training.settings import RunConfig, read_config
+
+PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
+
+
+def start_run(
+    given: dict[str, Any], config_file: Path | None, name: str | None, out: str | None, log: Log, progress_bar: bool
+) -> RunFolder:
+    """Train in a new folder, then evaluate and report the result.
+
+    Args:
+        given: settings that the user gave.
+        config_file: a file of further settings.
+        name: name of the run; by default that of its data.
+        out: the run's folder; by default ``runs/NAME``.
+        log: takes lines of text for the user.
+        progress_bar: show one.
+
+    Raises:
+        InputError: the settings or the data cannot be used; nothing has been written then.
+    """
+    settings = (read_config(config_file) if config_file else {}) | given
+    for argument in ("task", "data"):
+        if not settings.get(argument):
+            task_name = settings.get("task") or "|".join(TASKS)
+            raise InputError(argument.upper(), None, "is needed", f"write: omniconv train {task_name} DATA")
+    config = RunConfig(**settings)
+    config.check_model()
+    choose_device(config.device)
+    check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
+    summary = summarize_dataset(config)
+    config = resolve_settings(config, summary.splits)
+    network = build_network(config, summary.splits)
+    run = new_run(name or Path(config.data).name or "run", out)
+    log(str(run.path))
+    for fact, text in summary.facts(config).items():
+        log(f"  {fact}: {text}")
+    try:
+        config.write(run.config)
+        write_json(run.environment, describe_environment())
+        write_splits(summary.splits, run.data)
+        write_samples(summary.splits, summary.reader, run.samples)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    return finish_run(run, config, summary.splits, network, log, progress_bar, reader=summary.reader)
+
+
+def finish_run(
+    run: RunFolder,
+    config: RunConfig,
+    splits: DatasetSplits,
+    network: Model,
+    log: Log,
+    progress_bar: bool,
+    resume: bool = False,
+    reader: SampleReader | None = None,
+) -> RunFolder:
+    """Train in a run's folder, evaluate the best network on the held-out samples, and write the report.
+
+    Args:
+        run: the folder.
+        config: resolved settings.
+        splits: the samples.
+        network: result of ``build_network``.
+        log: takes lines of text for the user.
+        progress_bar: show one.
+        resume: continue from the last checkpoint.
+        reader: has read the samples already.
+
+    Raises:
+        KeyboardInterrupt: the user or the system ended it.
+    """
+    try:
+        fit(run, config, splits, network, log, progress_bar, resume, reader)
+    except KeyboardInterrupt:
+        log(f"interrupted; resume with: omniconv train --resume {run.path}")
+        raise
+    predictor = Predictor.open(run.path, config.device)
+    if splits.validation:
+        evaluation = evaluate(predictor, splits.validation)
+        write_json(run.evaluation, evaluation)
+        log(f"best epoch, on the held-out images that selected it: {splits.task.quality_line(evaluation)}")
+    write_report(run, predictor, splits.shown)
+    return run
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, machine and command as plain data."""
+    cuda = torch.cuda.is_available()
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if cuda else []
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if cuda else None,
+        "accelerators": devices,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,69 @@
+"""Metrics of predicted labels, from one confusion matrix of counts or of areas."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from omniconv.data.masks import IGNORE_INDEX
+
+BLOCK = 2**22
+"""Largest number of samples counted at once: bincount takes 8 bytes a sample for the pairs and 8 for the weights."""
+
+
+class Confusion(Metric):
+    """Confusion matrix: number, or area, of the samples of every pair of true and predicted class.
+
+    Args:
+        classes: number of classes.
+        ignore_index: true label that does not count; ``None`` where every label is a class.
+
+    Example:
+        >>> confusion = Confusion(2)
+        >>> confusion.update(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]))
+        >>> confusion.compute()["iou"]
+        0.5
+    """
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, classes: int, ignore_index: int | None = IGNORE_INDEX) -> None:
+        super().__init__()
+        self.classes, self.ignore_index = classes, ignore_index
+        self.add_state("counts", torch.zeros(classes, classes, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
+        """Add labels of one shape; ``areas`` weight them and broadcast to their shape."""
+        weights = torch.ones((), device=true.device) if areas is None else areas
+        blocks = (part.flatten().split(BLOCK) for part in (predicted, true, weights.expand_as(true)))
+        for labels, truth, weight in zip(*blocks, strict=True):
+            kept = truth != self.ignore_index if self.ignore_index is not None else slice(None)
+            pairs = truth[kept].long() * self.classes + labels[kept].long()
+            counts = torch.bincount(pairs, weight[kept].double(), minlength=self.classes**2)
+            self.counts += counts.view(self.classes, self.classes)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the measures of the matrix, as ``label_measures``."""
+        return label_measures(self.counts)
+
+
+def label_measures(counts: Tensor) -> dict[str, Any]:
+    """Return the measures of a confusion matrix of true (rows) and predicted (columns) classes.
+
+    Returns:
+        ``accuracy``, ``iou`` (mean over the classes that occur or are predicted) and ``iou_by_class`` (``None`` for the
+        others).
+    """
+    correct = counts.diagonal()
+    union = counts.sum(0) + counts.sum(1) - correct
+    by_class = correct / union  # NaN where a class neither occurs nor is predicted
+    return {
+        "accuracy": float(correct.sum() / counts.sum()),
+        "iou": float(by_class.nanmean()),
+        "iou_by_class": [None if math.isnan(value) else round(value, 6) for value in by_class.tolist()],
+    }

@@ -1,0 +1,205 @@
+"""Check and summary of a data set before the first training step: facts to read and samples to look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from omniconv.data.file_listing import Skipped
+from omniconv.data.images import read_header, read_image
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits
+from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
+from omniconv.data.split import hold_out
+from omniconv.errors import FileError
+from omniconv.files import write_bytes
+from omniconv.report.pictures import contact_sheet, png_bytes
+from omniconv.surfaces import surface
+from omniconv.tasks import get_task
+from omniconv.tasks.base import pick_evenly
+from omniconv.training.dataset_splits import DatasetSplits
+from omniconv.training.datasets import SampleReader
+from omniconv.training.settings import RunConfig
+
+T = TypeVar("T")
+SHOWN_SAMPLES = 12
+SHOWN_SKIPPED = 5
+FEW_STEPS = 200
+_SMALL = (64, 64)
+"""Size at which images are decoded to check them where they are not kept: a large JPEG is decoded small at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Result of the check of every file of a folder.
+
+    Attributes:
+        folder: the folder, without the bad samples where these are skipped.
+        sizes: number of images of each upright (height, width).
+        counts: number of pixels or images of each class, see ``Task.count_target``.
+    """
+
+    folder: DatasetFolder
+    sizes: Counter[tuple[int, int]]
+    counts: Counter[int]
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSummary:
+    """Samples of a run, and what was found in them.
+
+    Attributes:
+        splits: the samples.
+        inspections: check of each split, by its name.
+        reader: has read every sample, and remembers them if they fit into memory.
+    """
+
+    splits: DatasetSplits
+    inspections: dict[str, Inspection]
+    reader: SampleReader
+
+    def facts(self, config: RunConfig) -> dict[str, str]:
+        """Return what is to be printed before training, each fact as a name and a text."""
+        splits, validation = self.splits, self.splits.validation
+        counts = _total(inspection.counts for inspection in self.inspections.values())
+        targets, advice = splits.task.describe_targets(splits.classes, counts, config.balance)
+        return {
+            "training": f"{len(splits.training.samples)} images",
+            "validation": f"{len(validation.samples)} images" if validation else "none, so quality is not measured",
+            **targets,
+            "image sizes": self._sizes(),
+            "resized to": "{}x{}".format(*splits.preprocessing.size),
+            "surface": str(splits.preprocessing.surface),
+            **self._advice(config),
+            **advice,
+            **self._skipped(),
+        }
+
+    def _sizes(self) -> str:
+        sizes = _total(inspection.sizes for inspection in self.inspections.values())
+        shown = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
+        return ", ".join(shown) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
+
+    def _advice(self, config: RunConfig) -> dict[str, str]:
+        advice = {}
+        steps = -(-len(self.splits.training.samples) * config.repeat // config.batch_size) * config.epochs
+        if steps < FEW_STEPS:
+            advice["note"] = f"only {steps} training steps; --epochs, --repeat or a smaller --batch-size give more"
+        sizes = _total(inspection.sizes for inspection in self.inspections.values())
+        flat = sum(count for (height, width), count in sizes.items() if abs(width / height - 2) >= 0.02)
+        if flat and self.splits.preprocessing.surface.spherical:
+            advice["attention"] = f"{flat} images are not twice as wide as high, but are used as whole panoramas"
+        return advice
+
+    def _skipped(self) -> dict[str, str]:
+        skipped = [item for inspection in self.inspections.values() for item in inspection.folder.skipped]
+        facts = {f"skipped {path}": reason for path, reason in skipped[:SHOWN_SKIPPED]}
+        if len(skipped) > SHOWN_SKIPPED:
+            facts["also skipped"] = f"{len(skipped) - SHOWN_SKIPPED} more files"
+        return facts
+
+
+def summarize_dataset(config: RunConfig) -> DatasetSummary:
+    """Find, check and split the samples of a run, and choose how images are prepared.
+
+    Each file is decoded once where all samples fit into memory, else once here and once in each epoch.
+
+    Raises:
+        FileError: the folder or a file in it cannot be used.
+    """
+    task, network_surface = get_task(config.task), surface(config.surface)
+    folders = find_splits(task.scan, config.data, task.expected)
+    folders.pop("test", None)
+    sizes = _header_sizes(folders.values())
+    while True:
+        size = config.size or default_size(network_surface, sizes)
+        preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary)
+        reader = SampleReader(task, preprocessing, sum(len(folder.samples) for folder in folders.values()))
+        inspections = {name: inspect(folder, reader, config.skip_bad) for name, folder in folders.items()}
+        good = list(_total(inspection.sizes for inspection in inspections.values()))
+        if set(good) == set(sizes) or config.size:
+            break
+        sizes = good  # skipped images had other sizes, and do not count for the default size
+    counts = _total(inspection.counts for inspection in inspections.values())
+    inspected = inspections.get("train") or inspections["all"]
+    task.check_counts(inspected.folder, inspected.counts, counts)
+    classes = task.class_names(inspected.folder, counts)
+    training = replace(inspected.folder, classes=classes)
+    validation = replace(inspections["val"].folder, classes=classes) if "val" in inspections else None
+    if validation is None:
+        training, validation = hold_out(training, config.validation, config.seed, task.split_group)
+    mean, std = channel_statistics(training.samples, reader.image)
+    preprocessing = replace(preprocessing, mean=mean, std=std)
+    splits = DatasetSplits(task, training, validation, preprocessing, task.class_frequencies(classes, counts))
+    return DatasetSummary(splits, inspections, reader)
+
+
+def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False) -> Inspection:
+    """Decode and check every image and target of a folder, and count sizes and classes.
+
+    Args:
+        folder: result of a scan.
+        reader: reads the samples, and remembers them if they fit into memory.
+        skip_bad: move bad samples to ``folder.skipped``, each with its reason, instead of raising.
+
+    Raises:
+        FileError: a sample cannot be used, or with ``skip_bad`` none can.
+    """
+    good: list[Sample] = []
+    bad: list[Skipped] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    counts: Counter[int] = Counter()
+    for sample in folder.samples:
+        try:
+            size, counted = _check_sample(sample, folder.classes, reader)
+        except FileError as error:
+            if not skip_bad:
+                raise
+            bad.append((sample.image, str(error).removeprefix(f"{sample.image}: ")))
+        else:
+            good.append(sample)
+            sizes[size] += 1
+            counts += counted
+    if bad and not good:
+        path, reason = bad[0]
+        raise FileError(folder.root, f"all {len(bad)} samples are bad", f"mend them, first {path}: {reason}")
+    return Inspection(replace(folder, samples=tuple(good), skipped=folder.skipped + tuple(bad)), sizes, counts)
+
+
+def write_samples(splits: DatasetSplits, reader: SampleReader, path: Path) -> None:
+    """Write a contact sheet of training samples with their targets, at the size of the training images."""
+    tiles = []
+    for sample in pick_evenly(splits.training.samples, SHOWN_SAMPLES):
+        image, target = reader.read(sample)
+        tiles.append(splits.task.tile(np.moveaxis(image, 0, -1), target, sample, splits.classes))
+    write_bytes(path, png_bytes(contact_sheet(tiles, columns=min(4, len(tiles)))))
+
+
+def _header_sizes(folders: Iterable[DatasetFolder]) -> list[tuple[int, int]]:
+    """Return the sizes of the images whose header can be read, without decoding them."""
+    sizes = set()
+    for sample in (sample for folder in folders for sample in folder.samples):
+        with suppress(FileError):  # for `inspect` to report or to skip
+            sizes.add(read_header(sample.image).size)
+    return list(sizes)
+
+
+def _check_sample(
+    sample: Sample, classes: tuple[str, ...], reader: SampleReader
+) -> tuple[tuple[int, int], Counter[int]]:
+    header = read_header(sample.image)
+    image = reader.load_image(sample) if reader.caches else read_image(sample.image, _SMALL)
+    target = reader.task.load_target(sample, reader.preprocessing)
+    counts = reader.task.count_target(sample, target, classes)
+    if reader.caches:
+        reader.store(sample, image, target)
+    return header.size, counts
+
+
+def _total(counters: Iterable[Counter[T]]) -> Counter[T]:
+    return sum(counters, start=Counter())

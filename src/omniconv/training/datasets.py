@@ -1,0 +1,129 @@
+"""Samples as tensors, equal for equal seed, epoch and position, whatever was read before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from omniconv.data.augmentation import augment
+from omniconv.data.layouts.dataset_folder import Sample
+from omniconv.data.preprocessing import Preprocessing
+from omniconv.tasks.base import Task
+
+Draw = tuple[int, int]
+"""Epoch, and position in it."""
+CACHE_BYTES = 2 * 2**30
+
+
+class EpochSampler(Sampler[Draw]):
+    """Sampler of ``(epoch, position)`` in an order set by seed and epoch alone, so that a resumed run continues it.
+
+    Args:
+        samples: number of samples.
+        repeat: number of times that each is drawn in an epoch.
+        seed: of the order.
+        shuffle: draw in random order.
+    """
+
+    def __init__(self, samples: int, repeat: int = 1, seed: int = 0, shuffle: bool = True) -> None:
+        self.length, self.seed, self.shuffle, self.epoch = samples * repeat, seed, shuffle, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch whose order comes next; Lightning calls this."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        positions = np.arange(self.length)
+        if self.shuffle:
+            positions = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        return ((self.epoch, int(position)) for position in positions)
+
+    def __len__(self) -> int:
+        return self.length
+
+
+@dataclass(eq=False)
+class SampleReader:
+    """Reader of images and targets at the size of the preprocessing, which remembers them if all fit into memory.
+
+    Args:
+        task: reads the targets.
+        preprocessing: reads the images.
+        count: number of samples to be read in all.
+
+    Attributes:
+        caches: whether samples are remembered, as they are where ``count`` of them fit into ``CACHE_BYTES``.
+    """
+
+    task: Task
+    preprocessing: Preprocessing
+    count: int
+    _read: dict[Sample, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        height, width = self.preprocessing.size
+        self.caches = 4 * height * width * self.count <= CACHE_BYTES  # 3 bytes a pixel for the image, 1 for a mask
+
+    def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image, uint8 ``(3, *size)``, and the resized target."""
+        if sample in self._read:
+            return self._read[sample]
+        image = self.load_image(sample)
+        return self.store(sample, image, self.task.load_target(sample, self.preprocessing))
+
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """Decode the image, uint8 ``(3, *size)``."""
+        return np.round(self.preprocessing.image(sample.image) * 255).astype(np.uint8)
+
+    def store(self, sample: Sample, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Resize the target as ``task.load_target`` gave it, remember the sample if all fit, and return it."""
+        pair = image, self.task.resize_target(target, self.preprocessing.size)
+        if self.caches:
+            self._read[sample] = pair
+        return pair
+
+    def image(self, sample: Sample) -> np.ndarray:
+        """Return the image, float32 ``(3, *size)`` in 0 … 1."""
+        return self.read(sample)[0].astype(np.float32) / 255
+
+
+@dataclass(eq=False)
+class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
+    """Data set of network inputs and targets on their surface.
+
+    Args:
+        samples: the samples.
+        reader: reads them.
+        preprocessing: from images to network inputs.
+        augmentations: names, applied before the image is resampled to the surface.
+        seed: of the augmentations.
+    """
+
+    samples: Sequence[Sample]
+    reader: SampleReader
+    preprocessing: Preprocessing
+    augmentations: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        epoch, position = draw
+        task = self.reader.task
+        stored, target = self.reader.read(self.samples[position % len(self.samples)])
+        image = stored.astype(np.float32) / 255
+        if self.augmentations:
+            random = np.random.default_rng([self.seed, epoch, position])
+            if task.target_interpolation is None:
+                image, _ = augment(image, None, self.augmentations, random)
+            else:
+                image, augmented = augment(image, target, self.augmentations, random, task.target_interpolation)
+                target = target if augmented is None else augmented
+        x = torch.from_numpy(self.preprocessing.on_surface(image))
+        return x, torch.as_tensor(task.target_on_surface(target, self.preprocessing))
