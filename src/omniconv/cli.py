@@ -182,7 +182,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
     predictions.csv and overview.png. Both mirror the folders of the images.
     """
     from omniconv.data.layouts.image_list import scan_images
-    from omniconv.inference.files import check_out, write_predictions
+    from omniconv.inference.write_predictions import check_out, write_predictions
 
     predictor = _predictor(run, device)
     listed = scan_images(images)

@@ -12,15 +12,15 @@ from tiny import picture, save
 from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
-from omniconv.inference import files as prediction_files
-from omniconv.inference.files import write_predictions
+from omniconv.inference import write_predictions as module
+from omniconv.inference.write_predictions import write_predictions
 from omniconv.inference.predictor import Predictor
 from omniconv.tasks import get_task
 from omniconv.tasks.segment import index_png
 
 
 def check_out(out, images, *inputs):
-    prediction_files.check_out(get_task("segment"), out, images, *inputs)
+    module.check_out(get_task("segment"), out, images, *inputs)
 
 
 def files(root):
