@@ -13,8 +13,8 @@ from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
 from omniconv.inference import write_predictions as module
-from omniconv.inference.write_predictions import write_predictions
 from omniconv.inference.predictor import Predictor
+from omniconv.inference.write_predictions import write_predictions
 from omniconv.tasks import get_task
 from omniconv.tasks.segment import index_png
 
