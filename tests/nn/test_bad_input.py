@@ -207,7 +207,7 @@ def test_surfaces_are_surfaces(kind, value):
         (lambda: oc.nn.ASPP(2, 2, rates=3), "rates=3: must hold at least one dilation; use (6, 12, 18)"),
         (lambda: oc.nn.ASPP(2, 2, rates="369"), "rates='369': must hold at least one dilation"),
         (lambda: oc.nn.ASPP(2, 2, rates=(1, 2.5)), "dilation=2.5: must be a whole number from 1"),
-        (lambda: oc.nn.ASPP(2, 2, dropout=2), "dropout=2: must be a share from 0 to 1; use 0.5"),
+        (lambda: oc.nn.ASPP(2, 2, dropout=2), "dropout=2: must be a probability from 0 to 1; use 0.5"),
         (lambda: oc.nn.ASPP(2, 2, separable="s"), "separable='s': must be True or False"),
         (lambda: oc.nn.Upsample(True), "scale_factor=True: must be a whole number from 1; use 2 for one level"),
         (lambda: oc.nn.Upsample(mode=[]), "mode=[]: must be one of linear, nearest; use 'nearest' for labels"),
@@ -250,7 +250,7 @@ def test_signals_that_meet_have_one_batch(surface):
     block = oc.nn.UpBlock(2, oc.nn.DoubleConv(4, 2, surface=finer), surface=surface)
     for wrong, text in [
         (None, "skip=<class 'NoneType'>: must be a tensor"),
-        (signal(finer, batch=3), "must have the batch of the signal from below, 2; give the encoder's signal"),
+        (signal(finer, batch=3), "must have the batch size of the coarse signal, 2; pass the encoder's signal"),
         (signal(finer, batch=2, channels=5), "must have 4 channels on axis 1"),
     ]:
         with refused(text):
@@ -275,11 +275,11 @@ def test_switches_are_whole_numbers_that_fit(surface):
     for wrong, text in [
         (None, "switches=<class 'NoneType'>: must be a tensor"),
         (switches.tolist(), "switches=<class 'list'>: must be a tensor"),
-        (switches.float(), "switches=torch.float32: must be whole numbers"),
-        (switches.bool(), "switches=torch.bool: must be whole numbers"),
+        (switches.float(), "switches=torch.float32: must have an integer dtype"),
+        (switches.bool(), "switches=torch.bool: must have an integer dtype"),
         (switches[..., :-1], "must have the input's shape"),
-        (switches + 10**6, "point outside output_size="),
-        (-1 - switches, "point outside output_size="),
+        (switches + 10**6, "lie outside output_size="),
+        (-1 - switches, "lie outside output_size="),
     ]:
         with refused(text):
             unpool(values, wrong)
@@ -300,7 +300,7 @@ def test_a_padded_value_is_one_that_the_input_holds(dtype, value, fits):
     if fits:
         assert oc.nn.Pad(1, value=value)(x)[0, 0, 0] == torch.tensor(value).to(dtype)
     else:
-        with pytest.raises(InputError, match=rf"value=.*: must be a number that {dtype} holds; use x.float\(\)"):
+        with pytest.raises(InputError, match=rf"value=.*must be a number that {dtype} can represent; use x"):
             oc.nn.Pad(1, value=value)(x)
     assert oc.nn.Pad(1, "circular", value)(x).dtype == dtype
 

@@ -165,8 +165,8 @@ def test_half_precision_loses_nothing(dtype):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda values, switches: MaxUnpool(2)(values, switches, (2, 2)), r"switches='0 to 6': point outside output_"),
-        (lambda values, switches: MaxUnpool(2)(values, switches - 9), "switches='-9 to -3': point outside output_size"),
+        (lambda values, switches: MaxUnpool(2)(values, switches, (2, 2)), r"switches='0 to 6': lie outside output_"),
+        (lambda values, switches: MaxUnpool(2)(values, switches - 9), "switches='-9 to -3': lie outside output_size"),
         (
             lambda values, switches: MaxUnpool(2)(values, switches, (16,)),
             r"output_size=\(16,\): must be a whole number",

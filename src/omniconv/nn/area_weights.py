@@ -1,4 +1,4 @@
-"""Weights of means over a surface: the areas of its samples."""
+"""Weights of a mean over a surface: the areas of its samples, normalised to sum to 1."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from omniconv.surfaces import Surface
 
 
-class MeanWeights(nn.Module):
-    """Weights of a mean over a grid of any size, ``(*grid)`` or what broadcasts to it; they sum to 1."""
+def make_mean_weights(surface: Surface) -> nn.Module:
+    """Return a module that maps a signal ``(batch, channels, *grid)`` to the weights of its mean, in its dtype.
 
+    The weights are ``(*grid)`` or broadcast to it.
+    """
+    if surface.latitude_axis is not None:
+        return _LatitudeWeights(surface.ndim, surface.latitude_axis)
+    return _UniformWeights() if surface.any_size else _AreaWeights(surface)
+
+
+class _UniformWeights(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        """Weights for a signal ``(batch, channels, *grid)``, in its precision."""
         return x.new_ones(()) / prod(x.shape[2:])
-
-    @staticmethod
-    def of(surface: Surface) -> nn.Module:
-        """By area where areas differ."""
-        if surface.latitude_axis is not None:
-            return _LatitudeWeights(surface.ndim, surface.latitude_axis)
-        return MeanWeights() if surface.any_size else _AreaWeights(surface)
 
 
 class _LatitudeWeights(nn.Module):
-    """The area of a row of n rows is proportional to sin(π (i + ½) / n)."""
+    """Weights by row of a panorama: row i of n has an area proportional to sin(π (i + ½) / n)."""
 
     def __init__(self, ndim: int, axis: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _LatitudeWeights(nn.Module):
 
 
 class _AreaWeights(nn.Module):
-    """Areas of the samples of a surface of one size; never rounded to half precision."""
+    """Weights by sample of a surface of one size; held in float32 at least, whatever the module is cast to."""
 
     areas: Tensor
 

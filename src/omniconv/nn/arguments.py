@@ -1,4 +1,4 @@
-"""The arguments of layers, parsed once when a layer is built; and the one check of what comes in."""
+"""Parsing of layer arguments, once when a layer is built, and the checks of its input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import SymInt, Tensor
 
-from omniconv.arithmetic import PADDING_NAMES, padding_amounts, span
+from omniconv.arithmetic import PADDING_NAMES, PaddingRule, padding_amounts, span
 from omniconv.checks import MAX_ELEMENTS, integer_rule, is_integer, to_builtin
 from omniconv.errors import InputError
 from omniconv.nn.symbolic import is_symbolic, statically_true
@@ -22,7 +22,11 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 
 
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
-    """One whole number for each axis, from one for all or one each."""
+    """Return one integer for each axis from one for all axes or one for each.
+
+    Raises:
+        InputError: another number of them, or one that is no integer from ``least``.
+    """
     value = to_builtin(value)
     values: tuple[Any, ...] = value if isinstance(value, tuple) else (value,) * ndim
     if len(values) != ndim or not all(_is_size(number, least) for number in values):
@@ -31,31 +35,146 @@ def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ..
 
 
 def last_axes(output_size: Size, ndim: int) -> tuple[int, ...]:
-    """The grid of an ``output_size``: all of it, or the end of a whole shape, as in torch."""
+    """Return the grid of an ``output_size``, which may be a full shape with batch and channels, as in torch."""
     numbers = to_builtin(output_size)
     is_shape = isinstance(numbers, tuple) and ndim < len(numbers) <= ndim + 2
     return per_axis("output_size", numbers[-ndim:] if is_shape else numbers, ndim)
 
 
+def parse_window(surface: Surface, *values: Size) -> tuple[Any, ...]:
+    """Return kernel size, stride and dilation as surfaces take them: one number where all axes have the same.
+
+    Meshes need it to select their neighbours; on grids every window is allowed.
+
+    Raises:
+        InputError: no surface, or a value out of range.
+    """
+    check_surface(surface)
+    parsed = []
+    for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
+        numbers = per_axis(name, value, surface.kernel_ndim)
+        parsed.append(numbers[0] if len(set(numbers)) == 1 else numbers)
+    return tuple(parsed)
+
+
+def parse_grid_window(
+    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
+) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
+    """Return kernel size, stride, padding and dilation of every grid axis.
+
+    Leading axes that a kernel does not extend along, such as the faces of a cube, get one tap and no padding.
+    """
+    ndim = border.kernel_ndim
+    named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+    kernel, steps, dilations = (per_axis(name, value, ndim) for name, value in named.items())
+    parsed = GridPadding(padding, kernel, steps, dilations, leading_axes=border.ndim - ndim)
+    ones = (1,) * (border.ndim - ndim)
+    return ones + kernel, ones + steps, parsed, ones + dilations
+
+
+class GridPadding:
+    """Parsed padding of every axis of a grid.
+
+    Args:
+        padding: a number, one per axis, one ``(before, after)`` pair per axis, or a name (``omniconv.arithmetic``).
+        kernel_size: taps of each axis.
+        stride: step of each axis.
+        dilation: step between taps of each axis.
+        leading_axes: number of axes before these, which are not padded.
+
+    Attributes:
+        rules: padding, kernel size, stride and dilation of each axis.
+
+    Raises:
+        InputError: an unknown name, a negative amount or a wrong number of axes.
+    """
+
+    def __init__(
+        self,
+        padding: Padding,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        dilation: tuple[int, ...],
+        leading_axes: int = 0,
+    ) -> None:
+        own = zip(_by_axis(padding, len(kernel_size)), kernel_size, stride, dilation, strict=True)
+        self.rules: tuple[tuple[PaddingRule, int, int, int], ...] = ((0, 1, 1, 1),) * leading_axes + tuple(own)
+
+    def amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Return ``(before, after)`` of each axis for an input of these sizes."""
+        return tuple(_amounts(size, *rule) for size, rule in zip(sizes, self.rules, strict=True))
+
+    @property
+    def as_given(self) -> PaddingRule | tuple[PaddingRule, ...]:
+        """The name that the user gave, or the padding of each axis."""
+        axes = tuple(rule for rule, *_ in self.rules)
+        return axes[0] if isinstance(axes[0], str) else axes
+
+    def symmetric(self, axis: int) -> int | None:
+        """Return the amount at both ends of an axis if it is the same for every input size, else ``None``."""
+        rule, kernel, stride, dilation = self.rules[axis]
+        if rule in ("same_upper", "same_lower") and stride > 1:
+            return None
+        before, after = padding_amounts(rule, span(kernel, dilation), kernel, stride, dilation)
+        return before if before == after else None
+
+
+def _amounts(size: int, rule: PaddingRule, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    if rule == "same_upper" and stride > 1 and is_symbolic(size) and span(kernel, dilation) == 2:
+        return 0, 1  # right for every size: where it is one too many, no window reaches it
+    return padding_amounts(rule, size, kernel, stride, dilation)
+
+
+def _by_axis(padding: Padding, ndim: int) -> tuple[PaddingRule, ...]:
+    padding = to_builtin(padding)
+    if isinstance(padding, str):
+        if padding not in PADDING_NAMES:
+            padding_amounts(padding, 1, 1)  # raises the error that lists the names
+        return (padding,) * ndim
+    if isinstance(padding, int):
+        return per_axis("padding", padding, ndim, least=0)
+    axes = padding if isinstance(padding, tuple) else ()
+    sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
+    if len(axes) != ndim or not all(map(is_side_pair, sides)):
+        raise InputError(
+            "padding",
+            padding,
+            f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
+            "count the axes",
+        )
+    return axes
+
+
+def is_side_pair(sides: object) -> bool:
+    """Return True for a pair ``(before, after)`` of integers from 0."""
+    return isinstance(sides, tuple) and len(sides) == 2 and all(is_integer(amount, 0) for amount in sides)
+
+
+def is_grid(surface: Surface) -> bool:
+    """Return True if neighbours are index shifts on a grid, so that kernels have any size."""
+    return isinstance(surface.conv_neighbours(), Border)
+
+
+def is_unit_stride(stride: Size) -> bool:
+    """Return True if the stride is 1 on every axis."""
+    return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
+
+
 def check_surface(surface: Surface) -> None:
-    """It is a surface, not the name of one."""
+    """Check that ``surface`` is a surface and not, for example, the name of one."""
     if not isinstance(surface, Surface):
         raise InputError("surface", surface, "must be a surface", "use oc.Plane() or oc.surface('icosphere:5')")
 
 
 def check_weight(shape: Sequence[int]) -> None:
-    """A weight of this shape is not larger than any memory."""
+    """Check that a weight of this shape has a size that memory can hold."""
     if prod(shape) > MAX_ELEMENTS:
-        raise InputError(
-            "weight",
-            tuple(shape),
-            f"must have at most {MAX_ELEMENTS} numbers",
-            "use fewer channels or a smaller kernel",
-        )
+        rule = f"must have at most {MAX_ELEMENTS} elements"
+        raise InputError("weight", tuple(shape), rule, "use fewer channels or a smaller kernel")
 
 
 def check_factory(device: Any, dtype: Any) -> None:
-    """Where and of which kind parameters are to be made: what torch knows; ``None`` is its default."""
+    """Check the device and dtype of parameters; ``None`` is torch's default."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise InputError("dtype", dtype, "must be a floating-point dtype", "use torch.float32")
     try:
@@ -64,8 +183,21 @@ def check_factory(device: Any, dtype: Any) -> None:
         raise InputError("device", device, "must be a device of this machine", "use 'cpu'") from error
 
 
+def check_mesh_padding(padding: Padding) -> None:
+    """Check that no padding is asked for on a closed mesh."""
+    if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
+        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")
+
+
+def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
+    """Return the shape of a surface of fixed size, after checking that ``output_size`` is not another one."""
+    if output_size is not None and last_axes(output_size, len(shape)) != tuple(shape):
+        raise InputError("output_size", output_size, f"must be {tuple(shape)} on this surface", "leave it out")
+    return tuple(shape)  # type: ignore[arg-type]  # fixed: no size is None
+
+
 def check_tensor(x: Tensor, name: str = "input") -> None:
-    """It is a tensor."""
+    """Check that ``x`` is a tensor."""
     if not isinstance(x, Tensor):
         raise InputError(name, type(x), "must be a tensor", "use torch.as_tensor")
 
@@ -73,14 +205,14 @@ def check_tensor(x: Tensor, name: str = "input") -> None:
 def check_signal(
     x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = (), dtype: torch.dtype | None = None
 ) -> None:
-    """``x`` is ``(batch, channels, *grid)`` with ``ndim`` grid axes, and none but the batch is empty.
+    """Check that ``x`` is ``(batch, channels, *grid)`` of floats; only the batch may be empty.
 
     Args:
-        x: what came in.
-        channels: how many it must have; ``None`` where any number goes.
+        x: input of a layer.
+        channels: number of channels it must have; ``None`` for any.
         ndim: number of grid axes.
-        shape: sizes of the grid; ``None`` in it where any goes.
-        dtype: of the weights that it meets; not checked under autocast, which casts both.
+        shape: sizes of the grid; ``None`` in it for any.
+        dtype: dtype of the layer's weights; not checked under autocast, which casts both.
     """
     check_tensor(x)
     if x.ndim != ndim + 2:
@@ -112,130 +244,9 @@ def check_signal(
             )
 
 
-def parse_grid_window(
-    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
-) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
-    """Kernel size, stride, padding and dilation of every grid axis, from arguments as they were given.
-
-    Axes that a kernel does not extend along, such as the faces of a cube, come first: one tap, no padding.
-    """
-    ndim = border.kernel_ndim
-    named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-    kernel, step, spread = (per_axis(name, value, ndim) for name, value in named.items())
-    rules = GridPadding(padding, kernel, step, spread)
-    alone = (1,) * (border.ndim - ndim)
-    rules.rules = ((0, 1, 1, 1),) * len(alone) + rules.rules
-    return alone + kernel, alone + step, rules, alone + spread
-
-
-class GridPadding:
-    """Padding of every axis of a grid, parsed: fixed amounts where they do not depend on the size of the input.
-
-    Args:
-        padding: a number, one an axis, one ``(before, after)`` pair an axis, or a name (``omniconv.arithmetic``).
-        kernel_size: taps of each axis.
-        stride: step of each axis.
-        dilation: step between taps of each axis.
-
-    Raises:
-        InputError: an unknown name, a negative amount or a wrong number of axes.
-    """
-
-    def __init__(
-        self, padding: Padding, kernel_size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
-    ) -> None:
-        self.rules = tuple(zip(_by_axis(padding, len(kernel_size)), kernel_size, stride, dilation, strict=True))
-
-    def amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """``(before, after)`` of each axis for an input of these sizes."""
-        return tuple(_amounts(size, *rule) for size, rule in zip(sizes, self.rules, strict=True))
-
-    @property
-    def described(self) -> str | tuple[int | str | tuple[int, int], ...]:
-        """What the user said: the name, or what each axis gets."""
-        axes = tuple(rule for rule, *_ in self.rules)
-        return axes[0] if isinstance(axes[0], str) else axes
-
-    def symmetric(self, axis: int) -> int | None:
-        """The amount on both sides of an axis where it is the same for every size, else ``None``."""
-        rule, kernel, stride, dilation = self.rules[axis]
-        if rule in ("same_upper", "same_lower") and stride > 1:
-            return None
-        before, after = padding_amounts(rule, span(kernel, dilation), kernel, stride, dilation)
-        return before if before == after else None
-
-
-def _amounts(size: int, rule: int | str | tuple[int, int], kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    if rule == "same_upper" and stride > 1 and is_symbolic(size) and span(kernel, dilation) == 2:
-        return 0, 1  # what sizes that need none get too many is in no window
-    return padding_amounts(rule, size, kernel, stride, dilation)
-
-
-def _by_axis(padding: Padding, ndim: int) -> tuple[int | str | tuple[int, int], ...]:
-    padding = to_builtin(padding)
-    if isinstance(padding, str):
-        if padding not in PADDING_NAMES:
-            padding_amounts(padding, 1, 1)  # raises the one error that names them all
-        return (padding,) * ndim
-    if isinstance(padding, int):
-        return per_axis("padding", padding, ndim, least=0)
-    axes = padding if isinstance(padding, tuple) else ()
-    sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
-    if len(axes) != ndim or not all(map(is_side_pair, sides)):
-        raise InputError(
-            "padding",
-            padding,
-            f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
-            "count the axes",
-        )
-    return axes
-
-
-def is_side_pair(sides: object) -> bool:
-    """Whether it is ``(before, after)``, two whole numbers from 0."""
-    return isinstance(sides, tuple) and len(sides) == 2 and all(is_integer(amount, 0) for amount in sides)
-
-
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
 def _is_size(number: object, least: int) -> bool:
-    """Whether it is a whole number, or one that an export leaves open."""
     return is_integer(number, least) or (isinstance(number, SymInt) and number >= least)
-
-
-def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The one size that a surface of fixed size has."""
-    if output_size is not None and last_axes(output_size, len(shape)) != tuple(shape):
-        raise InputError("output_size", output_size, f"must be {tuple(shape)} on this surface", "leave it out")
-    return tuple(shape)  # type: ignore[arg-type]  # no size is open
-
-
-def parse_window(surface: Surface, *values: Size) -> tuple[Any, ...]:
-    """Kernel size, stride and dilation, each as one number where all axes have the same, else one for each axis.
-
-    Grids do not look at them: their neighbours are index shifts whatever the kernel.
-    """
-    check_surface(surface)
-    firsts = []
-    for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
-        numbers = per_axis(name, value, surface.kernel_ndim)
-        firsts.append(numbers[0] if len(set(numbers)) == 1 else numbers)
-    return tuple(firsts)
-
-
-def is_grid(surface: Surface) -> bool:
-    """Whether neighbours are index shifts on a grid, so that kernels have any size."""
-    return isinstance(surface.conv_neighbours(), Border)
-
-
-def is_unit_stride(stride: Size) -> bool:
-    """Whether every step is 1."""
-    return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
-
-
-def check_mesh_padding(padding: Padding) -> None:
-    """A closed mesh has no edge to pad."""
-    if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
-        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")

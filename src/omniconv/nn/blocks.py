@@ -1,9 +1,9 @@
-"""What networks are built of: convolution–norm–activation, the double convolution, steps up, the last layer."""
+"""Building blocks of networks: convolution blocks, the upsampling step of decoders, the output layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,11 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 Up = Literal["linear", "transposed"]
 
 
-class RowNorm(nn.BatchNorm1d):
-    """Batch normalisation of signals that lie channels last in memory, as mesh layers give them, and stay so."""
+class MeshBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of mesh signals, which are channels last in memory, and stay so.
+
+    ``BatchNorm1d`` on ``(B, C, N)`` would return a contiguous tensor, which the next mesh layer has to transpose.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(B, C, N)``."""
@@ -39,29 +42,30 @@ class RowNorm(nn.BatchNorm1d):
 
 
 def norm_layer(kind: str, channels: int, surface: Surface) -> nn.Module:
-    """Batch normalisation for signals on a surface, or nothing."""
+    """Return the batch normalisation for signals on a surface, or the identity."""
     check_choice("normalization", kind, NORMALIZATIONS, "use 'batch'")
     if kind == "none":
         return nn.Identity()
-    return RowNorm(channels) if surface.ndim == 1 and not is_grid(surface) else BATCH_NORMS[surface.ndim](channels)
+    is_mesh = surface.ndim == 1 and not is_grid(surface)
+    return MeshBatchNorm(channels) if is_mesh else BATCH_NORMS[surface.ndim](channels)
 
 
 def activation_layer(kind: str) -> nn.Module:
-    """The activation of a name."""
+    """Return the activation layer of a name."""
     return ACTIVATIONS[check_choice("activation", kind, ACTIVATIONS, "use 'relu'")]()
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, normalisation, activation; stride 2 in encoders, 1 in decoders.
+    """Convolution, normalisation, activation.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         kernel_size: taps on each axis.
         stride: 1, or 2 for the next coarser surface.
         normalization: ``batch`` or ``none``; with ``none`` the convolution has a bias.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
-        surface: where the input lies.
+        surface: surface of the input.
 
     Example:
         >>> ConvBlock(3, 8, stride=2)(torch.zeros(1, 3, 9, 12)).shape
@@ -85,15 +89,15 @@ class ConvBlock(nn.Sequential):
 
 
 class DoubleConv(nn.Sequential):
-    """Two convolution blocks at one size, as in the original U-Net.
+    """Two convolution blocks at one resolution, as in the original U-Net.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out of both.
+        in_channels: channels of the input.
+        out_channels: channels of both outputs.
         kernel_size: taps on each axis.
         normalization: as in ``ConvBlock``.
         activation: as in ``ConvBlock``.
-        surface: where the input lies.
+        surface: surface of the input.
     """
 
     def __init__(
@@ -105,55 +109,55 @@ class DoubleConv(nn.Sequential):
         activation: str = "relu",
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        kinds = {"normalization": normalization, "activation": activation, "surface": surface}
+        options: dict[str, Any] = {"normalization": normalization, "activation": activation, "surface": surface}
         super().__init__(
-            ConvBlock(in_channels, out_channels, kernel_size, **kinds),  # type: ignore[arg-type]
-            ConvBlock(out_channels, out_channels, kernel_size, **kinds),  # type: ignore[arg-type]
+            ConvBlock(in_channels, out_channels, kernel_size, **options),
+            ConvBlock(out_channels, out_channels, kernel_size, **options),
         )
 
 
 class UpBlock(Traceable, nn.Module):
-    """A step up in a decoder: to the finer surface, beside the encoder's signal of that size, then ``merge``.
+    """Upsampling step of a decoder: upsample, concatenate the encoder's signal of that size, apply ``merge``.
 
     Args:
-        in_channels: channels from below.
-        merge: the layer that takes the encoder's channels and, after them, ``up_channels(in_channels, up)``.
+        in_channels: channels of the coarse signal.
+        merge: layer that takes the encoder's channels and, after them, ``up_channels(in_channels, up)``.
         up: ``linear`` keeps the channels; ``transposed`` is a learned 2×2 convolution that halves them.
-        surface: where the signal from below lies.
+        surface: surface of the coarse signal.
 
     Raises:
-        InputError: an argument out of range, or no layer to merge with.
+        InputError: an argument out of range, or a ``merge`` that is no layer.
     """
 
     def __init__(self, in_channels: int, merge: nn.Module, up: Up = "linear", surface: Surface = Plane()) -> None:  # noqa: B008
         super().__init__()
         if not isinstance(merge, nn.Module):
             raise InputError("merge", merge, "must be a layer", "use DoubleConv or torch.nn.Identity()")
-        self.up = _step_up(in_channels, up, surface)
+        self.up = _upsampling(in_channels, up, surface)
         self.merge = merge
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """``(B, in, *coarse grid)`` and ``(B, skip, *fine grid)`` to ``(B, out, *fine grid)``."""
+        """Merge ``(B, in, *coarse grid)`` and ``(B, skip, *fine grid)`` into ``(B, out, *fine grid)``."""
         check_tensor(skip, "skip")
         x = self.up(x, output_size=skip.shape[2:])
         if skip.shape[0] != x.shape[0]:
-            rule = f"must have the batch of the signal from below, {x.shape[0]}"
-            raise InputError("skip", tuple(skip.shape), rule, "give the encoder's signal of the same images")
+            rule = f"must have the batch size of the coarse signal, {x.shape[0]}"
+            raise InputError("skip", tuple(skip.shape), rule, "pass the encoder's signal of the same images")
         return self.merge(torch.cat([skip, x], 1))
 
 
 def up_channels(in_channels: int, up: Up) -> int:
-    """Channels after the step up of an ``UpBlock``."""
+    """Return the number of channels after the upsampling of an ``UpBlock``."""
     check_choice("up", up, ("linear", "transposed"), "use 'linear'")
     halves = {"linear": 1, "transposed": 2}[up]
     return check_integer("in_channels", in_channels, halves, "count the channels") // halves
 
 
-def _step_up(in_channels: int, up: Up, surface: Surface) -> nn.Module:
+def _upsampling(in_channels: int, up: Up, surface: Surface) -> nn.Module:
     channels = up_channels(in_channels, up)
     if up == "linear":
         return Upsample(surface=surface)
-    kernel_size = 2 if is_grid(surface) else 3  # a mesh knows its operators, a grid the classic 2×2
+    kernel_size = 2 if is_grid(surface) else 3  # a mesh has its own taps; on a grid U-Net's 2×2
     return ConvTranspose(
         in_channels,
         channels,
@@ -165,14 +169,14 @@ def _step_up(in_channels: int, up: Up, surface: Surface) -> nn.Module:
 
 
 class OutputHead(nn.Sequential):
-    """The last layer of a network: a convolution to as many channels as there are classes or values.
+    """Output layer of a network: a convolution to one channel per class or value.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         kernel_size: 1 or 3.
-        sigmoid: squeeze the outputs into 0 … 1; leave it off where a loss takes logits.
-        surface: where the input lies.
+        sigmoid: map the outputs to 0 … 1; leave it off where the loss takes logits.
+        surface: surface of the input.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Convolutions with torch's names, signatures and state: what torch has, and the paddings that it lacks."""
+"""Conv1d to ConvTranspose3d with torch's signatures and state_dict, and the padding options that torch lacks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
 
-class _Flat(Traceable):
-    """Shared by all six: arguments parsed once, a batch dimension that may be left out as in torch."""
+class _Layer(Traceable):
+    """Base of the six layers: the batch axis may be left out, as in torch."""
 
     rank: int
 
@@ -32,30 +32,30 @@ class _Flat(Traceable):
         return x, alone
 
 
-class _FlatConvolution(_Flat):
-    """A convolution that is torch's own with more of padding and padding modes.
+class _ConvNd(_Layer):
+    """Convolution with every padding and padding mode.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: taps, one number for all axes or one each.
+        kernel_size: taps, one number for all axes or one per axis.
         stride: step from one output to the next.
-        padding: a number, one an axis, one ``(before, after)`` pair an axis, ``"valid"``, ``"same"`` (symmetric),
+        padding: a number, one per axis, one ``(before, after)`` pair per axis, ``"valid"``, ``"same"`` (symmetric),
             ``"same_upper"`` (TensorFlow, Keras, JAX) or ``"same_lower"``, at any stride and dilation.
         dilation: step between taps.
-        groups: groups of channels that do not see one another.
+        groups: groups of channels, as in ``torch.nn.Conv2d``.
         bias: add a learned number to each output channel.
-        padding_mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one an axis, or one
-            ``(before, after)`` pair an axis. ``circular`` may go round more than once.
-        device: of the parameters.
-        dtype: of the parameters.
-        padding_value: what ``zeros`` pads with.
+        padding_mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one per axis, or
+            one ``(before, after)`` pair per axis. ``circular`` may go round more than once.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
+        padding_value: constant that ``zeros`` pads with.
 
     Shape:
         ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *smaller grid)``; the batch may be left out.
 
     Raises:
-        InputError: an argument out of range, an input of the wrong shape or kind.
+        InputError: an argument out of range, an input of the wrong shape or dtype.
     """
 
     op: GridConv
@@ -80,11 +80,11 @@ class _FlatConvolution(_Flat):
         op = make_grid_conv(border, kernel_size, stride, padding, dilation, groups)
         check_weight((out_channels, in_channels // groups, *op.kernel_size))
         check_factory(device, dtype)
-        super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
+        super().__init__(  # type: ignore[call-arg]  # torch's class of this rank; its own padding is 0
             in_channels, out_channels, op.kernel_size, op.stride, 0, op.dilation, groups,
             check_flag("bias", bias), "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.op = op.padding.described, padding_mode, op
+        self.padding, self.padding_mode, self.op = op.padding.as_given, padding_mode, op
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a signal."""
@@ -94,22 +94,22 @@ class _FlatConvolution(_Flat):
         return y.squeeze(0) if alone else y
 
 
-class _FlatTransposed(_Flat):
-    """A transposed convolution: the exact adjoint of the convolution of the same arguments, padding modes included.
+class _ConvTransposeNd(_Layer):
+    """Transposed convolution: the exact adjoint of the convolution with the same arguments, padding modes included.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: taps, one number for all axes or one each.
-        stride: how many times finer the output is.
-        padding: as in the convolution; the names of SAME give ``size · stride``.
-        output_padding: which of the ``stride`` sizes that convolve to the input's size is meant.
-        groups: groups of channels that do not see one another.
+        kernel_size: taps, one number for all axes or one per axis.
+        stride: factor by which the output is finer.
+        padding: padding of the convolution that this one transposes; the names of SAME give ``size · stride``.
+        output_padding: selects one of the ``stride`` output sizes that convolve to the input's size.
+        groups: groups of channels, as in ``torch.nn.Conv2d``.
         bias: add a learned number to each output channel.
         dilation: step between taps.
-        padding_mode: as in the convolution: what that one reads past an edge, this one adds to where it came from.
-        device: of the parameters.
-        dtype: of the parameters.
+        padding_mode: as in the convolution: what that one reads beyond an edge, this one adds to its source.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Shape:
         ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *output_size)``; the batch may be left out.
@@ -140,14 +140,14 @@ class _FlatTransposed(_Flat):
         op = make_grid_conv_transpose(border, kernel_size, stride, padding, dilation, groups, output_padding)
         check_weight((in_channels, out_channels // groups, *op.kernel_size))
         check_factory(device, dtype)
-        super().__init__(  # type: ignore[call-arg]  # torch's class of this rank, with padding left to us
+        super().__init__(  # type: ignore[call-arg]  # torch's class of this rank; its own padding is 0
             in_channels, out_channels, op.kernel_size, op.stride, 0, op.output_padding, groups,
             check_flag("bias", bias), op.dilation, "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.op = op.padding.described, padding_mode, op
+        self.padding, self.padding_mode, self.op = op.padding.as_given, padding_mode, op
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
-        """Convolve a signal back to ``output_size`` (the last numbers are taken, as in torch)."""
+        """Convolve a signal back to ``output_size`` (or to the last axes of a full shape, as in torch)."""
         weight = self.weight  # type: ignore[attr-defined]
         x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
         size = None if output_size is None else last_axes(output_size, self.rank)
@@ -155,7 +155,7 @@ class _FlatTransposed(_Flat):
         return y.squeeze(0) if alone else y
 
 
-class Conv1d(_FlatConvolution, nn.Conv1d):  # type: ignore[misc]  # padding says more than in torch
+class Conv1d(_ConvNd, nn.Conv1d):  # type: ignore[misc]  # padding takes more types
     """Convolution of signals (L): ``torch.nn.Conv1d`` with every padding.
 
     Example:
@@ -163,23 +163,23 @@ class Conv1d(_FlatConvolution, nn.Conv1d):  # type: ignore[misc]  # padding says
         torch.Size([1, 4, 10])
     """
 
-    __doc__ += (_FlatConvolution.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvNd.__doc__ or "").partition("\n")[2]
     rank = 1
 
 
-class Conv2d(_FlatConvolution, nn.Conv2d):  # type: ignore[misc]  # padding says more than in torch
-    """Convolution of pictures (H, W): ``torch.nn.Conv2d`` with every padding.
+class Conv2d(_ConvNd, nn.Conv2d):  # type: ignore[misc]  # padding takes more types
+    """Convolution of images (H, W): ``torch.nn.Conv2d`` with every padding.
 
     Example:
         >>> Conv2d(3, 8, 3, stride=2, padding="same_upper")(torch.zeros(1, 3, 9, 12)).shape
         torch.Size([1, 8, 5, 6])
     """
 
-    __doc__ += (_FlatConvolution.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvNd.__doc__ or "").partition("\n")[2]
     rank = 2
 
 
-class Conv3d(_FlatConvolution, nn.Conv3d):  # type: ignore[misc]  # padding says more than in torch
+class Conv3d(_ConvNd, nn.Conv3d):  # type: ignore[misc]  # padding takes more types
     """Convolution of volumes (D, H, W): ``torch.nn.Conv3d`` with every padding.
 
     Example:
@@ -187,11 +187,11 @@ class Conv3d(_FlatConvolution, nn.Conv3d):  # type: ignore[misc]  # padding says
         torch.Size([1, 2, 4, 5, 6])
     """
 
-    __doc__ += (_FlatConvolution.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvNd.__doc__ or "").partition("\n")[2]
     rank = 3
 
 
-class ConvTranspose1d(_FlatTransposed, nn.ConvTranspose1d):  # type: ignore[misc]  # padding says more than in torch
+class ConvTranspose1d(_ConvTransposeNd, nn.ConvTranspose1d):  # type: ignore[misc]  # padding takes more types
     """Transposed convolution of signals (L): ``torch.nn.ConvTranspose1d`` with every padding.
 
     Example:
@@ -199,23 +199,23 @@ class ConvTranspose1d(_FlatTransposed, nn.ConvTranspose1d):  # type: ignore[misc
         torch.Size([1, 4, 10])
     """
 
-    __doc__ += (_FlatTransposed.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvTransposeNd.__doc__ or "").partition("\n")[2]
     rank = 1
 
 
-class ConvTranspose2d(_FlatTransposed, nn.ConvTranspose2d):  # type: ignore[misc]  # padding says more than in torch
-    """Transposed convolution of pictures (H, W): ``torch.nn.ConvTranspose2d`` with every padding.
+class ConvTranspose2d(_ConvTransposeNd, nn.ConvTranspose2d):  # type: ignore[misc]  # padding takes more types
+    """Transposed convolution of images (H, W): ``torch.nn.ConvTranspose2d`` with every padding.
 
     Example:
         >>> ConvTranspose2d(8, 3, 4, stride=2, padding=1)(torch.zeros(1, 8, 5, 6)).shape
         torch.Size([1, 3, 10, 12])
     """
 
-    __doc__ += (_FlatTransposed.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvTransposeNd.__doc__ or "").partition("\n")[2]
     rank = 2
 
 
-class ConvTranspose3d(_FlatTransposed, nn.ConvTranspose3d):  # type: ignore[misc]  # padding says more than in torch
+class ConvTranspose3d(_ConvTransposeNd, nn.ConvTranspose3d):  # type: ignore[misc]  # padding takes more types
     """Transposed convolution of volumes (D, H, W): ``torch.nn.ConvTranspose3d`` with every padding.
 
     Example:
@@ -223,5 +223,5 @@ class ConvTranspose3d(_FlatTransposed, nn.ConvTranspose3d):  # type: ignore[misc
         torch.Size([1, 1, 4, 6, 8])
     """
 
-    __doc__ += (_FlatTransposed.__doc__ or "").partition("\n")[2]
+    __doc__ += (_ConvTransposeNd.__doc__ or "").partition("\n")[2]
     rank = 3

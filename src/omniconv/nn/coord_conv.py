@@ -1,4 +1,4 @@
-"""Where samples lie, as channels for a network, and the convolution that sees them (CoordConv)."""
+"""Coordinates of samples as channels, and the convolution over them (CoordConv)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omniconv.surfaces import Plane, Surface
 
 
 class PlaneCoordinates(nn.Module):
-    """x (columns), y (rows), z (slices) of a grid, each from −1 to 1, and on demand their distance from the centre.
+    """x (columns), y (rows), z (slices) of a grid, each from −1 to 1, and optionally the distance from the centre.
 
     Args:
         ndim: grid axes.
@@ -26,8 +26,8 @@ class PlaneCoordinates(nn.Module):
         self.channels = ndim + radius
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coordinates ``(1, channels, *grid)`` of the samples of a signal ``(batch, …, *grid)``."""
-        axes = [_spread(size, x) for size in x.shape[2:]]
+        """Return coordinates ``(1, channels, *grid)`` for a signal ``(batch, …, *grid)``."""
+        axes = [_linspace(size, x) for size in x.shape[2:]]
         channels = list(reversed(torch.meshgrid(*axes, indexing="ij")))
         if self.radius:
             channels.append(torch.stack(channels).square().sum(0).sqrt())
@@ -35,7 +35,7 @@ class PlaneCoordinates(nn.Module):
 
 
 class LatitudeCoordinates(nn.Module):
-    """Latitude from −1 (south) to 1, sine and cosine of longitude, on demand x, y, z, of a panorama of any size.
+    """Latitude from −1 (south) to 1, sine and cosine of longitude, optionally x, y, z, of a panorama of any size.
 
     Args:
         radius: add x, y, z.
@@ -46,10 +46,10 @@ class LatitudeCoordinates(nn.Module):
         self.radius, self.channels = radius, 6 if radius else 3
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coordinates ``(1, channels, H, W)`` of the samples of a signal ``(batch, …, H, W)``."""
+        """Return coordinates ``(1, channels, H, W)`` for a signal ``(batch, …, H, W)``."""
         height, width = x.shape[2:]
-        latitude = (1 - (_count(height, x) + 0.5) * 2 / height)[:, None]
-        longitude = (((_count(width, x) + 0.5) * 2 / width - 1) * torch.pi)[None, :]
+        latitude = (1 - (_arange(height, x) + 0.5) * 2 / height)[:, None]
+        longitude = (((_arange(width, x) + 0.5) * 2 / width - 1) * torch.pi)[None, :]
         sine, cosine = longitude.sin(), longitude.cos()
         channels = [latitude, sine, cosine]
         if self.radius:
@@ -59,14 +59,14 @@ class LatitudeCoordinates(nn.Module):
 
 
 class FixedCoordinates(nn.Module):
-    """The same as ``LatitudeCoordinates`` on samples that lie anywhere on the sphere.
+    """The coordinates of ``LatitudeCoordinates`` for a spherical surface of fixed size.
 
     Args:
-        surface: where they lie.
+        surface: surface of the samples.
         radius: add x, y, z.
     """
 
-    known: Tensor
+    coordinates: Tensor
 
     def __init__(self, surface: Surface, radius: bool) -> None:
         super().__init__()
@@ -77,18 +77,18 @@ class FixedCoordinates(nn.Module):
             [torch.atan2(xyz[2], level)[None] * 2 / torch.pi, east.flip(0), *([xyz] if radius else [])]
         )
         self.channels = len(channels)
-        self.register_buffer("known", channels[None].to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("coordinates", channels[None].to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coordinates ``(1, channels, *grid)``."""
-        return self.known.to(x.dtype)
+        """Return coordinates ``(1, channels, *grid)``."""
+        return self.coordinates.to(x.dtype)
 
 
 class CoordConv(Traceable, nn.Module):
-    """A convolution that also sees where it is (Liu et al., CoordConv, NeurIPS 2018).
+    """Convolution over a signal and the coordinates of its samples (Liu et al., CoordConv, NeurIPS 2018).
 
-    The weight is that of a convolution over the signal's channels followed by the coordinates'. By linearity the
-    coordinates are convolved once for the whole batch and added.
+    The weight is that of a convolution over the signal's channels, then the coordinates'. By linearity the coordinates
+    are convolved once for the whole batch, and the result is added.
 
     Args:
         in_channels: channels of the signal.
@@ -98,12 +98,12 @@ class CoordConv(Traceable, nn.Module):
         padding: as in ``Conv``.
         dilation: as in ``Conv``.
         bias: as in ``Conv``.
-        radius: one coordinate more: the distance from the centre; on a sphere three more: x, y, z.
-        surface: where the input lies. On a plane coordinates are x (columns), y (rows), from −1 to 1; on a sphere
+        radius: add the distance from the centre as a coordinate; on a sphere add x, y, z.
+        surface: surface of the input. On a plane coordinates are x (columns), y (rows), from −1 to 1; on a sphere
             latitude from −1 to 1, sine and cosine of longitude.
 
     Attributes:
-        weight: of the convolution, ``(out, in + coordinates, …)``.
+        conv: the convolution, with a weight ``(out, in + coordinates, …)``.
 
     Raises:
         InputError: as ``Conv``.
@@ -136,28 +136,28 @@ class CoordConv(Traceable, nn.Module):
         self.output_surface = self.conv.output_surface
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
+        """Convolve ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
         weight = self.conv.weight
         check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape, weight.dtype)
-        own, of_place = weight.tensor_split([self.in_channels], 1)
-        known = self.conv.op(self.coordinates(x), of_place, self.conv.bias)
-        return self.conv.op(x, own, None) + known
+        signal_weight, coordinate_weight = weight.tensor_split([self.in_channels], 1)
+        from_coordinates = self.conv.op(self.coordinates(x), coordinate_weight, self.conv.bias)
+        return self.conv.op(x, signal_weight, None) + from_coordinates
 
 
 def make_coordinates(surface: Surface, radius: bool) -> PlaneCoordinates | LatitudeCoordinates | FixedCoordinates:
-    """The coordinates of a surface's samples."""
+    """Return the module that computes the coordinates of a surface's samples."""
     if not surface.spherical:
         return PlaneCoordinates(surface.ndim, radius)
     return LatitudeCoordinates(radius) if surface.latitude_axis is not None else FixedCoordinates(surface, radius)
 
 
-def _spread(size: int, like: Tensor) -> Tensor:
-    """``size`` numbers from −1 to 1; one alone is 0."""
+def _linspace(size: int, like: Tensor) -> Tensor:
+    """Return ``size`` numbers from −1 to 1; a single one is 0."""
     if size == 1:
-        return _count(1, like)
-    return _count(size, like) * (2 / (size - 1)) - 1
+        return _arange(1, like)
+    return _arange(size, like) * (2 / (size - 1)) - 1
 
 
-def _count(size: int, like: Tensor) -> Tensor:
-    """0, 1, …, in single precision at least: half precision cannot count past 256, and is rounded to at the end."""
+def _arange(size: int, like: Tensor) -> Tensor:
+    """Return 0, 1, … in float32 at least: bfloat16 holds no integers past 256; the result is rounded at the end."""
     return torch.arange(size, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))

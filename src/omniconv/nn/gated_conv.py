@@ -13,7 +13,7 @@ from omniconv.surfaces import Plane, Surface
 
 
 class GatedConv(nn.Module):
-    """activation(feature) · sigmoid(gate), both from one convolution.
+    """Gated convolution, activation(feature) · sigmoid(gate), both from one convolution.
 
     Args:
         in_channels: channels of the input.
@@ -24,8 +24,8 @@ class GatedConv(nn.Module):
         dilation: as in ``Conv``.
         groups: as in ``Conv``.
         bias: as in ``Conv``.
-        activation: of the features: ``elu`` as published, ``relu``, ``leaky_relu``, ``gelu``, ``silu`` or ``none``.
-        surface: where the input lies.
+        activation: of the features; ``elu`` as published, ``relu``, ``leaky_relu``, ``gelu``, ``silu`` or ``none``.
+        surface: surface of the input.
 
     Raises:
         InputError: as ``Conv``; an unknown activation.
@@ -57,6 +57,6 @@ class GatedConv(nn.Module):
         self.output_surface = self.conv.output_surface
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
+        """Convolve ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
         feature, gate = self.conv(x).chunk(2, 1)
         return self.activation(feature) * torch.sigmoid(gate)

@@ -1,4 +1,4 @@
-"""What ``torch.jit.trace`` needs: sizes as plain numbers, where it hands out tensors in their place."""
+"""Support for ``torch.jit.trace``, which passes sizes as tensors where the layers need ``int``."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]  # a property of C
+_SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]  # a C property
 
 
 class Traceable:
-    """A layer that ``torch.jit.trace`` can follow, for the sizes of its example: others need a trace of their own.
+    """Mixin of layers that ``torch.jit.trace`` can trace for the sizes of its example, about which torch warns.
 
-    Torch warns so itself, once. To leave sizes open, use ``torch.export`` or ``omniconv export``.
+    For dynamic sizes use ``torch.export`` or ``omniconv export``.
     """
 
     def _slow_forward(self, *inputs: Any, **options: Any) -> Any:
-        """What torch calls in place of ``forward`` while it traces, and only then."""
-        with _PlainSizes():
+        """Run ``forward`` with plain sizes; torch calls this in its place only while it traces (torch 2.13)."""
+        with _IntSizes():
             return super()._slow_forward(*inputs, **options)  # type: ignore[misc]  # of torch.nn.Module
 
 
-class _PlainSizes(TorchFunctionMode):
-    """Shapes are asked as ever; their numbers leave the trace."""
+class _IntSizes(TorchFunctionMode):
+    """Return shapes and counts as ``int``, which a trace records as constants."""
 
     def __torch_function__(
         self, function: Callable, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

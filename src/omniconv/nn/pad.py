@@ -18,20 +18,20 @@ from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
 
 class Pad(Traceable, nn.Module):
-    """More samples around a grid.
+    """Padding of a grid signal with every border mode.
 
     Args:
-        padding: samples on every side of every axis (a number), or one number or ``(before, after)`` pair for each
-            axis, the first axis first.
-        mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one an axis, or a pair an axis.
-        value: what ``zeros`` pads with; of a kind that the input can hold.
+        padding: samples on every side of every axis (a number), or one number or ``(before, after)`` pair per axis, in
+            the order of the axes.
+        mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one per axis, or a pair per axis.
+        value: constant that ``zeros`` pads with; the input's dtype must be able to hold it.
 
     Shape:
-        ``(batch, channels, *grid)`` to the padded grid; of any kind of numbers.
+        ``(batch, channels, *grid)`` to the padded grid, of any dtype.
 
     Raises:
-        InputError: a negative or fractional amount, modes for other axes, a reflection longer than its axis, a value
-            that the input cannot hold.
+        InputError: a negative or fractional amount, modes for another number of axes, a reflection longer than its
+            axis, a value that the input's dtype cannot hold.
 
     Example:
         >>> import torch
@@ -44,10 +44,10 @@ class Pad(Traceable, nn.Module):
     ) -> None:
         super().__init__()
         amounts = to_builtin(padding)
-        self.amounts = tuple(map(_sides, amounts)) if isinstance(amounts, tuple) else None
-        self.everywhere = (0, 0) if self.amounts is not None else _sides(amounts)
+        self.amounts = tuple(map(_parse_sides, amounts)) if isinstance(amounts, tuple) else None
+        self.all_sides = (0, 0) if self.amounts is not None else _parse_sides(amounts)
         self.mode, self.value = mode, value
-        self.borders = {ndim: Border.of(mode, ndim, value) for ndim in self._axes(mode)}
+        self.borders = {ndim: Border.of(mode, ndim, value) for ndim in self._possible_ndims(mode)}
         self.is_constant = any("zeros" in sides for border in self.borders.values() for sides in border.modes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,22 +56,21 @@ class Pad(Traceable, nn.Module):
         ndim = x.ndim - 2
         if ndim not in self.borders:
             axes = " or ".join(map(str, self.borders))
-            raise InputError("input", tuple(x.shape), f"must have {axes} grid axes", "give the padding of every axis")
+            raise InputError("input", tuple(x.shape), f"must have {axes} grid axes", "pass the padding of every axis")
         if self.is_constant and self.value and not _holds(x.dtype, self.value):
-            raise InputError("value", self.value, f"must be a number that {x.dtype} holds", "use x.float()")
-        return pad(x, self.amounts or (self.everywhere,) * ndim, self.borders[ndim])
+            raise InputError("value", self.value, f"must be a number that {x.dtype} can represent", "use x.float()")
+        return pad(x, self.amounts or (self.all_sides,) * ndim, self.borders[ndim])
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"{self.amounts or self.everywhere}, mode={self.mode!r}"
+        return f"{self.amounts or self.all_sides}, mode={self.mode!r}"
 
-    def _axes(self, mode: PaddingMode) -> Sequence[int]:
-        """Numbers of axes that the arguments allow."""
+    def _possible_ndims(self, mode: PaddingMode) -> Sequence[int]:
         if self.amounts is not None:
             return [len(self.amounts)]
         return [1, 2, 3] if isinstance(mode, str) or not isinstance(mode, Sequence) else [len(mode)]
 
 
-def _sides(amount: Any) -> tuple[int, int]:
+def _parse_sides(amount: Any) -> tuple[int, int]:
     sides = (amount, amount) if isinstance(amount, int) else amount
     if not is_side_pair(sides):
         raise InputError("padding", amount, "must be a whole number from 0 or a (before, after) pair", "correct it")
@@ -79,7 +78,7 @@ def _sides(amount: Any) -> tuple[int, int]:
 
 
 def _holds(dtype: torch.dtype, value: float) -> bool:
-    """Whether numbers of a kind can be this one, but for rounding."""
+    """Return True if the dtype can represent the value, up to rounding."""
     if dtype == torch.bool:
         return value in (0, 1)
     if not (dtype.is_floating_point or dtype.is_complex):

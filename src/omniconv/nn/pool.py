@@ -1,38 +1,24 @@
-"""Pooling on any surface: the largest sample, the mean or the norm of a window."""
+"""Pooling on any surface: maximum, mean or p-norm of windows, and the mean of a whole surface."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from math import inf, prod
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_flag, check_number
-from omniconv.errors import InputError
-from omniconv.nn.area_weights import MeanWeights
-from omniconv.nn.arguments import (
-    Padding,
-    Size,
-    check_mesh_padding,
-    check_signal,
-    check_surface,
-    is_unit_stride,
-    parse_grid_window,
-    parse_window,
-    per_axis,
-)
-from omniconv.nn.grid.pool import GridAvgPool, GridLpPool, GridMaxPool
+from omniconv.nn.area_weights import make_mean_weights
+from omniconv.nn.arguments import Padding, Size, check_signal, check_surface, is_unit_stride, parse_window
+from omniconv.nn.dispatch import PoolWindow, make_avg_pool_op, make_lp_pool_op, make_max_pool_op
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.stencil.modules import StencilProduct
-from omniconv.nn.stencil.window_pool import make_lp_pool, make_max_pool
-from omniconv.surfaces import Plane, Stencil, Surface
+from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 
 class _Pool(Traceable, nn.Module):
-    """Arguments that all poolings share."""
+    """Base of the pooling layers; ``make_op`` takes neighbours and a ``PoolWindow``."""
 
     def __init__(
         self,
@@ -42,28 +28,17 @@ class _Pool(Traceable, nn.Module):
         dilation: Size,
         ceil_mode: bool,
         surface: Surface,
-        on_grid: Any,
-        on_stencil: Any,
+        make_op: Callable[[Border | Stencil, PoolWindow], nn.Module],
         averages: bool = False,
     ) -> None:
         super().__init__()
         self.kernel_size, self.padding, self.dilation, self.surface = kernel_size, padding, dilation, surface
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode = check_flag("ceil_mode", ceil_mode)
-        window = parse_window(surface, kernel_size, self.stride)
+        parsed = parse_window(surface, kernel_size, self.stride)
         self.output_surface = surface if is_unit_stride(self.stride) else surface.coarser()
-        neighbours = (surface.pool_neighbours if averages else surface.window_neighbours)(*window)
-        if isinstance(neighbours, Stencil):
-            self._check_mesh()
-            self.op = on_stencil(neighbours)
-        else:
-            parsed = parse_grid_window(neighbours, kernel_size, self.stride, padding, dilation)
-            self.op = on_grid(neighbours, *parsed, self.ceil_mode)
-
-    def _check_mesh(self) -> None:
-        check_mesh_padding(self.padding)
-        if per_axis("dilation", self.dilation, 1) != (1,):
-            raise InputError("dilation", self.dilation, "must be 1 on a mesh", "leave it out")
+        neighbours = (surface.pool_neighbours if averages else surface.window_neighbours)(*parsed)
+        self.op = make_op(neighbours, PoolWindow(kernel_size, self.stride, padding, dilation, self.ceil_mode))
 
     def forward(self, x: Tensor) -> Any:
         """Pool ``(batch, channels, *grid)``."""
@@ -75,17 +50,17 @@ class _Pool(Traceable, nn.Module):
 
 
 class MaxPool(_Pool):
-    """The largest sample of each window.
+    """Maximum of each window.
 
     Args:
-        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
-        stride: step from one window to the next; ``kernel_size`` where left out.
-        padding: as in ``Conv``; ``"same_upper"`` keeps the last row and column of odd sizes. The surface's border goes
-            on past the edges; where that is zeros, they never win.
+        kernel_size: samples of a window on each axis; on a mesh 2, the samples that become one of the coarser level.
+        stride: step from one window to the next; by default ``kernel_size``.
+        padding: as in ``Conv``; ``"same_upper"`` keeps the last row and column of odd sizes. The surface's border says
+            what padded samples hold; zeros never are the maximum.
         dilation: step between the samples of a window.
-        ceil_mode: round sizes up: a last window may hang over the end.
-        return_switches: also give the flat index, in the un-padded grid, of the sample that each window took.
-        surface: where the input lies.
+        ceil_mode: round output sizes up; the last window may exceed the padded axis.
+        return_switches: also return the flat index of each maximum in the unpadded grid.
+        surface: surface of the input.
 
     Shape:
         ``(batch, channels, *grid)`` to ``(batch, channels, *smaller grid)``, and int64 switches of the same shape.
@@ -109,9 +84,9 @@ class MaxPool(_Pool):
         return_switches: bool = False,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, GridMaxPool, make_max_pool)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, make_max_pool_op)
         self.return_switches = check_flag("return_switches", return_switches)
-        self.pool = self.op.with_switches if self.return_switches else self.op.forward
+        self.pool: Any = self.op.with_switches if self.return_switches else self.op.forward
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pool ``(batch, channels, *grid)``; with ``return_switches`` a pair."""
@@ -120,16 +95,16 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """The mean of each window, by area: on a sphere the mean of all goes on where windows part it.
+    """Mean of each window, on a sphere weighted by area, so that windows that tile it keep the mean of the whole.
 
     Args:
-        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
-        stride: step from one window to the next; ``kernel_size`` where left out.
+        kernel_size: samples of a window on each axis; on a mesh 2, the samples that become one of the coarser level.
+        stride: step from one window to the next; by default ``kernel_size``.
         padding: as in ``MaxPool``.
-        ceil_mode: round sizes up: a last window may hang over the end, and what is not there is not counted.
-        count_include_pad: count zeros past an edge as samples.
+        ceil_mode: round output sizes up; what a last window holds beyond the padded axis is not counted.
+        count_include_pad: count padded zeros as samples.
         dilation: step between the samples of a window.
-        surface: where the input lies.
+        surface: surface of the input.
 
     Raises:
         InputError: an argument out of range or without a meaning on the surface; an input smaller than a window.
@@ -150,36 +125,25 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        on_grid: Any = partial(GridAvgPool, count_include_pad=check_flag("count_include_pad", count_include_pad))
-        if isinstance(surface, Surface) and surface.spherical:
-            on_grid = partial(_MeanByArea, on_grid, surface)
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, StencilProduct, True)
+        count_include_pad = check_flag("count_include_pad", count_include_pad)
 
+        def make_op(neighbours: Border | Stencil, window: PoolWindow) -> nn.Module:
+            return make_avg_pool_op(neighbours, window, surface, count_include_pad)
 
-class _MeanByArea(nn.Module):
-    """The mean of each window of a grid whose samples differ in area."""
-
-    def __init__(self, mean: Callable[..., nn.Module], surface: Surface, *window: object) -> None:
-        super().__init__()
-        self.mean, self.weights = mean(*window), MeanWeights.of(surface)
-
-    def forward(self, x: Tensor) -> Tensor:
-        precise = x.to(torch.promote_types(x.dtype, torch.float32))
-        areas = (self.weights(precise) * prod(x.shape[2:])).expand(1, 1, *x.shape[2:])  # 1 on average
-        return (self.mean(precise * areas) / self.mean(areas)).to(x.dtype)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, make_op, averages=True)
 
 
 class LpPool(_Pool):
-    """The p-norm of each window, (Σ |x|^p)^(1/p); on a mesh samples count by their share of the window.
+    """p-norm of each window, (Σ |x|^p)^(1/p); on a mesh samples count by their share of the window.
 
     Args:
-        kernel_size: samples of a window on each axis; on a mesh 2: what becomes one sample of the coarser level.
-        stride: step from one window to the next; ``kernel_size`` where left out.
-        padding: as in ``MaxPool``; zeros past an edge add nothing.
-        ceil_mode: round sizes up: a last window may hang over the end.
+        kernel_size: samples of a window on each axis; on a mesh 2, the samples that become one of the coarser level.
+        stride: step from one window to the next; by default ``kernel_size``.
+        padding: as in ``MaxPool``; padded zeros add nothing.
+        ceil_mode: round output sizes up; the last window may exceed the padded axis.
         dilation: step between the samples of a window.
         p: exponent, above 0 and finite.
-        surface: where the input lies.
+        surface: surface of the input.
 
     Raises:
         InputError: an argument out of range or without a meaning on the surface; an input smaller than a window.
@@ -202,19 +166,22 @@ class LpPool(_Pool):
     ) -> None:
         cure = "use p=2 for the Euclidean norm, MaxPool for p=inf"
         p = check_number("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
-        on_grid, on_stencil = partial(GridLpPool, p=p), partial(make_lp_pool, p=p)
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, on_grid, on_stencil)
+
+        def make_op(neighbours: Border | Stencil, window: PoolWindow) -> nn.Module:
+            return make_lp_pool_op(neighbours, window, p)
+
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, make_op)
         self.p = p
 
 
 class GlobalAvgPool(Traceable, nn.Module):
-    """The mean of each channel over the whole surface, by the area of its samples: ``(batch, channels)``.
+    """Mean of each channel over the whole surface, weighted by area: ``(batch, channels)``.
 
     Args:
-        surface: where the input lies.
+        surface: surface of the input.
 
     Raises:
-        InputError: an input of the wrong shape or kind, or without samples.
+        InputError: an input of the wrong shape or dtype, or without samples.
 
     Example:
         >>> GlobalAvgPool()(torch.ones(1, 3, 4, 4)).tolist()
@@ -225,7 +192,7 @@ class GlobalAvgPool(Traceable, nn.Module):
         super().__init__()
         check_surface(surface)
         self.surface = surface
-        self.weights = MeanWeights.of(surface)
+        self.weights = make_mean_weights(surface)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""

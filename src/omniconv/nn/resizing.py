@@ -1,12 +1,12 @@
-"""Signals at another size: interpolated where they grow, averaged where they shrink, without a seam."""
+"""Layers that resize a signal on its surface, or resample it from one sphere to another."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
-from omniconv.nn.arguments import Size, check_fixed_size, check_signal, check_surface
-from omniconv.nn.grid.resize import GridResize
+from omniconv.nn.arguments import Size, check_signal, check_surface
+from omniconv.nn.dispatch import make_resize
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.stencil.modules import StencilProduct
 from omniconv.surfaces import Plane, Stencil, Surface, map_between
@@ -14,12 +14,12 @@ from omniconv.surfaces.base import Resampling
 
 
 class Upsample(Traceable, nn.Module):
-    """A signal on the finer surface.
+    """Interpolation of a signal to the finer surface.
 
     Args:
-        scale_factor: how many times finer; 2 on a mesh.
+        scale_factor: factor by which the grid grows; 2 on a mesh.
         mode: ``linear`` or ``nearest``.
-        surface: where the input lies.
+        surface: surface of the input.
 
     Shape:
         ``(batch, channels, *grid)`` to ``(batch, channels, *output_size)``, by default ``grid · scale_factor``.
@@ -43,12 +43,7 @@ class Upsample(Traceable, nn.Module):
         scale_factor = _check_resizing(scale_factor, mode, surface)
         self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
         self.output_surface = surface.finer()
-        neighbours = surface.resize_neighbours(scale_factor, mode)
-        self.op = (
-            _MeshResize(neighbours)
-            if isinstance(neighbours, Stencil)
-            else GridResize(neighbours, scale_factor, 1, mode)
-        )
+        self.op = make_resize(surface.resize_neighbours(scale_factor, mode), scale_factor, 1, mode)
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
@@ -60,12 +55,12 @@ class Upsample(Traceable, nn.Module):
 
 
 class Downsample(Traceable, nn.Module):
-    """A signal on the coarser surface: averaged, or the nearest sample alone.
+    """Averaging of a signal to the coarser surface, or selection of its nearest samples.
 
     Args:
-        scale_factor: how many times coarser; 2 on a mesh.
-        mode: ``linear`` averages, ``nearest`` picks.
-        surface: where the input lies.
+        scale_factor: factor by which the grid shrinks; 2 on a mesh.
+        mode: ``linear`` averages, ``nearest`` selects.
+        surface: surface of the input.
 
     Shape:
         ``(batch, channels, *grid)`` to ``(batch, channels, *output_size)``, by default ⌈grid / scale_factor⌉.
@@ -91,12 +86,8 @@ class Downsample(Traceable, nn.Module):
         self.output_surface = surface.coarser()
         neighbours = surface.pool_neighbours(2, scale_factor)
         if mode == "nearest" and isinstance(neighbours, Stencil):
-            neighbours = surface.conv_neighbours(1, scale_factor)  # type: ignore[assignment]  # picks, on a mesh
-        self.op: nn.Module = (
-            _MeshResize(neighbours)
-            if isinstance(neighbours, Stencil)
-            else GridResize(neighbours, 1, scale_factor, mode)
-        )
+            neighbours = surface.conv_neighbours(1, scale_factor)  # type: ignore[assignment]  # on a mesh the samples themselves
+        self.op = make_resize(neighbours, 1, scale_factor, mode)
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
@@ -107,12 +98,6 @@ class Downsample(Traceable, nn.Module):
         return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
 
 
-class _MeshResize(StencilProduct):
-    def forward(self, x: Tensor, output_size: Size | None) -> Tensor:  # type: ignore[override]
-        check_fixed_size(output_size, self.stencil.output_shape)
-        return super().forward(x)
-
-
 def _check_resizing(scale_factor: int, mode: str, surface: Surface) -> int:
     check_surface(surface)
     check_choice("mode", mode, ("linear", "nearest"), "use 'nearest' for labels")
@@ -120,20 +105,20 @@ def _check_resizing(scale_factor: int, mode: str, surface: Surface) -> int:
 
 
 class Resample(Traceable, StencilProduct):
-    """The map between two spherical surfaces as a layer; gradients run back through it.
+    """Differentiable map between two spherical surfaces.
 
     Args:
-        source: where the input lies.
-        target: where the output lies.
-        mode: ``linear`` interpolates, and averages over areas where the target is coarser; ``nearest`` picks.
+        source: surface of the input.
+        target: surface of the output.
+        mode: ``linear`` interpolates, and averages over areas where the target is coarser; ``nearest`` selects.
         source_shape: (height, width) of a source of any size.
-        target_shape: the same of the target; by default it is large enough for all that the source can show.
+        target_shape: (height, width) of a target of any size; by default fine enough to keep the source's resolution.
 
     Shape:
         ``(batch, channels, *shape of the source)`` to ``(batch, channels, *shape of the target)``.
 
     Raises:
-        InputError: a plane, an unknown mode, a shape that is missing or has no meaning.
+        InputError: a plane, an unknown mode, a shape that is missing or not applicable.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Depthwise-separable convolution on any surface: in space for each channel by itself, then across channels."""
+"""Depthwise-separable convolution on any surface."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from omniconv.surfaces import Plane, Surface
 
 
 class SeparableConv(nn.Sequential):
-    """A convolution of each channel by itself, then a 1×1 convolution across channels.
+    """Depthwise convolution, then a 1×1 convolution across channels.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: of the first convolution.
-        stride: of the first convolution.
-        padding: of the first convolution, as in ``Conv``.
-        dilation: of the first convolution.
-        bias: of the second convolution; the first has none.
-        surface: where the input lies.
+        kernel_size: as in ``Conv``, of the depthwise convolution.
+        stride: as in ``Conv``, of the depthwise convolution.
+        padding: as in ``Conv``, of the depthwise convolution.
+        dilation: as in ``Conv``, of the depthwise convolution.
+        bias: bias of the 1×1 convolution; the depthwise one has none.
+        surface: surface of the input.
 
     Raises:
         InputError: as ``Conv``.

@@ -1,4 +1,4 @@
-"""Max pooling undone on any surface: values back to where its switches say they were."""
+"""Max unpooling on any surface: values return to the positions that the switches of max pooling name."""
 
 from __future__ import annotations
 
@@ -26,24 +26,23 @@ from omniconv.surfaces import Border, Plane, Surface
 
 
 class MaxUnpool(Traceable, nn.Module):
-    """Values put back to where max pooling took them, zeros elsewhere.
+    """Inverse of max pooling: each value at the position of its maximum, zeros elsewhere.
 
-    Where overlapping windows took the same sample, it gets the mean of their values: unpooling what was pooled gives
-    every maximum back as it was. With tangent kernels maxima lie between samples, and go to the nearest one.
+    A sample that is the maximum of several overlapping windows gets the mean of their values; those are equal where the
+    pooled signal was not changed. With tangent kernels maxima lie between samples; they go to the nearest one.
 
     Args:
-        kernel_size: as in the pooling; where that was dilated, what its windows span.
+        kernel_size: as in the pooling; if that was dilated, the span of its windows.
         stride: as in the pooling.
         padding: as in the pooling, in numbers.
-        surface: where the *pooled* signal lies.
+        surface: surface of the *pooled* signal.
 
     Shape:
         ``(batch, channels, *grid)`` and switches of the same shape to ``(batch, channels, *output_size)``; by default
-        ``(size − 1) · stride − 2 · padding + kernel_size``, give the pooling's input size where that was another.
+        ``(size − 1) · stride − 2 · padding + kernel_size``; pass the pooling's input size if that was another.
 
     Raises:
-        InputError: switches of another shape or kind, or (on the CPU, elsewhere it is torch that stops) that point
-            outside ``output_size``.
+        InputError: switches of another shape or dtype, or (checked on the CPU only) outside ``output_size``.
 
     Example:
         >>> from omniconv.nn import MaxPool
@@ -62,20 +61,20 @@ class MaxUnpool(Traceable, nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
         self.stride = kernel_size if stride is None else stride
-        parse_window(surface, kernel_size, self.stride)  # says what is wrong with them
+        parse_window(surface, kernel_size, self.stride)  # checks them
         self.output_surface = surface if is_unit_stride(self.stride) else surface.finer()
         self.has_fixed_size = not self.output_surface.any_size
-        self.put: Callable[[Tensor, Tensor, int], Tensor] = _put_means if self._overlaps() else _put
+        self.scatter: Callable[[Tensor, Tensor, int], Tensor] = _scatter_means if self._overlaps() else _scatter
 
     def forward(self, x: Tensor, switches: Tensor, output_size: Size | None = None) -> Tensor:
-        """Put ``(batch, channels, *grid)`` back to ``output_size``."""
+        """Unpool ``(batch, channels, *grid)`` to ``output_size``."""
         check_signal(x, None, self.surface.ndim)
-        size = self._size(x.shape[2:], output_size)
+        size = self._output_size(x.shape[2:], output_size)
         _check_switches(x, switches)
         try:
-            y = self.put(x.flatten(2), switches.flatten(2).long(), prod(size))
+            y = self.scatter(x.flatten(2), switches.flatten(2).long(), prod(size))
         except RuntimeError as error:
-            _explain(error, switches, size)
+            _raise_if_outside(error, switches, size)
             raise
         return y.unflatten(2, size)
 
@@ -83,7 +82,7 @@ class MaxUnpool(Traceable, nn.Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, surface={self.surface}"
 
     def _overlaps(self) -> bool:
-        """Whether two windows may have taken one sample."""
+        """Return True if two windows may have the same maximum."""
         finer = self.output_surface
         neighbours = finer.window_neighbours(*parse_window(finer, self.kernel_size, self.stride))
         if not isinstance(neighbours, Border):
@@ -98,11 +97,11 @@ class MaxUnpool(Traceable, nn.Module):
         padding = per_axis("padding", self.padding, ndim, least=0)
         return per_axis("kernel_size", self.kernel_size, ndim), per_axis("stride", self.stride, ndim), padding
 
-    def _size(self, sizes: Sequence[int], wanted: Size | None) -> tuple[int, ...]:
+    def _output_size(self, sizes: Sequence[int], output_size: Size | None) -> tuple[int, ...]:
         if self.has_fixed_size:
-            return check_fixed_size(wanted, self.output_surface.shape)
-        if wanted is not None:
-            return last_axes(wanted, len(sizes))
+            return check_fixed_size(output_size, self.output_surface.shape)
+        if output_size is not None:
+            return last_axes(output_size, len(sizes))
         axes = zip(sizes, *self._window(len(sizes)), strict=True)
         return tuple(size_after(size, k, s, p, transposed=True) for size, k, s, p in axes)
 
@@ -111,27 +110,29 @@ def _check_switches(x: Tensor, switches: Tensor) -> None:
     check_tensor(switches, "switches")
     if switches.shape != x.shape:
         raise InputError("switches", tuple(switches.shape), f"must have the input's shape {tuple(x.shape)}",
-                         "give the ones that its pooling returned")  # fmt: skip
+                         "pass those that the pooling returned")  # fmt: skip
     if switches.is_floating_point() or switches.is_complex() or switches.dtype == torch.bool:
-        raise InputError("switches", switches.dtype, "must be whole numbers", "give the ones that the pooling returned")
+        raise InputError(
+            "switches", switches.dtype, "must have an integer dtype", "pass those that the pooling returned"
+        )
 
 
-def _put(values: Tensor, places: Tensor, samples: int) -> Tensor:
-    """Each value to its place; torch has a faster way than a scatter, which exporters do not know."""
+def _scatter(values: Tensor, indices: Tensor, samples: int) -> Tensor:
+    """Scatter by ``max_unpool2d``, which is faster than ``scatter``; exporters know the latter only."""
     if torch.compiler.is_compiling():
-        return values.new_zeros(*values.shape[:2], samples).scatter(2, places, values)
-    return torch.ops.aten.max_unpool2d(values[:, :, None], places[:, :, None], (1, samples)).squeeze(2)
+        return values.new_zeros(*values.shape[:2], samples).scatter(2, indices, values)
+    return torch.ops.aten.max_unpool2d(values[:, :, None], indices[:, :, None], (1, samples)).squeeze(2)
 
 
-def _put_means(values: Tensor, places: Tensor, samples: int) -> Tensor:
-    """To each place the mean of its values, in single precision at least: the mean of equal halves is that half."""
+def _scatter_means(values: Tensor, indices: Tensor, samples: int) -> Tensor:
+    """Scatter the mean of the values of each index, in float32 at least: equal halves then have an exact mean."""
     precise = values.to(torch.promote_types(values.dtype, torch.float32))
     empty = precise.new_zeros(*values.shape[:2], samples)
-    return empty.scatter_reduce(2, places, precise, "mean", include_self=False).to(values.dtype)
+    return empty.scatter_reduce(2, indices, precise, "mean", include_self=False).to(values.dtype)
 
 
-def _explain(error: RuntimeError, switches: Tensor, size: Sequence[int]) -> None:
+def _raise_if_outside(error: RuntimeError, switches: Tensor, size: Sequence[int]) -> None:
     if "out of bounds" in str(error) or "invalid max index" in str(error):
-        found = f"{switches.min()} to {switches.max()}"
-        raise InputError("switches", found, f"point outside output_size={tuple(size)}",
-                         "give the size of what was pooled") from error  # fmt: skip
+        received = f"{switches.min()} to {switches.max()}"
+        raise InputError("switches", received, f"lie outside output_size={tuple(size)}",
+                         "pass the size of the pooling's input") from error  # fmt: skip
