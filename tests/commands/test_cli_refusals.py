@@ -109,7 +109,7 @@ def test_words_that_do_not_fit(refused, data, arguments, line):
         ({"surface": "plane:border=odd"}, "padding_mode='odd': must be one of"),
         ({"surface": "plane:ndim=3"}, "does not hold images"),
         ({"surface": "plane:ndim=1"}, "does not hold images"),
-        ({"surface": "icosphere:1", "depth": 3}, "depth=3: must be at most 1, the level of icosphere:1"),
+        ({"surface": "icosphere:1", "depth": 3}, "depth=3: must be at most 1, the max_depth of icosphere:1"),
         ({"depth": 0}, "depth=0: must be"),
         ({"width": 0}, "width=0: must be"),
         ({"model": "unett"}, "model='unett': must be one of classifier, unet"),

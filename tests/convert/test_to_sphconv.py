@@ -25,7 +25,6 @@ from omniconv.convert.sphconv.source_network import chain
 from omniconv.convert.sphconv.targets import exact_outputs
 from omniconv.errors import FileError, InputError
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.equirectangular.tangent_geometry import conv_stencil
 
 HEIGHT = 16
 
@@ -91,7 +90,7 @@ def test_projected_kernel_agrees_with_the_tangent_kernel_within_its_extent(row):
     layer = nn.Conv2d(2, 3, 3)
     stencil = Equirectangular(height=HEIGHT, kernels="rows").conv_neighbours()
     kernel = project_kernel(layer, stencil, row)
-    tangent = conv_stencil(HEIGHT, (3, 3), 1, (1, 1))
+    tangent = Equirectangular(height=HEIGHT, kernels="tangent").conv_neighbours()
     wanted = np.einsum("ocm,mn->ocn", layer.weight.detach().flatten(2).numpy(),
                        tangent.fused[row * 2 * HEIGHT * 9 : row * 2 * HEIGHT * 9 + 9].toarray())  # fmt: skip
     found = np.zeros_like(wanted)

@@ -89,7 +89,7 @@ def test_blank_picture_gives_a_constant_where_there_is_no_edge(down, up):
         ({"depth": 2.0}, "depth=2.0: must be a whole number from 1"),
         ({"width": -1}, "width=-1: must be a whole number from 1"),
         ({"out_channels": 0}, "out_channels=0: must be a whole number from 1"),
-        ({"depth": 4, "surface": Icosphere(3)}, "depth=4: must be at most 3, the level of icosphere:3"),
+        ({"depth": 4, "surface": Icosphere(3)}, "depth=4: must be at most 3, the max_depth of icosphere:3"),
     ],
 )
 def test_network_that_cannot_be_is_refused(arguments, text):

@@ -7,7 +7,7 @@ from torch import nn
 
 from omniconv.nn import AvgPool, Downsample, GlobalAvgPool, LpPool, MaxPool, MaxUnpool, Upsample
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
+from omniconv.surfaces.equirectangular.tangent import KernelCentres, tap_directions
 
 
 def tangent(height):
@@ -48,7 +48,7 @@ def test_pooling_compares_interpolated_samples(pool, kernel_size, stride):
 def test_switches_name_the_pixel_nearest_to_the_largest_sample(kernel_size, stride):
     values, switches = MaxPool(kernel_size, stride, return_switches=True, surface=SURFACE).double()(signal())
     start = (0.5, 0.5) if kernel_size == 2 else (0.0, 0.0)
-    first = tap_directions(Centres(8, start, stride), (kernel_size, kernel_size), (1, 1))  # (H', taps, 3)
+    first = tap_directions(KernelCentres(8, start, stride), (kernel_size, kernel_size), (1, 1))  # (H', taps, 3)
     rows, columns = panorama.pixel_coordinates(first, 8, 16)
     row = torch.from_numpy(np.clip(np.round(rows), 0, 7)).long()
     column = torch.from_numpy(columns)[..., None] + stride * torch.arange(16 // stride)

@@ -60,10 +60,10 @@ def test_equal_borders_hash_alike():
     [
         ("wrap", 2, "padding_mode='wrap': must be one of zeros, reflect, replicate, circular, pole; correct it"),
         (("zeros",), 2, "padding_mode=('zeros',): must be one mode or 2, one for each axis; count the axes"),
-        (("pole", "zeros"), 2, "padding_mode='pole': needs rows in front of a circular last axis; use oc.Equi"),
-        ("pole", 1, "padding_mode='pole': needs rows in front of a circular last axis"),
-        ("pole", 2, "padding_mode='pole': needs rows in front of a circular last axis"),
-        (("pole", "zeros", "circular"), 3, "padding_mode='pole': needs rows in front of a circular last axis"),
+        (("pole", "zeros"), 2, "padding_mode='pole': must be on the axis before a circular last axis; use oc.Equi"),
+        ("pole", 1, "padding_mode='pole': must be on the axis before a circular last axis"),
+        ("pole", 2, "padding_mode='pole': must be on the axis before a circular last axis"),
+        (("pole", "zeros", "circular"), 3, "padding_mode='pole': must be on the axis before a circular last axis"),
         ([("zeros", "zeros", "zeros")], 1, "padding_mode=('zeros', 'zeros', 'zeros'): must be a pair (before, after)"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omniconv.surfaces import Healpix, panorama, surface
+from omniconv.surfaces import Healpix, panorama
 from omniconv.surfaces.healpix.indexing import cells_of, face_coordinates, point_directions
 
 every_side = pytest.mark.parametrize("nside", [1, 2, 4, 8, 16])
@@ -17,7 +17,7 @@ def random_directions(count, seed=0):
 @pytest.mark.parametrize(("nside", "size"), [(1, 12), (2, 48), (32, 12288), (128, 196608), (1024, 12582912)])
 def test_sizes_are_published(nside, size):
     assert Healpix(nside).shape == (size,)
-    assert 2 ** Healpix(nside).level == nside
+    assert 2 ** Healpix(nside).max_depth == nside
     assert Healpix(nside).panorama_height() == 4 * nside
     assert Healpix(nside).latitude_axis is None
 
@@ -74,9 +74,3 @@ def test_faces_are_flat_images_with_the_northern_corner_first():
     np.testing.assert_array_equal(faces.ravel()[faces.argsort(None)], np.arange(192))
     assert (z[faces[:, 0, 0]] == z[faces].max(axis=(1, 2))).all()
     assert (z[faces[:, -1, -1]] == z[faces].min(axis=(1, 2))).all()
-
-
-@pytest.mark.parametrize("nside", [1, 32, 1024])
-def test_name_gives_the_surface_back(nside):
-    assert surface(f"healpix:{nside}") == surface(f"healpix:nside={nside}") == Healpix(nside)
-    assert surface(str(Healpix(nside))) == Healpix(nside)

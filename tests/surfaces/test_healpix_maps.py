@@ -90,19 +90,6 @@ def test_interpolation_is_continuous(nside):
     assert np.abs(values[0] - values[1]).max() < 1e-5
 
 
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (16, 32), (64, 16), (33, 200), (256, 512)])
-@pytest.mark.parametrize("nside", [1, 4])
-def test_constants_are_kept_by_the_maps(nside, shape, mode):
-    surface = Healpix(nside)
-    signal = surface.from_equirectangular(np.full((2, *shape), 0.7), mode)
-    assert signal.shape == (2, *surface.shape)
-    np.testing.assert_allclose(signal, 0.7, rtol=1e-12)
-    shown = surface.to_equirectangular(signal, 7, mode)
-    assert shown.shape == (2, 7, 14)
-    np.testing.assert_allclose(shown, 0.7, rtol=1e-12)
-
-
 def test_a_quarter_turn_of_the_panorama_moves_cells():
     surface = Healpix(4)
     image = np.random.default_rng(0).random((20, 40))
@@ -132,14 +119,3 @@ def test_labels_stay_labels():
         assert result.dtype == np.uint8
         assert set(np.unique(result)) <= {3, 7, 250}
     np.testing.assert_array_equal(shown, signal[cells_of(panorama.pixel_directions(20, 40), 4)])
-
-
-@pytest.mark.parametrize("height", [8, 16, 128])
-@pytest.mark.parametrize(
-    ("given_type", "result_type"), [("uint8", "float32"), ("float32", "float32"), ("float64",) * 2]
-)
-def test_linear_maps_give_floating_point(height, given_type, result_type):
-    image = np.random.default_rng(0).integers(0, 255, (height, 2 * height)).astype(given_type)
-    signal = Healpix(2).from_equirectangular(image)
-    assert signal.dtype == Healpix(2).to_equirectangular(signal, 4).dtype == result_type
-    np.testing.assert_allclose(signal, Healpix(2).from_equirectangular(image.astype(np.float64)), rtol=1e-5)

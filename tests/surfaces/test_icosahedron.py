@@ -222,6 +222,7 @@ def test_pooling_keeps_the_mean_over_the_sphere(level):
         (lambda: Icosahedron(9), "level=9: must be a whole number from 0 to 8; use 5 for 20,480 samples"),
         (lambda: Icosahedron(1.0), "level=1.0: must be a whole number"),
         (lambda: Icosahedron(0).coarser(), "level=0: has no coarser level: an icosahedron of level L allows L steps"),
+        (lambda: Icosahedron(0).conv_neighbours(3, 2), "level=0: has no coarser level"),
         (lambda: Icosahedron(8).finer(), "level=9: must be a whole number from 0 to 8"),
         (lambda: Icosahedron(1).conv_neighbours(5), "kernel_size=5: must be 3 (the ten taps) or 1 (the face alone)"),
         (lambda: Icosahedron(1).conv_neighbours(3, 3), "stride=3: must be 1 or 2 on an icosahedron"),
@@ -229,7 +230,7 @@ def test_pooling_keeps_the_mean_over_the_sphere(level):
         (lambda: Icosahedron(1).transposed_neighbours(3, 4), "stride=4: must be 1 or 2 on an icosahedron"),
         (lambda: Icosahedron(1).pool_neighbours(3, 2), "kernel_size=3: must be 2: an icosahedron pools four faces"),
         (lambda: Icosahedron(1).pool_neighbours(2, 1), "stride=1: must be 2"),
-        (lambda: Icosahedron(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosahedron grows"),
+        (lambda: Icosahedron(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosahedron is upsampled"),
         (lambda: surface("icosahedron"), "needs a level; write icosahedron:5 for level 5"),
     ],
 )

@@ -19,12 +19,10 @@ def test_sizes_are_published(level, size):
 
 
 @pytest.mark.parametrize("level", range(6))
-def test_directions_are_unit_and_areas_sum_to_four_pi(level):
-    surface = Icosphere(level)
-    assert surface.directions().shape == (*surface.shape, 3)
-    np.testing.assert_allclose(np.linalg.norm(surface.directions(), axis=1), 1, rtol=1e-14)
-    assert surface.areas().sum() == pytest.approx(4 * np.pi, rel=1e-12)
-    assert surface.areas().max() / surface.areas().min() < 1.6
+def test_areas_are_nearly_uniform(level):
+    areas = Icosphere(level).areas()
+    assert areas.sum() == pytest.approx(4 * np.pi, rel=1e-12)
+    assert areas.max() / areas.min() < 1.6
 
 
 @pytest.mark.parametrize("level", range(1, 5))
@@ -141,19 +139,6 @@ def test_pooling_keeps_the_mean_by_area(level, laplacian):
     np.testing.assert_allclose(kept, surface.areas(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (16, 32), (64, 16), (33, 200), (256, 512)])
-@pytest.mark.parametrize("level", [0, 2])
-def test_constants_are_kept_by_the_maps(level, shape, mode):
-    surface = Icosphere(level)
-    signal = surface.from_equirectangular(np.full((2, *shape), 0.7), mode)
-    assert signal.shape == (2, *surface.shape)
-    np.testing.assert_allclose(signal, 0.7, rtol=1e-12)
-    shown = surface.to_equirectangular(signal, 7, mode)
-    assert shown.shape == (2, 7, 14)
-    np.testing.assert_allclose(shown, 0.7, rtol=1e-12)
-
-
 def test_error_from_a_panorama_falls_by_four_when_the_spacing_halves():
     wanted = linear(Icosphere(3).directions())
     errors = [
@@ -179,28 +164,6 @@ def test_large_panorama_is_averaged_around_each_vertex():
     assert np.abs(means - smooth(surface.directions())).max() < 0.2
 
 
-def test_labels_stay_labels():
-    surface = Icosphere(2)
-    labels = np.array([3, 7, 250], dtype=np.uint8)[np.random.default_rng(0).integers(0, 3, (24, 48))]
-    signal = surface.from_equirectangular(labels, "nearest")
-    shown = surface.to_equirectangular(signal, 20, "nearest")
-    for result in (signal, shown):
-        assert result.dtype == np.uint8
-        assert set(np.unique(result)) <= {3, 7, 250}
-
-
-@pytest.mark.parametrize("height", [8, 16, 512])
-@pytest.mark.parametrize(
-    ("given_type", "result_type"), [("uint8", "float32"), ("float32", "float32"), ("float64",) * 2]
-)
-def test_linear_maps_give_floating_point(height, given_type, result_type):
-    image = np.random.default_rng(0).integers(0, 255, (height, 2 * height)).astype(given_type)
-    signal = Icosphere(1).from_equirectangular(image)
-    assert signal.dtype == Icosphere(1).to_equirectangular(signal, 4).dtype == result_type
-    exact = Icosphere(1).from_equirectangular(image.astype(np.float64))
-    np.testing.assert_allclose(signal, exact, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
@@ -215,8 +178,8 @@ def test_linear_maps_give_floating_point(height, given_type, result_type):
         (lambda: Icosphere(1).transposed_neighbours(3, 4), "stride=4: must be 1 or 2 on an icosphere"),
         (lambda: Icosphere(1).pool_neighbours(3, 2), "kernel_size=3: must be 2: an icosphere pools"),
         (lambda: Icosphere(1).pool_neighbours(2, 1), "stride=1: must be 2"),
-        (lambda: Icosphere(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosphere grows"),
-        (lambda: Icosphere(1).resize_neighbours(1), "scale_factor=1: must be 2: an icosphere grows"),
+        (lambda: Icosphere(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosphere is upsampled"),
+        (lambda: Icosphere(1).resize_neighbours(1), "scale_factor=1: must be 2: an icosphere is upsampled"),
     ],
 )
 def test_what_an_icosphere_cannot_do_is_refused(ask, text):

@@ -16,12 +16,6 @@ SURFACES = [
 ]
 
 
-@pytest.mark.parametrize("known", SURFACES, ids=str)
-def test_name_of_a_surface_gives_it_back(known):
-    assert surface(str(known)) == known
-    assert surface(known) is known
-
-
 @pytest.mark.parametrize(
     ("name", "found"),
     [

@@ -20,7 +20,7 @@ def test_every_step_stays_on_the_plane(ndim, border):
 
 def test_areas_are_one():
     assert Plane().areas((3, 4)).tolist() == np.ones((3, 4)).tolist()
-    with pytest.raises(InputError, match=r"shape=None: is needed"):
+    with pytest.raises(InputError, match=r"shape=None: is required"):
         Plane().areas()
 
 
@@ -52,7 +52,7 @@ def test_panorama_needs_two_axes(ndim):
         ((4,), "ndim=4: must be 1, 2 or 3"),
         ((0,), "ndim=0: must be 1, 2 or 3"),
         ((2, "wrap"), "padding_mode='wrap': must be one of"),
-        ((1, "pole"), "padding_mode='pole': needs rows"),
+        ((1, "pole"), "padding_mode='pole': must be on the axis"),
     ],
 )
 def test_plane_that_cannot_be_is_refused(arguments, text):

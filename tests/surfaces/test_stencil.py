@@ -44,5 +44,5 @@ def test_operators_are_float64():
 
 @pytest.mark.parametrize("operators", [[], [sparse.eye_array(3), sparse.eye_array(4)]])
 def test_stack_of_no_or_different_shapes_is_refused(operators):
-    with pytest.raises(InputError, match=r"operators=.*must be at least one, all of one shape; check the stack"):
+    with pytest.raises(InputError, match=r"operators=.*must be one matrix or more, all of the same shape; check"):
         Stencil.of(operators)

@@ -5,7 +5,7 @@ import pytest
 from fields import smooth, turned_about
 
 from omniconv.surfaces import Equirectangular, panorama
-from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
+from omniconv.surfaces.equirectangular.tangent import KernelCentres, tap_directions
 
 
 def tangent(height):
@@ -40,7 +40,7 @@ def plane_of(down, right):
 def test_at_the_equator_taps_near_the_neighbouring_pixels_with_the_square_of_their_size(kernel_size):
     errors = []
     for height in (32, 64, 128):
-        seen = tap_directions(Centres(height, (0, 0), 1), (kernel_size, kernel_size), (1, 1))
+        seen = tap_directions(KernelCentres(height, (0, 0), 1), (kernel_size, kernel_size), (1, 1))
         rows, columns = panorama.pixel_coordinates(seen[height // 2 - 1 : height // 2 + 1], height, 2 * height)
         offsets = np.arange(kernel_size) - kernel_size // 2
         wanted = np.array([height // 2 - 1, height // 2])[:, None] + np.repeat(offsets, kernel_size)
@@ -89,7 +89,7 @@ def test_taps_lie_where_the_paper_puts_them():
     x, y = x[keep], y[keep]
     distance = np.hypot(x, y)
     turn = np.arctan(distance)
-    seen = tap_directions(Centres(height, (0, 0), 1), (5, 5), (1, 1))[:, keep]
+    seen = tap_directions(KernelCentres(height, (0, 0), 1), (5, 5), (1, 1))[:, keep]
     past = 0
     for row, found in enumerate(seen):
         latitude, longitude = np.pi / 2 - (row + 0.5) * pixel, pixel / 2 - np.pi
@@ -113,7 +113,7 @@ def test_over_the_pole_the_next_pixel_is_half_way_round():
 
 def test_far_taps_go_on_along_the_sphere():
     """A tap half a turn to the south of a pixel is its antipode, seen along its meridian."""
-    seen = tap_directions(Centres(8, (0, 0), 1), (3, 3), (8, 4))
+    seen = tap_directions(KernelCentres(8, (0, 0), 1), (3, 3), (8, 4))
     here = panorama.pixel_directions(8, 16)[:, 0]
     np.testing.assert_allclose(seen[:, 7], -here, atol=1e-14)
     np.testing.assert_allclose(seen[:, 5], frame(here)[0], atol=1e-14)

@@ -199,8 +199,8 @@ def test_empty_sight_covers_nothing_between_coarse_samples():
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda: View((8, 8), 180), "field_of_view=180: must lie between 0 and 180 degrees; use 90"),
-        (lambda: View((8, 8), 0), "field_of_view=0: must lie between 0 and 180 degrees"),
+        (lambda: View((8, 8), 180), "field_of_view=180: must be between 0 and 180 degrees; use 90"),
+        (lambda: View((8, 8), 0), "field_of_view=0: must be between 0 and 180 degrees"),
         (lambda: View((8, 8), -5.0), "field_of_view=-5.0"),
         (lambda: View((8, 8), float("nan")), "field_of_view=nan"),
         (lambda: View((8, 8), "wide"), "field_of_view='wide'"),
@@ -210,17 +210,17 @@ def test_empty_sight_covers_nothing_between_coarse_samples():
         (lambda: View(8), "size=8: must be (height, width), whole numbers from 1"),
         (lambda: View((8, 0)), "size=(8, 0)"),
         (lambda: View((8, 8.5)), "size=(8, 8.5)"),
-        (lambda: view_of(np.ones(8), View((8, 8))), "signal=(8,): must have 2 axes at least"),
+        (lambda: view_of(np.ones(8), View((8, 8))), "signal=(8,): must have at least 2 axes"),
         (lambda: view_of(np.ones((8, 16)), View((8, 8)), Plane()), "has no directions on a sphere"),
         (lambda: view_of(np.ones((8, 16)), View((8, 8)), Icosphere(2)), "must end in the shape (162,)"),
         (lambda: view_of(np.ones((8, 16)), View((8, 8)), mode="cubic"), "mode='cubic'"),
-        (lambda: view_of(np.full((8, 16), "a"), View((8, 8))), "must hold numbers to be interpolated"),
+        (lambda: view_of(np.full((8, 16), "a"), View((8, 8))), "must have a numeric dtype"),
         (lambda: into_panorama(np.ones((8, 9)), View((8, 8)), 16), "picture=(8, 9): must end in the view's size"),
-        (lambda: into_panorama(np.full((8, 8), "a"), View((8, 8)), 16), "must hold numbers to be interpolated"),
+        (lambda: into_panorama(np.full((8, 8), "a"), View((8, 8)), 16), "must have a numeric dtype"),
         (lambda: into_panorama(np.ones((8, 8)), View((8, 8)), 0), "must be 2 whole numbers from 1"),
         (lambda: into_panorama(np.ones((8, 8)), View((8, 8)), 16, "cubic"), "mode='cubic'"),
         (lambda: into_surface(np.ones((8, 8)), View((8, 8)), Plane(), (4, 4)), "has no directions on a sphere"),
-        (lambda: into_surface(np.ones((8, 8)), View((8, 8)), Equirectangular()), "shape=None: is needed"),
+        (lambda: into_surface(np.ones((8, 8)), View((8, 8)), Equirectangular()), "shape=None: is required"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(ask, text):

@@ -1,13 +1,19 @@
-"""What every surface can say of itself."""
+"""The base class of surfaces: what a surface must state, and what follows from it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from inspect import signature
+from math import prod
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
 
+from omniconv.errors import InputError
+from omniconv.surfaces import panorama
 from omniconv.surfaces.neighbours.border import Border
 from omniconv.surfaces.neighbours.row_stencil import RowStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
@@ -18,103 +24,208 @@ Resampling = Literal["linear", "nearest"]
 
 
 class Surface(ABC):
-    """Where the samples of an image lie and who is whose neighbour; no layer and no tensor.
+    """Sample positions and neighbourhoods of images on one domain; NumPy and SciPy only, no layer and no tensor.
 
-    A signal on a surface is an array ``(…, *surface.shape)``; ``None`` in the shape stands where any size goes.
+    A signal is an array ``(…, *surface.shape)``; ``None`` in the shape stands for an axis of any size.
+
+    To add a surface, write a frozen dataclass that derives from this class, define the abstract members, and register
+    it with ``register_surface``: it then works in every layer, model and command. ``tests/surface_contract.py`` checks
+    a surface against the following contract:
+
+    - *Value.* Surfaces are immutable, hashable, and equal if their arguments are: tables are cached by surface.
+      Arguments are integers, strings or tuples of strings, checked in ``__post_init__``.
+    - *Name.* ``surface(str(s)) == s``. The default ``__str__`` writes ``short_name``, the required arguments by value
+      and the others by name. ``example`` has a value for each required argument, for error messages.
+    - *Pyramid.* ``coarser()`` is the surface after a step of stride 2, ``finer()`` the inverse. Where there is no
+      further level they raise ``InputError``. On surfaces of any size both return the surface itself.
+    - *Neighbours.* The methods ``…_neighbours`` return a ``Border`` (regular grids), a ``Stencil`` (sparse operators)
+      or a ``RowStencil``, or raise ``InputError`` for arguments that the surface does not support. Kernel size 3 at
+      stride 1 and 2, and pooling and upsampling by 2 are always supported where the level exists. Rows of pooling and
+      upsampling stencils sum to 1.
+    - *Geometry* (spherical surfaces). Directions are unit vectors, areas sum to 4π, rows of ``interpolation_matrix``
+      sum to 1, and each sample is the ``nearest_sample`` of its own direction.
+    - *Panoramas.* ``from_equirectangular`` and ``to_equirectangular`` keep constants, and with ``nearest`` the dtype
+      and set of values. The defaults serve every spherical surface of one size.
     """
+
+    short_name: ClassVar[str] = ""
+    """The name in ``surface("name:…")`` and on the command line."""
+
+    example: ClassVar[Mapping[str, Any]] = {}
+    """A value for each required argument."""
 
     spherical: ClassVar[bool] = True
     """Whether samples are directions on the unit sphere."""
 
     is_nested_prefix: ClassVar[bool] = False
-    """Whether the next finer level has the samples of this one, in front, and then new ones."""
+    """Whether the samples of ``finer()`` start with those of this surface, in the same order."""
 
     @property
     @abstractmethod
     def shape(self) -> Shape:
-        """Grid dimensions of a signal; ``None`` where any size goes."""
-
-    ndim: int
-    """Number of grid dimensions."""
-
-    @property
-    def any_size(self) -> bool:
-        """Whether signals of any size lie on it."""
-        return None in self.shape
-
-    @property
-    def kernel_ndim(self) -> int:
-        """Number of grid dimensions that a kernel extends along: the last ones."""
-        return self.ndim
-
-    @property
-    def latitude_axis(self) -> int | None:
-        """The grid axis along which latitude falls in equal steps, or ``None`` where there is none."""
-        return None
+        """Grid dimensions of a signal; ``None`` for an axis of any size."""
 
     @abstractmethod
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Unit vectors of the samples, float64, ``(*shape, 3)``; z is up, x is longitude 0, y is 90° east.
+        """Return the unit vectors of the samples, float64, ``(*shape, 3)``: z up, x at longitude 0, y at 90° east.
 
-        ``shape`` is needed where any size goes.
+        ``shape`` is required on surfaces of any size, here and in the next methods.
         """
 
     @abstractmethod
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Area of each sample, float64, ``(*shape,)``; on the sphere they sum to 4π."""
+        """Return the area of each sample, float64, ``(*shape,)``; on the sphere they sum to 4π."""
 
     @abstractmethod
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
-        """Linear interpolation of a flattened signal at directions ``(n, 3)``, as a matrix (n, samples).
+        """Return linear interpolation of a flattened signal at directions ``(n, 3)`` as a matrix (n, samples).
 
-        Rows sum to 1, and the error falls with the square of the spacing. ``shape`` is needed where any size goes.
+        Rows sum to 1, and the error falls with the square of the spacing.
         """
 
     @abstractmethod
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Flat index of the sample whose area holds each direction ``(n, 3)``, ``(n,)``."""
+        """Return the flat index of the sample whose cell contains each direction ``(n, 3)``, ``(n,)``."""
 
     @abstractmethod
     def coarser(self) -> Surface:
-        """The surface after a step of stride 2."""
+        """Return the surface after a step of stride 2, or raise InputError."""
 
     @abstractmethod
     def finer(self) -> Surface:
-        """The surface before a step of stride 2."""
+        """Return the surface before a step of stride 2, or raise InputError."""
 
     @abstractmethod
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Neighbours:
-        """Which samples a convolution sees from each output."""
+        """Return the input samples of each output of a convolution; outputs lie on ``coarser()`` at stride 2."""
 
-    @abstractmethod
     def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Neighbours:
-        """Which samples a transposed convolution sees from each output; outputs lie on ``finer()`` at stride 2."""
+        """Return the input samples of each output of a transposed convolution; outputs lie on ``finer()`` at stride 2.
+
+        By default the exact adjoint of the convolution from there to here.
+        """
+        source = self if stride == 1 else self.finer()
+        return source.conv_neighbours(kernel_size, stride, dilation).adjoint
 
     @abstractmethod
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border | Stencil:
-        """Which samples a pooling window holds; a stencil has one operator, whose rows are averages."""
+        """Return the pooling windows; a stencil has one operator, whose rows are the weights of averages."""
 
     def window_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border | Stencil:
-        """What max and Lp pooling compare: where a window's samples lie between those of the surface, a stencil has
-        one operator for each of them; else it is that of the averages.
+        """Return the samples that max and Lp pooling compare.
+
+        A stencil of several operators has one for each sample of a window that lies between samples of the surface.
         """
         return self.pool_neighbours(kernel_size, stride)
 
     @abstractmethod
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border | Stencil:
-        """Which samples an upsampling sees from each output; outputs lie on ``finer()``."""
+        """Return the input samples of each output of an upsampling; outputs lie on ``finer()``."""
 
     @abstractmethod
     def panorama_height(self) -> int | None:
-        """Rows of the smallest panorama that holds all this surface can show; ``None`` where any size goes."""
+        """Return the rows of the smallest panorama that shows all detail of a signal; ``None`` for any size."""
 
-    @abstractmethod
+    @property
+    def any_size(self) -> bool:
+        """Whether signals may have any size along some axis."""
+        return None in self.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of grid dimensions."""
+        return len(self.shape)
+
+    @property
+    def kernel_ndim(self) -> int:
+        """Number of grid dimensions along which a kernel extends: the last ones."""
+        return self.ndim
+
+    @property
+    def latitude_axis(self) -> int | None:
+        """The grid axis along which latitude decreases in equal steps; ``None`` if there is none."""
+        return None
+
+    @property
+    def max_depth(self) -> int | None:
+        """Number of steps of stride 2 to the coarsest level; ``None`` for any number."""
+        if self.any_size:
+            return None
+        try:
+            coarser = self.coarser()
+        except InputError:
+            return 0
+        return 1 + (coarser.max_depth or 0)
+
+    @property
+    def spacing(self) -> float:
+        """Typical distance between adjacent samples of a spherical surface of one size, in radians."""
+        return float(np.sqrt(4 * np.pi / self._count))
+
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
-        """A panorama ``(…, H, W)`` as a signal ``(…, *shape)``.
+        """Resample a panorama ``(…, H, W)`` to a signal ``(…, *shape)``.
 
-        ``linear`` averages over areas where the image shrinks; ``nearest`` keeps labels.
+        Args:
+            image: the panorama.
+            mode: ``linear`` averages over areas where the image shrinks, and interpolates elsewhere (floating-point
+                result); ``nearest`` takes the pixel at each sample, and keeps the dtype: use it for labels.
         """
+        if mode == "nearest":
+            return panorama.sample(image, self.directions(), "nearest")
+        # Four rows for each row of detail: enough to average over, few enough that the matrix stays small.
+        most_rows = 4 * (self.panorama_height() or image.shape[-2])
+        return panorama.apply_matrix(image, most_rows, partial(_from_panorama, self), self.shape)
 
-    @abstractmethod
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
-        """A signal ``(…, *shape)`` as a panorama ``(…, height, 2 · height)``."""
+        """Resample a signal ``(…, *shape)`` to a panorama ``(…, height, 2 · height)``.
+
+        Args:
+            signal: the signal.
+            height: rows of the panorama.
+            mode: ``linear`` interpolates (floating-point result); ``nearest`` takes the nearest sample, and keeps the
+                dtype.
+        """
+        flat = signal.reshape(-1, self._count)
+        if mode == "nearest":
+            result = flat[:, _panorama_samples(self, height)]
+        else:
+            result = _to_panorama(self, height).dot(flat.T).T.astype(np.result_type(signal.dtype, np.float32))
+        return result.reshape(*signal.shape[: signal.ndim - self.ndim], height, 2 * height)
+
+    def __str__(self) -> str:
+        arguments = []
+        for name, parameter in signature(type(self)).parameters.items():
+            value = getattr(self, name)
+            text = "/".join(value) if isinstance(value, tuple) else str(value)
+            arguments.append(text if parameter.default is parameter.empty else f"{name}={text}")
+        return f"{self.short_name}:{','.join(arguments)}" if arguments else self.short_name
+
+    @property
+    def _count(self) -> int:
+        """Number of samples of a surface of one size."""
+        return prod(size for size in self.shape if size is not None)
+
+
+@lru_cache(maxsize=8)
+def _from_panorama(surface: Surface, height: int, width: int) -> sparse.csr_array:
+    """Return averages by area around the samples where pixels are small, else interpolation between pixels.
+
+    The weight of a pixel in an average is its area times the weight of the sample in interpolation at the pixel. That
+    needs at least two pixels from one sample to the next: with fewer, some averages would have no pixel.
+    """
+    directions = surface.directions().reshape(-1, 3)
+    if 2 * max(np.pi / height, 2 * np.pi / width) > surface.spacing:
+        return panorama.bilinear_matrix(directions, height, width)
+    around = surface.interpolation_matrix(panorama.pixel_directions(height, width).reshape(-1, 3)).T
+    around = sparse.csr_array(around * panorama.pixel_areas(height, width).reshape(1, -1))
+    return sparse.csr_array(sparse.diags_array(1 / around.sum(axis=1)) @ around)
+
+
+@lru_cache(maxsize=8)
+def _to_panorama(surface: Surface, height: int) -> sparse.csr_array:
+    return surface.interpolation_matrix(panorama.pixel_directions(height, 2 * height).reshape(-1, 3))
+
+
+@lru_cache(maxsize=8)
+def _panorama_samples(surface: Surface, height: int) -> np.ndarray:
+    return surface.nearest_sample(panorama.pixel_directions(height, 2 * height).reshape(-1, 3))

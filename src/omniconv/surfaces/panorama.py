@@ -1,7 +1,7 @@
-"""Equirectangular images as functions on the sphere: where pixels lie, sampling, resizing, turning.
+"""Equirectangular images as functions on the sphere: pixel geometry, sampling, resizing, rotation.
 
-Row i has latitude 90° − (i + ½)·180°/H, column j longitude −180° + (j + ½)·360°/W. Past a pole an image continues as
-its mirrored rows turned by half the width, and left and right edges meet: no function here knows a seam.
+Row i has latitude 90° − (i + ½)·180°/H, column j longitude −180° + (j + ½)·360°/W. Every function continues an image
+over the poles (mirrored rows rolled by half the width) and across the left and right edge, so that none has a seam.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from omniconv.surfaces.neighbours.border import border_index
 
 
 def pixel_directions(height: int, width: int) -> np.ndarray:
-    """Unit vectors of the pixel centres, ``(height, width, 3)``."""
+    """Return the unit vectors of the pixel centres, ``(height, width, 3)``."""
     latitude = np.pi / 2 - (np.arange(height) + 0.5) * np.pi / height
     longitude = -np.pi + (np.arange(width) + 0.5) * 2 * np.pi / width
     return unit_vectors(latitude[:, None], longitude[None, :])
 
 
 def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Directions ``(…, 3)`` of angles in radians."""
+    """Return the directions ``(…, 3)`` of angles in radians."""
     latitude, longitude = np.broadcast_arrays(latitude, longitude)
     cosine = np.cos(latitude)
     return np.stack([cosine * np.cos(longitude), cosine * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
 def pixel_areas(height: int, width: int) -> np.ndarray:
-    """Area of each pixel on the unit sphere, ``(height, width)``; they sum to 4π."""
+    """Return the area of each pixel on the unit sphere, ``(height, width)``; they sum to 4π."""
     edges = np.sin(np.pi / 2 - np.arange(height + 1) * np.pi / height)
     return np.repeat((edges[:-1] - edges[1:])[:, None] * 2 * np.pi / width, width, axis=1)
 
 
 def pixel_coordinates(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column, in pixels from the first pixel's centre, of directions ``(…, 3)``."""
+    """Return row and column of directions ``(…, 3)``, in pixels from the centre of the first pixel."""
     x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
     latitude = np.arctan2(z, np.hypot(x, y))
     rows = (np.pi / 2 - latitude) * height / np.pi - 0.5
@@ -45,14 +45,14 @@ def pixel_coordinates(directions: np.ndarray, height: int, width: int) -> tuple[
 
 
 def nearest_pixels(directions: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Flat index of the pixel that holds each direction, ``(…,)``."""
+    """Return the flat index of the pixel that contains each direction, ``(…,)``."""
     rows, columns = pixel_coordinates(directions, height, width)
     row = np.clip(np.floor(rows + 0.5).astype(np.int64), 0, height - 1)
     return row * width + np.floor(columns + 0.5).astype(np.int64) % width
 
 
 def bilinear_pixels(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices and weights ``(…, 4)`` of the four pixels around each direction."""
+    """Return flat indices and bilinear weights, both ``(…, 4)``, of the four pixels around each direction."""
     rows, columns = pixel_coordinates(directions, height, width)
     top = np.floor(rows).astype(np.int64)
     indices, weights = [], []
@@ -67,7 +67,7 @@ def bilinear_pixels(directions: np.ndarray, height: int, width: int) -> tuple[np
 
 
 def bilinear_matrix(directions: np.ndarray, height: int, width: int) -> sparse.csr_array:
-    """Bilinear sampling of a flattened panorama at directions ``(n, 3)`` as a matrix (n, height · width)."""
+    """Return bilinear sampling of a flattened panorama at directions ``(n, 3)`` as a matrix (n, height · width)."""
     indices, weights = bilinear_pixels(directions, height, width)
     rows = np.repeat(np.arange(len(indices)), 4)
     entries = (weights.ravel(), (rows, indices.ravel()))
@@ -75,9 +75,9 @@ def bilinear_matrix(directions: np.ndarray, height: int, width: int) -> sparse.c
 
 
 def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> np.ndarray:
-    """Values of a panorama ``(…, H, W)`` at directions ``(*shape, 3)``, as ``(…, *shape)``.
+    """Sample a panorama ``(…, H, W)`` at directions ``(*shape, 3)``; returns ``(…, *shape)``.
 
-    ``linear`` interpolates (floating-point result), ``nearest`` keeps the values as they are.
+    ``linear`` interpolates (floating-point result), ``nearest`` keeps the dtype.
     """
     height, width = image.shape[-2:]
     flat = image.reshape(*image.shape[:-2], height * width)
@@ -92,7 +92,7 @@ def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> n
 
 
 def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.ndarray:
-    """A panorama ``(…, H, W)`` after its sphere is turned by a rotation matrix: what lay at ``d`` lies at ``R d``.
+    """Rotate a panorama ``(…, H, W)`` by a matrix R: the value at direction ``d`` moves to ``R d``.
 
     Raises:
         InputError: ``rotation`` is not a 3×3 rotation matrix.
@@ -101,20 +101,16 @@ def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.
 
 
 def check_rotation(rotation: np.ndarray) -> np.ndarray:
-    """A rotation as float64, refused if it is not orthogonal, 3×3."""
+    """Return a rotation matrix as float64, or raise InputError if it is not orthogonal and 3 × 3."""
     rotation = np.asarray(rotation, dtype=np.float64)
     if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
-        raise InputError(
-            "rotation",
-            rotation.shape,
-            "must be an orthogonal 3×3 matrix",
-            "make one with scipy.spatial.transform.Rotation",
-        )
+        cure = "make one with scipy.spatial.transform.Rotation"
+        raise InputError("rotation", rotation.shape, "must be an orthogonal 3×3 matrix", cure)
     return rotation
 
 
 def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> np.ndarray:
-    """A panorama ``(…, H, W)`` at another size: interpolated where it grows, averaged where it shrinks."""
+    """Resize a panorama ``(…, H, W)``: interpolation where it grows, averages where it shrinks."""
     if image.shape[-2:] == (height, width):
         return image
     if mode == "nearest":
@@ -124,32 +120,32 @@ def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> 
     dtype = np.result_type(image.dtype, np.float32)
     by_rows, row_margin = resize_matrix(image.shape[-2], height)
     by_columns, column_margin = resize_matrix(image.shape[-1], width)
-    wide = pad_panorama(image.astype(dtype), row_margin, column_margin)
-    flat = wide.reshape(-1, *wide.shape[-2:])
+    padded = pad_panorama(image.astype(dtype), row_margin, column_margin)
+    flat = padded.reshape(-1, *padded.shape[-2:])
     result = [by_columns.dot(by_rows.dot(plane).T).T for plane in flat]
     return np.stack(result).reshape(*image.shape[:-2], height, width).astype(dtype)
 
 
-def gathered(
-    image: np.ndarray, rows: int, matrix: Callable[[int, int], sparse.csr_array], shape: tuple[int, ...]
+def apply_matrix(
+    image: np.ndarray, max_rows: int, matrix: Callable[[int, int], sparse.csr_array], shape: tuple[int | None, ...]
 ) -> np.ndarray:
-    """A panorama ``(…, H, W)`` as samples ``(…, *shape)``, by the matrix for its size.
+    """Map a panorama ``(…, H, W)`` to a signal ``(…, *shape)`` by the matrix for its size.
 
     Args:
-        image: the panorama.
-        rows: it is brought to at most as many: enough to average over, small enough to hold.
-        matrix: gives for a height and a width the sparse matrix (samples, height · width).
-        shape: how the samples lie.
+        image: the panorama; it is first resized to at most ``max_rows`` rows.
+        max_rows: enough for the averages, few enough for the memory of the matrix.
+        matrix: returns for a height and a width the sparse matrix (samples, height · width).
+        shape: shape of the samples.
     """
     dtype, lead, (height, width) = np.result_type(image.dtype, np.float32), image.shape[:-2], image.shape[-2:]
-    fewer = min(height, rows)
-    image = resize(image, fewer, max(1, round(width * fewer / height)))
+    rows = min(height, max_rows)
+    image = resize(image, rows, max(1, round(width * rows / height)))
     flat = image.reshape(-1, image.shape[-2] * image.shape[-1])
     return matrix(*image.shape[-2:]).dot(flat.T).T.reshape(*lead, *shape).astype(dtype)
 
 
 def pad_panorama(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """A panorama with ``rows`` more over each pole and ``columns`` more past each edge."""
+    """Extend a panorama by ``rows`` over each pole and by ``columns`` beyond each edge."""
     height, width = image.shape[-2:]
     row, is_rolled, _ = border_index(np.arange(-rows, height + rows), height, "pole")
     column = np.arange(-columns, width + columns)
@@ -158,7 +154,7 @@ def pad_panorama(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:
-    """A triangle filter from an axis extended by a margin on both sides to ``target`` samples, and the margin."""
+    """Return a triangle filter from an axis, padded on both sides, to ``target`` samples, and the padding."""
     scale = size / target
     support = max(scale, 1.0)
     margin = int(np.ceil(support))

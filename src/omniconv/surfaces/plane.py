@@ -1,4 +1,4 @@
-"""The flat grid: signals, pictures and volumes."""
+"""The flat grid: signals, images and volumes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from omniconv.surfaces.neighbours.border import Border, Mode
 
 @dataclass(frozen=True)
 class Plane(Surface):
-    """The grid of the ordinary CNN, of any size.
+    """The grid of an ordinary CNN, of any size.
 
     Args:
-        ndim: grid axes: 1 for signals (L), 2 for pictures (H, W), 3 for volumes (D, H, W).
+        ndim: number of grid axes: 1 for signals (L), 2 for images (H, W), 3 for volumes (D, H, W).
         border: what lies beyond the edges: ``zeros``, ``reflect``, ``replicate`` or ``circular``, or one of them for
             each axis.
 
     Raises:
-        InputError: another number of axes or an unknown border.
+        InputError: another number of axes, or an unknown border.
 
     Example:
         >>> Plane().shape, Plane(3, border="reflect").shape
@@ -34,18 +34,15 @@ class Plane(Surface):
 
     ndim: int = 2
     border: Mode | tuple[Mode, ...] = "zeros"
+    short_name: ClassVar[str] = "plane"
     spherical: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not is_integer(self.ndim) or self.ndim > 3:
-            raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for pictures")
+            raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for images")
         if not isinstance(self.border, str | tuple) or not all(isinstance(mode, str) for mode in self.border):
             raise InputError("border", self.border, "must be one mode or one for each axis", "use border='circular'")
         Border.of(self.border, self.ndim)
-
-    def __str__(self) -> str:
-        border = self.border if isinstance(self.border, str) else "/".join(self.border)
-        return f"plane:ndim={self.ndim},border={border}"
 
     @property
     def shape(self) -> Shape:
@@ -53,63 +50,57 @@ class Plane(Surface):
         return (None,) * self.ndim
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """A plane has no directions.
-
-        Raises:
-            InputError: always.
-        """
-        raise self._no_sphere()
+        """Raise InputError: a plane has no directions."""
+        raise self._not_spherical()
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """One for each sample."""
+        """Return 1 for each sample."""
         if shape is None:
-            raise InputError("shape", shape, "is needed: a plane has any size", "give the shape of the grid")
+            raise InputError("shape", shape, "is required, since a plane has any size", "give the shape of the grid")
         return np.ones(shape)
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
-        """A plane has no directions: refused as ``directions``."""
-        raise self._no_sphere()
+        """Raise InputError: a plane has no directions."""
+        raise self._not_spherical()
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """A plane has no directions: refused as ``directions``."""
-        raise self._no_sphere()
+        """Raise InputError: a plane has no directions."""
+        raise self._not_spherical()
 
     def coarser(self) -> Plane:
-        """Itself: any size goes."""
+        """Return the plane itself, which has any size."""
         return self
 
     def finer(self) -> Plane:
-        """Itself: any size goes."""
+        """Return the plane itself, which has any size."""
         return self
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
-        """Index shifts, and ``border`` past every edge."""
+        """Return ``border`` on every edge."""
         return Border.of(self.border, self.ndim)
 
-    transposed_neighbours = conv_neighbours
-
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
-        """Index shifts, and ``border`` past every edge."""
+        """Return ``border`` on every edge."""
         return self.conv_neighbours()
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
-        """Index shifts, and ``border`` past every edge."""
+        """Return ``border`` on every edge."""
         return self.conv_neighbours()
 
     def panorama_height(self) -> None:
-        """Any height goes."""
+        """Return ``None``: a plane has any size."""
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
-        """The panorama as it is: a flat picture with a seam and two smeared edges."""
+        """Return the panorama as it is: a flat image with a seam and distorted poles."""
         self._check_two_axes()
         return image
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
-        """The picture at another height, width twice the height."""
+        """Resize the image to ``(…, height, 2 · height)``."""
         self._check_two_axes()
         return panorama.resize(signal, height, 2 * height, mode)
 
-    def _no_sphere(self) -> InputError:
+    def _not_spherical(self) -> InputError:
         return InputError(
             "surface", str(self), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
         )

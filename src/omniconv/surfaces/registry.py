@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import get_close_matches
 from inspect import signature
+from typing import TypeVar
 
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Surface
@@ -15,27 +15,53 @@ from omniconv.surfaces.icosahedron.surface import Icosahedron
 from omniconv.surfaces.icosphere.surface import Icosphere
 from omniconv.surfaces.plane import Plane
 
-SURFACES: dict[str, type[Surface]] = {
-    "plane": Plane,
-    "equirectangular": Equirectangular,
-    "icosphere": Icosphere,
-    "icosahedron": Icosahedron,
-    "healpix": Healpix,
-    "cubemap": Cubemap,
-}
-EXAMPLES = {"level": 5, "nside": 32, "size": 64}
-"""Values of what a surface cannot do without."""
+SURFACES: dict[str, type[Surface]] = {}
+"""Surfaces by short name; ``register_surface`` adds one."""
+
+SurfaceClass = TypeVar("SurfaceClass", bound=type[Surface])
+
+
+def register_surface(cls: SurfaceClass) -> SurfaceClass:
+    """Make a surface known by its ``short_name`` to ``surface``, saved models and the command line.
+
+    Can be used as a class decorator, above ``@dataclass(frozen=True)``.
+
+    Raises:
+        InputError: a short name that is taken or cannot be parsed, no ``example`` for a required argument, or a
+            surface that is not hashable or whose string does not parse back.
+    """
+    name = cls.short_name
+    if not name.isidentifier() or SURFACES.get(name, cls) is not cls:
+        rule = f"must be an identifier that is not one of {', '.join(SURFACES)}"
+        raise InputError("short_name", name, rule, f"set {cls.__name__}.short_name")
+    missing = [option for option in _required(cls) if option not in cls.example]
+    if missing:
+        rule = f"needs a value for the required argument {missing[0]}"
+        raise InputError("example", dict(cls.example), rule, f"set {cls.__name__}.example")
+    known, SURFACES[name] = SURFACES.get(name), cls
+    example = cls(**cls.example)
+    try:
+        hash(example)
+        parses_back = surface(str(example)) == example
+    except (TypeError, InputError):
+        parses_back = False
+    if not parses_back:
+        if known is None:
+            del SURFACES[name]
+        rule = "must be hashable and equal to surface(str(…))"
+        raise InputError("surface", repr(example), rule, "use @dataclass(frozen=True) and the default __str__")
+    return cls
 
 
 def surface(name: str | Surface) -> Surface:
-    """The surface of a short name: ``name``, ``name:level`` or ``name:level,option=value``.
+    """Return the surface of a short name: ``name``, ``name:value`` or ``name:value,option=value``.
 
     Args:
         name: for example ``plane``, ``plane:ndim=3``, ``plane:border=zeros/circular``, ``equirectangular:poles=zeros``,
-            ``icosphere:5``, ``icosahedron:5``, ``healpix:32``, ``cubemap:64``. A surface is given back as it is.
+            ``icosphere:5``, ``icosahedron:5``, ``healpix:32``, ``cubemap:64``. A surface is returned as it is.
 
     Raises:
-        InputError: an unknown name, option or value; it says what is known.
+        InputError: an unknown name, option or value; the message lists the known ones.
 
     Example:
         >>> surface("icosphere:5")
@@ -43,33 +69,41 @@ def surface(name: str | Surface) -> Surface:
     """
     if isinstance(name, Surface):
         return name
-    kind, _, rest = str(name).partition(":")
-    if kind not in SURFACES:
-        near = get_close_matches(kind, SURFACES, n=1) or ["equirectangular"]
+    short_name, _, options = str(name).partition(":")
+    if short_name not in SURFACES:
+        near = get_close_matches(short_name, SURFACES, n=1) or ["equirectangular"]
         raise InputError("surface", name, f"must be one of {', '.join(SURFACES)}", f"did you mean {near[0]}?")
-    return _build(name, SURFACES[kind], [part for part in rest.split(",") if part])
+    return _build(name, SURFACES[short_name], [option for option in options.split(",") if option])
 
 
-def _build(name: str, kind: Callable[..., Surface], parts: list[str]) -> Surface:
-    options = list(signature(kind).parameters)
+def _build(name: str, cls: type[Surface], options: list[str]) -> Surface:
+    known = list(signature(cls).parameters)
     arguments: dict[str, int | str | tuple[str, ...]] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        key, value = (key, value) if equals else (options[0], key)
-        if key not in options:
-            raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(options)}")
-        arguments[key] = _value(value)
-    missing = [option.name for option in signature(kind).parameters.values() if option.default is option.empty]
-    if missing and missing[0] not in arguments:
-        example = EXAMPLES[missing[0]]
-        cure = f"write {name.partition(':')[0]}:{example} for {missing[0]} {example}"
-        raise InputError("surface", name, f"needs a {missing[0]}", cure)
-    return kind(**arguments)
+    for option in options:
+        key, equals, value = option.partition("=")
+        key, value = (key, value) if equals else ((known or [""])[0], key)
+        if key not in known:
+            raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(known)}")
+        arguments[key] = _parse(value)
+    for required in _required(cls):
+        if required not in arguments:
+            example = cls.example[required]
+            cure = f"write {cls.short_name}:{example} for {required} {example}"
+            raise InputError("surface", name, f"needs a {required}", cure)
+    return cls(**arguments)
 
 
-def _value(text: str) -> int | str | tuple[str, ...]:
-    """A number, a word, or words parted by slashes."""
+def _required(cls: type[Surface]) -> list[str]:
+    return [option.name for option in signature(cls).parameters.values() if option.default is option.empty]
+
+
+def _parse(text: str) -> int | str | tuple[str, ...]:
+    """Parse an integer, a word, or words separated by slashes."""
     try:
         return int(text)
     except ValueError:
         return tuple(text.split("/")) if "/" in text else text
+
+
+for _cls in (Plane, Equirectangular, Icosphere, Icosahedron, Healpix, Cubemap):
+    register_surface(_cls)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from omniconv.convert.sphconv.checkpoint import CheckpointFolder
 from omniconv.convert.sphconv.targets import TargetCache
 from omniconv.surfaces import RowStencil, panorama
-from omniconv.surfaces.equirectangular.tangent_geometry import Centres, tap_directions
+from omniconv.surfaces.equirectangular.tangent import KernelCentres, tap_directions
 from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 
@@ -97,7 +97,7 @@ def project_kernel(layer: nn.Conv2d, stencil: RowStencil, row: int) -> RowKernel
     Interpolation weights of pixels that the row's kernel does not reach are dropped.
     """
     size, width = layer.kernel_size, 2 * stencil.height
-    centres = Centres(stencil.height, (0.0, 0.0), 1)
+    centres = KernelCentres(stencil.height, (0.0, 0.0), 1)
     directions = tap_directions(centres, (size[0], size[1]), (layer.dilation[0], layer.dilation[1]))[row]
     pixels, shares = panorama.bilinear_pixels(directions, stencil.height, width)
     tap_pixels = stencil.pixels(row)[0].ravel()

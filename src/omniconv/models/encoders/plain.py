@@ -86,9 +86,9 @@ def check_depth(depth: int, surface: Surface) -> int:
     depth = to_builtin(depth)
     if not is_integer(depth) or depth > MAX_DEPTH:
         raise InputError("depth", depth, f"must be a whole number from 1 to {MAX_DEPTH}", "use depth=3")
-    level = getattr(surface, "level", None)
+    level = surface.max_depth
     if level is not None and depth > level:
-        rule = f"must be at most {level}, the level of {surface}"
+        rule = f"must be at most {level}, the max_depth of {surface}"
         raise InputError("depth", depth, rule, "use fewer steps or a higher level")
     return depth
 

@@ -1,1 +1,6 @@
-"""cubemap."""
+"""The sphere on the six faces of a cube.
+
+``faces.py`` has the directions of pixels and the pixels beyond the edges of a face (used by cube padding),
+``interpolation.py`` interpolation between pixel centres, ``surface.py`` the surface, whose neighbours are a
+``CubeBorder``.
+"""

@@ -1,4 +1,4 @@
-"""What all kernels on a panorama of one height share: the height, and steps of 1 or 2."""
+"""Argument checks that kernels on a panorama of one height share."""
 
 from __future__ import annotations
 
@@ -14,59 +14,53 @@ Pair = int | Sequence[int]
 
 @dataclass(frozen=True)
 class PanoramaKernels:
-    """A panorama of ``height`` rows and twice as many columns.
+    """Base class of kernels on a panorama of ``height`` rows and twice as many columns.
 
     Args:
-        height: rows.
+        height: number of rows.
 
     Raises:
-        InputError: a height that is no whole number from 1.
+        InputError: a height that is not a whole number from 1.
     """
 
     height: int
-    kind: ClassVar[str]
+    name: ClassVar[str]
     """The name of the kernels in ``Equirectangular(kernels=)``."""
 
     def __post_init__(self) -> None:
         if not is_integer(self.height):
-            rule = f"must be a whole number from 1 with kernels={self.kind!r}"
+            rule = f"must be a whole number from 1 with kernels={self.name!r}"
             raise InputError("height", self.height, rule, "use height=64")
 
-    def halved(self) -> int:
-        """Half the height.
-
-        Raises:
-            InputError: it is odd.
-        """
+    def half_height(self) -> int:
+        """Return half the height, or raise InputError if it is odd."""
         if self.height % 2:
-            raise InputError(
-                "height", self.height, "must be even to be halved", "use a multiple of 2 for each step of stride 2"
-            )
+            cure = "use a multiple of 2 for each step of stride 2"
+            raise InputError("height", self.height, "must be even to be halved", cure)
         return self.height // 2
 
     def check_stride(self, stride: int) -> None:
-        """Every pixel, or every second one of a height that can be halved.
-
-        Raises:
-            InputError: another stride, or an odd height at stride 2.
-        """
+        """Raise InputError unless the stride is 1, or 2 with an even height."""
         if stride not in (1, 2):
-            raise InputError("stride", stride, f"must be 1 or 2 with kernels={self.kind!r}", "chain layers of stride 2")
+            raise InputError("stride", stride, f"must be 1 or 2 with kernels={self.name!r}", "chain layers of stride 2")
         if stride == 2:
-            self.halved()
+            self.half_height()
 
-    def check_growth(self, scale_factor: int) -> None:
-        """Twice as many rows and columns.
-
-        Raises:
-            InputError: another factor.
-        """
+    def check_scale_factor(self, scale_factor: int) -> None:
+        """Raise InputError unless the factor is 2."""
         if scale_factor != 2:
-            rule = f"must be 2 with kernels={self.kind!r}"
+            rule = f"must be 2 with kernels={self.name!r}"
             raise InputError("scale_factor", scale_factor, rule, "chain steps of 2")
 
 
 def pair(size: Pair) -> tuple[int, int]:
-    """Rows and columns."""
+    """Return a size as rows and columns."""
     rows, columns = (size, size) if isinstance(size, int) else size
     return rows, columns
+
+
+def check_odd(kernel_size: tuple[int, int], condition: str = "") -> None:
+    """Raise InputError for an even kernel size: a pixel must be in the middle."""
+    if any(taps % 2 == 0 for taps in kernel_size):
+        rule = f"must be odd{condition}, so that a pixel is in the middle"
+        raise InputError("kernel_size", kernel_size, rule, "use kernel_size=3")

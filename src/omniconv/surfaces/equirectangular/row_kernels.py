@@ -1,68 +1,61 @@
-"""Who is whose neighbour on a panorama whose kernels change with the row (SphConv)."""
+"""Neighbours on a panorama whose kernels differ between rows (SphConv)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 
-from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling
-from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, pair
-from omniconv.surfaces.equirectangular.row_shapes import MOST_TAPS, Fields, row_shapes
+from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, check_odd, pair
+from omniconv.surfaces.equirectangular.row_shapes import MAX_TAPS, Fields, row_shapes
 from omniconv.surfaces.neighbours.border import Border
 from omniconv.surfaces.neighbours.row_stencil import RowStencil
 
 
 @dataclass(frozen=True)
 class RowKernels(PanoramaKernels):
-    """Row stencils on a panorama of ``height`` rows and twice as many columns; pooling and resizing as on the grid.
+    """Row stencils for convolution; pooling and resizing of the ordinary grid.
 
     Args:
-        height: rows.
+        height: number of rows.
 
     Raises:
-        InputError: a height that is no whole number from 1.
+        InputError: a height that is not a whole number from 1.
 
     Example:
-        >>> RowKernels(8).convolution(3, 2, 1).output_shape
+        >>> RowKernels(8).conv_neighbours(3, 2, 1).output_shape
         (4, 8)
     """
 
-    kind: ClassVar[str] = "rows"
+    name: ClassVar[str] = "rows"
 
-    def convolution(self, kernel_size: Pair, stride: int, dilation: Pair) -> RowStencil:
-        """Kernels as large as a flat one looks from each row; at stride 2 around pixels of even rows and columns."""
+    def conv_neighbours(self, kernel_size: Pair, stride: int, dilation: Pair) -> RowStencil:
+        """Return kernels that cover a flat kernel's view from each row; at stride 2 from even rows and columns."""
         self.check_stride(stride)
         size = pair(kernel_size)
-        if any(taps % 2 == 0 for taps in size):
-            raise InputError("kernel_size", size, "must be odd: a pixel is in its middle", "use kernel_size=3")
+        check_odd(size)
         return _stencil(self.height, size, stride, pair(dilation))
 
-    def transposed(self, kernel_size: Pair, stride: int, dilation: Pair) -> RowStencil:
-        """The exact adjoint of the convolution that leads here."""
-        finer = RowKernels(stride * self.height) if stride in (1, 2) else self
-        return replace(finer.convolution(kernel_size, stride, dilation), is_adjoint=True)
-
-    def means(self, kernel_size: Pair, stride: int) -> Border:
-        """Index shifts, circular in longitude and on over the poles."""
+    def pool_neighbours(self, kernel_size: Pair, stride: int) -> Border:
+        """Return the border of a panorama: circular in longitude, continued over the poles."""
         self.check_stride(stride)
         return Border.of(("pole", "circular"), ndim=2)
 
-    windows = means
+    window_neighbours = pool_neighbours
 
-    def growth(self, scale_factor: int, mode: Resampling) -> Border:
-        """The same."""
-        self.check_growth(scale_factor)
-        return self.means(2, 1)
+    def resize_neighbours(self, scale_factor: int, mode: Resampling) -> Border:
+        """Return the border of a panorama."""
+        self.check_scale_factor(scale_factor)
+        return self.pool_neighbours(2, 1)
 
 
 @lru_cache(maxsize=64)
 def _stencil(height: int, size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> RowStencil:
     pixel = np.pi / height
-    wanted = Fields.projected(height, size, (pixel * dilation[0], pixel * dilation[1]), stride)
-    most = max(size[0] * size[1], MOST_TAPS)
-    shapes = row_shapes(wanted, Fields.of_pixels(height), dilation, stride, most)
+    fields = Fields.projected(height, size, (pixel * dilation[0], pixel * dilation[1]), stride)
+    max_taps = max(size[0] * size[1], MAX_TAPS)
+    shapes = row_shapes(fields, Fields.of_pixels(height), dilation, stride, max_taps)
     return RowStencil(height, tuple(shapes), stride, dilation)

@@ -1,55 +1,169 @@
-"""Who is whose neighbour on a panorama whose kernels lie on the planes that touch the sphere (SphereNet)."""
+"""Kernels on the tangent planes at the pixels of a panorama (SphereNet: Coors et al., ECCV 2018).
+
+On the tangent plane at a pixel on the equator, the taps of a kernel are the projections of the surrounding pixels
+(section 3.1 of the paper: x = tan jΔ, y = tan iΔ / cos jΔ, Δ = π / height); the plane is then moved to every other
+pixel. Here taps are directions in the frame of a pixel (outward, east, north), which is equivalent and has no
+singularity: kernels continue over the poles, and taps 90° away or more continue along the sphere, as the neighbours of
+a pixel on the equator do.
+
+All pixels of a row have the same kernel up to a rotation about the axis: it is computed once for each row, and stored
+as a ``PeriodicStencil``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
+import numpy as np
+from scipy import sparse
+
+from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling
-from omniconv.surfaces.equirectangular import tangent_geometry as stencils
-from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, pair
+from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, check_odd, pair
+from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
+
+MIN_WEIGHT = 1e-9
+"""Smaller interpolation weights are rounding errors of taps that coincide with a pixel, row or column."""
 
 
 @dataclass(frozen=True)
 class TangentKernels(PanoramaKernels):
-    """Stencils on a panorama of ``height`` rows and twice as many columns; arguments are checked here.
+    """Stencils of tangent kernels; arguments are checked here.
 
     Args:
-        height: rows.
+        height: number of rows.
 
     Raises:
-        InputError: a height that is no whole number from 1.
+        InputError: a height that is not a whole number from 1.
 
     Example:
-        >>> TangentKernels(8).convolution(3, 2, 1).output_shape
+        >>> TangentKernels(8).conv_neighbours(3, 2, 1).output_shape
         (4, 8)
     """
 
-    kind: ClassVar[str] = "tangent"
+    name: ClassVar[str] = "tangent"
 
-    def convolution(self, kernel_size: Pair, stride: int, dilation: Pair) -> Stencil:
-        """Taps on the plane at each pixel; at stride 2 at the pixels of even rows and columns."""
+    def conv_neighbours(self, kernel_size: Pair, stride: int, dilation: Pair) -> PeriodicStencil:
+        """Return the taps around every pixel, row by row; at stride 2 around those of even rows and columns."""
         self.check_stride(stride)
-        return stencils.conv_stencil(self.height, pair(kernel_size), stride, pair(dilation))
+        size = pair(kernel_size)
+        check_odd(size)
+        return _stencil(KernelCentres(self.height, (0.0, 0.0), stride), size, pair(dilation))
 
-    def transposed(self, kernel_size: Pair, stride: int, dilation: Pair) -> Stencil:
-        """The exact adjoint of the convolution that leads here."""
-        finer = TangentKernels(stride * self.height) if stride in (1, 2) else self
-        finer.check_stride(stride)
-        return stencils.adjoint_stencil(finer.height, pair(kernel_size), stride, pair(dilation))
-
-    def windows(self, kernel_size: Pair, stride: int) -> Stencil:
-        """The samples of each pooling window, interpolated on its touching plane, one operator each."""
+    def window_neighbours(self, kernel_size: Pair, stride: int) -> PeriodicStencil:
+        """Return the samples of each pooling window, interpolated on its tangent plane, one operator each."""
         self.check_stride(stride)
-        return stencils.window_stencil(self.height, pair(kernel_size), stride)
+        size = pair(kernel_size)
+        if stride == 1:
+            check_odd(size, " at stride 1")
+        start = tuple((taps + 1) % 2 / 2 for taps in size)
+        return _stencil(KernelCentres(self.height, (start[0], start[1]), stride), size, (1, 1))
 
-    def means(self, kernel_size: Pair, stride: int) -> Stencil:
-        """Means of pooling windows: of the four pixels of 2×2 by area, else of samples on touching planes."""
+    def pool_neighbours(self, kernel_size: Pair, stride: int) -> Stencil:
+        """Return means of pooling windows: of 2 × 2 by pixel area, of other sizes on tangent planes."""
         self.check_stride(stride)
-        return stencils.mean_stencil(self.height, pair(kernel_size), stride)
+        if (pair(kernel_size), stride) == ((2, 2), 2):
+            return _means_of_four(self.height)
+        return _window_means(self, pair(kernel_size), stride)
 
-    def growth(self, scale_factor: int, mode: Resampling) -> Stencil:
-        """Between pixel centres and over the poles, or each pixel four times."""
-        self.check_growth(scale_factor)
-        return stencils.growth_stencil(self.height, mode)
+    def resize_neighbours(self, scale_factor: int, mode: Resampling) -> Stencil:
+        """Return interpolation between pixel centres and over the poles, or each pixel four times (``nearest``)."""
+        self.check_scale_factor(scale_factor)
+        return _upsampling(self.height, mode)
+
+
+class KernelCentres(NamedTuple):
+    """KernelCentres of kernels: every ``step`` pixels from ``start`` on, along rows and along columns.
+
+    Outputs of stride 2 lie on even rows and columns, as those of a flat convolution with "same" padding do; windows of
+    an even size, which have no middle pixel, are centred half a pixel further.
+    """
+
+    height: int
+    start: tuple[float, float]
+    step: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the outputs."""
+        return self.height // self.step, 2 * self.height // self.step
+
+
+def tap_directions(centres: KernelCentres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> np.ndarray:
+    """Return the directions of the taps around the first centre of each row, ``(rows, taps, 3)``."""
+    pixel = np.pi / centres.height
+    down, right = (
+        step * pixel * (np.arange(taps) - (taps - 1) / 2) for taps, step in zip(kernel_size, dilation, strict=True)
+    )
+    local = panorama.unit_vectors(-down[:, None], right[None, :]).reshape(-1, 3)  # outward, east, north
+    rows = centres.start[0] + centres.step * np.arange(centres.grid[0])
+    return np.einsum("tk,rkx->rtx", local, _frames(np.pi / 2 - (rows + 0.5) * pixel, (centres.start[1] + 0.5) * pixel))
+
+
+def _frames(latitude: np.ndarray, east_of_edge: float) -> np.ndarray:
+    """Return outward, east and north at points of one meridian, ``(n, 3, 3)``."""
+    longitude = np.full_like(latitude, east_of_edge - np.pi)
+    outward = panorama.unit_vectors(latitude, longitude)
+    east = panorama.unit_vectors(np.zeros_like(latitude), longitude + np.pi / 2)
+    return np.stack([outward, east, np.cross(outward, east)], axis=1)
+
+
+@lru_cache(maxsize=16)
+def _stencil(centres: KernelCentres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> PeriodicStencil:
+    """Return the taps of the first output in each row, bilinear between four pixels, as the period of the row."""
+    shape = (centres.height, 2 * centres.height)
+    pixels, weights = panorama.bilinear_pixels(tap_directions(centres, kernel_size, dilation), *shape)
+    weights = np.where(weights < MIN_WEIGHT, 0, weights)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    ends = np.concatenate([[0], np.cumsum((weights > 0).sum(axis=-1).ravel())])
+    entries = weights[weights > 0], pixels[weights > 0], ends
+    pattern = sparse.csr_array(entries, (len(ends) - 1, shape[0] * shape[1]))
+    return PeriodicStencil(pattern, centres.grid[1], shape, centres.grid, kernel_size)
+
+
+@lru_cache(maxsize=16)
+def _means_of_four(height: int) -> Stencil:
+    """Return means of 2 × 2 pixels by area: such windows partition the grid, and the mean over the sphere is kept."""
+    weights = panorama.pixel_areas(height, 2 * height).reshape(height // 2, 2, height, 2)
+    weights = (weights / weights.sum(axis=(1, 3), keepdims=True)).swapaxes(1, 2).reshape(-1, 4)
+    pixels = np.arange(2 * height * height).reshape(height // 2, 2, height, 2).swapaxes(1, 2).reshape(-1, 4)
+    return _from_pixels(pixels, weights, (height, 2 * height), (height // 2, height))
+
+
+@lru_cache(maxsize=16)
+def _window_means(kernels: TangentKernels, kernel_size: tuple[int, int], stride: int) -> PeriodicStencil:
+    """Return the means of the samples of tangent windows."""
+    window = kernels.window_neighbours(kernel_size, stride)
+    rows = np.arange(window.pattern.shape[0])
+    means = sparse.csr_array((np.full(len(rows), 1 / window.taps), (rows // window.taps, rows)))
+    pattern = sparse.csr_array(means @ window.pattern)
+    return PeriodicStencil(pattern, window.repeats, window.input_shape, window.output_shape, (1,))
+
+
+@lru_cache(maxsize=16)
+def _upsampling(height: int, mode: Resampling) -> Stencil:
+    """Return upsampling by 2: linear between pixel centres, or each pixel four times."""
+    if mode == "nearest":
+        rows, columns = np.arange(2 * height) // 2, np.arange(4 * height) // 2
+        pixels = (rows[:, None] * 2 * height + columns).reshape(-1, 1)
+        weights = np.ones_like(pixels, dtype=np.float64)
+    else:
+        directions = panorama.pixel_directions(2 * height, 4 * height).reshape(-1, 3)
+        pixels, weights = panorama.bilinear_pixels(directions, height, 2 * height)
+        weights = np.round(16 * weights) / 16  # exact: quarters along rows times quarters along columns
+    return _from_pixels(pixels, weights, (height, 2 * height), (2 * height, 4 * height))
+
+
+def _from_pixels(
+    pixels: np.ndarray, weights: np.ndarray, input_shape: tuple[int, int], output_shape: tuple[int, int]
+) -> Stencil:
+    """Return one operator from pixels and their weights, both ``(outputs, entries)``."""
+    index_type = np.int32 if pixels.size < 2**31 else np.int64  # the smaller one wherever it can count the entries
+    ends = np.arange(0, pixels.size + 1, pixels.shape[1], dtype=index_type)
+    shape = (len(pixels), input_shape[0] * input_shape[1])
+    operator = sparse.csr_array((weights.ravel(), pixels.ravel().astype(index_type), ends), shape=shape)
+    operator.sum_duplicates()
+    return Stencil((operator,), input_shape, output_shape)

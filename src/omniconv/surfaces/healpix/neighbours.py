@@ -1,9 +1,9 @@
-"""Steps from cell to cell of HEALPix, over the edges of base faces and on: neighbours, and patches of any size.
+"""Neighbours of HEALPix cells across the edges of base faces, and square patches of any size.
 
-A walker keeps its bearing: where a polar face meets the next one around the pole, the four bearings of the new face
-are a quarter turn off those of the old one, and the walker turns with them. Around eight points (the ends of the
-meridians between the polar faces, at z = ±2/3) only three cells meet; two ways around such a point end on two cells,
-and a diagonal tap there is the mean of both.
+A cursor moves from cell to cell in a direction relative to its start. Where a polar face meets the next one around the
+pole, the axes of the two faces differ by a quarter turn; the cursor counts these turns, so that it continues straight
+on. Around eight points (the ends of the meridians between the polar faces, at z = ±2/3) only three cells meet: the two
+ways around such a point end on two cells, and a diagonal tap there is the mean of both.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy import sparse
 from omniconv.surfaces.healpix.indexing import cell_coordinates, cell_numbers
 from omniconv.surfaces.neighbours.stencil import Stencil
 
-NORTH_EAST, NORTH_WEST, SOUTH_WEST, SOUTH_EAST = BEARINGS = range(4)
-MOVES = ((1, 0), (0, 1), (-1, 0), (0, -1))
-"""Columns along x and rows along y of a step on each bearing; each bearing is the last one turned by a quarter."""
+NORTH_EAST, NORTH_WEST, SOUTH_WEST, SOUTH_EAST = DIRECTIONS = range(4)
+OFFSETS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+"""Columns along x and rows along y of a step in each direction; each direction is a quarter turn from the last."""
 _RING = np.arange(4)
 NEXT_FACE = np.concatenate(
     [np.stack(row, axis=1) for row in (
@@ -28,75 +28,76 @@ NEXT_FACE = np.concatenate(
         ((_RING + 1) % 4 + 4, _RING + 4, (_RING - 1) % 4 + 8, (_RING + 1) % 4 + 8),
     )]
 )  # fmt: skip
-"""The base face beyond each edge of a base face, ``(12, 4 bearings)``."""
-TURN = np.repeat([(-1, 1, 0, 0), (0, 0, 0, 0), (0, 0, -1, 1)], 4, axis=0)
-"""By how many quarters a walker turns who crosses that edge, ``(12, 4 bearings)``."""
+"""The base face beyond each edge of a base face, ``(12, 4 directions)``."""
+QUARTER_TURNS = np.repeat([(-1, 1, 0, 0), (0, 0, 0, 0), (0, 0, -1, 1)], 4, axis=0)
+"""Quarter turns between the axes of the two faces at that edge, ``(12, 4 directions)``."""
 
-Walkers = tuple[np.ndarray, np.ndarray]
-"""The cell on which each walker stands, and by how many quarters it has turned."""
+Cursor = tuple[np.ndarray, np.ndarray]
+"""The current cell of each cursor, and the quarter turns of its axes since the start."""
 
 
 @lru_cache(maxsize=16)
-def steps(nside: int) -> Walkers:
-    """The cell after a step on each bearing, and the turn on the way, both ``(12 · nside², 4 bearings)``."""
+def neighbour_table(nside: int) -> Cursor:
+    """Return the next cell in each direction and the quarter turns on the way, both ``(12 · nside², 4 directions)``."""
     face, column, row = cell_coordinates(np.arange(12 * nside * nside), nside)
     cells, turns = (np.empty((len(face), 4), dtype=np.int64) for _ in range(2))
-    for bearing, (right, up) in zip(BEARINGS, MOVES, strict=True):
+    for direction, (right, up) in zip(DIRECTIONS, OFFSETS, strict=True):
         x, y = column + right, row + up
         leaves = (x < 0) | (x == nside) | (y < 0) | (y == nside)
-        turns[:, bearing] = np.where(leaves, TURN[face, bearing], 0)
-        x, y = _turned(x % nside, y % nside, turns[:, bearing], nside)
-        cells[:, bearing] = cell_numbers(np.where(leaves, NEXT_FACE[face, bearing], face), x, y, nside)
+        turns[:, direction] = np.where(leaves, QUARTER_TURNS[face, direction], 0)
+        x, y = _rotate_cell(x % nside, y % nside, turns[:, direction], nside)
+        cells[:, direction] = cell_numbers(np.where(leaves, NEXT_FACE[face, direction], face), x, y, nside)
     return cells, turns
 
 
-def walk(walkers: Walkers, nside: int, bearing: int | np.ndarray, count: int) -> Walkers:
-    """Where walkers stand after some steps on a bearing of the cell where they set out, one for all or one each."""
-    next_cell, turn = steps(nside)
-    cells, turned = walkers
-    for _ in range(count):
-        local = (bearing + turned) % 4
-        cells, turned = next_cell[cells, local], turned + turn[cells, local]
+def move(cursor: Cursor, nside: int, direction: int | np.ndarray, steps: int) -> Cursor:
+    """Move cursors by some steps in a direction of their start cell, the same for all or one for each."""
+    next_cell, turns = neighbour_table(nside)
+    cells, turned = cursor
+    for _ in range(steps):
+        local = (direction + turned) % 4
+        cells, turned = next_cell[cells, local], turned + turns[cells, local]
     return cells, turned
 
 
 def patch(nside: int, cells: np.ndarray, kernel_size: int, dilation: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The cells of a square patch around each cell, tap by tap, each by two ways that mostly end on one cell.
+    """Yield for each tap of a square patch the cells reached by row first and by column first; mostly they are equal.
 
-    Taps run row by row; rows run from north-east to south-west, columns from north-west to south-east: for a kernel of
-    three N, NE, E; NW, the cell, SE; W, SW, S.
+    Taps are in row order; rows run from north-east to south-west, columns from north-west to south-east: for a kernel
+    of three N, NE, E; NW, the cell, SE; W, SW, S.
     """
     start = cells, np.zeros_like(cells)
-    offsets = [dilation * (place - kernel_size // 2) for place in range(kernel_size)]
+    offsets = [dilation * (tap - kernel_size // 2) for tap in range(kernel_size)]
     for down in offsets:
-        by_row = walk(start, nside, SOUTH_WEST if down > 0 else NORTH_EAST, abs(down))
+        along_rows = SOUTH_WEST if down > 0 else NORTH_EAST
+        by_row = move(start, nside, along_rows, abs(down))
         for right in offsets:
-            along = SOUTH_EAST if right > 0 else NORTH_WEST
-            by_column = walk(start, nside, along, abs(right))
+            along_columns = SOUTH_EAST if right > 0 else NORTH_WEST
+            by_column = move(start, nside, along_columns, abs(right))
             yield (
-                walk(by_row, nside, along, abs(right))[0],
-                walk(by_column, nside, SOUTH_WEST if down > 0 else NORTH_EAST, abs(down))[0],
+                move(by_row, nside, along_columns, abs(right))[0],
+                move(by_column, nside, along_rows, abs(down))[0],
             )
 
 
 @lru_cache(maxsize=16)
 def patch_stencil(nside: int, kernel_size: int, dilation: int, stride: int) -> Stencil:
-    """Taps of a patch around every cell, or at stride 2 around the northern child of every coarser cell."""
+    """Return the taps of a patch around every cell, or at stride 2 around the northern child of every coarser cell."""
     count = 12 * nside * nside
     cells = np.arange(3, count, 4) if stride == 2 else np.arange(count)
-    return Stencil.of([_mean_of(ways, count) for ways in patch(nside, cells, kernel_size, dilation)])
+    return Stencil.of([_mean_of_two(pair, count) for pair in patch(nside, cells, kernel_size, dilation)])
 
 
-def _mean_of(ways: tuple[np.ndarray, np.ndarray], count: int) -> sparse.csr_array:
-    """The mean of two cells, or the one on which both ways end: rows of half and half, or of 1."""
-    outputs = len(ways[0])
+def _mean_of_two(pair: tuple[np.ndarray, np.ndarray], count: int) -> sparse.csr_array:
+    """Return the mean of two cells of each output: rows of ½ and ½, or of 1 where both are the same."""
+    outputs = len(pair[0])
     ends = np.arange(0, 2 * outputs + 1, 2)
-    picks = sparse.csr_array((np.full(2 * outputs, 0.5), np.stack(ways, axis=1).ravel(), ends), shape=(outputs, count))
-    picks.sum_duplicates()
-    return picks
+    matrix = sparse.csr_array((np.full(2 * outputs, 0.5), np.stack(pair, axis=1).ravel(), ends), shape=(outputs, count))
+    matrix.sum_duplicates()
+    return matrix
 
 
-def _turned(x: np.ndarray, y: np.ndarray, turn: np.ndarray, nside: int) -> Walkers:
-    """A cell of a square turned by a quarter to the left (1), to the right (−1) or not (0)."""
+def _rotate_cell(x: np.ndarray, y: np.ndarray, turns: np.ndarray, nside: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rotate cells of a square by quarter turns: 1 to the left, −1 to the right."""
     last = nside - 1
-    return np.choose(turn % 4, (x, last - y, x, y)), np.choose(turn % 4, (y, x, y, last - x))
+    return np.choose(turns % 4, (x, last - y, x, y)), np.choose(turns % 4, (y, x, y, last - x))

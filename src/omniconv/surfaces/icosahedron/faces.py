@@ -1,10 +1,10 @@
-"""The faces of a subdivided icosahedron: where their corners lie, who borders whom, and the ten taps of SpherePHD.
+"""The faces of a subdivided icosahedron: their corners, their adjacency, and the ten taps of SpherePHD.
 
 Lee et al., "SpherePHD: Applying CNNs on a Spherical PolyHeDron Representation of 360° Images", CVPR 2019.
 
 Every face has an apex, a left and a right corner (0, 1, 2), counter-clockwise seen from outside. Side 0 (right), 1
 (left) or 2 (low) ends at the corner of its number and starts at the one before it. The four children of face f are 4f
-(centre, turned by 180°: its apex lies on the low side), 4f + 1 (apex), 4f + 2 (left), 4f + 3 (right).
+(central, rotated by 180°: its apex lies on the low side), 4f + 1 (apex), 4f + 2 (left), 4f + 3 (right).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FINEST = 8
 
 @lru_cache(maxsize=FINEST + 1)
 def corners(level: int) -> np.ndarray:
-    """Unit vectors of the corners of every face, float64 ``(F, 3 corners, 3)``."""
+    """Return the unit vectors of the corners of every face, float64 ``(F, 3 corners, 3)``."""
     return _vertices()[_base_faces()] if level == 0 else split(corners(level - 1))
 
 
 def split(parents: np.ndarray) -> np.ndarray:
-    """The corners ``(4F, 3, 3)`` of the children of faces ``(F, 3, 3)``, cut at the middles of their great circles."""
+    """Return the corners ``(4F, 3, 3)`` of the children of faces ``(F, 3, 3)``, split at the midpoints of the sides."""
     a, b, c = np.moveaxis(parents, 1, 0)
     ab, bc, ca = _unit(a + b), _unit(b + c), _unit(c + a)
     children = ((bc, ca, ab), (a, ab, ca), (ab, b, bc), (ca, bc, c))
@@ -32,23 +32,23 @@ def split(parents: np.ndarray) -> np.ndarray:
 
 
 def centres(corners: np.ndarray) -> np.ndarray:
-    """Unit vectors of the middles of faces ``(F, 3, 3)``: their corners' mean, as published, ``(F, 3)``."""
+    """Return the centres of faces ``(F, 3, 3)``: the unit vectors of their corners' mean, as published, ``(F, 3)``."""
     return _unit(corners.sum(axis=1))
 
 
 def spherical_areas(corners: np.ndarray) -> np.ndarray:
-    """Areas of spherical triangles ``(F, 3, 3)``, ``(F,)``; children tile their parent, so theirs sum to its own."""
+    """Return the areas of spherical triangles ``(F, 3, 3)``, ``(F,)``; those of the children sum to their parent's."""
     a, b, c = np.moveaxis(corners, 1, 0)
-    volume = (a * np.cross(b - a, c - a)).sum(-1)  # from differences: small triangles keep their digits
+    volume = (a * np.cross(b - a, c - a)).sum(-1)  # from differences, so that small triangles lose no digits
     return 2 * np.arctan2(volume, 1 + (a * b).sum(-1) + (b * c).sum(-1) + (c * a).sum(-1))
 
 
 @lru_cache(maxsize=FINEST + 1)
-def across(level: int) -> tuple[np.ndarray, np.ndarray]:
-    """The face beyond the right, left and low side of every face, and that side's number there, both ``(F, 3)``."""
+def adjacent(level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the face beyond the right, left and low side of every face, and its side's number, both ``(F, 3)``."""
     if level == 0:
         return _base_neighbours()
-    faces, sides = across(level - 1)
+    faces, sides = adjacent(level - 1)
     beyond = np.empty((len(faces), 4, 3), dtype=np.int64)
     back = np.empty_like(beyond)
     for side in range(3):
@@ -64,54 +64,57 @@ def across(level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ten_taps(level: int) -> np.ndarray:
-    """The ten faces that a kernel sees from every face, in the published order, ``(F, 10)``.
+    """Return the ten taps of every face in the published order, ``(F, 10)``.
 
-    Self, right, left, low, right-low, right-high, left-high, left-low, low-left, low-right, said of a face that stands
-    on its low side; one that hangs is turned by 180°. The last six are the neighbours of the three, counter-clockwise.
+    Self, right, left, low, right-low, right-high, left-high, left-low, low-left, low-right, for a face that points up;
+    on one that points down they are rotated by 180°. The last six are the neighbours of the three, counter-clockwise.
     """
-    faces, sides = across(level)
-    further = [faces[faces[:, side], (sides[:, side] + turn) % 3] for side in range(3) for turn in (1, 2)]
+    faces, sides = adjacent(level)
+    further = [faces[faces[:, side], (sides[:, side] + step) % 3] for side in range(3) for step in (1, 2)]
     return np.column_stack([np.arange(len(faces)), faces, *further])
 
 
 @lru_cache(maxsize=FINEST + 1)
 def vertices(level: int) -> tuple[np.ndarray, np.ndarray]:
-    """The vertex at each corner of every face, ``(F, 3)``, and the six faces around every vertex, ``(V, 6)``.
+    """Return the vertex at each corner of every face, ``(F, 3)``, and the six faces around every vertex, ``(V, 6)``.
 
-    Faces run counter-clockwise; at the twelve vertices where five meet, the sixth is the first again.
+    Faces are in counter-clockwise order; at the twelve vertices where five meet, the sixth repeats the first.
     """
-    faces, corner = _walk_around_corners(level)
-    first = faces.argmin(axis=-1)[..., None]  # every vertex is counted at the smallest of its faces
+    faces, corner = _faces_around_corners(level)
+    first = faces.argmin(axis=-1)[..., None]  # each vertex is numbered at the face with the smallest index
     owner, its_corner = (np.take_along_axis(table, first, axis=-1)[..., 0] for table in (faces, corner))
     is_owner = owner == faces[..., 0]
     numbers = np.cumsum(is_owner.ravel()).reshape(is_owner.shape) - 1
     return numbers[owner, its_corner], faces[is_owner]
 
 
-def _walk_around_corners(level: int) -> tuple[np.ndarray, np.ndarray]:
-    """The six faces around each corner of every face, from that face on, and which corner it is there."""
-    faces, sides = across(level)
+def _faces_around_corners(level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the six faces around each corner of every face, starting with it, and the corner's number in each."""
+    faces, sides = adjacent(level)
     face, corner = (table.ravel() for table in np.indices(faces.shape))
-    seen = [(face, corner)]
+    found = [(face, corner)]
     for _ in range(5):
         face, corner = faces[face, corner], (sides[face, corner] + 2) % 3  # over the side that ends at the corner
-        seen.append((face, corner))
-    around, which = (np.stack(table, axis=-1).reshape(*faces.shape, 6) for table in zip(*seen, strict=True))
-    return around, which
+        found.append((face, corner))
+    around, corners_there = (np.stack(table, axis=-1).reshape(*faces.shape, 6) for table in zip(*found, strict=True))
+    return around, corners_there
 
 
 def _vertices() -> np.ndarray:
-    """The twelve: north pole, a ring of five from longitude 0, a ring of five from 36°, south pole."""
+    """Return the twelve vertices: north pole, a ring of five from longitude 0, one from 36°, south pole."""
     longitude = np.arange(5) * 2 * np.pi / 5
     rings = []
-    for height, turn in ((1, 0), (-1, np.pi / 5)):
-        x, y = 2 * np.cos(longitude + turn), 2 * np.sin(longitude + turn)
+    for height, offset in ((1, 0), (-1, np.pi / 5)):
+        x, y = 2 * np.cos(longitude + offset), 2 * np.sin(longitude + offset)
         rings.append(np.stack([x, y, np.full(5, height)], axis=1) / np.sqrt(5))
     return np.concatenate([[[0, 0, 1]], *rings, [[0, 0, -1]]])
 
 
 def _base_faces() -> np.ndarray:
-    """Apex, left and right vertex of the twenty faces in the published order: cap, band hanging, band standing, cap."""
+    """Return apex, left and right vertex of the twenty faces in the published order.
+
+    Northern cap, equatorial faces that point down, equatorial faces that point up, southern cap.
+    """
     here, after = np.arange(5), (np.arange(5) + 1) % 5
     north, upper, lower, south = 0, 1, 6, 11
     blocks = (

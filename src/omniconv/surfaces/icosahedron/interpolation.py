@@ -1,8 +1,8 @@
-"""Values between the faces of a subdivided icosahedron, and the maps from and to panoramas.
+"""Interpolation between the faces of a subdivided icosahedron, and means of panoramas over them.
 
-A signal on faces becomes a function on the sphere so: at the middle of a face it has the face's value, at a vertex that
-of the plane laid by least squares through the middles around it, and it is linear on the triangles between a middle and
-two vertices. It is continuous, keeps constants, and is exact on linear functions to second order in the size of a face.
+A signal on faces defines a continuous function on the sphere: at the centre of a face it has the face's value, at a
+vertex that of the least-squares plane through the centres around it, and it is linear on the triangles between a centre
+and two vertices. It keeps constants; the error on smooth functions is of second order in the size of a face.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from omniconv.surfaces.icosahedron import faces
 
 @lru_cache(maxsize=faces.FINEST + 1)
 def vertex_values(level: int) -> sparse.csr_array:
-    """From faces to vertices ``(V, F)``: the value there of the plane fitted to the five or six faces around."""
+    """Return the map from faces to vertices ``(V, F)``: the plane fitted to the five or six faces around each."""
     corner, around = faces.vertices(level)
-    places = np.empty((len(around), 3))
-    places[corner.ravel()] = faces.corners(level).reshape(-1, 3)
-    weights = _plane_at(places, faces.centres(faces.corners(level))[around], around[:, 5] != around[:, 0])
+    positions = np.empty((len(around), 3))
+    positions[corner.ravel()] = faces.corners(level).reshape(-1, 3)
+    weights = _plane_weights(positions, faces.centres(faces.corners(level))[around], around[:, 5] != around[:, 0])
     rows = np.repeat(np.arange(len(around)), 6)
     entries = (weights.ravel(), (rows, around.ravel()))
     matrix = sparse.csr_array(sparse.coo_array(entries, shape=(len(around), len(corner))))
@@ -30,23 +30,24 @@ def vertex_values(level: int) -> sparse.csr_array:
     return matrix
 
 
-def _plane_at(places: np.ndarray, middles: np.ndarray, sixth: np.ndarray) -> np.ndarray:
-    """Weights ``(V, 6)`` of middles ``(V, 6, 3)`` in the value of their least-squares plane at ``(V, 3)``."""
-    counted = np.ones(middles.shape[:2])
-    counted[:, 5] = sixth
+def _plane_weights(vertices: np.ndarray, centres: np.ndarray, has_sixth: np.ndarray) -> np.ndarray:
+    """Return weights ``(V, 6)`` of centres ``(V, 6, 3)`` in the value of their least-squares plane at ``(V, 3)``."""
+    counted = np.ones(centres.shape[:2])
+    counted[:, 5] = has_sixth
     share = counted / counted.sum(axis=1, keepdims=True)
-    flat = middles / np.einsum("vkx,vx->vk", middles, places)[..., None] - places[:, None]  # on the tangent plane
+    flat = centres / np.einsum("vkx,vx->vk", centres, vertices)[..., None] - vertices[:, None]  # on the tangent plane
     mean = np.einsum("vk,vkx->vx", share, flat)
-    away = flat - mean[:, None]
-    spread = np.einsum("vk,vkx,vky->vxy", counted, away, away) + np.einsum("vx,vy->vxy", places, places)
-    slope = np.linalg.solve(spread, mean[..., None])[..., 0]
-    weights = counted * (share - np.einsum("vkx,vx->vk", away, slope))
+    offset = flat - mean[:, None]
+    # v vᵀ makes the covariance invertible along the normal, where all offsets are 0
+    covariance = np.einsum("vk,vkx,vky->vxy", counted, offset, offset) + np.einsum("vx,vy->vxy", vertices, vertices)
+    slope = np.linalg.solve(covariance, mean[..., None])[..., 0]
+    weights = counted * (share - np.einsum("vkx,vx->vk", offset, slope))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 @lru_cache(maxsize=faces.FINEST)
-def growth(level: int) -> sparse.csr_array:
-    """From a level to the next finer one: centres as their parents, corners half way from parent to vertex."""
+def upsample_matrix(level: int) -> sparse.csr_array:
+    """Return upsampling to the next finer level: central children as their parents, others half way to the vertex."""
     count, at_vertices = 20 * 4**level, vertex_values(level)
     children = np.arange(4 * count)
     shares = (np.tile([1, 0.5, 0.5, 0.5], count), (children, children // 4))
@@ -57,58 +58,48 @@ def growth(level: int) -> sparse.csr_array:
 
 
 def locate(level: int, directions: np.ndarray) -> np.ndarray:
-    """The face that holds each direction ``(n, 3)``, found from level to level, ``(n,)``."""
-    found = (directions @ faces.centres(faces.corners(0)).T).argmax(axis=1)
+    """Return the face that contains each direction ``(n, 3)``, found from level to level, ``(n,)``."""
+    face = (directions @ faces.centres(faces.corners(0)).T).argmax(axis=1)
     for finer in range(1, level + 1):
-        inside = _inside(faces.corners(finer)[::4], found, directions)
-        beyond = inside.argmin(axis=1)
-        child = np.where(inside.min(axis=1) < 0, 1 + (beyond + 1) % 3, 0)
-        found = 4 * found + child
-    return found
+        inside = _distances_to_sides(faces.corners(finer)[::4], face, directions)  # in the central child
+        outside = inside.argmin(axis=1)
+        child = np.where(inside.min(axis=1) < 0, 1 + (outside + 1) % 3, 0)
+        face = 4 * face + child
+    return face
 
 
-def _inside(corners: np.ndarray, chosen: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """How far each direction lies within side 0, 1, 2 of its triangle, ``(n, 3)``, in no unit."""
+def _distances_to_sides(corners: np.ndarray, face: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return signed distances, up to a factor, of directions to sides 0, 1, 2 of their triangle, ``(n, 3)``."""
     normals = np.cross(np.roll(corners, 1, axis=1), corners)
-    return np.einsum("nsx,nx->ns", normals[chosen], directions)
-
-
-@lru_cache(maxsize=8)
-def to_panorama(level: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The face under each pixel ``(n,)``, and the weights ``(n, 4)`` of its middle and its three corners."""
-    return around(level, panorama.pixel_directions(height, 2 * height).reshape(-1, 3))
-
-
-def around(level: int, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The face under each direction ``(n,)``, and the weights ``(n, 4)`` of its middle and its three corners."""
-    found = locate(level, directions)
-    by_corner = np.roll(_inside(faces.corners(level), found, directions).clip(0), 1, axis=1)  # beyond its far side
-    least = by_corner.min(axis=1, keepdims=True)
-    weights = np.concatenate([3 * least, by_corner - least], axis=1)
-    return found, weights / weights.sum(axis=1, keepdims=True)
+    return np.einsum("nsx,nx->ns", normals[face], directions)
 
 
 def interpolation_matrix(level: int, directions: np.ndarray) -> sparse.csr_array:
-    """Values at directions ``(n, 3)`` of a signal on the faces, as a matrix (n, F)."""
-    found, weights = around(level, directions)
-    count, at_vertices = len(found), vertex_values(level)
-    middles = (weights[:, 0], found, np.arange(count + 1))
-    corners = (weights[:, 1:].ravel(), faces.vertices(level)[0][found].ravel(), np.arange(0, 3 * count + 1, 3))
+    """Return interpolation of a signal on the faces at directions ``(n, 3)`` as a matrix (n, F)."""
+    face = locate(level, directions)
+    # The side opposite to corner k is side k + 1: the distance to it is the barycentric coordinate of the corner.
+    by_corner = np.roll(_distances_to_sides(faces.corners(level), face, directions).clip(0), 1, axis=1)
+    smallest = by_corner.min(axis=1, keepdims=True)
+    weights = np.concatenate([3 * smallest, by_corner - smallest], axis=1)  # of the centre and the three corners
+    weights /= weights.sum(axis=1, keepdims=True)
+    count, at_vertices = len(face), vertex_values(level)
+    centres = (weights[:, 0], face, np.arange(count + 1))
+    corners = (weights[:, 1:].ravel(), faces.vertices(level)[0][face].ravel(), np.arange(0, 3 * count + 1, 3))
     of_vertices = sparse.csr_array(corners, shape=(count, at_vertices.shape[0]))
-    return sparse.csr_array(sparse.csr_array(middles, shape=(count, 20 * 4**level)) + of_vertices @ at_vertices)
+    return sparse.csr_array(sparse.csr_array(centres, shape=(count, 20 * 4**level)) + of_vertices @ at_vertices)
 
 
 @lru_cache(maxsize=8)
 def from_panorama(level: int, height: int, width: int, splits: int) -> sparse.csr_array:
-    """Means over faces ``(F, height · width)`` of the panorama, read between pixels at ``4**splits`` places in each."""
+    """Return means over faces ``(F, height · width)`` of a panorama, interpolated at ``4**splits`` points in each."""
     parts = faces.corners(level)
     for _ in range(splits):
         parts = faces.split(parts)
-    count, places = 20 * 4**level, 4**splits
-    areas = faces.spherical_areas(parts).reshape(count, places)
+    count, points = 20 * 4**level, 4**splits
+    areas = faces.spherical_areas(parts).reshape(count, points)
     share = (areas / areas.sum(axis=1, keepdims=True)).reshape(-1, 1)
     pixels, weights = panorama.bilinear_pixels(faces.centres(parts), height, width)
-    pointers = np.arange(count + 1) * 4 * places
+    pointers = np.arange(count + 1) * 4 * points
     entries = ((weights * share).ravel(), pixels.ravel(), pointers)
     matrix = sparse.csr_array(entries, shape=(count, height * width))
     matrix.sum_duplicates()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
 CHUNK = 8192
-"""Directions located at a time: what they are held against stays in the cache."""
+"""Directions located at a time, so that the candidate triangles of a chunk stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class TriangleMesh:
 
     @cached_property
     def doubled_normals(self) -> np.ndarray:
-        """Outward normals, twice as long as the face is large, ``(F, 3)``."""
+        """Outward normals whose length is twice the area of the face, ``(F, 3)``."""
         a, b, c = np.moveaxis(self.corners, 1, 0)
         return np.cross(b - a, c - a)
 
@@ -67,7 +67,7 @@ class TriangleMesh:
         return (after * before).sum(-1) / np.linalg.norm(np.cross(after, before), axis=-1)
 
     def gradient_along(self, field: np.ndarray) -> sparse.csr_array:
-        """Derivative along a field ``(F, 3)`` of vectors on the faces, averaged to the vertices by area, ``(N, N)``."""
+        """Return the derivative along vectors ``(F, 3)`` on the faces, averaged to the vertices by area, ``(N, N)``."""
         values = np.einsum("fcx,fx->fc", self.hat_gradients, field)
         on_faces = self._faces_by_vertices(values)
         return sparse.csr_array(self.face_to_vertex @ on_faces)
@@ -80,7 +80,7 @@ class TriangleMesh:
 
     @cached_property
     def cotangent_laplacian(self) -> sparse.csr_array:
-        """Off the diagonal (cot α + cot β)/2 of the angles opposite the edge, rows summing to 0, ``(N, N)``."""
+        """Cotangent Laplacian ``(N, N)``: (cot α + cot β)/2 of the angles opposite each edge; rows sum to 0."""
         starts, ends = np.roll(self.faces, -1, axis=1).ravel(), np.roll(self.faces, -2, axis=1).ravel()
         half = self.cotangents.ravel() / 2
         count = len(self.vertices)
@@ -90,41 +90,44 @@ class TriangleMesh:
 
     @cached_property
     def voronoi_areas(self) -> np.ndarray:
-        """Flat area nearer to each vertex than to any other, ``(N,)``; every angle must be acute."""
+        """Flat area of each vertex's Voronoi cell, ``(N,)``; every angle must be acute."""
         squared = ((np.roll(self.corners, -1, axis=1) - self.corners) ** 2).sum(-1)  # edge from corner i to i + 1
-        share = squared * np.roll(self.cotangents, -2, axis=1) / 8  # weighed by the cotangent opposite to it
+        share = squared * np.roll(self.cotangents, -2, axis=1) / 8  # times the cotangent of the opposite angle
         return self._sum_at_vertices(share + np.roll(share, 1, axis=1))
 
     @cached_property
     def spherical_areas(self) -> np.ndarray:
-        """A third of the spherical triangles around each vertex, ``(N,)``; they sum to 4π."""
+        """A third of the area of the spherical triangles around each vertex, ``(N,)``; they sum to 4π."""
         a, b, c = np.moveaxis(self.corners / np.linalg.norm(self.corners, axis=-1, keepdims=True), 1, 0)
         volume = np.einsum("fx,fx->f", a, np.cross(b, c))
         excess = 2 * np.arctan2(volume, 1 + (a * b).sum(-1) + (b * c).sum(-1) + (c * a).sum(-1))
         return self._sum_at_vertices(np.repeat(excess[:, None] / 3, 3, axis=1))
 
     def locate(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The three vertices around each direction ``(n, 3)`` and their linear weights, both ``(n, 3)``."""
+        """Return the three vertices around each direction ``(n, 3)`` and their linear weights, both ``(n, 3)``.
+
+        The triangle is searched among those around the nearest vertex.
+        """
         inverse = np.linalg.inv(np.swapaxes(self.corners, 1, 2))
         candidates = self._faces_around[self.tree.query(directions)[1]]
-        found, inside = np.empty(len(directions), dtype=np.int64), np.empty((len(directions), 3))
+        face, inside = np.empty(len(directions), dtype=np.int64), np.empty((len(directions), 3))
         for start in range(0, len(directions), CHUNK):
-            some = slice(start, start + CHUNK)
-            weights = np.einsum("nkcx,nx->nkc", inverse[candidates[some]], directions[some])
-            chosen = np.arange(len(weights)), weights.min(axis=2).argmax(axis=1)
-            found[some], inside[some] = candidates[some][chosen], np.clip(weights[chosen], 0, None)
-        return self.faces[found], inside / inside.sum(axis=1, keepdims=True)
+            chunk = slice(start, start + CHUNK)
+            weights = np.einsum("nkcx,nx->nkc", inverse[candidates[chunk]], directions[chunk])
+            best = np.arange(len(weights)), weights.min(axis=2).argmax(axis=1)
+            face[chunk], inside[chunk] = candidates[chunk][best], np.clip(weights[best], 0, None)
+        return self.faces[face], inside / inside.sum(axis=1, keepdims=True)
 
     @cached_property
     def tree(self) -> cKDTree:
-        """Finds the vertex nearest to a place."""
+        """Search tree of the vertices."""
         from scipy.spatial import cKDTree  # 0.1 s to import
 
         return cKDTree(self.vertices)
 
     @cached_property
     def _faces_around(self) -> np.ndarray:
-        """Faces around each vertex, ``(N, most)``; a vertex with fewer repeats its last."""
+        """Faces around each vertex, ``(N, most)``; a vertex with fewer repeats its last one."""
         order = np.argsort(self.faces.ravel(), kind="stable")
         counts = np.bincount(self.faces.ravel())
         starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""What lies beyond the edge of a regular grid, for each axis and side."""
+"""What lies beyond the edges of a regular grid, for each axis and side."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Sides = tuple[Mode, Mode]
 
 @dataclass(frozen=True)
 class Border:
-    """The continuation of a grid past its edges: one ``(before, after)`` pair of modes for each axis.
+    """The continuation of a grid beyond its edges: one pair of modes ``(before, after)`` for each axis.
 
     On the axis ``1234``, two samples to each side:
 
     ==============  ====================  ====================================================
     ``zeros``       ``00 1234 00``        ``value`` instead of 0 makes it another constant
     ``reflect``     ``32 1234 32``        mirrored at the edge sample
-    ``replicate``   ``11 1234 44``        the edge sample again
-    ``circular``    ``34 1234 12``        the axis closes into a ring; any number of turns
-    ``pole``        ``21 1234 43``        mirrored between samples, and turned by half of the last axis: the way an
-                                          equirectangular image continues over a pole (rows only)
+    ``replicate``   ``11 1234 44``        the edge sample repeated
+    ``circular``    ``34 1234 12``        periodic, any number of times
+    ``pole``        ``21 1234 43``        mirrored at the edge, and rolled by half of the last axis: the continuation of
+                                          an equirectangular image over a pole (rows only)
     ==============  ====================  ====================================================
 
     Args:
         modes: one pair of modes for each axis of the grid.
-        value: what ``zeros`` pads with.
+        value: the constant of ``zeros``.
 
     Raises:
-        InputError: an unknown mode, or ``pole`` on an axis that is not a pair of rows before a circular axis.
+        InputError: an unknown mode, or ``pole`` on an axis other than the one before a circular last axis.
 
     Example:
         >>> Border.of("circular", ndim=2).modes
@@ -51,7 +51,7 @@ class Border:
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Real) or (isinstance(self.value, int) and abs(self.value) >= 2**63):
-            raise InputError("padding_value", self.value, "must be a number of 64 bits", "use padding_value=0.0")
+            raise InputError("padding_value", self.value, "must be a number that fits 64 bits", "use padding_value=0.0")
         if not isinstance(self.modes, tuple):
             raise InputError("modes", self.modes, "must be a pair (before, after) for each axis", "use oc.Border.of")
         for sides in self.modes:
@@ -62,16 +62,13 @@ class Border:
                     raise InputError("padding_mode", mode, f"must be one of {', '.join(self.allowed)}", "correct it")
         for axis, sides in enumerate(self.modes):
             if "pole" in sides and (axis != len(self.modes) - 2 or set(self.modes[-1]) != {"circular"}):
-                raise InputError(
-                    "padding_mode",
-                    "pole",
-                    "needs rows in front of a circular last axis",
-                    "use oc.Equirectangular() or padding_mode=('pole', 'circular')",
-                )
+                rule = "must be on the axis before a circular last axis"
+                cure = "use oc.Equirectangular() or padding_mode=('pole', 'circular')"
+                raise InputError("padding_mode", "pole", rule, cure)
 
     @classmethod
     def of(cls, mode: PaddingMode, ndim: int, value: float = 0.0) -> Border:
-        """A border from one mode for all, one an axis, or one ``(before, after)`` pair an axis."""
+        """Return a border of one mode for all axes, one for each, or one pair ``(before, after)`` for each."""
         axes: Sequence = [mode] * ndim if isinstance(mode, str) else mode
         if not isinstance(axes, Sequence) or not all(isinstance(axis, str | Sequence) for axis in axes):
             raise InputError("padding_mode", mode, "must be one mode or one for each axis", "use 'zeros'")
@@ -86,25 +83,30 @@ class Border:
 
     @property
     def kernel_ndim(self) -> int:
-        """Number of grid axes that a kernel extends along: the last ones."""
+        """Number of grid axes along which a kernel extends: the last ones."""
         return self.ndim
 
     @property
     def wraps(self) -> tuple[bool, ...]:
-        """For each axis, whether the grid goes on past both its edges instead of ending there."""
+        """For each axis, whether samples of the grid lie beyond both edges."""
         return tuple(set(sides) <= {"circular", "pole", "cube"} for sides in self.modes)
+
+    @property
+    def adjoint(self) -> Border:
+        """The border of the transposed convolution: the same, since the operator adjoins the padding."""
+        return self
 
 
 @dataclass(frozen=True)
 class CubeBorder(Border):
-    """Six square faces ``(6, rows, columns)`` that go on over the edges of their cube."""
+    """Six square faces ``(6, rows, columns)``, each continued over the edges of the cube by its neighbours."""
 
     modes: tuple[Sides, ...] = (("zeros", "zeros"), ("cube", "cube"), ("cube", "cube"))
     allowed: ClassVar[tuple[str, ...]] = get_args(Mode)
 
     @property
     def kernel_ndim(self) -> int:
-        """Rows and columns."""
+        """2: kernels extend along rows and columns, not across faces."""
         return 2
 
 
@@ -115,7 +117,7 @@ class BorderIndex(NamedTuple):
         source: position on the axis, 0 … size − 1.
         is_rolled: the position lies beyond a pole: its sample stands in the source row rolled by half of the last axis
             (column j shows column j − ⌊width / 2⌋, modulo the width).
-        is_constant: no sample is there but the border's constant; ``source`` is then that of the nearest sample.
+        is_constant: the border's constant stands there instead of a sample; ``source`` is then the nearest sample.
     """
 
     source: np.ndarray

@@ -1,9 +1,9 @@
-"""Kernels that change with the row of a panorama and are shared along its longitude."""
+"""Kernels that differ between the rows of a panorama and are shared along its longitude."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
@@ -37,21 +37,21 @@ class RowBand(NamedTuple):
 
 @dataclass(frozen=True)
 class RowStencil:
-    """One kernel, of a shape of its own, for each output row of a panorama ``height × 2 · height``.
+    """One kernel with its own shape for each output row of a panorama ``height × 2 · height``.
 
-    Past a pole the panorama goes on as its mirrored rows, turned by half the width; left and right edges meet. Output
-    (r, c) is centred on the input pixel (r · stride, c · stride). Weights hold the taps of all rows, one row after the
-    other, each row by row from the north-west: ``(out, in / groups, taps)``.
+    The panorama continues beyond the poles and the left and right edge, as with the border ``("pole", "circular")``.
+    Output (r, c) is centred on the input pixel (r · stride, c · stride). A weight ``(out, in / groups, taps)`` holds
+    the taps of all rows, one output row after the other, and within a row from the north-west, row by row.
 
     Args:
         height: rows of the panorama that the kernels see.
-        shapes: rows and columns of taps for each output row, both odd.
+        shapes: rows and columns of taps for each output row, all odd.
         stride: rows and columns from one output to the next.
         dilation: rows and columns from one tap to the next.
-        is_adjoint: this is the way back: signals of the outputs' grid come in, the panorama that they saw goes out.
+        is_adjoint: this is the adjoint: signals on the output grid come in, signals on the panorama go out.
 
     Raises:
-        InputError: a shape that is not odd, or not one for each output row.
+        InputError: an even shape, or not one shape for each output row.
 
     Example:
         >>> stencil = RowStencil(4, ((3, 5), (3, 3), (3, 3), (3, 5)))
@@ -70,16 +70,16 @@ class RowStencil:
             rule = f"must be one for each of {self.height} / {self.stride} rows"
             raise InputError("shapes", len(self.shapes), rule, "count the output rows")
         if any(taps % 2 == 0 or taps < 1 for shape in self.shapes for taps in shape):
-            raise InputError("shapes", self.shapes, "must be odd: a pixel is in the middle", "use (3, 3)")
+            raise InputError("shapes", self.shapes, "must be odd, so that a pixel is in the middle", "use (3, 3)")
 
     @property
     def taps(self) -> int:
-        """Of all rows together."""
+        """Number of taps of all rows."""
         return sum(rows * columns for rows, columns in self.shapes)
 
     @property
     def kernel_shape(self) -> tuple[int]:
-        """How the taps lie in a weight."""
+        """Shape of the taps in a weight."""
         return (self.taps,)
 
     @property
@@ -90,13 +90,18 @@ class RowStencil:
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Of a signal that comes in."""
-        return self._coarse if self.is_adjoint else self._fine
+        """Rows and columns of the input."""
+        return self._outputs_of_kernels if self.is_adjoint else self._panorama
 
     @property
     def output_shape(self) -> tuple[int, int]:
-        """Of a signal that goes out."""
-        return self._fine if self.is_adjoint else self._coarse
+        """Rows and columns of the output."""
+        return self._panorama if self.is_adjoint else self._outputs_of_kernels
+
+    @property
+    def adjoint(self) -> RowStencil:
+        """The stencil of the exactly adjoint convolution, with the same weights."""
+        return replace(self, is_adjoint=not self.is_adjoint)
 
     @cached_property
     def bands(self) -> tuple[RowBand, ...]:
@@ -109,13 +114,13 @@ class RowStencil:
 
     @property
     def taps_by_row(self) -> np.ndarray:
-        """Taps of each row's kernel, ``(rows,)``."""
+        """Number of taps of each row's kernel, ``(rows,)``."""
         return np.prod(self.shapes, axis=1)
 
     def pixels(self, row: int) -> np.ndarray:
-        """Flat indices of the pixels that the outputs of a row see, ``(columns, rows of taps, columns of taps)``.
+        """Return the flat pixel index of each tap of a row's outputs, ``(columns, rows of taps, columns of taps)``.
 
-        The slow definition that the fast product is tested against.
+        This is the slow definition that the fast operators are tested against.
         """
         width = 2 * self.height
         (taps_down, taps_across), (dilation_h, dilation_w) = self.shapes[row], self.dilation
@@ -127,16 +132,16 @@ class RowStencil:
         return source[None, :, None] * width + (columns + roll) % width
 
     @property
-    def _fine(self) -> tuple[int, int]:
+    def _panorama(self) -> tuple[int, int]:
         return self.height, 2 * self.height
 
     @property
-    def _coarse(self) -> tuple[int, int]:
+    def _outputs_of_kernels(self) -> tuple[int, int]:
         return self.height // self.stride, 2 * self.height // self.stride
 
 
 def split_by_row(weight: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """A weight ``(out, in, taps)`` as the kernel ``(out, in, rows, columns)`` of each row; views, not copies."""
+    """Return views of a weight ``(out, in, taps)`` as the kernel ``(out, in, rows, columns)`` of each row."""
     ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
     return [
         part.reshape(*weight.shape[:2], *shape)

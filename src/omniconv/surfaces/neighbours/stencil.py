@@ -1,4 +1,4 @@
-"""Neighbours and fixed weights on samples that lie anywhere: a small stack of sparse operators."""
+"""Neighbourhoods of samples anywhere on a surface: a stack of sparse operators with fixed weights."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Stencil:
 
     Args:
         operators: sparse matrices of one shape (outputs, inputs), float64.
-        input_shape: how the samples that go in lie in a signal; by default on one axis.
-        output_shape: the same for those that come out.
-        kernel_shape: how the taps lie in a weight, row by row; by default on one axis.
+        input_shape: shape of the input samples in a signal; by default one axis.
+        output_shape: shape of the output samples; by default one axis.
+        kernel_shape: shape of the taps in a weight, row by row; by default one axis.
 
     Raises:
-        InputError: no operator, operators of different shapes, a shape of another number of samples or taps.
+        InputError: no operator, operators of different shapes, or a shape of another number of samples or taps.
 
     Example:
-        >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)   # a sample and its next
+        >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)   # each sample and the next one
         >>> ring.taps, ring.outputs, ring.inputs
         (2, 3, 3)
     """
@@ -40,14 +40,15 @@ class Stencil:
     def __post_init__(self) -> None:
         shapes = {operator.shape for operator in self.operators}
         if len(shapes) != 1:
-            raise InputError("operators", sorted(shapes), "must be at least one, all of one shape", "check the stack")
+            rule = "must be one matrix or more, all of the same shape"
+            raise InputError("operators", sorted(shapes), rule, "check the stack")
         outputs, inputs = self.operators[0].shape
         counts = {"input_shape": inputs, "output_shape": outputs, "kernel_shape": len(self.operators)}
         for name, count in counts.items():
             shape = getattr(self, name) or (count,)
             if prod(shape) != count:
-                what = "taps" if name == "kernel_shape" else "samples"
-                raise InputError(name, shape, f"must hold {count} {what}", "check the operators or the shape")
+                unit = "taps" if name == "kernel_shape" else "samples"
+                raise InputError(name, shape, f"must hold {count} {unit}", "check the operators or the shape")
             object.__setattr__(self, name, shape)
 
     @classmethod
@@ -57,13 +58,13 @@ class Stencil:
         input_shape: tuple[int, ...] = (),
         output_shape: tuple[int, ...] = (),
     ) -> Stencil:
-        """A stencil from any sparse matrices."""
+        """Return a stencil of sparse matrices in any format."""
         matrices = tuple(sparse.csr_array(operator, dtype=np.float64) for operator in operators)
         return cls(matrices, input_shape, output_shape)
 
     @classmethod
     def from_table(cls, table: np.ndarray, inputs: int) -> Stencil:
-        """A stencil that picks: output ``n`` sees at tap ``m`` the sample ``table[n, m]``."""
+        """Return a stencil that selects: output ``n`` sees at tap ``m`` the sample ``table[n, m]``."""
         outputs, taps = table.shape
         rows, ones = np.arange(outputs), np.ones(outputs)
         return cls.of([sparse.coo_array((ones, (rows, table[:, m])), shape=(outputs, inputs)) for m in range(taps)])
@@ -75,27 +76,33 @@ class Stencil:
 
     @property
     def outputs(self) -> int:
-        """Number of samples that come out."""
+        """Number of output samples."""
         return prod(self.output_shape)
 
     @property
     def inputs(self) -> int:
-        """Number of samples that go in."""
+        """Number of input samples."""
         return prod(self.input_shape)
 
     @property
     def nnz(self) -> int:
-        """Entries of all operators."""
+        """Number of entries of all operators."""
         return sum(operator.nnz for operator in self.operators)
+
+    @cached_property
+    def adjoint(self) -> Stencil:
+        """The stencil of the transposed taps: the neighbourhoods of the exactly adjoint convolution."""
+        operators = tuple(sparse.csr_array(operator.T) for operator in self.operators)
+        return Stencil(operators, self.output_shape, self.input_shape, self.kernel_shape)
 
     @cached_property
     def fused(self) -> sparse.csr_array:
         """All taps as one matrix (outputs · taps, inputs); row ``n · taps + m`` is tap ``m`` of output ``n``."""
         rows, columns, values = [], [], []
-        kind = np.int32 if self.outputs * self.taps < 2**31 else np.int64
+        index_type = np.int32 if self.outputs * self.taps < 2**31 else np.int64
         for tap, operator in enumerate(self.operators):
             entries = operator.tocoo()
-            rows.append(entries.row.astype(kind) * kind(self.taps) + kind(tap))
+            rows.append(entries.row.astype(index_type) * index_type(self.taps) + index_type(tap))
             columns.append(entries.col)
             values.append(entries.data)
         shape = (self.outputs * self.taps, self.inputs)
@@ -107,11 +114,11 @@ class Stencil:
         """The transposed operators as one matrix (inputs · taps, outputs); row ``n · taps + m`` is tap m of input n."""
         entries = self.fused.tocoo()
         output, tap = np.divmod(entries.row, self.taps)
-        places = entries.col.astype(np.int64) * self.taps + tap, output
+        coordinates = entries.col.astype(np.int64) * self.taps + tap, output
         shape = (self.inputs * self.taps, self.outputs)
-        return sparse.csr_array(sparse.coo_array((entries.data, places), shape=shape))
+        return sparse.csr_array(sparse.coo_array((entries.data, coordinates), shape=shape))
 
     @cached_property
     def transposed(self) -> sparse.csr_array:
-        """The transpose of ``fused``, row by row: what carries gradients back."""
+        """The transpose of ``fused`` in CSR: the operator of gradients with respect to the input."""
         return sparse.csr_array(self.fused.T)

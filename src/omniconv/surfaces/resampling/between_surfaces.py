@@ -1,24 +1,26 @@
 """Maps between any two spherical surfaces, as one sparse operator each.
 
-A linear map interpolates the source where the target's samples lie. Where the target is coarser, it averages by area:
-each of the source's samples counts with its area, and with the weight that the target's interpolation would give to
-the target's sample there: a hat as wide as the way to the next samples (on grids the triangle filter of antialiased
-resizing). Where that leaves a sample with too few to average (near the poles of a panorama pixels are narrow), the
-averages run over a refined target, and the source is interpolated there. Averages are tilted until each lies at its
-sample: so the error of every map falls with the square of the spacing. Each row sums to 1: constants are kept.
+A linear map interpolates the source at the target's samples. Where the target is coarser, it averages by area: each
+sample of the source is weighted by its area and by the weight of the target's sample in interpolation there (on grids
+this is the triangle filter of antialiased resizing). Where such an average has too few samples (near the poles of a
+panorama, where pixels are narrow), it runs over a refined target, at which the source is interpolated. The centroid of
+each average is moved to its sample, so that the error of every map falls with the square of the spacing. Rows sum to 1,
+so that constants are kept.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 from scipy import sparse
 
+from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.neighbours.stencil import Stencil
-from omniconv.surfaces.resampling.area_averages import is_coarser, means_over, normalised
+from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalise_rows
 from omniconv.surfaces.resampling.samples import Samples
 
 
@@ -29,22 +31,22 @@ def map_between(
     source_shape: tuple[int, ...] | None = None,
     target_shape: tuple[int, ...] | None = None,
 ) -> Stencil:
-    """The map from one spherical surface to another: a stencil of one operator, remembered for the next call.
+    """Return the map from one spherical surface to another as a stencil of one operator; the last eight are cached.
 
     Args:
-        source: where signals lie.
-        target: where they go.
+        source: surface of the signals.
+        target: surface to which they are mapped.
         mode: ``linear`` interpolates, and averages over areas where the target is coarser; ``nearest`` takes the
-            sample whose area holds that of the target, and keeps labels.
+            sample whose cell contains the target's, for labels.
         source_shape: (height, width) of a source of any size.
-        target_shape: the same of the target; by default it is large enough for all that the source can show.
+        target_shape: (height, width) of a target of any size; by default large enough for all detail of the source.
 
     Returns:
-        A stencil from ``source_shape`` to ``target_shape``. Linear rows have no negative weights, but for the few of
-        an icosahedron's vertices, and sum to 1. Means over the sphere are kept to second order in the spacing.
+        A stencil from ``source_shape`` to ``target_shape``. Linear rows sum to 1 and have no negative weights, except
+        a few at the vertices of an icosahedron. Means over the sphere are kept to second order in the spacing.
 
     Raises:
-        InputError: a plane, an unknown mode, a shape that is missing or has no meaning.
+        InputError: a plane, an unknown mode, or a shape that is missing or does not fit.
 
     Example:
         >>> from omniconv.surfaces import Equirectangular, Icosphere
@@ -64,20 +66,20 @@ def resample(
     mode: Resampling = "linear",
     target_shape: tuple[int, ...] | None = None,
 ) -> np.ndarray:
-    """A signal on another surface.
+    """Resample a signal to another spherical surface.
 
     Args:
-        signal: ``(…, *shape of the source)``; numbers of any kind, with ``nearest`` anything.
-        source: the spherical surface where it lies.
-        target: the one where it goes.
+        signal: ``(…, *shape of the source)``; numbers, with ``nearest`` any dtype.
+        source: the spherical surface of the signal.
+        target: the spherical surface of the result.
         mode: as in ``map_between``.
         target_shape: as in ``map_between``.
 
     Returns:
-        ``(…, *shape of the target)``: of the signal's own kind with ``nearest``, else floating point.
+        ``(…, *shape of the target)``: with ``nearest`` of the signal's dtype, else floating point.
 
     Raises:
-        InputError: a signal that does not lie on the source; as ``map_between``.
+        InputError: a signal of another shape than the source's; as ``map_between``.
 
     Example:
         >>> from omniconv.surfaces import Cubemap, Healpix
@@ -91,7 +93,7 @@ def resample(
 
 
 def apply(stencil: Stencil, signal: np.ndarray, mode: Resampling) -> np.ndarray:
-    """A stencil of one operator on a signal ``(…, *input_shape)``; with ``nearest`` it picks."""
+    """Apply a stencil of one operator to a signal ``(…, *input_shape)``; ``nearest`` selects without arithmetic."""
     operator = stencil.operators[0]
     before = signal.shape[: signal.ndim - len(stencil.input_shape)]
     flat = signal.reshape(-1, stencil.inputs)
@@ -102,24 +104,26 @@ def apply(stencil: Stencil, signal: np.ndarray, mode: Resampling) -> np.ndarray:
     return result.reshape(*before, *stencil.output_shape)
 
 
-def interpolated(source: Samples, directions: np.ndarray, mode: Resampling) -> sparse.csr_array:
-    """A signal's values at directions ``(n, 3)`` as a matrix (n, samples of the source)."""
+def interpolate(source: Samples, directions: np.ndarray, mode: Resampling) -> sparse.csr_array:
+    """Return interpolation at directions ``(n, 3)`` as a matrix (n, samples of the source)."""
     if mode == "nearest":
-        found = source.nearest_sample(directions)
-        return sparse.csr_array((np.ones(len(found)), found, np.arange(len(found) + 1)), (len(found), source.count))
-    return normalised(source.interpolation_matrix(directions))
+        nearest = source.nearest_sample(directions)
+        count = len(nearest)
+        return sparse.csr_array((np.ones(count), nearest, np.arange(count + 1)), (count, source.count))
+    return normalise_rows(source.interpolation_matrix(directions))
 
 
 def check_mode(mode: str) -> None:
-    """Refuse what is neither ``linear`` nor ``nearest``."""
-    if not isinstance(mode, str) or mode not in ("linear", "nearest"):
-        raise InputError("mode", mode, "must be 'linear' or 'nearest'", "use 'nearest' for labels")
+    """Raise InputError unless the mode is ``linear`` or ``nearest``."""
+    check_choice("mode", mode, get_args(Resampling), "use 'nearest' for labels")
 
 
 def check_numbers(signal: np.ndarray) -> None:
-    """Refuse what cannot be interpolated."""
+    """Raise InputError for a dtype that cannot be interpolated."""
     if signal.dtype.kind not in "biufc":
-        raise InputError("signal", str(signal.dtype), "must hold numbers to be interpolated", "use mode='nearest'")
+        raise InputError(
+            "signal", str(signal.dtype), "must have a numeric dtype to be interpolated", "use mode='nearest'"
+        )
 
 
 def _target(source: Samples, target: Surface, shape: tuple[int, ...] | None) -> Samples:
@@ -131,18 +135,18 @@ def _target(source: Samples, target: Surface, shape: tuple[int, ...] | None) -> 
 
 @lru_cache(maxsize=8)
 def _stencil(source: Samples, target: Samples, mode: Resampling) -> Stencil:
-    """Surfaces that differ in their kernels alone hold the same samples: between them signals stay as they are."""
+    # Surfaces that differ only in their kernels have the same samples.
     if source.shape == target.shape and type(source.surface) is type(target.surface):
         matrix = sparse.csr_array(sparse.eye_array(source.count))
     else:
-        matrix = interpolated(source, target.directions, mode) if mode == "nearest" else _linear(source, target)
+        matrix = interpolate(source, target.directions, mode) if mode == "nearest" else _linear(source, target)
     return Stencil.of([matrix], source.shape, target.shape)
 
 
 def _linear(source: Samples, target: Samples) -> sparse.csr_array:
     if not is_coarser(target, source):
-        return interpolated(source, target.directions, "linear")
-    means, between = means_over(source, target)
+        return interpolate(source, target.directions, "linear")
+    means, between = area_averages(source, target)
     if between is source:
         return means
-    return normalised(sparse.csr_array(means @ interpolated(source, between.directions, "linear")))
+    return normalise_rows(sparse.csr_array(means @ interpolate(source, between.directions, "linear")))

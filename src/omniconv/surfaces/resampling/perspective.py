@@ -1,8 +1,8 @@
-"""Perspective pictures cut out of a sphere, and put back on it."""
+"""Perspective images of a signal on a sphere, and the inverse (gnomonic projection: great circles are straight)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,13 +11,82 @@ from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.equirectangular.surface import Equirectangular
 from omniconv.surfaces.neighbours.stencil import Stencil
-from omniconv.surfaces.resampling.area_averages import COARSER
-from omniconv.surfaces.resampling.between_surfaces import apply, check_mode, check_numbers, interpolated
+from omniconv.surfaces.resampling.area_averages import MIN_RATIO
+from omniconv.surfaces.resampling.between_surfaces import apply, check_mode, check_numbers, interpolate
 from omniconv.surfaces.resampling.samples import Samples
-from omniconv.surfaces.resampling.view import View
 
-MOST_PLACES = 2**21
-"""Places of a view that are looked at to average between them, at most."""
+MAX_POINTS = 2**21
+"""Largest number of points at which a view is interpolated before averaging, which bounds the memory."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole camera at the centre of the sphere: square pixels on a tangent plane.
+
+    Columns run to the east and rows to the south, as on a panorama; ``View((s, s), 90, 0, 0)`` is the front face of
+    ``Cubemap(s)``.
+
+    Args:
+        size: height and width of the image, in pixels.
+        field_of_view: angle across its width, in degrees, between 0 and 180.
+        longitude: longitude of its centre, in degrees east.
+        latitude: latitude of its centre, in degrees north, −90 … 90.
+        roll: clockwise rotation of the camera, in degrees: upright objects lean to the left.
+
+    Raises:
+        InputError: a size, field of view or angle out of range.
+
+    Example:
+        >>> View((240, 320), field_of_view=90, longitude=30, latitude=-10).directions().shape
+        (240, 320, 3)
+    """
+
+    size: tuple[int, int]
+    field_of_view: float = 90.0
+    longitude: float = 0.0
+    latitude: float = 0.0
+    roll: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.size if isinstance(self.size, tuple | list) else ()
+        if len(size) != 2 or not all(isinstance(length, int | np.integer) and length > 0 for length in size):
+            raise InputError("size", self.size, "must be (height, width), whole numbers from 1", "use (480, 640)")
+        object.__setattr__(self, "size", (int(size[0]), int(size[1])))
+        _check_angle("longitude", self.longitude, np.finfo(float).max)
+        _check_angle("latitude", self.latitude, 90)
+        _check_angle("roll", self.roll, np.finfo(float).max)
+        if not 0 < _number(self.field_of_view) < 180:
+            rule = "must be between 0 and 180 degrees"
+            raise InputError("field_of_view", self.field_of_view, rule, "use 90 for a face of a cube")
+
+    @property
+    def axes(self) -> np.ndarray:
+        """Unit vectors of the camera: forward, right (columns), down (rows), ``(3, 3)``."""
+        longitude, latitude, roll = np.radians([self.longitude, self.latitude, self.roll])
+        forward = panorama.unit_vectors(latitude, longitude)
+        east = panorama.unit_vectors(np.zeros(()), longitude + np.pi / 2)
+        south = np.cross(east, forward)
+        right, down = np.cos(roll) * east + np.sin(roll) * south, np.cos(roll) * south - np.sin(roll) * east
+        return np.stack([forward, right, down])
+
+    @property
+    def spacing(self) -> float:
+        """Width of a pixel at the centre, the largest, in radians."""
+        return float(2 * np.tan(np.radians(self.field_of_view) / 2) / self.size[1])
+
+    def directions(self) -> np.ndarray:
+        """Return the unit vectors of the pixel centres, ``(height, width, 3)``."""
+        height, width = self.size
+        down = (np.arange(height) - (height - 1) / 2)[:, None] * self.spacing
+        right = (np.arange(width) - (width - 1) / 2)[None, :] * self.spacing
+        points = np.stack(np.broadcast_arrays(1.0, right, down), axis=-1) @ self.axes
+        return points / np.linalg.norm(points, axis=-1, keepdims=True)
+
+    def coordinates(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return row and column of directions ``(…, 3)``, from the first pixel's centre; NaN behind the camera."""
+        depth, right, down = np.moveaxis(np.asarray(directions, dtype=np.float64) @ self.axes.T, -1, 0)
+        pixel = np.where(depth > 0, depth, np.nan) * self.spacing
+        return down / pixel + (self.size[0] - 1) / 2, right / pixel + (self.size[1] - 1) / 2
 
 
 def view_of(
@@ -26,19 +95,19 @@ def view_of(
     surface: Surface = Equirectangular(),  # noqa: B008  # surfaces are immutable
     mode: Resampling = "linear",
 ) -> np.ndarray:
-    """The perspective picture that a view shows of a signal on a sphere.
+    """Return the perspective image of a signal on a sphere.
 
     Args:
         signal: ``(…, *shape)``: a panorama ``(…, H, W)``, or a signal on another ``surface``.
-        view: where it looks, how wide, and how many pixels it has.
+        view: direction, field of view and size of the image.
         surface: the spherical surface of the signal.
-        mode: ``linear`` interpolates, and averages where the picture is coarser; ``nearest`` keeps labels.
+        mode: ``linear`` interpolates, and averages where the image is coarser; ``nearest`` keeps labels.
 
     Returns:
-        ``(…, height, width)``: of the signal's own kind with ``nearest``, else floating point.
+        ``(…, height, width)``: with ``nearest`` of the signal's dtype, else floating point.
 
     Raises:
-        InputError: a plane, a signal that does not lie on the surface, an unknown mode.
+        InputError: a plane, a signal of another shape than the surface's, or an unknown mode.
 
     Example:
         >>> view_of(np.ones((3, 64, 128)), View((24, 32), field_of_view=60, latitude=90)).shape
@@ -47,23 +116,21 @@ def view_of(
     check_mode(mode)
     signal = np.asarray(signal)
     samples = Samples.under(signal, surface)
-    times = 1 if mode == "nearest" else _times(view, samples.spacing)
+    times = 1 if mode == "nearest" else _oversampling(view, samples.spacing)
     height, width = view.size
     fine = replace(view, size=(height * times, width * times))
-    matrix = interpolated(samples, fine.directions().reshape(-1, 3), mode)
-    picture = apply(Stencil.of([matrix], samples.shape, fine.size), signal, mode)
+    matrix = interpolate(samples, fine.directions().reshape(-1, 3), mode)
+    image = apply(Stencil.of([matrix], samples.shape, fine.size), signal, mode)
     if times == 1:
-        return picture
-    blocks = picture.reshape(*picture.shape[:-2], height, times, width, times)
+        return image
+    blocks = image.reshape(*image.shape[:-2], height, times, width, times)
     return blocks.mean(axis=(-3, -1))
 
 
 def into_panorama(
     picture: np.ndarray, view: View, height: int, mode: Resampling = "linear"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A perspective picture on a panorama ``(…, height, 2 · height)``, and how much of each pixel it covers.
-
-    As ``into_surface``.
+    """Project a perspective image onto a panorama ``(…, height, 2 · height)``; as ``into_surface``.
 
     Example:
         >>> shown, covered = into_panorama(np.ones((3, 24, 32)), View((24, 32), field_of_view=60), height=64)
@@ -76,22 +143,21 @@ def into_panorama(
 def into_surface(
     picture: np.ndarray, view: View, surface: Surface, shape: tuple[int, ...] | None = None, mode: Resampling = "linear"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A perspective picture on a spherical surface, and how much of each sample it covers.
+    """Project a perspective image onto a spherical surface, and return how much of each sample it covers.
 
     Args:
         picture: ``(…, height, width)``, of the view's size.
-        view: what the picture shows.
-        surface: where it goes.
+        view: the camera of the image.
+        surface: the spherical surface of the result.
         shape: (height, width) of a surface of any size.
         mode: ``linear`` interpolates, and averages where the surface is coarser; ``nearest`` keeps labels.
 
     Returns:
-        The signal ``(…, *shape)``, 0 where nothing is covered, and what is covered ``(*shape,)``: from 0 to 1 with
-        ``linear`` (``covered * signal + (1 - covered) * background`` lays it over another), true or false with
-        ``nearest``.
+        The signal ``(…, *shape)``, 0 outside the image, and the coverage ``(*shape,)``: 0 to 1 with ``linear``
+        (``covered * signal + (1 - covered) * background`` blends it with a background), boolean with ``nearest``.
 
     Raises:
-        InputError: a picture of another size, a plane, an unknown mode, a shape of no meaning.
+        InputError: an image of another size than the view's, a plane, an unknown mode, or a shape that does not fit.
 
     Example:
         >>> from omniconv.surfaces import Icosphere
@@ -105,63 +171,74 @@ def into_surface(
         raise InputError("picture", picture.shape, f"must end in the view's size {view.size}", "give the view its size")
     samples = Samples.of(surface, shape)
     row, column = view.coordinates(samples.directions)
-    pixel = 0.0 if mode == "nearest" else samples.spacing / view.spacing  # of the surface, in those of the picture
+    pixel = 0.0 if mode == "nearest" else samples.spacing / view.spacing  # a sample in pixels of the image
     covered = _covered(row, view.size[0], pixel) * _covered(column, view.size[1], pixel)
-    seen = np.flatnonzero(covered)
-    values = _picture_at(picture, row[seen], column[seen], pixel, mode)
+    visible = np.flatnonzero(covered)
+    values = _sample_image(picture, row[visible], column[visible], pixel, mode)
     signal = np.zeros((*picture.shape[:-2], samples.count), values.dtype)
-    signal[..., seen] = values
-    kind = np.bool_ if mode == "nearest" else np.float32
-    return signal.reshape(*picture.shape[:-2], *samples.shape), covered.astype(kind).reshape(samples.shape)
+    signal[..., visible] = values
+    dtype = np.bool_ if mode == "nearest" else np.float32
+    return signal.reshape(*picture.shape[:-2], *samples.shape), covered.astype(dtype).reshape(samples.shape)
 
 
-def _times(view: View, spacing: float) -> int:
-    """Places to look at along the side of a pixel."""
-    most = int(np.sqrt(MOST_PLACES / (view.size[0] * view.size[1])))
+def _oversampling(view: View, spacing: float) -> int:
+    """Return the number of points along the side of a pixel: as many as samples of the surface, within memory."""
+    most = int(np.sqrt(MAX_POINTS / (view.size[0] * view.size[1])))
     return max(1, min(round(view.spacing / spacing), most))
 
 
-def _covered(place: np.ndarray, size: int, pixel: float) -> np.ndarray:
-    """The share of pixels of this width around places that lies on an axis of ``size`` samples; of none behind."""
-    inside = np.minimum(place + 0.5, size - 0.5 - place)
+def _covered(position: np.ndarray, size: int, pixel: float) -> np.ndarray:
+    """Return the fraction of intervals of width ``pixel`` around positions inside an axis; 0 for NaN (behind)."""
+    inside = np.minimum(position + 0.5, size - 0.5 - position)
     inside = np.where(np.isnan(inside), -np.inf, inside)
     if pixel == 0:
         return (inside >= 0).astype(np.float64)
     return np.clip(inside / pixel + 0.5, 0, min(1, size / pixel))
 
 
-def _picture_at(picture: np.ndarray, row: np.ndarray, column: np.ndarray, pixel: float, mode: Resampling) -> np.ndarray:
-    """Values ``(…, n)`` of a picture, averaged to pixels about as wide as the surface's where those are wider."""
+def _sample_image(image: np.ndarray, row: np.ndarray, column: np.ndarray, pixel: float, mode: Resampling) -> np.ndarray:
+    """Return values ``(…, n)`` of an image, averaged to pixels about as wide as the surface's where those are wider."""
     if mode == "nearest":
         row, column = (
-            np.clip(np.rint(place).astype(np.int64), 0, size - 1)
-            for place, size in zip((row, column), picture.shape[-2:], strict=True)
+            np.clip(np.rint(position).astype(np.int64), 0, size - 1)
+            for position, size in zip((row, column), image.shape[-2:], strict=True)
         )
-        return picture[..., row, column]
-    check_numbers(picture)
-    size = [max(1, round(length / pixel)) if pixel > COARSER else length for length in picture.shape[-2:]]
-    narrow = _shrunk(_shrunk(picture, size[0], -2), size[1], -1)
+        return image[..., row, column]
+    check_numbers(image)
+    size = [max(1, round(length / pixel)) if pixel > MIN_RATIO else length for length in image.shape[-2:]]
+    small = _shrink(_shrink(image, size[0], -2), size[1], -1)
     (above, below), (left, right) = (
-        _neighbours((place + 0.5) * new / old - 0.5, new)
-        for place, new, old in zip((row, column), size, picture.shape[-2:], strict=True)
+        _linear((position + 0.5) * new / old - 0.5, new)
+        for position, new, old in zip((row, column), size, image.shape[-2:], strict=True)
     )
-    values = sum(narrow[..., i, j] * (a * b) for i, a in (above, below) for j, b in (left, right))
-    return np.asarray(values).astype(np.result_type(picture.dtype, np.float32))
+    values = sum(small[..., i, j] * (a * b) for i, a in (above, below) for j, b in (left, right))
+    return np.asarray(values).astype(np.result_type(image.dtype, np.float32))
 
 
-def _shrunk(picture: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """One axis of a picture averaged to ``size`` samples; it goes on past its edges as it ends there."""
-    if size == picture.shape[axis]:
-        return picture
-    matrix, margin = panorama.resize_matrix(picture.shape[axis], size)
-    last = np.moveaxis(picture, axis, -1)
-    wide = np.pad(last, [(0, 0)] * (last.ndim - 1) + [(margin, margin)], mode="edge")
-    flat = matrix.dot(wide.reshape(-1, wide.shape[-1]).T).T
+def _shrink(image: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """Average one axis of an image to ``size`` samples, with replicated edges."""
+    if size == image.shape[axis]:
+        return image
+    matrix, margin = panorama.resize_matrix(image.shape[axis], size)
+    last = np.moveaxis(image, axis, -1)
+    padded = np.pad(last, [(0, 0)] * (last.ndim - 1) + [(margin, margin)], mode="edge")
+    flat = matrix.dot(padded.reshape(-1, padded.shape[-1]).T).T
     return np.moveaxis(flat.reshape(*last.shape[:-1], size), -1, axis)
 
 
-def _neighbours(place: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The samples before and after places on an axis, and their weights; the last one is its own neighbour."""
-    place = np.clip(place, 0, size - 1)
-    before = np.floor(place).astype(np.int64)
-    return [(before, 1 - (place - before)), (np.minimum(before + 1, size - 1), place - before)]
+def _linear(position: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the samples before and after positions on an axis and their weights, with replicated edges."""
+    position = np.clip(position, 0, size - 1)
+    before = np.floor(position).astype(np.int64)
+    return [(before, 1 - (position - before)), (np.minimum(before + 1, size - 1), position - before)]
+
+
+def _number(value: object) -> float:
+    """Return a number as float, anything else as NaN, which is in no range."""
+    return float(value) if isinstance(value, int | float | np.number) else float("nan")
+
+
+def _check_angle(argument: str, value: object, most: float) -> None:
+    if not abs(_number(value)) <= most:
+        span = f"a number from −{most} to {most}" if most < 360 else "a number"
+        raise InputError(argument, value, f"must be {span}, in degrees", "correct it")

@@ -1,4 +1,4 @@
-"""The samples of a spherical surface of one size, one after the other: what maps between surfaces ask for."""
+"""Flattened samples of a spherical surface together with the shape of its signals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from omniconv.surfaces.base import Surface
 
 @dataclass(frozen=True)
 class Samples:
-    """A surface and the shape of its signals; every array here is flat, one entry a sample.
+    """A spherical surface and the shape of its signals; every array is flat, with one entry for each sample.
 
     Args:
-        surface: a spherical one.
-        shape: of its signals, without ``None``.
+        surface: a spherical surface.
+        shape: shape of its signals, without ``None``.
 
     Example:
         >>> from omniconv.surfaces import Equirectangular
@@ -33,40 +33,37 @@ class Samples:
 
     @classmethod
     def of(cls, surface: Surface, shape: tuple[int, ...] | None = None, argument: str = "shape") -> Samples:
-        """Checked: a sphere, and a shape that goes with it; ``argument`` is what errors call the shape.
+        """Check a surface and a shape, which error messages call ``argument``.
 
         Raises:
-            InputError: no spherical surface; a shape that is missing, of no meaning, or not the surface's own.
+            InputError: not a spherical surface; a shape that is missing or not that of the surface.
         """
         if not isinstance(surface, Surface):
-            raise InputError(
-                "surface", surface, "must be a surface", "use oc.Icosphere(5) or oc.surface('icosphere:5')"
-            )
+            cure = "use oc.Icosphere(5) or oc.surface('icosphere:5')"
+            raise InputError("surface", surface, "must be a surface", cure)
         if not surface.spherical:
-            raise InputError(
-                "surface", str(surface), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
-            )
+            cure = "use oc.Equirectangular() for panoramas"
+            raise InputError("surface", str(surface), "has no directions on a sphere", cure)
         if shape is None and surface.any_size:
-            raise InputError(argument, None, f"is needed: {surface} has any size", "give (height, width)")
+            raise InputError(argument, None, f"is required, since {surface} has any size", "give (height, width)")
         return cls(surface, _checked(surface, surface.shape if shape is None else shape, argument))
 
     @classmethod
     def under(cls, signal: np.ndarray, surface: Surface) -> Samples:
-        """The samples on which a signal ``(…, *shape)`` lies.
+        """Return the samples of a signal ``(…, *shape)``.
 
         Raises:
-            InputError: as ``of``; a signal that does not end in the surface's shape.
+            InputError: as ``of``; a signal whose last axes do not have the surface's shape.
         """
         ndim = getattr(surface, "ndim", 0)
         if signal.ndim < ndim:
-            raise InputError(
-                "signal", signal.shape, f"must have {ndim} axes at least on {surface}", "put the grid's axes last"
-            )
+            rule = f"must have at least {ndim} axes on {surface}"
+            raise InputError("signal", signal.shape, rule, "put the axes of the grid last")
         return cls.of(surface, signal.shape[signal.ndim - ndim :], "signal")
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return prod(self.shape)
 
     @cached_property
@@ -85,18 +82,18 @@ class Samples:
         return float(np.sqrt(self.areas.max()))
 
     def interpolation_matrix(self, directions: np.ndarray) -> sparse.csr_array:
-        """Linear interpolation at directions ``(n, 3)`` as a matrix (n, count)."""
+        """Return linear interpolation at directions ``(n, 3)`` as a matrix (n, count)."""
         return self.surface.interpolation_matrix(directions, self.shape)
 
     def nearest_sample(self, directions: np.ndarray) -> np.ndarray:
-        """The sample that holds each direction ``(n, 3)``, ``(n,)``."""
+        """Return the sample whose cell contains each direction ``(n, 3)``, ``(n,)``."""
         return self.surface.nearest_sample(directions, self.shape)
 
     def finer(self) -> Samples:
-        """Those of the next finer level, or of twice the shape.
+        """Return the samples of the next finer level, or of twice the shape.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no finer level.
         """
         finer = self.surface.finer()
         return Samples(finer, tuple(2 * size for size in self.shape) if finer.any_size else _fixed(finer.shape))
@@ -106,11 +103,11 @@ def _checked(surface: Surface, shape: Any, argument: str) -> tuple[int, ...]:
     sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
     if len(sizes) != len(surface.shape) or not whole:
-        rule = f"must be {len(surface.shape)} whole numbers from 1, as {surface} has"
-        raise InputError(argument, shape, rule, "give the grid's shape")
+        rule = f"must be {len(surface.shape)} whole numbers from 1 on {surface}"
+        raise InputError(argument, shape, rule, "give the shape of the grid")
     if not surface.any_size and sizes != surface.shape:
         rule = f"must end in the shape {surface.shape} of {surface}"
-        raise InputError(argument, shape, rule, "take the surface that the signal lies on, or leave the shape out")
+        raise InputError(argument, shape, rule, "use the surface of the signal, or omit the shape")
     return tuple(int(size) for size in sizes)
 
 
