@@ -1,4 +1,4 @@
-"""``export``: a run's network as a file, verified; whatever is wrong ends with one line and nothing half-written."""
+"""``omniconv export``: a verified file, or one line on standard error and no file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from omniconv.exporting import onnx_file
 from omniconv.inference.predictor import Predictor
 
 
-def answers(path, x):
-    """Logits of an ONNX file."""
+def run_onnx(path, x):
+    """Return the logits of an ONNX file."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(["logits"], {"image": x})[0]
 
 
 def predicted(run, image):
-    """Logits of a run for one picture in 0 … 1."""
+    """Return the logits of a run for one image in [0, 1]."""
     return Predictor.open(run.path, "cpu").run_network(image).numpy()
 
 
 @pytest.fixture
 def refused(here, capsys):
-    """Runs a command that must be refused and leave nothing, and gives its line."""
+    """Return a function that runs a command, which must fail without changing a file, and returns its error line."""
 
     def run(*words):
         before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
@@ -47,7 +47,7 @@ def refused(here, capsys):
     return run
 
 
-def test_onnx_file_takes_pictures_of_any_size(segment_run, here, capsys):
+def test_onnx_file_takes_images_of_any_size(segment_run, here, capsys):
     assert main(["export", str(segment_run.path), "--format", "onnx", "--out", "net.onnx"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -58,7 +58,7 @@ def test_onnx_file_takes_pictures_of_any_size(segment_run, here, capsys):
     assert all("labels agree 100.00%" in line for line in lines)
     for size in ((16, 32), (21, 19)):
         image = np.random.default_rng(0).random((3, *size), dtype=np.float32)
-        found = answers("net.onnx", np.stack([image] * 3))
+        found = run_onnx("net.onnx", np.stack([image] * 3))
         np.testing.assert_allclose(found[2], predicted(segment_run, image), rtol=1e-4, atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_mesh_file_takes_samples(segment_data, tmp_path, here, capsys):
     assert main(["export", str(run.path), "--format", "torch"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(run.path / "model.pt2")
     assert main(["export", str(run.path), "--format", "torch", "--size", "16x32", "--overwrite"]) == 2
-    assert "has no meaning on icosphere:2" in capsys.readouterr().err
+    assert "must not be given on icosphere:2" in capsys.readouterr().err
     image = np.random.default_rng(0).random((3, 16, 32), dtype=np.float32)
     on_mesh = Predictor.open(run.path, "cpu").preprocessing.surface.from_equirectangular(image)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_mesh_file_takes_samples(segment_data, tmp_path, here, capsys):
 def test_existing_file_is_kept(segment_run, here, refused):
     (here / "net.pt2").write_text("mine")
     line = refused(segment_run.path, "--format", "torch", "--out", "net.pt2")
-    assert line == "omniconv: net.pt2: is there already; add --overwrite, or choose another with --out"
+    assert line == "omniconv: net.pt2: exists already; add --overwrite, or choose another file with --out"
     command = ["export", str(segment_run.path), "--format", "torch", "--size", "8x8", "--out", "net.pt2"]
     assert main([*command, "--overwrite"]) == 0
     assert (here / "net.pt2").stat().st_size > 1000
@@ -109,17 +109,17 @@ def test_file_that_differs_is_refused(segment_run, here, refused, monkeypatch):
 
     monkeypatch.setattr(onnx_file, "from_bytes", wrong)
     line = refused(segment_run.path, "--format", "onnx", "--out", "net.onnx")
-    assert "net.onnx: is not written: its logits differ from the network's by 1.0e-02 of their largest value at" in line
-    assert "3 × 3 × 4 × 4 (allowed: 1e-04)" in line
+    assert "net.onnx: was not written: its logits differ from the network's by 1.0e-02 of their largest value" in line
+    assert "for an input of 3 × 3 × 4 × 4 (allowed: 1e-04)" in line
 
 
-def test_weights_that_diverged_are_named(segment_run, here, refused, monkeypatch):
+def test_weights_that_are_not_finite_are_named(segment_run, here, refused, monkeypatch):
     model = oc.load(segment_run.path / "model.safetensors")
     with torch.no_grad():
         model.encoder.stages[0][0][0].weight.fill_(float("nan"))
     oc.save(model, here / "model.safetensors")
     line = refused("model.safetensors", "--format", "torch", "--out", "net.pt2")
-    assert "network.encoder.stages.0.0.0.weight of the network holds NaN or infinity (54 of 54 numbers)" in line
+    assert "network.encoder.stages.0.0.0.weight of the network has 54 of 54 values NaN or infinite" in line
     assert line.endswith("train it again, with a smaller --learning-rate")
 
 
@@ -130,17 +130,17 @@ def test_weights_that_diverged_are_named(segment_run, here, refused, monkeypatch
         (("--format", "tflite"), "format='tflite': must be one of onnx, torch; use --format onnx"),
         (("--format", "torch", "--out", "net"), "must end with .pt2 for --format torch"),
         (("--format", "torch", "--size", "big"), "must be N or HxW"),
-        (("--format", "torch", "--out", "closed/net.pt2"), "closed is no folder"),
+        (("--format", "torch", "--out", "closed/net.pt2"), "cannot be written (not a directory)"),
         ((), "--format"),
     ],
 )
-def test_words_that_do_not_fit(segment_run, here, refused, words, text):
+def test_wrong_arguments(segment_run, here, refused, words, text):
     (here / "closed").write_text("a file")
     assert text in refused(segment_run.path, *words)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to this user")
-def test_closed_folder(segment_run, here, refused):
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not apply to this user")
+def test_read_only_folder(segment_run, here, refused):
     (here / "closed").mkdir(mode=0o500)
     assert "cannot be written" in refused(segment_run.path, "--format", "torch", "--out", "closed/net.pt2")
 

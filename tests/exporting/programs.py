@@ -7,8 +7,7 @@ from layer_cases import OTHERS, SIZES
 from torch import nn
 
 from omniconv.exporting import onnx_file, torch_file
-from omniconv.exporting.program import AXES, quiet
-from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.exporting.program import AXES, silenced_exporter, with_standard_ops
 
 LEAST = 10
 """Smallest size of an open axis here: kernels of 4 taps at stride 3 and dilation 2 leave two samples of it."""
@@ -52,7 +51,7 @@ def open_dims(ndim, mesh):
 def program_of(module, ndim, mesh=False):
     """A module of standard operators as a program of open sizes."""
     example = signal(ndim, 2, (MESH,) if mesh else SIZES[ndim])
-    with quiet(), torch.no_grad():
+    with silenced_exporter(), torch.no_grad():
         return torch.export.export(
             with_standard_ops(module), (example,), dynamic_shapes=(open_dims(ndim, mesh),), strict=False
         )

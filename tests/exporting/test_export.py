@@ -1,4 +1,4 @@
-"""A file is there and does what its network does, or it is not there and one line says why."""
+"""A file is written and computes what its network computes, or nothing is written and one line says why."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from omniconv.exporting import Exported, export, onnx_file
 from omniconv.exporting.verification import compare
 
 
-class Treacherous(nn.Module):
-    """A network that does something else once it is exported."""
+class ChangesWhenExported(nn.Module):
+    """Computes something else once it is exported."""
 
     def forward(self, x):
         return x + 1 if torch.compiler.is_compiling() else x
 
 
-class OfOneSize(nn.Module):
+class FixedSize(nn.Module):
     def forward(self, x):
         return x.reshape(-1, 3 * 16 * 20).sum(1)
 
 
-class Twofold(nn.Module):
+class TwoOutputs(nn.Module):
     def forward(self, x):
         return x * 2, x.mean((2, 3))
 
@@ -54,7 +54,7 @@ def done(request, network, tmp_path_factory):
     return export(network, tmp_path_factory.mktemp("exported") / request.param, **given)
 
 
-def test_network_is_written_and_its_own_mode_kept(network, done):
+def test_file_is_verified_and_the_network_keeps_its_mode(network, done):
     assert isinstance(done, Exported)
     assert network.training
     assert os.listdir(done.path.parent) == [done.path.name]
@@ -64,19 +64,17 @@ def test_network_is_written_and_its_own_mode_kept(network, done):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_hold_no_numbers_are_named(network, tmp_path, value):
+def test_weights_that_are_not_finite_are_named(network, tmp_path, value):
     broken = copy.deepcopy(network)
     with torch.no_grad():
         broken.head[0].weight[1, 0] = value
-    line = (
-        r"a.pt2: is not written: head.0.weight of the network holds NaN or infinity \(1 of 4 numbers\); train it again"
-    )
+    line = "a.pt2: was not written: head.0.weight of the network has 1 of 4 values NaN or infinite; train it again"
     with pytest.raises(FileError, match=line):
         export(broken, tmp_path / "a.pt2")
     assert not list(tmp_path.iterdir())
 
 
-def test_file_says_what_it_is(done):
+def test_metadata(done):
     content = done.path.read_bytes()
     if done.path.suffix == ".onnx":
         model = onnx.load_from_string(content)
@@ -100,7 +98,7 @@ def test_onnx_file_names_its_axes(done):
         assert (logits.name, logits.shape) == ("logits", ["batch", 2, "height", "width"])
 
 
-def test_file_holds_no_path_of_this_machine(done):
+def test_file_contains_no_path_of_this_machine(done):
     content = done.path.read_bytes()
     for part in [content] if done.path.suffix == ".onnx" else members(content).values():
         assert b".py" not in part
@@ -113,42 +111,42 @@ def members(content):
 
 
 def test_fixed_size_stays_fixed(network, tmp_path):
-    done = export(network, tmp_path / "a.pt2", torch.zeros(1, 3, 9, 12), open_sizes=False)
+    done = export(network, tmp_path / "a.pt2", torch.zeros(1, 3, 9, 12), any_size=False)
     assert [found.shape for found in done.differences] == [(1, 3, 9, 12), (3, 3, 9, 12)]
     assert json.loads(members(done.path.read_bytes())["omniconv.json"])["input"] == "image: float32 (batch, 3, 9, 12)"
 
 
 def test_several_outputs_have_names(tmp_path):
-    done = export(Twofold(), tmp_path / "a.onnx", torch.zeros(1, 2, 16, 16))
+    done = export(TwoOutputs(), tmp_path / "a.onnx", torch.zeros(1, 2, 16, 16))
     assert {found.output for found in done.differences} == {"output_0", "output_1"}
 
 
-def test_existing_file_is_replaced_only_when_asked(network, tmp_path):
+def test_existing_file_is_replaced_only_with_overwrite(network, tmp_path):
     (tmp_path / "a.pt2").write_text("mine")
-    with pytest.raises(FileError, match=r"a\.pt2: is there already; add --overwrite"):
+    with pytest.raises(FileError, match=r"a\.pt2: exists already; add --overwrite"):
         export(network, tmp_path / "a.pt2")
     assert (tmp_path / "a.pt2").read_text() == "mine"
-    export(Twofold(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16), overwrite=True)
+    export(TwoOutputs(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16), overwrite=True)
     assert (tmp_path / "a.pt2").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
 def test_file_that_differs_is_not_written(tmp_path, name):
-    line = r"is not written: its logits differ from the network's by .* of their largest value at . × 2 × .. × 16 "
+    line = r"was not written: its logits differ from the network's by .* largest value for an input of . × 2 × .. × 16 "
     with pytest.raises(FileError, match=line) as caught:
-        export(Treacherous(), tmp_path / name, torch.zeros(1, 2, 24, 16))
+        export(ChangesWhenExported(), tmp_path / name, torch.zeros(1, 2, 24, 16))
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
 
 
-def test_file_that_differs_leaves_the_old_one(tmp_path):
+def test_file_that_differs_keeps_the_existing_one(tmp_path):
     (tmp_path / "a.pt2").write_text("mine")
-    with pytest.raises(FileError, match="is not written"):
-        export(Treacherous(), tmp_path / "a.pt2", torch.zeros(1, 2, 24, 16), overwrite=True)
+    with pytest.raises(FileError, match="was not written"):
+        export(ChangesWhenExported(), tmp_path / "a.pt2", torch.zeros(1, 2, 24, 16), overwrite=True)
     assert (tmp_path / "a.pt2").read_text() == "mine"
 
 
-def test_output_that_is_no_number_differs():
+def test_nan_and_other_shapes_differ():
     found = compare(nn.Identity(), lambda x: [x * float("nan")], [(1, 2, 3)], ["y"])
     assert found[0].relative_error == float("inf")
     assert compare(nn.Identity(), lambda x: [x[..., 1:]], [(1, 2, 3)], ["y"])[0].relative_error == float("inf")
@@ -158,12 +156,12 @@ def test_output_that_is_no_number_differs():
     ("name", "network_of", "given", "text"),
     [
         ("a.pth", "unet", {}, "must end with .onnx or .pt2"),
-        ("a.pt2", "own", {}, "example=None: is needed for a network of your own"),
-        ("a.pt2", "one size", {"example": torch.zeros(1, 3, 16, 20)}, "sizes='open': cannot be exported"),
+        ("a.pt2", "own", {}, "example=None: is required for a network that is not one of oc.models"),
+        ("a.pt2", "one size", {"example": torch.zeros(1, 3, 16, 20)}, "any_size=True: cannot be exported"),
     ],
 )
-def test_what_cannot_be_is_refused(network, tmp_path, name, network_of, given, text):
-    chosen = {"unet": network, "own": Twofold(), "one size": OfOneSize()}[network_of]
+def test_wrong_arguments_are_refused(network, tmp_path, name, network_of, given, text):
+    chosen = {"unet": network, "own": TwoOutputs(), "one size": FixedSize()}[network_of]
     with pytest.raises(InputError, match=text) as caught:
         export(chosen, tmp_path / name, **given)
     assert "\n" not in str(caught.value)
@@ -177,11 +175,11 @@ def test_missing_extra_is_named(network, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_disk_that_refuses_leaves_nothing(network, tmp_path, monkeypatch):
+def test_full_disk_leaves_no_file(network, tmp_path, monkeypatch):
     def refusing(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", refusing)
     with pytest.raises(FileError, match="cannot be written"):
-        export(Twofold(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16))
+        export(TwoOutputs(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16))
     assert os.listdir(tmp_path) == []

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omniconv.errors import InputError
-from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.exporting.program import with_standard_ops
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from omniconv.errors import InputError
-from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.exporting.program import with_standard_ops
 from omniconv.models import Classifier, UNet
 from omniconv.nn import (
     ASPP,

@@ -1,4 +1,4 @@
-"""Programs as ``.onnx`` files of standard operators, run by onnxruntime."""
+"""Programs as ``.onnx`` files of standard operators, which onnxruntime runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from omniconv.errors import InputError
-from omniconv.exporting.program import AXES, quiet
+from omniconv.exporting.program import AXES, silenced_exporter
 
 OPSET = 20
-"""The newest that onnxruntime 1.18 knows."""
+"""Version of the operator set: the newest that onnxruntime 1.18 supports."""
 INPUT = "image"
-LARGEST = 2**31 - 1
-"""Bytes that a protocol buffer, and so a single ONNX file, can have."""
+MAX_BYTES = 2**31 - 1
+"""Largest protocol buffer, and so the largest single ONNX file."""
 
 
 def check_installed() -> None:
-    """The extra ``omniconv[export]`` is there.
+    """Check that the packages of ``omniconv[export]`` are installed, without importing them.
 
     Raises:
-        InputError: it is not.
+        InputError: one is missing.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
@@ -34,36 +34,36 @@ def check_installed() -> None:
 
 
 def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:
-    """The content of an ``.onnx`` file.
+    """Return the content of an ``.onnx`` file.
 
     Raises:
-        InputError: the network is larger than an ONNX file can be.
+        InputError: it would be larger than an ONNX file can be.
     """
-    with quiet():
-        made = torch.onnx.export(
+    with silenced_exporter():
+        converted = torch.onnx.export(
             program, input_names=[INPUT], output_names=list(outputs), opset_version=OPSET, dynamo=True, verbose=False,
             custom_translation_table={operator.floordiv: _floor_division},
         )  # fmt: skip
-    model = made.model_proto  # type: ignore[union-attr]  # None only where a file name is given
+    model = converted.model_proto  # type: ignore[union-attr]  # None only if a file name is given
     _name_axes(model.graph, _symbols(program))
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]  # what torch's exporter keeps for its authors
+        del part.metadata_props[:]  # debugging data of torch's exporter, with paths of this machine
     for key, value in description.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
     model.producer_name, model.producer_version = "omniconv", description["omniconv"]
-    if model.ByteSize() > LARGEST:
+    if model.ByteSize() > MAX_BYTES:
         raise InputError("format", "onnx", "cannot hold networks of 2 GiB or more", "use the format 'torch'")
     return model.SerializeToString()
 
 
 def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
-    """What runs the content of an ``.onnx`` file."""
+    """Return a function that runs the content of an ``.onnx`` file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(x: Tensor) -> list[Tensor]:
@@ -73,14 +73,14 @@ def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
 
 
 def _floor_division(dividend: Any, divisor: Any) -> Any:
-    """Division of sizes that rounds down; torch's own translation rounds to zero."""
+    """Translate ``//`` on sizes: torch's own translation is ONNX's Div, which rounds towards zero."""
     from onnxscript import opset18 as op
 
     return op.Div(op.Sub(dividend, op.Mod(dividend, divisor)), divisor)
 
 
 def _symbols(program: torch.export.ExportedProgram) -> dict[str, str]:
-    """Names of the input's open axes by the symbols that torch gave them."""
+    """Return the names of the input's axes of any size by the symbols that torch gave them."""
     name = program.graph_signature.user_inputs[0]
     shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
     names = ("batch", "channels", *AXES[len(shape) - 2])
@@ -88,9 +88,10 @@ def _symbols(program: torch.export.ExportedProgram) -> dict[str, str]:
 
 
 def _name_axes(graph: Any, names: dict[str, str]) -> None:
+    """Replace torch's symbols such as ``s0`` in the shapes of a graph by names."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         for dimension in value.type.tensor_type.shape.dim:
             if dimension.dim_param:
                 dimension.dim_param = re.sub(
-                    r"\bs\d+\b", lambda found: names.get(found[0], found[0]), dimension.dim_param
+                    r"\bs\d+\b", lambda match: names.get(match[0], match[0]), dimension.dim_param
                 )

@@ -1,7 +1,8 @@
-"""A network as a program of torch's exporter, with its batch and, where the surface allows any size, its grid open."""
+"""A network as a ``torch.export`` program of standard operators, with a batch and a grid of any size."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,46 +13,57 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError, truncate
-from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.nn.rows.modules import RowConvolution
+from omniconv.nn.stencil.modules import SparseOperator
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
-"""Names of open grid axes."""
+"""Names of the grid axes of any size."""
 
 
-def open_program(network: nn.Module, example: Tensor, min_size: int | None) -> torch.export.ExportedProgram:
-    """A network as a program of standard operators that takes any batch.
+def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> torch.export.ExportedProgram:
+    """Export a network for any batch size.
 
     Args:
-        network: takes one signal ``(batch, channels, *grid)`` and gives one or several.
+        network: takes one signal ``(batch, channels, *grid)`` and returns one or several tensors.
         example: such a signal.
-        min_size: the smallest size of each grid axis, which all are open; ``None`` keeps the example's.
+        min_size: smallest size of each grid axis; ``None`` fixes the grid of the example.
 
     Raises:
-        InputError: the network asks for one size where sizes are open.
+        InputError: the network cannot be exported, or only for one size.
     """
     sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if min_size is not None:
         names = AXES[example.ndim - 2]
         sizes |= {axis: torch.export.Dim(name, min=min_size) for axis, name in enumerate(names, start=2)}
-    twin = [*example.expand(2, *example.shape[1:])]  # torch takes a batch of 1 for one that is always 1
+    batch = torch.stack([*example.expand(2, *example.shape[1:])])  # torch.export would fix a batch size of 1
     try:
-        with quiet(), torch.no_grad():
-            program = torch.export.export(
-                with_standard_ops(network), (torch.stack(twin),), dynamic_shapes=(sizes,), strict=False
-            )
-    except (RuntimeError, ValueError, torch._dynamo.exc.UserError) as error:
+        with silenced_exporter(), torch.no_grad():
+            network = with_standard_ops(network)
+            program = torch.export.export(network, (batch,), dynamic_shapes=(sizes,), strict=False)
+    except (RuntimeError, ValueError) as error:
+        rule = f"cannot be exported ({_first_lines(error)})"
+        if min_size is not None:
+            raise InputError("any_size", True, rule, "export it for one size: any_size=False, or --size") from error
         raise InputError(
-            "sizes", "open" if min_size is not None else "fixed", f"cannot be exported ({_first_line(error)})",
-            "export it for one size" if min_size is not None else "leave out what depends on the data",
-        ) from error  # fmt: skip
+            "network", type(network).__name__, rule, "remove what depends on values of the data"
+        ) from error
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # paths of this machine
+        node.meta.pop("stack_trace", None)  # contains paths of this machine
     return program
 
 
+def with_standard_ops(network: nn.Module) -> nn.Module:
+    """Return a copy of a network, in evaluation mode, that calls no custom op of omniconv."""
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if isinstance(module, SparseOperator | RowConvolution):
+            module.use_standard_ops()
+    return network
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Torch's exporters speak to their authors."""
+def silenced_exporter() -> Iterator[None]:
+    """Suppress the logs and warnings of torch's exporters, which address their developers."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -62,6 +74,6 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_line(error: Exception) -> str:
+def _first_lines(error: Exception) -> str:
     lines = [line.strip(" -.") for line in str(error).splitlines() if line.strip()]
     return truncate(" ".join(lines[:2]) or type(error).__name__)

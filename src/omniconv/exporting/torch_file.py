@@ -1,4 +1,4 @@
-"""Programs as ``.pt2`` files: run by ``torch.export.load`` without omniconv."""
+"""Programs as ``.pt2`` files, which ``torch.export.load`` opens without omniconv."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omniconv.exporting.program import quiet
+from omniconv.exporting.program import silenced_exporter
 
 DESCRIPTION = "omniconv.json"
-"""Name of the extra file that says how the program is used."""
+"""Name of the file in the archive that describes inputs and outputs."""
 
 
 def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:
-    """The content of a ``.pt2`` file."""
+    """Return the content of a ``.pt2`` file."""
     buffer = io.BytesIO()
-    program.example_inputs = None  # a whole picture that no one needs
-    with quiet():
+    program.example_inputs = None  # would be stored in the file
+    with silenced_exporter():
         torch.export.save(program, buffer, extra_files={DESCRIPTION: json.dumps(description)})
     return buffer.getvalue()
 
 
 def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
-    """What runs the content of a ``.pt2`` file."""
-    with quiet():
+    """Return a function that runs the content of a ``.pt2`` file."""
+    with silenced_exporter():
         program = torch.export.load(io.BytesIO(content)).module()
 
     def run(x: Tensor) -> list[Tensor]:

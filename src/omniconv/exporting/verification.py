@@ -1,27 +1,28 @@
-"""Whether a file does what its network does: the same inputs through both."""
+"""Comparison of a network with what was read back from its file, on the same inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 
 import torch
 from torch import Tensor, nn
 
 TOLERANCE = 1e-4
-"""Largest difference that passes, as a share of the output's largest value: float32 in another order of sums."""
+"""Largest accepted difference relative to the output's largest value: float32 sums in another order."""
 
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """How far two outputs lie apart.
+    """Difference between an output of the network and that of the file.
 
     Attributes:
         output: name of the output.
-        shape: of the input at which they do.
-        relative_error: the largest difference, as a share of the output's largest value.
-        agreement: share of the places at which the same channel is the largest.
+        shape: shape of the input.
+        relative_error: largest difference divided by the output's largest absolute value; infinite for NaN or for
+            another shape or dtype.
+        agreement: fraction of positions at which the same channel is the largest.
     """
 
     output: str
@@ -34,27 +35,29 @@ class OutputDifference:
 def compare(
     network: nn.Module, run: Callable[[Tensor], list[Tensor]], shapes: Sequence[tuple[int, ...]], outputs: Sequence[str]
 ) -> list[OutputDifference]:
-    """Differences of every output at inputs of these shapes, random numbers from 0 to 1.
+    """Return the differences of every output for random inputs of these shapes, uniform in [0, 1).
 
     Example:
-        >>> [found.relative_error for found in compare(nn.Identity(), lambda x: [x], [(1, 2, 4)], ["same"])]
+        >>> [one.relative_error for one in compare(nn.Identity(), lambda x: [x], [(1, 2, 4)], ["same"])]
         [0.0]
     """
-    found = []
-    random = torch.Generator().manual_seed(0)
+    differences = []
+    generator = torch.Generator().manual_seed(0)
     for shape in shapes:
-        x = torch.rand(shape, generator=random)
-        right = network(x)
-        for name, one, other in zip(outputs, [right] if isinstance(right, Tensor) else right, run(x), strict=True):
-            found.append(_difference(name, shape, one, other))
-    return found
+        x = torch.rand(shape, generator=generator)
+        result = network(x)
+        expected = [result] if isinstance(result, Tensor) else result
+        for name, one, other in zip(outputs, expected, run(x), strict=True):
+            differences.append(_difference(name, shape, one, other))
+    return differences
 
 
-def _difference(output: str, shape: tuple[int, ...], right: Tensor, other: Tensor) -> OutputDifference:
-    if right.shape != other.shape or right.dtype != other.dtype:
+def _difference(output: str, shape: tuple[int, ...], expected: Tensor, actual: Tensor) -> OutputDifference:
+    if expected.shape != actual.shape or expected.dtype != actual.dtype:
         return OutputDifference(output, shape, inf, 0.0)
-    right, other = right.double(), other.double()
-    scale = right.abs().max().item() if right.numel() else 0.0
-    relative_error = (right - other).abs().max().item() / (scale or 1.0) if right.numel() else 0.0
-    agreement = (right.argmax(1) == other.argmax(1)).float().mean().item() if right.ndim > 1 and right.numel() else 1.0
-    return OutputDifference(output, shape, inf if relative_error != relative_error else relative_error, agreement)
+    if not expected.numel():
+        return OutputDifference(output, shape, 0.0, 1.0)
+    expected, actual = expected.double(), actual.double()
+    error = (expected - actual).abs().max().item() / (expected.abs().max().item() or 1.0)
+    agreement = (expected.argmax(1) == actual.argmax(1)).float().mean().item() if expected.ndim > 1 else 1.0
+    return OutputDifference(output, shape, inf if isnan(error) else error, agreement)

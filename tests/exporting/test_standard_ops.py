@@ -5,7 +5,7 @@ import torch
 from layer_cases import on_meshes
 
 import omniconv as oc
-from omniconv.exporting.with_standard_ops import with_standard_ops
+from omniconv.exporting.program import with_standard_ops
 from omniconv.nn.stencil.backends import CustomOps, StandardOps
 from omniconv.nn.stencil.modules import StencilProduct
 
