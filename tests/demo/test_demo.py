@@ -52,7 +52,7 @@ def finished(tmp_path_factory):
         return out, run(out)
 
 
-def test_report_holds_tables_and_pictures(finished, small_demo):
+def test_report_contains_tables_and_images(finished, small_demo):
     out, (page, said, tables) = finished
     assert page == out / "report.html"
     text = page.read_text()
@@ -71,7 +71,7 @@ def test_report_holds_tables_and_pictures(finished, small_demo):
     assert all(0 <= value <= 1 for row in rows for value in row[1:5])
 
 
-def test_the_training_never_sees_the_unseen_part(finished):
+def test_unseen_part_is_blank_in_the_training_folder(finished):
     data = finished[0] / "data"
     with Image.open(data / "images/earth.png") as image:
         hidden = np.asarray(image)[:, 20:]
@@ -79,7 +79,7 @@ def test_the_training_never_sees_the_unseen_part(finished):
     assert (read_mask(data / "masks/earth.png")[:, 20:] == IGNORE_INDEX).all()
 
 
-def test_an_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
+def test_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
     out = tmp_path / "demo"
     shutil.copytree(finished[0], out)
     (out / "runs/mesh/leftover").touch()
@@ -93,16 +93,16 @@ def test_an_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
     "name",
     ["thesis.txt", "data/mine.png", "data/images/mine.png", "data/more/mine.png", "runs/mine/model", "runs/mesh/x"],
 )
-def test_other_peoples_files_are_left_alone(small_demo, tmp_path, name):
+def test_folder_with_other_files_is_refused(small_demo, tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    with pytest.raises(FileError, match=r"holds .*, which is no part of a demonstration; choose another --out"):
+    with pytest.raises(FileError, match=r"holds .*, which is not part of a demonstration; choose another --out"):
         run(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
 
 
 @pytest.mark.parametrize("given", [{"seed": -1}, {"epochs": 0}, {"device": "tpu"}])
-def test_wrong_settings_are_found_before_anything_is_removed(small_demo, tmp_path, given):
+def test_settings_are_checked_before_anything_is_removed(small_demo, tmp_path, given):
     out = write_training_folder(small_earth(), tmp_path / "demo/data")
     with pytest.raises(InputError):
         run(tmp_path / "demo", given)
@@ -116,21 +116,21 @@ def test_without_the_extra(monkeypatch, tmp_path):
     assert not (tmp_path / "demo").exists()
 
 
-def test_views_turn_picture_land_and_unseen_part_alike():
+def test_views_rotate_image_land_and_unseen_part_alike():
     earth = small_earth()
-    upright, turned = views(earth, seed=0)
-    assert len(turned) == ROTATIONS
+    upright, rotated = views(earth, seed=0)
+    assert len(rotated) == ROTATIONS
     assert np.array_equal(upright.land, earth.land)
     areas = panorama.pixel_areas(16, 32)
-    for view in turned:
+    for view in rotated:
         assert view.image.shape == upright.image.shape
         assert set(np.unique(view.land)) <= {0, 1}
         assert (areas * view.measured).sum() == pytest.approx((areas * earth.unseen).sum(), rel=0.1)
-    assert all(np.array_equal(a.land, b.land) for a, b in zip(turned, views(earth, seed=0)[1], strict=True))
-    assert not np.array_equal(turned[0].land, views(earth, seed=1)[1][0].land)
+    assert all(np.array_equal(a.land, b.land) for a, b in zip(rotated, views(earth, seed=0)[1], strict=True))
+    assert not np.array_equal(rotated[0].land, views(earth, seed=1)[1][0].land)
 
 
-def test_score_counts_the_unseen_part_alone():
+def test_score_counts_the_unseen_part_only():
     earth = small_earth()
     view = View(np.zeros((3, 16, 32), np.float32), earth.land, earth.unseen)
     wrong_where_seen = np.where(earth.unseen, earth.land, 1 - earth.land)
@@ -139,7 +139,7 @@ def test_score_counts_the_unseen_part_alone():
     assert all(value == 0 for value in score([view], [wrong_where_unseen]).values() if not np.isnan(value))
 
 
-def test_score_by_area_and_in_bands_by_hand():
+def test_scores_equal_a_direct_computation():
     random = np.random.default_rng(0)
     land, predicted = (random.integers(0, 2, (16, 32), dtype=np.uint8) for _ in range(2))
     measured = random.random((16, 32)) < 0.5
@@ -173,7 +173,7 @@ def test_the_real_earth(earth):
     [("Sahara", 23, 10, 1), ("Brazil", -10, -55, 1), ("Pacific", 0, -150, 0), ("Australia", -25, 135, 1),
      ("Siberia", 65, 100, 1), ("Atlantic", 40, -40, 0), ("South Pole", -89, 0, 1), ("North Pole", 89, 0, 0)],
 )  # fmt: skip
-def test_the_real_earth_is_the_right_way_round(earth, place, latitude, longitude, land):
+def test_orientation_of_the_real_earth(earth, place, latitude, longitude, land):
     row, column = int((90 - latitude) * 2), int((longitude + 180) * 2)
     assert earth.land[row, column] == land
     assert earth.unseen[row, column] == (longitude > 60)
@@ -191,8 +191,8 @@ def test_no_pixel_of_the_unseen_part_survives(earth, tmp_path):
     assert (tmp_path / "classes.txt").read_text().split() == ["sea", "land"]
 
 
-def test_pictures_and_land_agree(earth):
-    """Blue is where the mask says sea, on most of the ground."""
+def test_image_and_land_mask_agree(earth):
+    """Blue pixels coincide with the sea of the mask between 45° N and 45° S."""
     pixels = earth.image[90:270].astype(int)
     blue = pixels[..., 2] > pixels[..., 0] + 20
     assert np.mean(blue == (earth.land[90:270] == 0)) > 0.85

@@ -1,1 +1,5 @@
-"""The demonstration: land and sea from a picture of the Earth, on three surfaces."""
+"""Demonstration: segmentation of land and sea in an image of the Earth, on three surfaces.
+
+``earth`` loads the image and blanks the part that is held out; ``run`` trains each network by ``omniconv.runs``;
+``comparison`` measures them on the held-out part, upright and after rotations of the sphere; ``page`` writes the report.
+"""

@@ -1,4 +1,4 @@
-"""Networks of one definition on several surfaces, measured on the part of the Earth that they never saw."""
+"""Quality of networks on the held-out part of the Earth, upright and after rotations of the sphere."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BANDS = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60, 90)}
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A picture of the Earth, what is land in it, and where to measure.
+    """Image of the Earth with its labels and the part to measure on.
 
     Attributes:
-        image: float32 ``(3, H, W)`` in 0 … 1.
-        land: uint8 ``(H, W)``.
-        measured: bool ``(H, W)``.
+        image: float32 ``(3, H, W)`` from 0 to 1.
+        land: uint8 ``(H, W)``, 1 on land.
+        measured: bool ``(H, W)``, True where predictions are measured.
     """
 
     image: np.ndarray
@@ -35,56 +35,56 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One network's measures.
+    """Measures of one network.
 
     Attributes:
-        name: of the network.
-        upright: measures of the upright picture.
-        rotated: measures over all rotated pictures together.
+        name: name of the network.
+        upright: measures on the upright view.
+        rotated: measures over all rotated views together.
         seconds: median time of an epoch.
-        pictures: its labels for the first view of each kind.
+        predictions: predicted labels of the upright and of the first rotated view.
     """
 
     name: str
     upright: dict[str, float]
     rotated: dict[str, float]
     seconds: float
-    pictures: tuple[np.ndarray, np.ndarray]
+    predictions: tuple[np.ndarray, np.ndarray]
 
 
 def views(earth: Earth, seed: int) -> tuple[View, list[View]]:
-    """The Earth upright, and after random rotations of the sphere."""
+    """Return the upright view, and views after random rotations of the sphere."""
     image = np.moveaxis(earth.image, -1, 0).astype(np.float32) / 255
     upright = View(image, earth.land, earth.unseen)
-    turned = []
+    rotated = []
     for rotation in Rotation.random(ROTATIONS, rng=np.random.default_rng(seed)).as_matrix():
         labels = [panorama.rotate(part, rotation, "nearest") for part in (earth.land, earth.unseen)]
-        turned.append(View(panorama.rotate(image, rotation), labels[0], labels[1]))
-    return upright, turned
+        rotated.append(View(panorama.rotate(image, rotation), labels[0], labels[1]))
+    return upright, rotated
 
 
-def measure(name: str, run: RunFolder, device: str, upright: View, turned: list[View]) -> Result:
-    """Score a run's network on the upright and the rotated pictures."""
+def measure(name: str, run: RunFolder, device: str, upright: View, rotated: list[View]) -> Result:
+    """Measure a run's network on the upright and the rotated views."""
     predictor = Predictor.open(run.path, device)
-    first, *others = (_labels(predictor, view) for view in (upright, *turned))
+    first, *others = (_labels(predictor, view) for view in (upright, *rotated))
     seconds = float(np.median([row["seconds"] for row in read_metrics(run.metrics)]))
-    scores = score([upright], [first]), score(turned, others)
+    scores = score([upright], [first]), score(rotated, others)
     return Result(name, *scores, seconds, (first, others[0]))
 
 
-def score(seen: list[View], predicted: list[np.ndarray]) -> dict[str, float]:
-    """Mean IoU of land and sea: by pixels, by area, and by area in bands of the picture's latitude, north and south."""
-    height, width = seen[0].land.shape
+def score(views: list[View], predicted: list[np.ndarray]) -> dict[str, float]:
+    """Return the mean IoU of land and sea: by pixels, by area, and by area in bands of the view's absolute latitude."""
+    height, width = views[0].land.shape
     areas = panorama.pixel_areas(height, width)
     latitude = np.abs(90 - (np.arange(height) + 0.5) * 180 / height)[:, None]
     weights = {"IoU": np.ones_like(areas), "IoU by area": areas}
     weights |= {band: areas * ((latitude >= low) & (latitude < high)) for band, (low, high) in BANDS.items()}
-    return {name: _iou(seen, predicted, weight) for name, weight in weights.items()}
+    return {name: _iou(views, predicted, weight) for name, weight in weights.items()}
 
 
-def _iou(seen: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> float:
+def _iou(views: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> float:
     confusion = Confusion(len(CLASSES))
-    for view, labels in zip(seen, predicted, strict=True):
+    for view, labels in zip(views, predicted, strict=True):
         confusion.update(*(torch.from_numpy(part) for part in (labels, view.land, weight * view.measured)))
     iou = confusion.compute()["iou"]
     return float(iou) if isinstance(iou, float) else float("nan")

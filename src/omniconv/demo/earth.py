@@ -1,4 +1,4 @@
-"""The Earth as a picture and a mask: Natural Earth from the cartopy package, land from global-land-mask."""
+"""Image and land mask of the Earth: Natural Earth from the cartopy package, land from global-land-mask."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from omniconv.files import write_bytes
 from omniconv.report.pictures import png_bytes
 from omniconv.tasks.segment import index_png
 
-PICTURE = "data/raster/natural_earth/50-natural-earth-1-downsampled.png"
+IMAGE_PATH = "data/raster/natural_earth/50-natural-earth-1-downsampled.png"
 CLASSES = ("sea", "land")
 FILES = ("images/earth.png", "masks/earth.png", "classes.txt")
-"""What the folder to train on holds."""
+"""Files of the training folder."""
 FIRST_UNSEEN_LONGITUDE = 60.0
-"""Degrees east: the training sees nothing between here and 180°, about Asia, Australia and half of the Pacific."""
+"""In degrees. From here to 180° the Earth is held out: most of Asia, Australia and a part of the Pacific."""
 
 
 @dataclass(frozen=True, eq=False)
 class Earth:
-    """A picture of the whole Earth.
+    """Image of the whole Earth with its labels.
 
     Attributes:
         image: uint8 ``(H, W, 3)``.
         land: uint8 ``(H, W)``, 1 on land.
-        unseen: bool ``(H, W)``, true where the training must not look.
+        unseen: bool ``(H, W)``, True where the Earth is held out of the training.
     """
 
     image: np.ndarray
@@ -40,7 +40,7 @@ class Earth:
 
 
 def load_earth() -> Earth:
-    """The Earth at the picture's own size, 360 × 720.
+    """Load the Earth at the image's own size, 360 × 720.
 
     Raises:
         InputError: the extra ``omniconv[demo]`` is not installed.
@@ -50,7 +50,7 @@ def load_earth() -> Earth:
         raise InputError("demo", "omniconv[demo]", "is not installed", "pip install 'omniconv[demo]'")
     from global_land_mask import globe
 
-    image = read_image(Path(found.origin).parent / PICTURE)
+    image = read_image(Path(found.origin).parent / IMAGE_PATH)
     height, width = image.shape[:2]
     latitude = 90 - (np.arange(height) + 0.5) * 180 / height
     longitude = -180 + (np.arange(width) + 0.5) * 360 / width
@@ -60,7 +60,7 @@ def load_earth() -> Earth:
 
 
 def write_training_folder(earth: Earth, folder: Path) -> Path:
-    """Write the Earth as a folder to train on: the unseen part is one flat colour, and its labels are ignored."""
+    """Write a training folder in which the unseen part has one colour, the mean of the rest, and ignored labels."""
     image, labels = earth.image.copy(), earth.land.copy()
     image[earth.unseen] = earth.image[~earth.unseen].mean(axis=0).astype(np.uint8)
     labels[earth.unseen] = IGNORE_INDEX

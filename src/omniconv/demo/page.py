@@ -1,4 +1,4 @@
-"""The demonstration's report: a table, charts, and the Earth as each network sees it."""
+"""Report of the demonstration: tables, charts, predictions and errors on globes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from omniconv.report.pictures import error_map, legend, paint
 Table = tuple[list[str], list[list[str | float]]]
 HEADER = ["network", "IoU", "IoU rotated", "by area", "by area rotated", "s / epoch"]
 GLOBES = ((120.0, 20.0, "from over China"), (120.0, -60.0, "from the south"))
-"""Longitude, latitude and name of the views of the unseen part."""
+"""Longitude, latitude and name of the globes, which show the unseen part."""
 
 
 def comparison_table(results: list[Result]) -> Table:
-    """A row for each network: the whole unseen part."""
+    """Return a row for each network, over the whole unseen part."""
     rows: list[list[str | float]] = []
     for result in results:
         both = result.upright, result.rotated
@@ -29,7 +29,7 @@ def comparison_table(results: list[Result]) -> Table:
 
 
 def band_table(results: list[Result]) -> Table:
-    """A row for each network: bands of the picture's latitude."""
+    """Return a row for each network, in bands of latitude."""
     header = ["network", *BANDS, *(f"{band} rotated" for band in BANDS)]
     rows: list[list[str | float]] = [
         [result.name, *(part[band] for part in (result.upright, result.rotated) for band in BANDS)]
@@ -38,54 +38,55 @@ def band_table(results: list[Result]) -> Table:
     return header, rows
 
 
-def write_page(path: Path, results: list[Result], upright: View, turned: View, training: np.ndarray) -> Path:
-    """Write ``report.html`` of the demonstration.
+def write_page(path: Path, results: list[Result], upright: View, rotated: View, training: np.ndarray) -> Path:
+    """Write the report of the demonstration as one HTML file.
 
     Args:
-        path: the file.
-        results: what was measured.
-        upright: the Earth as it is.
-        turned: the first of the rotated ones.
-        training: the picture that the networks learned from, uint8 ``(H, W, 3)``.
+        path: file to write.
+        results: measures of the networks.
+        upright: the upright view.
+        rotated: the first rotated view.
+        training: the training image, uint8 ``(H, W, 3)``.
     """
-    page = Page("Land and sea on three surfaces", subtitle="one U-Net, the same training, other neighbours")
+    page = Page("Land and sea on three surfaces", subtitle="one U-Net, the same training, three kinds of neighbourhoods")
     page.text(
-        "Each network learned from one picture of the Earth in which everything east of "
-        f"{FIRST_UNSEEN_LONGITUDE:.0f}° E was blanked out, and is measured on that part alone: upright, and after "
-        f"{ROTATIONS} random rotations of the sphere. Colours were mixed at random and the picture turned about its "
-        "axis, the same for every network; the network in the last row learned from pictures rotated at random "
-        "instead. The network of the last epoch is measured: the unseen part had no say in choosing it."
+        "Each network was trained on one image of the Earth in which everything east of "
+        f"{FIRST_UNSEEN_LONGITUDE:.0f}° E was blanked out, and is measured on that part only: upright, and after "
+        f"{ROTATIONS} random rotations of the sphere. Training images were augmented by random colours and random "
+        "rotations about the Earth's axis, the same for every network; the network in the last row was trained with "
+        "random rotations of the whole sphere instead. The network of the last epoch is measured: the unseen part was "
+        "not used to select it."
     )
     page.heading("Quality")
     page.table(*comparison_table(results), caption="Mean IoU of land and sea on the unseen part.", best=_best())
-    page.table(*band_table(results), caption="The same by area, in bands of the picture's latitude.", best="max")
+    page.table(*band_table(results), caption="Mean IoU by area, in bands of the image's latitude.", best="max")
     for kind in ("upright", "rotated"):
         groups = {band: {result.name: getattr(result, kind)[band] for result in results} for band in BANDS}
         page.svg(bars(groups, f"{kind}, by latitude", "mean IoU"))
-    page.heading("What they learned from")
-    page.row([(training, "the training picture, as a map"), *_globes(training, "the training picture")])
-    for index, (view, title) in enumerate(((upright, "Upright"), (turned, "After a rotation of the sphere"))):
+    page.heading("Training image")
+    page.row([(training, "training image, as a map"), *_globes(training, "training image")])
+    for index, (view, title) in enumerate(((upright, "Upright"), (rotated, "After a rotation of the sphere"))):
         _show(page, title, view, results, index)
     page.write(path)
     return path
 
 
 def _show(page: Page, title: str, view: View, results: list[Result], index: int) -> None:
-    picture = np.moveaxis(np.round(view.image * 255).astype(np.uint8), 0, -1)
+    image = np.moveaxis(np.round(view.image * 255).astype(np.uint8), 0, -1)
     page.heading(title)
     page.legend(legend(CLASSES))
-    page.row([(picture, "input"), *_globes(picture, "input")])
+    page.row([(image, "input"), *_globes(image, "input")])
     truth = paint(view.land, len(CLASSES))
     page.row([(truth, "truth"), *_globes(truth, "truth")])
     for result in results:
-        labels = paint(result.pictures[index], len(CLASSES))
-        wrong = error_map(np.where(view.measured, view.land, 255).astype(np.uint8), result.pictures[index])
+        labels = paint(result.predictions[index], len(CLASSES))
+        wrong = error_map(np.where(view.measured, view.land, 255).astype(np.uint8), result.predictions[index])
         page.row([(labels, f"{result.name}: prediction"), *_globes(labels, "prediction")])
         page.row([(wrong, f"{result.name}: errors on the unseen part"), *_globes(wrong, "errors")])
 
 
-def _globes(picture: np.ndarray, caption: str) -> list[tuple[np.ndarray, str]]:
-    return [(globe(picture, longitude, latitude), f"{caption}, {name}") for longitude, latitude, name in GLOBES]
+def _globes(image: np.ndarray, caption: str) -> list[tuple[np.ndarray, str]]:
+    return [(globe(image, longitude, latitude), f"{caption}, {name}") for longitude, latitude, name in GLOBES]
 
 
 def _best() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The demonstration from its data to its report."""
+"""Run of the demonstration, from its data to its report."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "icosphere": {"surface": "icosphere:5"},
     "plane, rotated pictures": {"surface": "plane", "augment": ("rotate", "colour")},
 }
-"""The same network everywhere; the last is the flat one with what a careful user would do for it."""
+"""The same network on each surface; the last row gives the flat one the augmentation that it needs for rotations."""
 
 ShowTable = Callable[[list[str], list[list[str | float]], str], None]
 
 
 def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, show: ShowTable) -> Path:
-    """Train every network, measure all, and write ``report.html``.
+    """Train and measure every network, and write ``report.html``.
 
     Args:
-        out: folder of the demonstration; an earlier one in it is replaced.
-        given: settings that the user changed: ``epochs``, ``seed``, ``device``.
-        log: takes lines of text for the user.
-        progress_bar: draw one for each training.
-        show: shows a table of results.
+        out: folder of the demonstration; an earlier demonstration in it is replaced.
+        given: settings chosen by the user: ``epochs``, ``seed``, ``device``.
+        log: prints a line.
+        progress_bar: show a progress bar for each training.
+        show: prints a table of results.
 
     Raises:
         InputError: the extra ``omniconv[demo]`` is missing.
@@ -56,17 +56,17 @@ def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, sho
     earth = load_earth()
     _clear(out)
     data = write_training_folder(earth, out / "data")
-    upright, turned = views(earth, config.seed)
+    upright, rotated = views(earth, config.seed)
     results = []
     for name, settings in NETWORKS.items():
         log(f"\n{name}")
         folder = out / _folder(name)
         chosen = SETTINGS | {"data": str(data)} | settings | given
         run = start_run(chosen, None, None, str(folder), log, progress_bar)
-        results.append(measure(name, run, config.device, upright, turned))
-    show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that no network has seen")
-    show(*band_table(results), "The same by area, in bands of latitude")
-    return write_page(out / "report.html", results, upright, turned[0], read_image(data / FILES[0]))
+        results.append(measure(name, run, config.device, upright, rotated))
+    show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that was held out")
+    show(*band_table(results), "Mean IoU by area, in bands of latitude")
+    return write_page(out / "report.html", results, upright, rotated[0], read_image(data / FILES[0]))
 
 
 def _folder(network: str) -> str:
@@ -74,16 +74,16 @@ def _folder(network: str) -> str:
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier demonstration, and nothing else."""
+    """Remove an earlier demonstration; refuse a folder with any other file."""
     make_folder(out)
     own = {"report.html", "runs", *map(_folder, NETWORKS), "data", "data/images", "data/masks"}
     own |= {f"data/{name}" for name in FILES}
-    there = {*out.iterdir(), *out.glob("runs/*"), *out.glob("data/**/*")}
-    strangers = sorted({path.relative_to(out).as_posix() for path in there} - own)
+    present = {*out.iterdir(), *out.glob("runs/*"), *out.glob("data/**/*")}
+    foreign = sorted({path.relative_to(out).as_posix() for path in present} - own)
     if (out / "runs").exists() and not (out / "data" / FILES[0]).is_file():
-        strangers.append("runs")
-    if strangers:
-        raise FileError(out, f"holds {strangers[0]}, which is no part of a demonstration", "choose another --out")
+        foreign.append("runs")
+    if foreign:
+        raise FileError(out, f"holds {foreign[0]}, which is not part of a demonstration", "choose another --out")
     for part in ("runs", "data"):
         if (out / part).exists():
             shutil.rmtree(out / part)
