@@ -1,1 +1,1 @@
-"""Not-so-Clevr (Liu et al., CoordConv, NeurIPS 2018): can a network tell where it is?"""
+"""Not-so-Clevr (Liu et al., CoordConv, NeurIPS 2018): learning the mapping between coordinates and pixels."""

@@ -1,4 +1,4 @@
-"""Not-so-Clevr, plain convolution and CoordConv side by side, on both splits.
+"""Not-so-Clevr with convolution and with CoordConv, on both splits.
 
 python -m examples.coordconv [--task TASK] [--split SPLIT] [--network NETWORK] [--quick | --published] [--out FOLDER]
 """
@@ -31,13 +31,19 @@ def _choice(name: str, values: tuple[str, ...], text: str) -> object:
 
 
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
-@_choice("task", tuple(TASKS), "What to learn.")
-@_choice("split", SPLITS, "What is held out.")
-@_choice("network", NETWORKS, "Which network learns.")
-@click.option("--quick", is_flag=True, help="One epoch of every fifth position: a look.")
-@click.option("--published", is_flag=True, help="The published rates, batches and epochs: many hours.")
-@click.option("--epochs", type=click.IntRange(1), help="At most so many, whatever the schedule says.")
-@click.option("--multiple", type=click.IntRange(1, 16), default=1, show_default=True, help="Of plain channels.")
+@_choice("task", tuple(TASKS), "Task to train.")
+@_choice("split", SPLITS, "Split into training and test positions.")
+@_choice("network", NETWORKS, "Network to train.")
+@click.option("--quick", is_flag=True, help="One epoch of every fifth position, to try the command.")
+@click.option("--published", is_flag=True, help="The published settings: many hours.")
+@click.option("--epochs", type=click.IntRange(1), help="Largest number of epochs.")
+@click.option(
+    "--multiple",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Factor for the channels of networks without coordinates.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
@@ -45,25 +51,25 @@ def command(
     task: str, split: str, network: str, quick: bool, published: bool, epochs: int | None,
     multiple: int, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
-    """Train, print and write."""
+    """Train the chosen networks, print a table and write results."""
     if quick and published:
-        raise click.UsageError("--quick and --published are two schedules: leave one out")
+        raise click.UsageError("--quick and --published exclude each other: leave one out")
     if device == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("--device cuda: there is no CUDA here; use --device cpu")
+        raise click.UsageError("--device cuda: CUDA is not available; use --device cpu")
     for name in (results.NUMBERS, figure.POSITIONS):
         check_writable(out / name)
-    for key in _wanted(task, split, network):
+    for key in _combinations(task, split, network):
         recipe = _recipe(key[0], key[2], quick, published, epochs)
         _run(*key, recipe, QUICK_STEP if quick else 1, multiple, seed, torch.device(device), out)
     _report(out)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 done, 2 wrong input in one line."""
+    """Run the command and return its exit code."""
     return run_command(command, "coordconv", arguments)
 
 
-def _wanted(task: str, split: str, network: str) -> list[tuple[str, str, str]]:
+def _combinations(task: str, split: str, network: str) -> list[tuple[str, str, str]]:
     tasks, splits, networks = (
         list(values) if chosen == "all" else [chosen]
         for chosen, values in ((task, TASKS), (split, SPLITS), (network, NETWORKS))
@@ -79,7 +85,7 @@ def _recipe(task: str, network: str, quick_one: bool, published: bool, epochs: i
 
 def _run(
     task: str,
-    place: str,
+    split_name: str,
     kind: str,
     recipe: Recipe,
     step: int,
@@ -89,20 +95,20 @@ def _run(
     out: Path,
 ) -> None:
     torch.manual_seed(seed)
-    network = network_for(task, kind, place, multiple)
+    network = network_for(task, kind, split_name, multiple)
     count = parameter_count(network)
-    click.echo(f"{task}, {place}, {kind}: {count:,} parameters")
-    about, positions = machine(device), split(place).thinned(step)
-    found = fit(network, TASKS[task], positions, recipe, device, lambda epoch: _say(task, epoch, recipe.epochs))
+    click.echo(f"{task}, {split_name}, {kind}: {count:,} parameters")
+    about, positions = machine(device), split(split_name).thinned(step)
+    found = fit(network, TASKS[task], positions, recipe, device, lambda epoch: _log(task, epoch, recipe.epochs))
     results.save(results.record(TASKS[task], positions, kind, count, seed, recipe, about, found), out)
 
 
-def _say(task: str, epoch: Epoch, epochs: int) -> None:
-    measured = ""
+def _log(task: str, epoch: Epoch, epochs: int) -> None:
+    scores = ""
     if epoch.train is not None and epoch.test is not None:
         train, test = (results.score_text(task, mean) for mean in (epoch.train, epoch.test))
-        measured = f", train {train}, test {test}"
-    click.echo(f"  epoch {epoch.number}/{epochs}, {epoch.seconds:.1f} s: loss {epoch.loss:.4g}{measured}")
+        scores = f", train {train}, test {test}"
+    click.echo(f"  epoch {epoch.number}/{epochs}, {epoch.seconds:.1f} s: loss {epoch.loss:.4g}{scores}")
 
 
 def _report(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The paper's figure: which positions were told right, on the canvas, by split, task and network."""
+"""Figure of the paper: score of each position on the canvas, by split, task and network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 POSITIONS = "positions.png"
 COLOURS = "cividis"
-HELD_OUT, LEARNT = "#e69f00", "#c9d3dc"
+TEST_COLOUR, TRAIN_COLOUR = "#e69f00", "#c9d3dc"
 NAMES = {"convolution": "convolution", "coordconv": "CoordConv"}
 
 
 def draw(records: Sequence[Record], path: Path) -> Path:
-    """Draw a figure of trainings, one row a split, and write it as PNG."""
+    """Draw trainings, one row for each split, and write a PNG file."""
     from matplotlib.figure import Figure
 
     by_key = {(found["task"], found["split"], found["network"]): found for found in records}
@@ -48,44 +48,44 @@ def _draw_splits(panels: Sequence[Axes], splits: Sequence[str]) -> None:
 
     for axes, name in zip(panels, splits, strict=True):
         found = split(name)
-        _show(axes, found, found.held_out.numpy().astype(float), [LEARNT, HELD_OUT])
+        _show(axes, found, found.held_out.numpy().astype(float), [TRAIN_COLOUR, TEST_COLOUR])
         axes.set_ylabel(name, fontsize=11)
         axes.set_title(f"train / test\n{len(found.train):,} / {len(found.test):,}", fontsize=9)
-    named = [Patch(color=LEARNT, label="train"), Patch(color=HELD_OUT, label="test")]
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
-    panels[-1].legend(handles=named, fontsize=8, frameon=False, ncols=2, columnspacing=1.0, handlelength=1.0, **place)
+    named = [Patch(color=TRAIN_COLOUR, label="train"), Patch(color=TEST_COLOUR, label="test")]
+    anchor = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
+    panels[-1].legend(handles=named, fontsize=8, frameon=False, ncols=2, columnspacing=1.0, handlelength=1.0, **anchor)
 
 
 def _name_tasks(panels: Sequence[Axes], columns: Sequence[tuple[str, str]]) -> None:
     for axes, (task, network) in zip(panels, columns, strict=True):
         if network == NETWORKS[0]:
-            place = {"xy": (0, 1), "xytext": (0, 34), "xycoords": "axes fraction", "textcoords": "offset points"}
-            axes.annotate(task.capitalize(), **place, fontsize=11, fontweight="bold")
+            anchor = {"xy": (0, 1), "xytext": (0, 34), "xycoords": "axes fraction", "textcoords": "offset points"}
+            axes.annotate(task.capitalize(), **anchor, fontsize=11, fontweight="bold")
 
 
-def _draw_network(axes: Axes, places: Split, network: str, found: Record | None) -> None:
+def _draw_network(axes: Axes, positions: Split, network: str, found: Record | None) -> None:
     if found is None:
         axes.set_axis_off()
         axes.set_title(f"{NAMES[network]}\nnot run", fontsize=9)
         return
     task = TASKS[found["task"]]
-    places = places.thinned(-(-len(places.positions) // len(found["scores"])))
-    _show(axes, places, task.quality(np.array(found["scores"])), COLOURS)
+    positions = positions.thinned(-(-len(positions.positions) // len(found["scores"])))  # as in a --quick training
+    _show(axes, positions, task.quality(np.array(found["scores"])), COLOURS)
     train, test = (score_text(task.name, found[part]) for part in ("train", "test"))
     axes.set_title(f"{NAMES[network]}\n{train} / {test.removeprefix('IoU ')}", fontsize=9)
 
 
-def _show(axes: Axes, places: Split, values: np.ndarray, colours: str | Sequence[str]) -> None:
+def _show(axes: Axes, positions: Split, values: np.ndarray, colours: str | Sequence[str]) -> None:
     from matplotlib.colors import ListedColormap
 
     canvas = np.full((SIZE, SIZE), np.nan)
-    canvas[places.positions[:, 1], places.positions[:, 0]] = values
+    canvas[positions.positions[:, 1], positions.positions[:, 0]] = values
     chosen = colours if isinstance(colours, str) else ListedColormap(list(colours))
     axes.imshow(canvas, cmap=chosen, vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set(visible=True, color="#8a949e", linewidth=0.6)
-    if places.name == "quadrant":
+    if positions.name == "quadrant":
         middle = SIZE // 2 + 0.5
         axes.plot([middle, middle, SIZE - 0.5], [SIZE - 0.5, middle, middle], color="#1b2733", linewidth=0.8)
         axes.set(xlim=(-0.5, SIZE - 0.5), ylim=(SIZE - 0.5, -0.5))

@@ -1,7 +1,7 @@
-"""The paper's networks, built of ``omniconv.nn``: they have as many parameters as the published ones.
+"""Networks of the paper, built of ``omniconv.nn``, with the published numbers of parameters.
 
-Those that paint take positions ``(batch, 2)`` and give logits ``(batch, 1, 64, 64)``; those that measure take pictures
-``(batch, 1, 64, 64)`` and give positions ``(batch, 2)``.
+Networks for classification and rendering take positions ``(batch, 2)`` and return logits ``(batch, 1, 64, 64)``;
+regressors take images ``(batch, 1, 64, 64)`` and return positions ``(batch, 2)``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from examples.coordconv.data import SIZE
 DECONVOLUTION_WIDTHS = (64, 64, 64, 32, 32)
 
 
-class CoordinatePainter(nn.Module):
-    """Position to logits of a pixel by 1×1 convolutions that see where they are: 7,553 parameters.
+class CoordinateClassifier(nn.Module):
+    """Pixel logits from a position, by 1×1 convolutions with coordinate channels: 7,553 parameters.
 
     Args:
-        channels: of the hidden layers.
+        channels: channels of the hidden layers.
     """
 
     def __init__(self, channels: Sequence[int] = (32, 32, 64, 64)) -> None:
@@ -39,34 +39,34 @@ class CoordinatePainter(nn.Module):
 
 
 class CoordinateRenderer(nn.Module):
-    """Position to a square: the painter, made sharp by a softmax, and convolutions that draw: 11,850 parameters.
+    """Image of a square from its position: the classifier, a softmax over the canvas, convolutions: 11,850 parameters.
 
     Args:
-        kernel_size: of the convolutions that draw.
-        multiple: of their channels.
+        kernel_size: kernel size of the convolutions after the softmax.
+        multiple: factor for their channels.
     """
 
     def __init__(self, kernel_size: int = 3, multiple: int = 1) -> None:
         super().__init__()
-        self.painter = CoordinatePainter()
+        self.classifier = CoordinateClassifier()
         widths = [1, 8 * multiple, 8 * multiple, 16 * multiple, 16 * multiple]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [oc.nn.Conv2d(before, after, kernel_size, padding="same"), nn.ReLU()]
-        self.drawing = nn.Sequential(*layers, oc.nn.Conv2d(widths[-1], 1, kernel_size, padding="same"))
+        self.renderer = nn.Sequential(*layers, oc.nn.Conv2d(widths[-1], 1, kernel_size, padding="same"))
 
     def forward(self, positions: Tensor) -> Tensor:
         """``(batch, 2)`` to ``(batch, 1, 64, 64)``."""
-        logits = self.painter(positions)
-        return self.drawing(logits.flatten(1).softmax(1).view_as(logits))
+        logits = self.classifier(positions)
+        return self.renderer(logits.flatten(1).softmax(1).view_as(logits))
 
 
 class Deconvolution(nn.Module):
-    """Position to logits by six transposed convolutions of stride 2, as generators do: 103,585 parameters and more.
+    """Logits from a position by six transposed convolutions of stride 2: 103,585 parameters or more.
 
     Args:
         kernel_size: 2, 3 or 4.
-        multiple: of the channels 64, 64, 64, 32, 32.
+        multiple: factor for the channels 64, 64, 64, 32, 32.
     """
 
     def __init__(self, kernel_size: int = 3, multiple: int = 1) -> None:
@@ -83,7 +83,7 @@ class Deconvolution(nn.Module):
 
 
 def coordinate_regressor() -> nn.Sequential:
-    """Picture to position with coordinates and no activation, down to the largest value: 906 parameters."""
+    """Return the CoordConv regressor, linear up to a global maximum: 906 parameters."""
     layers: list[nn.Module] = [oc.nn.CoordConv(1, 8, 1)]
     layers += [oc.nn.Conv2d(8, 8, 1), oc.nn.Conv2d(8, 8, 1)]
     layers += [oc.nn.Conv2d(8, 8, 3, padding="same"), oc.nn.Conv2d(8, 2, 3, padding="same")]
@@ -91,7 +91,7 @@ def coordinate_regressor() -> nn.Sequential:
 
 
 def dense_regressor(multiple: int = 1) -> nn.Sequential:
-    """Picture to position by convolution, pooling and dense layers, the paper's for the uniform split: 72,850."""
+    """Return the regressor of the uniform split: convolution, pooling and dense layers, 72,850 parameters."""
     width = 16 * multiple
     layers: list[nn.Module] = []
     for before in (1, width, width):
@@ -101,7 +101,7 @@ def dense_regressor(multiple: int = 1) -> nn.Sequential:
 
 
 def convolutional_regressor(multiple: int = 1) -> nn.Sequential:
-    """Picture to position by strided convolutions and a mean, the paper's for the quadrant split: 12,914 or 49,890."""
+    """Return the regressor of the quadrant split: strided convolutions and a mean, 12,914 or 49,890 parameters."""
     width = 16 * multiple
     layers = _strided(1, width, 5, 2)
     layers += [*_strided(width, width, 1, 1), nn.BatchNorm2d(width)]
@@ -113,12 +113,12 @@ def convolutional_regressor(multiple: int = 1) -> nn.Sequential:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers a network learns."""
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def he_normal(network: nn.Module) -> nn.Module:
-    """Draw every weight as the paper did (He et al.); biases begin at 0, norms as they are."""
+    """Initialise weights as the paper does (He et al., ICCV 2015); biases are 0, normalisation layers unchanged."""
     for name, parameter in network.named_parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter)
@@ -127,8 +127,8 @@ def he_normal(network: nn.Module) -> nn.Module:
     return network
 
 
-def blind(network: nn.Module) -> nn.Module:
-    """Let coordinates weigh nothing at first: what is in the picture then wins every maximum, and is learnt from."""
+def zero_coordinate_weights(network: nn.Module) -> nn.Module:
+    """Set the weights of coordinates to 0: the image, not a coordinate, then has every maximum and gets gradients."""
     for layer in network.modules():
         if isinstance(layer, oc.nn.CoordConv):
             nn.init.zeros_(layer.conv.weight.data[:, layer.in_channels :])

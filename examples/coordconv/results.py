@@ -1,4 +1,4 @@
-"""What was measured: a file for each training, and the table of all that lie in a folder."""
+"""Records of trainings, one file each, and a table of all records in a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omniconv.files import write_bytes
 
 Record = dict[str, Any]
 NUMBERS = "results.json"
-PUBLISHED = {  # Liu et al.: the abstract, and what third parties found when they ran the published code again
+PUBLISHED = {  # Liu et al.: the abstract, and third parties who ran the published code again
     ("classification", "uniform", "convolution"): "test at most about 86 %",
     ("classification", "quadrant", "convolution"): "test near 0 %",
     ("classification", "uniform", "coordconv"): "perfect, in seconds",
@@ -36,7 +36,7 @@ def record(
     machine: Mapping[str, Any],
     fit: Fit,
 ) -> Record:
-    """All there is to keep of a training."""
+    """Return the record of a training."""
     last = fit.epochs[-1]
     about = {
         "task": task.name,
@@ -48,7 +48,7 @@ def record(
     }
     found = {"measure": task.measure, "train": last.train, "test": last.test, "level": task.level}
     taken = {"epochs": last.number, "seconds": last.seconds, "core_seconds": last.core_seconds}
-    taken |= {f"{name}_to_fit": getattr(fit.learnt, name, None) for name in ("seconds", "core_seconds")}
+    taken |= {f"{name}_to_fit": getattr(fit.fitted, name, None) for name in ("seconds", "core_seconds")}
     history = [asdict(epoch) for epoch in fit.epochs]
     scores = [round(score, 4) for score in fit.scores.tolist()]
     return about | found | taken | {"recipe": asdict(recipe), "machine": dict(machine)} | {
@@ -57,30 +57,30 @@ def record(
 
 
 def save(found: Record, folder: Path) -> Path:
-    """Write a training's file."""
+    """Write a record to its own file."""
     path = folder / f"{found['task']}-{found['split']}-{found['network']}.json"
     return write_bytes(path, (json.dumps(found) + "\n").encode())
 
 
 def load(folder: Path) -> list[Record]:
-    """The trainings that lie in a folder, in the table's order."""
+    """Return the records in a folder, in the table's order."""
     names = [f"{task}-{split}-{network}.json" for task in TASKS for split in SPLITS for network in NETWORKS]
     return [json.loads((folder / name).read_text(encoding="utf-8")) for name in names if (folder / name).is_file()]
 
 
 def save_numbers(records: Iterable[Record], path: Path) -> Path:
-    """Write the table's numbers, without curves and single positions, as one file."""
+    """Write the table's numbers, without histories and scores of single positions, to one file."""
     left_out = ("history", "scores")
     lines = [{key: value for key, value in found.items() if key not in left_out} for found in records]
     return write_bytes(path, (json.dumps(lines, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def table(records: Iterable[Record]) -> Table:
-    """The trainings side by side, with what is published."""
-    made = Table(title="Not-so-Clevr: a plain network and CoordConv", title_justify="left")
+    """Return a table of trainings beside the published results."""
+    made = Table(title="Not-so-Clevr: convolution and CoordConv", title_justify="left")
     for name in ("task", "split", "network"):
         made.add_column(name)
-    for name in ("parameters", "train", "test", "seconds to fit", "of a core", "epochs"):
+    for name in ("parameters", "train", "test", "seconds to fit", "CPU seconds", "epochs"):
         made.add_column(name, justify="right")
     made.add_column("published")
     for found in records:
@@ -89,7 +89,7 @@ def table(records: Iterable[Record]) -> Table:
 
 
 def row(found: Record) -> list[str]:
-    """A training in words and rounded numbers."""
+    """Return a table row of a record."""
     shown = [score_text(found["task"], found[part]) for part in ("train", "test")]
     times = [_time_text(found, name) for name in ("seconds", "core_seconds")]
     key = found["task"], found["split"], found["network"]
@@ -97,7 +97,7 @@ def row(found: Record) -> list[str]:
 
 
 def score_text(task: str, mean: float) -> str:
-    """A mean score as the table shows it.
+    """Format a mean score.
 
     Example:
         >>> score_text("classification", 0.8594), score_text("regression", 0.0412), score_text("rendering", 0.99)

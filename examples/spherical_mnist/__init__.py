@@ -1,1 +1,1 @@
-"""Spherical MNIST (Jiang et al., Spherical CNNs on Unstructured Grids, ICLR 2019): digits read on an icosphere."""
+"""Spherical MNIST (Jiang et al., Spherical CNNs on Unstructured Grids, ICLR 2019): digits on an icosphere."""

@@ -1,4 +1,4 @@
-"""Digits of 28×28 pixels: MNIST from a folder, or the small ones that come with scikit-learn."""
+"""Digits of 28×28 pixels: MNIST from a folder, or the small data set of scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FORMATS = "mnist_train.npz and mnist_test.npz, or train-images-idx3-ubyte, t10k-
 
 @dataclass(frozen=True)
 class Digits:
-    """Pictures and what they show.
+    """Images of digits with their labels.
 
     Args:
-        images: uint8 ``(n, 28, 28)``, strokes bright.
-        labels: 0 to 9, int64 ``(n,)``.
+        images: uint8 ``(n, 28, 28)``, bright strokes on black.
+        labels: int64 ``(n,)``, 0 to 9.
     """
 
     images: np.ndarray
@@ -33,19 +33,19 @@ class Digits:
         return len(self.labels)
 
     def first(self, count: int | None) -> Digits:
-        """At most so many of them."""
+        """Return the first ``count`` digits, or all."""
         return Digits(self.images[:count], self.labels[:count])
 
 
 def load(folder: Path | None) -> tuple[Digits, Digits]:
-    """Digits to learn from and digits to test with.
+    """Load training and test digits.
 
     Args:
-        folder: with MNIST as ``mnist_train.npz`` and ``mnist_test.npz`` (``x``: uint8 ``(n, 28, 28)``, ``y``:
-            ``(n,)``) or as its four idx files, gzipped or not; nothing for scikit-learn's 1,797 digits.
+        folder: folder of MNIST as ``mnist_train.npz`` and ``mnist_test.npz`` (``x``: uint8 ``(n, 28, 28)``, ``y``:
+            ``(n,)``) or as its four idx files, gzipped or not; ``None`` for scikit-learn's 1,797 digits.
 
     Raises:
-        FileError: a file is missing or damaged, or is of something else.
+        FileError: a missing, damaged or unsuitable file.
     """
     if folder is None:
         return small()
@@ -54,16 +54,16 @@ def load(folder: Path | None) -> tuple[Digits, Digits]:
 
 
 def small() -> tuple[Digits, Digits]:
-    """Scikit-learn's digits of 8×8 pixels, enlarged to 20×20 in the middle of 28×28; every fifth is a test."""
+    """Return scikit-learn's digits of 8×8 pixels, enlarged to 20×20 inside 28×28; every fifth is for testing."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = np.zeros((len(found.target), SIDE, SIDE), np.uint8)
-    enlarged = zoom(found.images / 16, (1, 2.5, 2.5), order=1, grid_mode=True, mode="nearest")
+    digits = load_digits()
+    images = np.zeros((len(digits.target), SIDE, SIDE), np.uint8)
+    enlarged = zoom(digits.images / 16, (1, 2.5, 2.5), order=1, grid_mode=True, mode="nearest")
     images[:, 4:24, 4:24] = np.rint(255 * enlarged.clip(0, 1))
     test = np.arange(len(images)) % 5 == 0
-    labels = found.target.astype(np.int64)
+    labels = digits.target.astype(np.int64)
     return Digits(images[~test], labels[~test]), Digits(images[test], labels[test])
 
 
@@ -72,10 +72,10 @@ def _part(folder: Path, part: str) -> Digits:
     images, labels = _from_npz(arrays) if arrays.is_file() else _from_idx(folder, IDX_PARTS[part])
     fits = images.ndim == 3 and images.shape[1:] == (SIDE, SIDE) and images.dtype == np.uint8
     if not fits or labels.shape != images.shape[:1] or not len(labels):
-        got = f"has images {images.dtype} {images.shape} and labels {labels.shape}"
-        raise FileError(folder, f"{part} {got}, not uint8 (n, 28, 28) and (n,)", "give MNIST as it is")
+        rule = f"has images {images.dtype} {images.shape} and labels {labels.shape}"
+        raise FileError(folder, f"{part} {rule}, not uint8 (n, 28, 28) and (n,)", "give the original MNIST files")
     if labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() > 9:
-        raise FileError(folder, f"{part} has labels that are not 0 to 9", "give MNIST as it is")
+        raise FileError(folder, f"{part} has labels that are not 0 to 9", "give the original MNIST files")
     return Digits(images, labels.astype(np.int64))
 
 
@@ -84,7 +84,7 @@ def _from_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path) as found:
             return found["x"], found["y"]
     except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileError(path, "is no npz file with the arrays x and y", "write it again") from error
+        raise FileError(path, "is not an npz file with the arrays x and y", "write it again") from error
 
 
 def _from_idx(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ def _from_idx(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _idx_path(folder: Path, part: str, kind: str) -> Path:
     name = f"{part}-{kind}-ubyte"
-    dotted = name.replace("-idx", ".idx")  # as some archives unpack them
+    dotted = name.replace("-idx", ".idx")  # some archives unpack to this name
     for path in (folder / each for each in (name, f"{name}.gz", dotted, f"{dotted}.gz")):
         if path.is_file():
             return path
@@ -102,17 +102,17 @@ def _idx_path(folder: Path, part: str, kind: str) -> Path:
 
 
 def idx_array(path: Path) -> np.ndarray:
-    """The bytes of an idx file as an array.
+    """Read an idx file of bytes as an array.
 
     Raises:
-        FileError: it is damaged, or holds no bytes.
+        FileError: a damaged file, or one of another dtype.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise FileError(path, "cannot be read", "fetch it again") from error
+        raise FileError(path, "cannot be read", "download it again") from error
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     shape = tuple(int(size) for size in np.frombuffer(content[4 : 4 + 4 * axes], ">u4")) if axes else ()
     if not axes or len(content) != 4 + 4 * axes + int(np.prod(shape, dtype=np.int64)):
-        raise FileError(path, "is no whole idx file of bytes", "fetch it again")
+        raise FileError(path, "is not a complete idx file of bytes", "download it again")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

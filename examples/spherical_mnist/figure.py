@@ -1,4 +1,4 @@
-"""The example's figure: digits on the sphere with what was read, and the accuracy after each epoch."""
+"""Figure of the example: test digits on the sphere with predictions, and the accuracy after each epoch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 LEVEL = 4
 SIZE, PANORAMA_HEIGHT = 220, 512  # pixels
-SHOWN = 4  # digits read right, and as many that were not
+SHOWN = 4  # digits in each row: correct ones, wrong ones
 COLOURS = {"mass": "#0072b2", "raw": "#d55e00"}
-NAMES = {"mass": "in spacings (mass)", "raw": "of the published code (raw)"}
-RIGHT, WRONG = "#1b2733", "#b3261e"
+NAMES = {"mass": "in mesh spacings (mass)", "raw": "of the published code (raw)"}
+CORRECT, WRONG = "#1b2733", "#b3261e"
 
 
 def draw(records: Sequence[Record], found: Record, test: Digits, path: Path) -> Path:
-    """Draw digits of one training and the curves of all, and write them as PNG.
+    """Draw test digits of one training and the curves of all, and write a PNG file.
 
     Args:
-        records: trainings whose curves are shown.
-        found: the one whose reading is shown.
-        test: the digits that it read.
-        path: the file.
+        records: trainings whose curves are drawn.
+        found: training whose predictions are drawn.
+        test: test digits.
+        path: file to write.
     """
     from matplotlib.figure import Figure
 
@@ -48,7 +48,7 @@ def draw(records: Sequence[Record], found: Record, test: Digits, path: Path) -> 
 
 
 def as_globe(digit: np.ndarray) -> np.ndarray:
-    """A picture of the sphere from above the digit, which lies on its side there, turned so that it stands."""
+    """Return an image of the sphere seen from above the digit; rotated, since the digit's top points east."""
     from matplotlib import colormaps
 
     surface = oc.Icosphere(LEVEL)
@@ -60,21 +60,21 @@ def as_globe(digit: np.ndarray) -> np.ndarray:
 
 
 def _draw_digits(figure: Figure, found: Record, test: Digits) -> None:
-    wrong = {index: read for index, read in found["wrong"] if index < len(test)}
-    right = [index for index in range(len(test)) if index not in wrong]
-    for axes, index in zip(figure.subplots(2, SHOWN).flat, _chosen(right, list(wrong)), strict=False):
+    wrong = {index: label for index, label in found["wrong"] if index < len(test)}
+    correct = [index for index in range(len(test)) if index not in wrong]
+    for axes, index in zip(figure.subplots(2, SHOWN).flat, _chosen(correct, list(wrong)), strict=False):
         axes.set_axis_off()
         if index is not None:
             axes.imshow(as_globe(test.images[index]))
             label = int(test.labels[index])
-            read = f"read {wrong[index]}, is {label}" if index in wrong else f"read {label}"
-            axes.set_title(read, fontsize=10, color=WRONG if index in wrong else RIGHT)
-    figure.suptitle(f"{len(wrong):,} of {len(test):,} test digits read wrong ({found['laplacian']})", fontsize=11)
+            text = f"predicted {wrong[index]}, is {label}" if index in wrong else f"predicted {label}"
+            axes.set_title(text, fontsize=10, color=WRONG if index in wrong else CORRECT)
+    figure.suptitle(f"{len(wrong):,} of {len(test):,} test digits classified wrong ({found['laplacian']})", fontsize=11)
 
 
-def _chosen(right: Sequence[int], wrong: Sequence[int]) -> list[int | None]:
-    """The first few of each, a row each; places stay empty where there are fewer."""
-    return [part[k] if k < len(part) else None for part in (right, wrong) for k in range(SHOWN)]
+def _chosen(correct: Sequence[int], wrong: Sequence[int]) -> list[int | None]:
+    """Return the first few of each in a row of its own, filled up with ``None``."""
+    return [part[k] if k < len(part) else None for part in (correct, wrong) for k in range(SHOWN)]
 
 
 def _draw_curves(axes: Axes, records: Sequence[Record]) -> None:

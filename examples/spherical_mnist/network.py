@@ -1,4 +1,4 @@
-"""The published network, built of ``omniconv.nn``: 61,658 parameters."""
+"""Network of the paper, built of ``omniconv.nn``: 61,658 parameters."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import omniconv as oc
 
 
 class ResidualBlock(nn.Module):
-    """The paper's bottleneck: 1×1 – mesh convolution – 1×1, beside the input or a 1×1 of it.
+    """Bottleneck block of the paper: 1×1, mesh convolution, 1×1, with an identity or 1×1 shortcut.
 
     Args:
-        in_channels: channels in.
-        neck: channels of the mesh convolution.
-        out_channels: channels out.
-        surface: where the input lies.
-        stride: 2 drops the vertices that the next coarser level has not.
+        in_channels: input channels.
+        mid_channels: channels of the mesh convolution.
+        out_channels: output channels.
+        surface: surface of the input.
+        stride: 2 keeps only the vertices of the next coarser level.
     """
 
-    def __init__(self, in_channels: int, neck: int, out_channels: int, surface: oc.Icosphere, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, mid_channels: int, out_channels: int, surface: oc.Icosphere, stride: int = 1
+    ) -> None:
         super().__init__()
-        first = oc.nn.Conv(in_channels, neck, 1, stride, surface=surface)
-        self.output_surface = first.output_surface
+        first = oc.nn.Conv(in_channels, mid_channels, 1, stride, surface=surface)
+        self.output_surface = output = first.output_surface
         self.branch = nn.Sequential(
-            *(first, nn.BatchNorm1d(neck), nn.ReLU()),
-            *(oc.nn.Conv(neck, neck, surface=self.output_surface), nn.BatchNorm1d(neck), nn.ReLU()),
-            *(oc.nn.Conv(neck, out_channels, 1, surface=self.output_surface), nn.BatchNorm1d(out_channels)),
+            *(first, nn.BatchNorm1d(mid_channels), nn.ReLU()),
+            *(oc.nn.Conv(mid_channels, mid_channels, surface=output), nn.BatchNorm1d(mid_channels), nn.ReLU()),
+            *(oc.nn.Conv(mid_channels, out_channels, 1, surface=output), nn.BatchNorm1d(out_channels)),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or in_channels != out_channels:
@@ -37,13 +39,13 @@ class ResidualBlock(nn.Module):
         return (self.branch(x) + self.shortcut(x)).relu()
 
 
-class Reader(nn.Sequential):
-    """Digit to logits: level 4 with 16 channels, level 3 with 64, level 2 with 256, a mean, a dense layer.
+class DigitClassifier(nn.Sequential):
+    """Classifier of digits: level 4 with 16 channels, level 3 with 64, level 2 with 256, a mean, a dense layer.
 
     Args:
-        surface: where the digits lie: ``Icosphere(4)`` in the paper.
-        classes: how many there are.
-        channels: of the first layer.
+        surface: surface of the digits, ``Icosphere(4)`` in the paper.
+        classes: number of classes.
+        channels: channels of the first layer.
     """
 
     def __init__(self, surface: oc.Icosphere, classes: int = 10, channels: int = 16) -> None:
@@ -57,5 +59,5 @@ class Reader(nn.Sequential):
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers a network learns."""
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,7 +1,7 @@
-"""A digit on the sphere, as the published code lays it there: one sparse matrix from pixels to vertices.
+"""Projection of digits to the sphere as in the published code: one sparse matrix from pixels to vertices.
 
-A grid of 120×120 directions is projected from just above the north pole to the plane that touches the south pole, where
-the digit lies; the vertices then take their values between the grid's, turned so that the digit is on the equator.
+A grid of 120×120 directions is projected from just above the north pole to the tangent plane of the south pole, where
+the digit lies. The vertices interpolate the grid's values, after a rotation that moves the digit to the equator.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from torch import Tensor
 
 import omniconv as oc
 
-SIDE = 28  # pixels of a digit
-BANDWIDTH = 60  # the grid has twice as many rows and columns
-ABOVE = 1e-3  # how far above the north pole the rays begin, where the sphere has radius 1
-HALF_WIDTH = 1.5  # of the digit on the plane
-MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of MNIST: the published code standardises with these
+SIDE = 28  # pixels
+BANDWIDTH = 60  # half the number of rows and columns of the grid
+ABOVE = 1e-3  # height of the centre of projection above the north pole, in radii
+HALF_WIDTH = 1.5  # of the digit on the plane, in radii
+MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST, as in the published code
 
 
 class Projection:
-    """Digits as signals on an icosphere.
+    """Projection of digits to an icosphere.
 
     Args:
-        surface: where they go.
+        surface: the icosphere.
 
     Attributes:
-        matrix: from pixels to vertices, ``(N, 784)``.
+        matrix: linear map from pixels to vertices, ``(N, 784)``.
 
     Example:
         >>> Projection(oc.Icosphere(2))(np.ones((5, 28, 28), np.uint8)).shape
@@ -38,19 +38,19 @@ class Projection:
         self.matrix = vertices_from_pixels(surface.directions()).astype(np.float32)
 
     def __call__(self, digits: np.ndarray) -> Tensor:
-        """Digits ``(batch, 28, 28)`` at the vertices, ``(batch, 1, N)``: each as bright as it can be, standardised."""
+        """Project digits ``(batch, 28, 28)`` to ``(batch, 1, N)``, scale each to a maximum of 1 and normalise."""
         values = self.matrix @ digits.reshape(len(digits), -1).T.astype(np.float32)
         values /= np.maximum(values.max(axis=0), 1e-6)
-        return torch.from_numpy(np.ascontiguousarray(values.T - MEAN) / DEVIATION)[:, None]
+        return torch.from_numpy(np.ascontiguousarray(values.T - MEAN) / STD)[:, None]
 
 
 def vertices_from_pixels(directions: np.ndarray) -> sparse.csr_array:
-    """What each direction ``(N, 3)`` sees of the 784 pixels, ``(N, 784)``."""
+    """Return the weights of the 784 pixels for each direction ``(N, 3)``, ``(N, 784)``."""
     return sparse.csr_array(_directions_from_grid(directions) @ _grid_from_pixels())
 
 
-def plane_places() -> np.ndarray:
-    """Row and column of the digit, in pixels, that each direction of the grid is projected to, ``(120, 120, 2)``."""
+def plane_coordinates() -> np.ndarray:
+    """Return the row and column of the digit to which each direction of the grid is projected, ``(120, 120, 2)``."""
     steps = np.arange(2 * BANDWIDTH)
     colatitude, azimuth = np.meshgrid(steps * np.pi / (2 * BANDWIDTH), steps * np.pi / BANDWIDTH, indexing="ij")
     across = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=-1) * np.sin(colatitude)[..., None]
@@ -59,28 +59,28 @@ def plane_places() -> np.ndarray:
 
 
 def _grid_from_pixels() -> sparse.csr_array:
-    """The published sampling: the pixels one before and one after, in each axis by their distance, ``(14400, 784)``."""
-    rows, columns = np.moveaxis(plane_places().reshape(-1, 2), 1, 0)
+    """Return the published sampling matrix ``(14400, 784)``: pixels one before and one after, weighted by distance."""
+    rows, columns = np.moveaxis(plane_coordinates().reshape(-1, 2), 1, 0)
     directions = np.arange(len(rows))
     matrix = sparse.csr_array((len(rows), SIDE * SIDE))
     for row, row_weight in _around(rows):
         for column, column_weight in _around(columns):
             inside = (row >= 0) & (row < SIDE) & (column >= 0) & (column < SIDE)
-            places = (directions[inside], (row * SIDE + column)[inside])
-            matrix = matrix + sparse.coo_array(((row_weight * column_weight)[inside], places), shape=matrix.shape)
+            entries = (directions[inside], (row * SIDE + column)[inside])
+            matrix = matrix + sparse.coo_array(((row_weight * column_weight)[inside], entries), shape=matrix.shape)
     return matrix
 
 
-def _around(places: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The pixel before and the pixel after, and their weights, which sum to 2."""
-    whole = places.astype(np.int64)
-    return [(whole - 1, whole + 1 - places), (whole + 1, places - whole + 1)]
+def _around(positions: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the pixel before and the pixel after, and their weights, which sum to 2 as in the published code."""
+    floor = positions.astype(np.int64)
+    return [(floor - 1, floor + 1 - positions), (floor + 1, positions - floor + 1)]
 
 
 def _directions_from_grid(directions: np.ndarray) -> sparse.csr_array:
-    """Linear between the four around; the grid's first and last row are taken for the poles, ``(N, 14400)``."""
+    """Return the bilinear interpolation matrix ``(N, 14400)``; its first and last row are taken for the poles."""
     side = 2 * BANDWIDTH
-    x, y, z = directions.T  # the digit's middle comes to -y
+    x, y, z = directions.T  # the centre of the digit is at -y
     latitude, longitude = np.arctan2(-y, np.hypot(x, z)), np.arctan2(z, x)
     rows, columns = (latitude / np.pi + 0.5) * (side - 1), (longitude / (2 * np.pi) + 0.5) * side
     row, column = np.minimum(rows.astype(np.int64), side - 2), columns.astype(np.int64)

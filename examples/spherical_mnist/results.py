@@ -1,4 +1,4 @@
-"""What was measured: one record for each Laplacian, in one file, and the table of an example's trainings."""
+"""Records of trainings, one for each Laplacian in one file, and their table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(
     laplacian: str, digits: str, parameters: int, seed: int, recipe: Recipe, counts: Sequence[int],
     machine: Mapping[str, Any], fit: Fit, test: Digits,
 ) -> Record:  # fmt: skip
-    """All there is to keep of a training."""
+    """Return the record of a training."""
     last = fit.epochs[-1]
     about = {"laplacian": laplacian, "digits": digits, "train digits": counts[0], "test digits": counts[1]}
     about |= {"parameters": parameters, "seed": seed, "recipe": asdict(recipe), "machine": dict(machine)}
@@ -37,10 +37,10 @@ def record(
 
 
 def load(path: Path) -> list[Record]:
-    """The records of a file, none where it is not there.
+    """Return the records of a file; none if it does not exist.
 
     Raises:
-        FileError: it is another file.
+        FileError: a file of something else.
     """
     if not path.is_file():
         return []
@@ -48,11 +48,13 @@ def load(path: Path) -> list[Record]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return [dict(each, laplacian=each["laplacian"]) for each in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(path, "holds no results of this example", "move it away, or give another --out") from error
+        raise FileError(
+            path, "is not a results file of this example", "move it away, or give another --out"
+        ) from error
 
 
 def save(found: Record, path: Path) -> list[Record]:
-    """Write a record beside that of the other Laplacian, which stays; all of them come back."""
+    """Write a record beside that of the other Laplacian; return all records."""
     others = [each for each in load(path) if each["laplacian"] != found["laplacian"]]
     records = sorted([found, *others], key=lambda each: each["laplacian"])
     texts = ",\n".join(json.dumps(each, ensure_ascii=False) for each in records)
@@ -61,15 +63,15 @@ def save(found: Record, path: Path) -> list[Record]:
 
 
 def table(records: Sequence[Record]) -> Table:
-    """The trainings side by side, with what is published."""
+    """Return a table of trainings beside the published accuracy."""
     made = Table(title="Spherical MNIST, not rotated", title_justify="left")
     for name in ("laplacian", "digits"):
         made.add_column(name)
-    for name in ("parameters", "epochs", "test accuracy", "published", "step", "of a core", "training"):
+    for name in ("parameters", "epochs", "test accuracy", "published", "step", "CPU time", "training"):
         made.add_column(name, justify="right")
     for found in records:
         step, core = (f"{1000 * found[name]:.0f} ms" for name in ("step_seconds", "step_core_seconds"))
-        minutes = f"{found['epochs'][-1]['core_seconds'] / 60:.1f} min of a core"
+        minutes = f"{found['epochs'][-1]['core_seconds'] / 60:.1f} min of CPU time"
         accuracy = f"{100 * found['accuracy']:.2f} %"
         digits = f"{found['digits']}, {found['train digits']:,} / {found['test digits']:,}"
         numbers = [f"{found['parameters']:,}", str(len(found["epochs"])), accuracy, published_text(found["digits"])]
@@ -78,13 +80,13 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def published_text(digits: str) -> str:
-    """The paper's accuracy, where these are the paper's digits."""
+    """Return the published accuracy if the digits are MNIST, as in the paper."""
     return f"{100 * PUBLISHED:.2f} %" if digits == "MNIST" else "–"
 
 
 def epoch_text(epoch: Epoch, epochs: int, digits: str) -> str:
-    """A line for an epoch."""
-    learnt = f"loss {epoch.loss:.4f}, read right while learning {100 * epoch.train:.2f} %"
-    times = f"{epoch.seconds:.0f} s, {epoch.core_seconds:.0f} s of a core"
+    """Return a line of text for an epoch."""
+    train = f"loss {epoch.loss:.4f}, train accuracy {100 * epoch.train:.2f} %"
+    times = f"{epoch.seconds:.0f} s, CPU time {epoch.core_seconds:.0f} s"
     beside = f" (published {published_text(digits)})" if digits == "MNIST" else ""
-    return f"  epoch {epoch.number}/{epochs}, {times}: {learnt}, test {100 * epoch.test:.2f} %{beside}"
+    return f"  epoch {epoch.number}/{epochs}, {times}: {train}, test {100 * epoch.test:.2f} %{beside}"

@@ -1,4 +1,4 @@
-"""One training: from first weights to what the network reads on every digit of the test."""
+"""Training of the network, and its predictions for the test digits."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from torch.optim.lr_scheduler import LambdaLR
 from examples.spherical_mnist.data import Digits
 from examples.spherical_mnist.projection import Projection
 
-MEASURING_BATCH = 100
+EVAL_BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """Training settings.
 
     Args:
-        epochs: passes over the training digits.
-        batch: digits a step; a last one that is not full is left out.
-        rate: of Adam, at first.
-        halving: halve the rate every ten epochs, as published; else it falls to 0 along a cosine.
+        epochs: number of epochs.
+        batch_size: digits in a step; an incomplete last batch is left out.
+        learning_rate: initial learning rate of Adam.
+        halving: halve the learning rate every ten epochs, as published; else it decays to 0 along a cosine.
     """
 
     epochs: int
-    batch: int = 64
-    rate: float = 0.01
+    batch_size: int = 64
+    learning_rate: float = 0.01
     halving: bool = False
 
     def factor(self, done: float) -> float:
-        """What the rate is multiplied with after so many epochs."""
+        """Return the factor of the learning rate after ``done`` epochs."""
         return 0.5 ** int(done / 10) if self.halving else (1 + math.cos(math.pi * done / self.epochs)) / 2
 
 
 @dataclass
 class Epoch:
-    """What an epoch brought.
+    """Measures of one epoch.
 
     Args:
-        number: from 1.
-        seconds: of training until its end.
-        core_seconds: of the processor's time, on all cores.
-        loss: the mean over its steps.
-        train: share of digits read right while they were learnt, dropout and all.
-        test: share of the test digits read right after it.
+        number: number of the epoch from 1.
+        seconds: wall-clock training time until its end.
+        core_seconds: CPU time on all cores.
+        loss: mean over its steps.
+        train: accuracy over its steps, with dropout.
+        test: accuracy on the test digits after it.
     """
 
     number: int
@@ -64,13 +64,13 @@ class Epoch:
 
 @dataclass
 class Fit:
-    """A finished training.
+    """Result of a training.
 
     Args:
-        epochs: one after the other.
-        step_seconds: the median step: projection, forward, backward, update.
-        step_core_seconds: of the processor's time.
-        predictions: what was read on each test digit, ``(n,)``.
+        epochs: all epochs in order.
+        step_seconds: median time of a step: projection, forward, backward, update.
+        step_core_seconds: median CPU time of a step.
+        predictions: predicted label of each test digit, ``(n,)``.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -80,45 +80,45 @@ class Fit:
 
 
 class Training:
-    """A network, its optimizer and the time that its steps take.
+    """Training of a network, with the times of its steps.
 
     Args:
-        network: to train, in place.
-        projection: from digits to the network's surface.
-        recipe: how.
-        device: where.
+        network: network to train, in place.
+        projection: projection of digits to the network's surface.
+        recipe: training settings.
+        device: device to train on.
     """
 
     def __init__(self, network: nn.Module, projection: Projection, recipe: Recipe, device: torch.device) -> None:
         self.network, self.projection, self.recipe, self.device = network.to(device), projection, recipe, device
-        self.optimizer = torch.optim.Adam(network.parameters(), recipe.rate)
+        self.optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate)
         self.seconds: list[float] = []
         self.core_seconds: list[float] = []
 
-    def fit(self, train: Digits, test: Digits, say: Callable[[Epoch], None]) -> Fit:
-        """Train for all epochs; the test digits are only looked at."""
+    def fit(self, train: Digits, test: Digits, log: Callable[[Epoch], None]) -> Fit:
+        """Train for all epochs and call ``log`` with each; the test digits are evaluated only."""
         found = Fit()
         for epoch in self._epochs(train):
             found.predictions = self.predictions(test)
             epoch.test = float((found.predictions == test.labels).mean())
             found.epochs.append(epoch)
-            say(epoch)
+            log(epoch)
         found.step_seconds, found.step_core_seconds = median(self.seconds), median(self.core_seconds)
         return found
 
     @torch.inference_mode()
     def predictions(self, digits: Digits) -> np.ndarray:
-        """The digit read on each picture, ``(n,)``."""
+        """Return the predicted label of each digit, ``(n,)``."""
         self.network.eval()
-        parts = np.split(digits.images, range(MEASURING_BATCH, len(digits), MEASURING_BATCH))
+        parts = np.split(digits.images, range(EVAL_BATCH_SIZE, len(digits), EVAL_BATCH_SIZE))
         return torch.cat([self.network(self._signals(part)).argmax(1) for part in parts]).cpu().numpy()
 
     def _epochs(self, digits: Digits) -> Iterator[Epoch]:
-        steps = len(digits) // self.recipe.batch
+        steps = len(digits) // self.recipe.batch_size
         schedule = LambdaLR(self.optimizer, lambda step: self.recipe.factor(step / steps))
         for number in range(1, self.recipe.epochs + 1):
             self.network.train()
-            order = torch.randperm(len(digits))[: steps * self.recipe.batch].numpy()
+            order = torch.randperm(len(digits))[: steps * self.recipe.batch_size].numpy()
             found = []
             for chosen in order.reshape(steps, -1):
                 found.append(self._timed_step(digits.images[chosen], digits.labels[chosen]))

@@ -1,4 +1,4 @@
-"""The reproduction of Not-so-Clevr: its data, its networks' sizes, that they learn, and its command line."""
+"""Not-so-Clevr example: data, published numbers of parameters, training and command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from examples.coordconv import __main__ as program
 from examples.coordconv import data, networks, recipes, results, tasks, training
 
 COUNTS = [
-    (networks.CoordinatePainter(), 7553),
+    (networks.CoordinateClassifier(), 7553),
     (networks.CoordinateRenderer(), 11850),
     (networks.CoordinateRenderer(1), 8074),
     (networks.Deconvolution(2, 1), 46465),
@@ -39,7 +39,7 @@ def test_networks_have_as_many_parameters_as_the_published_ones(network, publish
 )
 @pytest.mark.parametrize("split", data.SPLITS)
 @pytest.mark.parametrize("kind", tasks.NETWORKS)
-def test_every_network_gives_what_its_task_asks_for(task, split, kind, shape):
+def test_output_shapes(task, split, kind, shape):
     network = recipes.network_for(task, kind, split, 1)
     output = network(tasks.TASKS[task].inputs(SOME, True))
     assert output.shape == (len(SOME), *shape)
@@ -47,7 +47,7 @@ def test_every_network_gives_what_its_task_asks_for(task, split, kind, shape):
 
 
 @pytest.mark.parametrize(("name", "train", "test"), [("uniform", 2368, 768), ("quadrant", 2407, 729)])
-def test_splits_are_the_published_ones_and_share_nothing(name, train, test):
+def test_splits_have_the_published_sizes_and_are_disjoint(name, train, test):
     split = data.split(name)
     learnt, held_out = (set(map(tuple, part.tolist())) for part in (split.train, split.test))
     assert (len(learnt), len(held_out)) == (train, test)
@@ -55,7 +55,7 @@ def test_splits_are_the_published_ones_and_share_nothing(name, train, test):
     assert learnt | held_out == {(x, y) for x in range(4, 60) for y in range(4, 60)}
 
 
-def test_the_quadrant_lies_past_the_middle():
+def test_quadrant_is_the_lower_right_corner():
     test = data.split("quadrant").test
     assert test.min() == 33
     assert test.max() == 59
@@ -69,7 +69,7 @@ def test_squares_are_one_hots_convolved_with_ones():
     assert torch.equal(drawn.unique(), torch.tensor([0.0, 1.0]))
 
 
-def test_a_thinned_split_holds_out_the_same_positions():
+def test_thinned_split_keeps_its_test_positions():
     thin = data.split("uniform").thinned(7)
     assert len(thin.positions) == 448
     assert set(map(tuple, thin.test.tolist())) <= set(map(tuple, data.split("uniform").test.tolist()))
@@ -79,14 +79,14 @@ def test_x_is_the_column():
     assert data.one_hots(torch.tensor([[10, 50]]))[0, 0, 50, 10] == 1
 
 
-def test_the_truth_scores_best():
+def test_perfect_outputs_have_the_best_score():
     perfect = {"classification": data.one_hots(SOME), "regression": SOME / 64, "rendering": data.squares(SOME) - 0.5}
     for name, output in perfect.items():
         task = tasks.TASKS[name]
         score = task.score(output, SOME)
-        assert task.learnt(score.mean().item()), name
+        assert task.is_fitted(score.mean().item()), name
         assert (task.quality(score) > 0.99).all(), name
-        assert not task.learnt(task.score(-output, SOME).mean().item()), name
+        assert not task.is_fitted(task.score(-output, SOME).mean().item()), name
 
 
 def fitted(task, kind, network=None, count=1, **changes):
@@ -98,13 +98,13 @@ def fitted(task, kind, network=None, count=1, **changes):
     return training.fit(network, tasks.TASKS[task], split, recipe, torch.device("cpu"), lambda epoch: None)
 
 
-def test_coordinates_make_regression_easy_past_what_was_seen():
-    found = fitted("regression", "coordconv", count=2, epochs=2, fall="none")
+def test_coordconv_regression_generalises_to_the_quadrant():
+    found = fitted("regression", "coordconv", count=2, epochs=2, schedule="none")
     assert min(epoch.test for epoch in found.epochs) < 2, found.epochs
 
 
-def test_coordinates_can_begin_unseen():
-    network = networks.blind(networks.he_normal(networks.coordinate_regressor()))
+def test_zero_coordinate_weights():
+    network = networks.zero_coordinate_weights(networks.he_normal(networks.coordinate_regressor()))
     weight = network[0].conv.weight
     assert (weight[:, :1] != 0).all()
     assert (weight[:, 1:] == 0).all()
@@ -112,22 +112,22 @@ def test_coordinates_can_begin_unseen():
 
 @pytest.mark.parametrize("kind", tasks.NETWORKS)
 def test_classification_learns(kind):
-    painter = networks.CoordinatePainter((8, 8)) if kind == "coordconv" else None
-    found = fitted("classification", kind, painter, count=16, epochs=3, batch=8, every=3)
+    classifier = networks.CoordinateClassifier((8, 8)) if kind == "coordconv" else None
+    found = fitted("classification", kind, classifier, count=16, epochs=3, batch_size=8, eval_every=3)
     first, *_, last = found.epochs
     assert last.loss < first.loss
     assert first.test is None
     assert last.test is not None
 
 
-def test_a_training_stops_when_it_has_learnt(monkeypatch):
+def test_training_stops_once_fitted(monkeypatch):
     monkeypatch.setitem(tasks.TASKS, "regression", replace(tasks.TASKS["regression"], level=1000.0))
     found = fitted("regression", "convolution", count=64, epochs=50, patience=2)
     assert len(found.epochs) == 2
-    assert found.learnt is found.epochs[0]
+    assert found.fitted is found.epochs[0]
 
 
-def test_a_training_is_repeatable():
+def test_training_is_repeatable():
     first, second = (fitted("regression", "convolution", count=64, epochs=2) for _ in range(2))
     assert [epoch.loss for epoch in first.epochs] == [epoch.loss for epoch in second.epochs]
     assert torch.equal(first.scores, second.scores)
@@ -139,12 +139,12 @@ def test_a_training_is_repeatable():
         (["--task", "naming"], "Invalid value for '--task': 'naming' is not one of"),
         (["--split", "half"], "Invalid value for '--split'"),
         (["--epochs", "0"], "Invalid value for '--epochs'"),
-        (["--quick", "--published"], "two schedules: leave one out"),
+        (["--quick", "--published"], "exclude each other: leave one out"),
         (["--device", "abacus"], "--device"),
         (["--speed", "9"], "No such option"),
     ],
 )
-def test_wrong_words_are_refused_in_one_line(words, text, capsys):
+def test_wrong_options_are_one_line(words, text, capsys):
     assert program.main(words) == 2
     told = capsys.readouterr()
     assert not told.out
@@ -156,7 +156,7 @@ def test_wrong_words_are_refused_in_one_line(words, text, capsys):
     ("taken", "text"),
     [("found", "cannot be written"), ("found/results.json/", "is a folder"), ("found/positions.png/", "is a folder")],
 )
-def test_a_place_that_cannot_be_written_is_found_before_the_training(taken, text, tmp_path, capsys, monkeypatch):
+def test_unwritable_output_is_refused_before_training(taken, text, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(program, "_run", pytest.fail)
     if taken.endswith("/"):
         (tmp_path / taken).mkdir(parents=True)
@@ -169,7 +169,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_training(taken, text
     assert text in told.err
 
 
-def test_the_command_writes_numbers_and_a_figure(tmp_path, capsys, monkeypatch):
+def test_command_writes_numbers_and_a_figure(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(program, "QUICK_STEP", 50)
     words = ["--task", "regression", "--split", "uniform", "--quick", "--out", str(tmp_path / "found")]
     assert program.main(words) == 0

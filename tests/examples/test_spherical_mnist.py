@@ -1,4 +1,4 @@
-"""The reproduction of spherical MNIST: the projection, the files it reads, that it learns, and its command line."""
+"""Spherical MNIST example: projection, file formats, training and command line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from examples.spherical_mnist import __main__ as program
 from examples.spherical_mnist import data, figure, network, projection, results, training
 from omniconv.errors import FileError
 
-MIDDLE = np.array([0, -1.0, 0])  # of the digit
+CENTRE = np.array([0, -1.0, 0])  # of the digit
 
 
 def slow_value(image, direction):
-    """What a direction sees of an image, by the steps of the published code, one number at a time."""
+    """Value of an image in one direction, by the steps of the published code."""
     x, y, z = direction
     across, up, ahead = x, z, -y  # turned by a quarter about x
     row = (math.atan2(ahead, math.hypot(across, up)) + math.pi / 2) / (math.pi / 119)
@@ -49,21 +49,21 @@ def slow_grid_value(image, row, column):
 
 
 def angles_from_the_digit(surface):
-    return np.degrees(np.arccos(np.clip(surface.directions() @ MIDDLE, -1, 1)))
+    return np.degrees(np.arccos(np.clip(surface.directions() @ CENTRE, -1, 1)))
 
 
-def test_the_network_has_as_many_parameters_as_the_published_one():
-    assert network.parameter_count(network.Reader(oc.Icosphere(4))) == results.PUBLISHED_PARAMETERS == 61658
+def test_network_has_the_published_number_of_parameters():
+    assert network.parameter_count(network.DigitClassifier(oc.Icosphere(4))) == results.PUBLISHED_PARAMETERS == 61658
 
 
-def test_the_projection_is_the_published_one():
+def test_projection_equals_the_published_steps():
     surface, image = oc.Icosphere(3), np.random.default_rng(0).uniform(size=(28, 28))
     found = projection.vertices_from_pixels(surface.directions()) @ image.ravel()
     wanted = [slow_value(image, direction) for direction in surface.directions()]
     np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
-def test_the_digit_reaches_as_far_as_its_border():
+def test_projection_ends_at_the_border_of_the_digit():
     surface = oc.Icosphere(4)
     seen = projection.vertices_from_pixels(surface.directions()).sum(axis=1)
     angles = angles_from_the_digit(surface)
@@ -72,7 +72,7 @@ def test_the_digit_reaches_as_far_as_its_border():
     assert seen[angles > 179] == pytest.approx(4)  # the ray through the pole itself hits the middle of the digit
 
 
-def test_a_standing_digit_lies_on_its_side_and_is_not_mirrored():
+def test_top_of_the_digit_points_east_and_it_is_not_mirrored():
     surface = oc.Icosphere(4)
     image = np.zeros((28, 28), np.uint8)
     image[3:8, 12:16] = 255  # above the middle: to the east, seen from outside
@@ -87,7 +87,7 @@ def test_a_standing_digit_lies_on_its_side_and_is_not_mirrored():
     assert grey.sum() > 5
 
 
-def test_signals_are_standardised_each_by_its_own_brightness():
+def test_signals_are_normalised_by_their_own_maximum():
     project = projection.Projection(oc.Icosphere(2))
     images = np.random.default_rng(0).integers(0, 50, (3, 28, 28)).astype(np.uint8)
     signals = project(images)
@@ -146,7 +146,7 @@ def test_npz_files_are_read(tmp_path):
     assert train.labels.dtype == np.int64
 
 
-def test_scikit_learns_digits_stand_in():
+def test_digits_of_scikit_learn():
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     train, test = data.load(None)
     assert (len(train), len(test)) == (1437, 360)
@@ -171,20 +171,26 @@ def zipped_badly(folder):
     ("spoil", "text"),
     [
         (lambda folder: None, "has no train-images-idx3-ubyte, nor .npz files; give a folder with mnist_train.npz"),
-        (lambda folder: damaged(folder, "t10k-images-idx3-ubyte", b"\0\0\x08\3"), "is no whole idx file of bytes"),
-        (lambda folder: damaged(folder, "t10k-images-idx3-ubyte", b""), "is no whole idx file of bytes"),
+        (
+            lambda folder: damaged(folder, "t10k-images-idx3-ubyte", b"\0\0\x08\3"),
+            "is not a complete idx file",
+        ),
+        (lambda folder: damaged(folder, "t10k-images-idx3-ubyte", b""), "is not a complete idx file"),
         (
             lambda folder: damaged(folder, "t10k-labels-idx1-ubyte", idx_bytes(np.zeros(3))),
             "and labels (3,), not uint8 (n, 28, 28)",
         ),
         (lambda folder: damaged(folder, "t10k-labels-idx1-ubyte", idx_bytes(np.full(10, 11))), "are not 0 to 9"),
-        (lambda folder: zipped_badly(folder), "cannot be read; fetch it"),
-        (lambda folder: (folder / "mnist_train.npz").write_bytes(b"no zip"), "is no npz file with the arrays x and y"),
-        (lambda folder: np.savez(folder / "mnist_train.npz", z=1), "is no npz file with the arrays x and y"),
+        (lambda folder: zipped_badly(folder), "cannot be read; download it"),
+        (
+            lambda folder: (folder / "mnist_train.npz").write_bytes(b"no zip"),
+            "is not an npz file with the arrays",
+        ),
+        (lambda folder: np.savez(folder / "mnist_train.npz", z=1), "is not an npz file with the arrays"),
         (lambda folder: np.savez(folder / "mnist_train.npz", x=np.zeros((2, 8, 8)), y=np.zeros(2)), "not uint8"),
     ],
 )
-def test_what_is_no_mnist_is_refused_in_one_line(tmp_path, spoil, text):
+def test_other_files_are_refused_in_one_line(tmp_path, spoil, text):
     spoil(tmp_path)
     with pytest.raises(FileError, match=re.escape(text)) as caught:
         data.load(tmp_path)
@@ -194,13 +200,13 @@ def test_what_is_no_mnist_is_refused_in_one_line(tmp_path, spoil, text):
 def fitted(train, test, epochs, halving=False):
     torch.manual_seed(0)
     surface = oc.Icosphere(3)
-    recipe = training.Recipe(epochs, batch=32, halving=halving)
-    reader = network.Reader(surface, channels=4)
-    found = training.Training(reader, projection.Projection(surface), recipe, torch.device("cpu"))
+    recipe = training.Recipe(epochs, batch_size=32, halving=halving)
+    classifier = network.DigitClassifier(surface, channels=4)
+    found = training.Training(classifier, projection.Projection(surface), recipe, torch.device("cpu"))
     return found.fit(train, test, lambda epoch: None)
 
 
-def test_it_learns_to_read():
+def test_network_learns():
     found = fitted(synthetic(400), synthetic(100, seed=1), epochs=3)
     last = found.epochs[-1]
     assert last.test > 0.4, found.epochs
@@ -209,13 +215,13 @@ def test_it_learns_to_read():
     assert 0 < found.step_seconds < last.seconds
 
 
-def test_a_training_is_repeatable():
+def test_training_is_repeatable():
     first, second = (fitted(synthetic(64), synthetic(16), 1) for _ in range(2))
     assert [epoch.loss for epoch in first.epochs] == [epoch.loss for epoch in second.epochs]
     np.testing.assert_array_equal(first.predictions, second.predictions)
 
 
-def test_rates_fall_as_published_or_along_a_cosine():
+def test_learning_rate_schedules():
     published, ours = training.Recipe(100, halving=True), training.Recipe(4)
     assert [published.factor(done) for done in (0, 9.9, 10, 25)] == [1, 1, 0.5, 0.25]
     assert [round(ours.factor(done), 6) for done in (0, 2, 4)] == [1, 0.5, 0]
@@ -232,7 +238,7 @@ def test_rates_fall_as_published_or_along_a_cosine():
         (["--speed", "9"], "No such option"),
     ],
 )
-def test_wrong_words_are_refused_in_one_line(words, text, capsys, here):
+def test_wrong_options_are_one_line(words, text, capsys, here):
     assert program.main(words) == 2
     told = capsys.readouterr()
     assert not told.out
@@ -240,13 +246,13 @@ def test_wrong_words_are_refused_in_one_line(words, text, capsys, here):
     assert text in told.err
 
 
-def test_a_batch_larger_than_the_data_is_refused(tmp_path, capsys):
+def test_batch_larger_than_the_data_is_refused(tmp_path, capsys):
     write_npz(tmp_path)
     assert program.main(["--data", str(tmp_path), "--batch", "100"]) == 2
-    assert "--batch 100: there are 64 digits to learn from" in capsys.readouterr().err
+    assert "--batch 100: there are 64 training digits" in capsys.readouterr().err
 
 
-def test_the_command_writes_numbers_and_a_figure_and_keeps_the_other_laplacian(tmp_path, capsys, monkeypatch):
+def test_command_writes_results_and_keeps_those_of_the_other_laplacian(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(program, "LEVEL", 2)
     monkeypatch.setattr(figure, "LEVEL", 2)
     monkeypatch.setattr(figure, "PANORAMA_HEIGHT", 32)
@@ -265,9 +271,9 @@ def test_the_command_writes_numbers_and_a_figure_and_keeps_the_other_laplacian(t
     assert "(published 99.23 %)" in told
 
 
-def test_another_file_of_that_name_is_left_alone(tmp_path, capsys):
+def test_other_file_of_that_name_is_kept(tmp_path, capsys):
     write_npz(tmp_path)
     (tmp_path / "results.json").write_text('{"mine": 1}')
     assert program.main(["--data", str(tmp_path), "--batch", "16", "--out", str(tmp_path)]) == 2
-    assert "holds no results of this example" in capsys.readouterr().err
+    assert "is not a results file of this example" in capsys.readouterr().err
     assert (tmp_path / "results.json").read_text() == '{"mine": 1}'
