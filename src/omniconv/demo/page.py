@@ -48,7 +48,7 @@ def write_page(path: Path, results: list[Result], upright: View, rotated: View, 
         rotated: the first rotated view.
         training: the training image, uint8 ``(H, W, 3)``.
     """
-    page = Page("Land and sea on three surfaces", subtitle="one U-Net, the same training, three kinds of neighbourhoods")
+    page = Page("Land and sea on three surfaces", subtitle="one U-Net and training, three kinds of neighbourhoods")
     page.text(
         "Each network was trained on one image of the Earth in which everything east of "
         f"{FIRST_UNSEEN_LONGITUDE:.0f}° E was blanked out, and is measured on that part only: upright, and after "
