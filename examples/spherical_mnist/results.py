@@ -48,9 +48,7 @@ def load(path: Path) -> list[Record]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return [dict(each, laplacian=each["laplacian"]) for each in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(
-            path, "is not a results file of this example", "move it away, or give another --out"
-        ) from error
+        raise FileError(path, "is not a results file of this example", "move it away, or give another --out") from error
 
 
 def save(found: Record, path: Path) -> list[Record]:
