@@ -1,1 +1,1 @@
-"""SphConv beside the flat network on the panorama and its circular and tangent conversions: the paper's comparison."""
+"""The SphConv paper's comparison, for a small network: row kernels, tangent planes, circular and plain padding."""

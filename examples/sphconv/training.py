@@ -1,4 +1,4 @@
-"""A small flat network in the manner of VGG, taught to tell of which panorama a flat view is."""
+"""Small VGG-like flat network, trained to classify which panorama a flat view is from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def network(width: int) -> nn.Sequential:
-    """Four convolutions of 3 × 3 with one pooling between: an output sees 14 × 14 pixels."""
+    """Return four 3 × 3 convolutions with one pooling in between; the receptive field is 14 × 14 pixels."""
     return nn.Sequential(
         nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
         nn.MaxPool2d(2),
@@ -19,24 +19,24 @@ def network(width: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def teach(
-    chain: nn.Sequential, views: np.ndarray, labels: np.ndarray, epochs: int, say: Callable[[int, float, float], None]
+def train(
+    chain: nn.Sequential, views: np.ndarray, labels: np.ndarray, epochs: int, log: Callable[[int, float, float], None]
 ) -> None:
-    """Train the chain below a classifier of its largest outputs; ``say`` gets epoch, loss, share of right answers."""
+    """Train the chain with a max-pooling classifier on top; ``log`` gets epoch, loss and accuracy."""
     classes = int(labels.max()) + 1
-    whole = nn.Sequential(chain, nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.LazyLinear(classes))
+    classifier = nn.Sequential(chain, nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.LazyLinear(classes))
     x, y = torch.from_numpy(views), torch.from_numpy(labels)
-    whole(x[:1])
-    optimizer = torch.optim.Adam(whole.parameters(), 5e-3)
+    classifier(x[:1])  # initializes the lazy layer
+    optimizer = torch.optim.Adam(classifier.parameters(), 5e-3)
     for epoch in range(1, epochs + 1):
-        losses, right = [], 0
+        losses, correct = [], 0
         for chosen in torch.randperm(len(x)).split(36):
-            scores = whole(x[chosen])
+            scores = classifier(x[chosen])
             loss = F.cross_entropy(scores, y[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-            right += int((scores.argmax(1) == y[chosen]).sum())
-        say(epoch, float(np.mean(losses)), right / len(x))
+            correct += int((scores.argmax(1) == y[chosen]).sum())
+        log(epoch, float(np.mean(losses)), correct / len(x))
     chain.requires_grad_(False).eval()
