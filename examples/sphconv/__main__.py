@@ -29,31 +29,15 @@ VIEW_SIZE = 32
 
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
 @click.option(
-    "--panoramas",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of jpg or png panoramas, 2:1.",
+    "--panoramas", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of 2:1 images."
 )
-@click.option("--fold", type=click.IntRange(1, FOLDS), default=FOLDS, show_default=True,
-              help="Which quarter of the folder is held out.")  # fmt: skip
+@click.option("--fold", type=click.IntRange(1, FOLDS), default=FOLDS, show_default=True, help="Held-out quarter.")
 @click.option("--height", type=click.IntRange(32), default=64, show_default=True, help="Rows of the panoramas.")
 @click.option("--width", type=click.IntRange(1), default=8, show_default=True, help="Channels of the first layer.")
-@click.option(
-    "--epochs", type=click.IntRange(1), default=15, show_default=True, help="Of the training of the flat network."
-)
-@click.option(
-    "--views",
-    "count",
-    type=click.IntRange(1),
-    default=40,
-    show_default=True,
-    help="Flat views of each panorama to train on.",
-)
-@click.option(
-    "--turned", type=click.IntRange(0), help="Rotated copies of each panorama. Default: 10, or 50 without --panoramas."
-)
-@click.option(
-    "--steps", type=click.IntRange(0), default=50, show_default=True, help="Training steps of all row kernels together."
-)
+@click.option("--epochs", type=click.IntRange(1), default=15, show_default=True, help="Epochs of the flat network.")
+@click.option("--views", "count", type=click.IntRange(1), default=40, show_default=True, help="Views of each panorama.")
+@click.option("--turned", type=click.IntRange(0), help="Rotated copies of each: 10, or 50 without --panoramas.")
+@click.option("--steps", type=click.IntRange(0), default=50, show_default=True, help="Steps of training all kernels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)
 def command(

@@ -47,6 +47,18 @@ def test_exported_network_equals_the_converted_one(convert, strict):
     torch.testing.assert_close(program.module()(x), network(x))
 
 
+@pytest.mark.parametrize("strict", [None, False, True])
+def test_unflatten_compiles_and_exports(strict):
+    network = oc.convert.to_equirectangular(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Unflatten(1, (2, 2))))
+    x = torch.rand(1, 3, 8, 16)
+    torch._dynamo.reset()
+    if strict is None:
+        program = torch.compile(network, backend="aot_eager", fullgraph=True)
+    else:
+        program = torch.export.export(network, (x,), strict=strict).module()
+    torch.testing.assert_close(program(x), network(x))
+
+
 @pytest.mark.slow
 def test_gradients_of_the_compiled_network_equal_those_of_the_converted_one():
     network, x = oc.convert.to_equirectangular(randomized(Small())), noise_image()

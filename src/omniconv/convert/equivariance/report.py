@@ -44,9 +44,9 @@ def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[
         if x.numel() == 0 or not bool(torch.isfinite(x).all()):
             raise InputError("example", tuple(x.shape), "must be non-empty and finite", "give an input of the network")
     for dtype, tolerance in ((torch.float64, FLOAT64_TOLERANCE), (images[0].dtype, OWN_TOLERANCE)):
-        twin = copy.deepcopy(network).eval().to(dtype)
+        duplicate = copy.deepcopy(network).eval().to(dtype)
         try:
-            return _report_at_smallest_roll(twin, [_cast(x, dtype) for x in arguments], images[0].shape, tolerance)
+            return _report_at_smallest_roll(duplicate, [_cast(x, dtype) for x in arguments], images[0].shape, tolerance)
         except InputError:
             raise
         except Exception as error:  # a network may create float32 tensors in its forward, and then fails in float64

@@ -169,9 +169,9 @@ def _run_named(
 def _deepcopy_patched(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """Copy by the original class' own ``__deepcopy__``."""
     with _original_class(self):
-        twin = copy.deepcopy(self, memo)
-    patch_class(twin, copy.deepcopy(conversion_of(self), memo))
-    return twin
+        duplicate = copy.deepcopy(self, memo)
+    patch_class(duplicate, copy.deepcopy(conversion_of(self), memo))
+    return duplicate
 
 
 @contextmanager

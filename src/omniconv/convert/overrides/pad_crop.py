@@ -69,11 +69,6 @@ def getitem(context: PanoramaFunctionMode, input: Tensor, index: Any) -> Any:
     return with_offset(result, _offset_after_slices(input, index) or NO_OFFSET)
 
 
-def unflatten(context: PanoramaFunctionMode, input: Tensor, dim: Any, sizes: Any) -> Tensor:
-    """Override ``x.unflatten`` by ``torch.unflatten``, which torch.compile can trace within a mode (torch 2.13)."""
-    return torch.unflatten(input, dim, sizes)
-
-
 def _axis_amounts(pad: Sequence[int]) -> PadOffset:
     """Return the amounts for rows and columns from torch's flat list, whose last axis comes first."""
     left, right, above, below = (*pad[:4], *[0] * (4 - len(pad[:4])))
@@ -101,5 +96,4 @@ PAD_CROP_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.constant_pad_nd: constant_pad_nd,
     torch.Tensor.__getitem__: getitem,
     operator.getitem: getitem,  # a strict torch.export calls it in place of __getitem__
-    torch.Tensor.unflatten: unflatten,
 }

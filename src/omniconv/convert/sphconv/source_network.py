@@ -161,13 +161,13 @@ def _layer_on(chain_layer: ChainLayer, surface: Surface) -> nn.Module:
         return layer
     # each row kernel is fitted with a bias of its own, even where the flat layer has none
     has_bias = layer.bias is not None or getattr(surface, "kernels", "") == "rows"
-    twin = Conv(
+    conv = Conv(
         layer.in_channels, layer.out_channels, layer.kernel_size[0], dilation=layer.dilation[0], groups=layer.groups,
         bias=has_bias, surface=surface,
     ).to(layer.weight.device, layer.weight.dtype)  # fmt: skip
-    if twin.weight.shape == layer.weight.shape:
-        twin.load_state_dict(layer.state_dict())
-    return twin
+    if conv.weight.shape == layer.weight.shape:
+        conv.load_state_dict(layer.state_dict())
+    return conv
 
 
 def _check_convolution(path: str, layer: nn.Conv2d) -> None:
