@@ -243,8 +243,8 @@ def break_image(path, name):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("truncated", "is cut short or damaged"),
-        ("deep", "is a 16-bit image: omniconv reads 8 bits a channel; scale it to 8 bits"),
+        ("truncated", "is truncated or damaged"),
+        ("deep", "is a 16-bit image: omniconv reads 8 bits per channel; scale it to 8 bits"),
         ("cmyk", "is a CMYK image: omniconv reads grey and RGB images; save it as RGB"),
         ("tiny", "is 1 x 1 (height x width): each side must have at least 2 pixels"),
         ("bomb", "megapixels, which are refused as unsafe to decode; shrink it"),

@@ -46,7 +46,7 @@ def test_it_says_what_it_understood(here, capsys):
     assert facts["image sizes"] == "16x32 (5)"
     assert facts["resized to"] == "16x32"
     assert "sea 7" in facts["class shares"] or "sea 8" in facts["class shares"]
-    assert facts["skipped data/images/notes.txt"] == "has not the suffix of an image"
+    assert facts["skipped data/images/notes.txt"] == "does not have the suffix of an image"
 
 
 def test_taken_names_get_numbers(here, segment_data, capsys):

@@ -190,13 +190,13 @@ def test_one_pixel(tmp_path, shape):
 )
 def test_deep_images(tmp_path, name, dtype, bits):
     path = save(tmp_path / name, np.full((6, 5), 700, dtype))
-    refused(path, f"is a {bits}-bit image: omniconv reads 8 bits a channel", "magick in.png -depth 8")
+    refused(path, f"is a {bits}-bit image: omniconv reads 8 bits per channel", "magick in.png -depth 8")
     refused(path, f"is a {bits}-bit image", "magick", read_image)
 
 
 def test_deep_rgb(tmp_path):
     path = write_png(tmp_path / "a.png", 2, 2, bits=16, kind=2, rows=bytes(2 * 13))
-    refused(path, "is a 16-bit image: omniconv reads 8 bits a channel", "magick in.png -depth 8")
+    refused(path, "is a 16-bit image: omniconv reads 8 bits per channel", "magick in.png -depth 8")
 
 
 @pytest.mark.parametrize(("name", "mode"), [("a.jpg", "CMYK"), ("a.tif", "CMYK"), ("b.tif", "LAB")])
@@ -209,7 +209,7 @@ def test_other_colours(tmp_path, name, mode):
 @pytest.mark.parametrize("size", [None, (16, 16)])
 def test_cut_short(tmp_path, suffix, size):
     path = cut(save(tmp_path / f"a{suffix}", noise()))
-    with pytest.raises(FileError, match=r"(is cut short or damaged|header is damaged).*; ") as caught:
+    with pytest.raises(FileError, match=r"(is truncated or damaged|header is damaged).*; ") as caught:
         read_image(path, size)
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -218,7 +218,7 @@ def test_cut_short(tmp_path, suffix, size):
 def test_header_of_a_cut_file_is_read(tmp_path, suffix):
     path = cut(save(tmp_path / f"a{suffix}", noise()))
     assert read_header(path).size == (64, 96)
-    refused(path, "is cut short or damaged", "copy the file again", read_image)
+    refused(path, "is truncated or damaged", "copy the file again", read_image)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -82,8 +82,8 @@ def test_segment_skips_with_reason(tmp_path):
         "images/.DS_Store": "is hidden",
         "images/._a.jpg": "is hidden",
         "images/.cache": "is hidden",
-        "images/Thumbs.db": "has not the suffix of an image",
-        "images/notes.txt": "has not the suffix of an image",
+        "images/Thumbs.db": "does not have the suffix of an image",
+        "images/notes.txt": "does not have the suffix of an image",
         "masks/z.png": "has no image",
     }
 
@@ -255,7 +255,7 @@ def test_class_names_of_splits_differ(tmp_path):
     (train / "classes.txt").write_text("a\nb\nc\nd\n")
     (val / "classes.txt").write_text("a\nc\nb\nd\n")
     cure = "make the classes the same in both"
-    refused(val, "orders the classes unlike the train folder", cure, find_mask_splits, tmp_path)
+    refused(val, "has the classes in another order than the train folder", cure, find_mask_splits, tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
     refused(val / "classes.txt", "unlike the classes given", cure, find_mask_splits, tmp_path)
 

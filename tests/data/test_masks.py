@@ -67,12 +67,12 @@ def test_negative_labels(tmp_path):
 
 
 def test_float_mask(tmp_path):
-    refused(save(tmp_path / "a.tif", labels().astype(np.float32)), "is a F mask: a mask holds whole", SAVE_INDEX)
+    refused(save(tmp_path / "a.tif", labels().astype(np.float32)), "is a F mask: a mask has one integer", SAVE_INDEX)
 
 
 def test_two_bit_grey(tmp_path):
     path = write_png(tmp_path / "a.png", 4, 2, bits=2, kind=0, rows=b"\x00\x1b\x00\x1b")
-    refused(path, "is a 2-bit grey mask, which spreads its labels over 0 to 255", SAVE_INDEX)
+    refused(path, "is a 2-bit grey mask, whose values Pillow scales to 0 to 255", SAVE_INDEX)
 
 
 def test_deep_colour(tmp_path):
@@ -95,7 +95,7 @@ def test_colour_mask(tmp_path):
 
 def test_files_that_are_no_images(tmp_path):
     refused(tmp_path / "no.png", "does not exist", "check the path")
-    refused(cut(save(tmp_path / "a.png", noise()[..., 0])), "is cut short or damaged", "copy the file again")
+    refused(cut(save(tmp_path / "a.png", noise()[..., 0])), "is truncated or damaged", "copy the file again")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

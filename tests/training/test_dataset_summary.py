@@ -122,7 +122,7 @@ def test_skipped_images_do_not_count_for_the_size(tmp_path):
 def test_the_first_bad_file_raises(tmp_path):
     root = segment(tmp_path)
     image = cut(save(root / "images/b.jpg", noise()))
-    with pytest.raises(FileError, match=f"^{image}: is cut short or damaged"):
+    with pytest.raises(FileError, match=f"^{image}: is truncated or damaged"):
         inspect(scan("segment", root))
 
 
@@ -135,7 +135,7 @@ def test_bad_samples_are_skipped_with_reason(tmp_path):
     assert [sample.image.name for sample in found.folder.samples] == ["a.png"]
     reasons = {path.name: reason for path, reason in found.folder.skipped}
     assert list(reasons) == ["notes.txt", "b.jpg", "c.png"]
-    assert reasons["b.jpg"].startswith("is cut short or damaged")
+    assert reasons["b.jpg"].startswith("is truncated or damaged")
     assert reasons["c.png"].startswith(f"{root / 'masks/c.png'}: the mask is 8 x 9 but its image is 8 x 8")
     assert found.sizes == {(12, 20): 1}
     assert found.counts.total() == 12 * 20

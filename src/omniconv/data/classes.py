@@ -1,4 +1,4 @@
-"""Names of classes: read from classes.txt, or numbered."""
+"""Class names: read from classes.txt, or numbered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CLASSES_FILE = "classes.txt"
 
 
 def read_class_names(root: str | Path) -> tuple[str, ...] | None:
-    """Read ``root/classes.txt``: one name a line, in the order of the class indices.
+    """Read ``root/classes.txt``: one name per line, in the order of the class indices.
 
     Blank lines and a byte-order mark are ignored.
 
     Returns:
-        The names, or None where there is no such file.
+        The names, or None if there is no such file.
 
     Raises:
         FileError: the file is not UTF-8 text, names a class twice, or names fewer than 2.
@@ -29,24 +29,24 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
     if not path.exists():
         return None
     names = tuple(line.strip() for line in _read_text(path).splitlines() if line.strip())
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise FileError(path, f"names the class {twice[0]!r} twice", "give every class a name of its own")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise FileError(path, f"names the class {repeated[0]!r} twice", "give every class a name of its own")
     if len(names) < 2:
         raise FileError(path, f"has {len(names)} names: there must be at least 2 classes", "write one name a line")
     return names
 
 
-def number_names(count: int) -> tuple[str, ...]:
-    """Names for classes that have none: ``class 0``, ``class 1``, …"""
+def numbered_class_names(count: int) -> tuple[str, ...]:
+    """Return names for classes that have none: ``class 0``, ``class 1``, …"""
     return tuple(f"class {index}" for index in range(count))
 
 
 def check_same_classes(path: Path, names: tuple[str, ...], expected: tuple[str, ...], source: str) -> None:
-    """Check that two places name the same classes in the same order.
+    """Check that two sources name the same classes in the same order.
 
     Raises:
-        FileError: they differ; the line names the first class that one of them lacks, or the order.
+        FileError: they differ; the text names the first class that one of them lacks, or the order.
     """
     if names == expected:
         return
@@ -55,7 +55,11 @@ def check_same_classes(path: Path, names: tuple[str, ...], expected: tuple[str, 
     if missing:
         rule = f"lacks the class {missing[0]!r} of {source}"
     else:
-        rule = f"has the class {extra[0]!r}, unknown to {source}" if extra else f"orders the classes unlike {source}"
+        rule = (
+            f"has the class {extra[0]!r}, unknown to {source}"
+            if extra
+            else f"has the classes in another order than {source}"
+        )
     raise FileError(path, rule, "make the classes the same in both")
 
 

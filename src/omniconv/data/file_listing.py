@@ -1,4 +1,4 @@
-"""Walks through folders: the images, and what is left aside with the reason."""
+"""Listing of folders: the images, and the other files with the reason why they are skipped."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from omniconv.data.images import IMAGE_SUFFIXES
 from omniconv.errors import FileError
 
 Skipped = tuple[Path, str]
+"""A file or folder and the reason why it is skipped."""
 
 
 def find_images(folder: Path) -> tuple[list[Path], list[Skipped]]:
-    """All images in a folder and the folders below it, sorted by path.
+    """Return all images in a folder and its subfolders, sorted by path.
 
-    Links to files are followed, links to folders below are not, lest a walk never ends.
+    Links to files are followed; links to subfolders are not, since they may form a loop.
 
     Returns:
-        The images, and the other files and folders, each with the reason why it was skipped.
+        The images, and the other files and folders.
 
     Raises:
         FileError: a folder cannot be read.
     """
     images: list[Path] = []
     skipped: list[Skipped] = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        reasons = {name: _reason_to_skip(Path(place, name)) for name in folders + files}
+    for parent, folders, files in os.walk(folder, onerror=_raise_file_error):
+        reasons = {name: _reason_to_skip(Path(parent, name)) for name in folders + files}
         folders[:] = [name for name in folders if not reasons[name]]
-        images += [Path(place, name) for name in files if not reasons[name]]
-        skipped += [(Path(place, name), reason) for name, reason in reasons.items() if reason]
+        images += [Path(parent, name) for name in files if not reasons[name]]
+        skipped += [(Path(parent, name), reason) for name, reason in reasons.items() if reason]
     return sorted(images), sorted(skipped)
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """The folders directly in ``root`` in natural order (``class2`` before ``class10``), without hidden ones."""
+    """Return the folders in ``root`` that are not hidden, in natural order (``class2`` before ``class10``)."""
     try:
         folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        _refuse(error)
+        _raise_file_error(error)
     return sorted(folders, key=lambda path: _natural_key(path.name))
 
 
 def check_folder(folder: Path, cure: str) -> None:
-    """Check that a folder is there.
+    """Check that a folder exists.
 
     Raises:
         FileError: it does not exist or is a file.
@@ -59,14 +60,14 @@ def _reason_to_skip(path: Path) -> str:
         return "is hidden"
     if path.is_dir():
         return "is a link to a folder" if path.is_symlink() else ""
-    return "" if path.suffix.lower() in IMAGE_SUFFIXES else "has not the suffix of an image"
+    return "" if path.suffix.lower() in IMAGE_SUFFIXES else "does not have the suffix of an image"
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise_file_error(error: OSError) -> NoReturn:
     reason = (error.strerror or str(error)).lower()
     raise FileError(error.filename, f"cannot be read ({reason})", "check the folder's permissions") from error
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", name)  # text and digits take turns, so that like meets like
+    parts = re.split(r"(\d+)", name)  # text and digits alternate, so that int is compared with int
     return [int(part) if part.isdecimal() else part for part in parts], name

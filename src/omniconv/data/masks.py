@@ -1,4 +1,4 @@
-"""Masks: one label a pixel, read without a change, and checked against the classes."""
+"""Masks: one label per pixel, read exactly and checked against the classes."""
 
 from __future__ import annotations
 
@@ -8,49 +8,57 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from omniconv.data.image_file import bits_a_channel, decode, open_image, raw_mode, read_orientation, turn
-from omniconv.data.images import Header
+from omniconv.data.images import (
+    Header,
+    apply_orientation,
+    bits_per_channel,
+    decode,
+    open_image,
+    raw_mode,
+    read_orientation,
+)
 from omniconv.errors import FileError
 
 IGNORE_INDEX = 255
+"""Label of pixels that do not count in training and evaluation."""
 
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L"})
 _COLOUR_MODES = frozenset({"RGB", "RGBA"})
 _LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 _SAVE_INDEX = "save the class index of each pixel as an 8-bit grey or palette PNG"
-_BLOCK = 2**22
+_BLOCK = 2**22  # pixels counted at once
 
 
 def read_mask(path: str | Path, image_header: Header | None = None, binary: bool = False) -> np.ndarray:
     """Read a mask as upright label indices.
 
-    Palette, grey and 1-bit files of a lossless format hold labels as they are; three equal colour channels
-    count as grey, and 16-bit or 32-bit values are taken where all are at most 255.
+    The values of palette, grey and 1-bit files of a lossless format are the labels. RGB files are accepted if their
+    channels are equal, and 16-bit and 32-bit files if all values are at most 255.
 
-    A mask is turned by its own EXIF orientation. One that has none is taken as upright; only where it does
-    not fit the upright image but the pixels as stored is it turned with the image.
+    The mask's own EXIF orientation is applied. A mask without one is taken as upright, unless only the stored size of
+    its image fits it: then the image's orientation is applied.
 
     Args:
         path: a PNG, BMP, TIFF or lossless WebP file.
-        image_header: the header of the image that the mask belongs to; its size must be the mask's.
+        image_header: header of the image that the mask belongs to; the mask must have its size.
         binary: the mask marks its one object with 255 (or 1), which becomes class 1.
 
     Returns:
-        The labels, uint8 of shape (height, width); 255 means ignored (never with ``binary``).
+        Labels, uint8 (height, width); 255 is ignored (never with ``binary``).
 
     Raises:
-        FileError: the file cannot be read, is lossy, is a colour picture, holds values above 255, does not
-            have the image's size, or with ``binary`` holds others than 0, 1 and 255.
+        FileError: the file cannot be read, is lossy, is a colour picture, contains values above 255, has another size
+            than its image, or with ``binary`` contains others than 0, 1 and 255.
 
     Example:
         >>> read_mask("masks/0001.png", read_header("images/0001.jpg"))  # doctest: +SKIP
     """
     with open_image(path) as image:
-        _check_kind(path, image)
-        turned = read_orientation(image) != 1
+        _check_format(path, image)
+        has_orientation = read_orientation(image) != 1
         picture = decode(path, image)
         if image_header is not None:
-            picture = picture if turned else _turn_with_image(picture, image_header)
+            picture = picture if has_orientation else _orient_as_image(picture, image_header)
             _check_size(path, picture, image_header)
         labels = _read_labels(path, picture)
     return _read_binary(path, labels) if binary else labels
@@ -61,8 +69,8 @@ def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
 
     Args:
         path: the mask's file, for the message.
-        labels: what ``read_mask`` returned, (height, width).
-        classes: the number of classes.
+        labels: result of ``read_mask``, (height, width).
+        classes: number of classes.
 
     Raises:
         FileError: a label is not below ``classes``.
@@ -80,10 +88,7 @@ def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
 
 
 def label_counts(labels: np.ndarray) -> np.ndarray:
-    """Count the pixels of each label 0 to 255.
-
-    Returns:
-        The counts, int64 of shape (256,); the last is the number of ignored pixels.
+    """Return the number of pixels of each label, int64 (256,); the last is that of ignored pixels.
 
     Example:
         >>> label_counts(np.array([[0, 1], [1, 255]], np.uint8))[:3]
@@ -91,21 +96,21 @@ def label_counts(labels: np.ndarray) -> np.ndarray:
     """
     pixels = labels.ravel()
     counts = np.zeros(256, np.int64)
-    for start in range(0, pixels.size, _BLOCK):  # bincount widens its input to 8 bytes a pixel
+    for start in range(0, pixels.size, _BLOCK):  # bincount converts its input to int64
         counts += np.bincount(pixels[start : start + _BLOCK], minlength=256)
     return counts
 
 
-def _check_kind(path: str | Path, image: Image.Image) -> None:
+def _check_format(path: str | Path, image: Image.Image) -> None:
     if _is_lossy(path, image):
         rule = f"is a lossy {image.format} mask: its compression changes labels"
         raise FileError(path, rule, "save masks as PNG")
     if image.mode not in _GREY_MODES | _COLOUR_MODES:
-        raise FileError(path, f"is a {image.mode} mask: a mask holds whole numbers", _SAVE_INDEX)
+        raise FileError(path, f"is a {image.mode} mask: a mask has one integer per pixel", _SAVE_INDEX)
     if raw_mode(image)[:3] in ("L;2", "L;4"):
-        rule = f"is a {raw_mode(image)[2]}-bit grey mask, which spreads its labels over 0 to 255"
+        rule = f"is a {raw_mode(image)[2]}-bit grey mask, whose values Pillow scales to 0 to 255"
         raise FileError(path, rule, _SAVE_INDEX)
-    if bits_a_channel(image) > 8 and not image.mode.startswith("I"):
+    if bits_per_channel(image) > 8 and not image.mode.startswith("I"):
         raise FileError(path, "is a mask of several 16-bit channels", _SAVE_INDEX)
 
 
@@ -116,7 +121,7 @@ def _is_lossy(path: str | Path, image: Image.Image) -> bool:
 
 
 def _is_lossy_webp(content: bytes) -> bool:
-    offset = 12  # behind "RIFF", the length and "WEBP" stand chunks of a name, a length and an even number of bytes
+    offset = 12  # after "RIFF", the length and "WEBP" follow chunks: a name, a length, an even number of bytes
     while offset + 8 <= len(content):
         name, length = struct.unpack_from("<4sI", content, offset)
         if name == b"VP8L":
@@ -125,10 +130,10 @@ def _is_lossy_webp(content: bytes) -> bool:
     return True
 
 
-def _turn_with_image(picture: Image.Image, header: Header) -> Image.Image:
+def _orient_as_image(picture: Image.Image, header: Header) -> Image.Image:
     size = (picture.height, picture.width)
-    lies_as_stored = size == header.stored_size and size != header.size
-    return turn(picture, header.orientation) if lies_as_stored else picture
+    is_stored_size = size == header.stored_size and size != header.size
+    return apply_orientation(picture, header.orientation) if is_stored_size else picture
 
 
 def _check_size(path: str | Path, picture: Image.Image, header: Header) -> None:
@@ -151,8 +156,8 @@ def _read_labels(path: str | Path, picture: Image.Image) -> np.ndarray:
 
 
 def _read_binary(path: str | Path, labels: np.ndarray) -> np.ndarray:
-    strangers = labels[(labels > 1) & (labels < 255)]
-    if strangers.size:
-        rule = f"holds the value {strangers[0]}: with --binary a mask holds only 0 and 255 (or 0 and 1)"
+    others = labels[(labels > 1) & (labels < 255)]
+    if others.size:
+        rule = f"holds the value {others[0]}: with --binary a mask holds only 0 and 255 (or 0 and 1)"
         raise FileError(path, rule, "save it without smoothing, or leave out --binary")
     return (labels > 0).astype(np.uint8)

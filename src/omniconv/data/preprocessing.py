@@ -1,4 +1,4 @@
-"""What is done to an image before a network sees it: the same in training, evaluation and prediction."""
+"""Preprocessing of images and masks: the same in training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from omniconv.data.layouts.dataset_folder import Sample
 from omniconv.data.masks import read_mask
 from omniconv.surfaces import Surface, panorama, surface
 
-Channels = tuple[float, ...]
-
 STATISTICS_IMAGES = 200
 """Largest number of images read for the mean and standard deviation of the channels."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a file to a network's input.
+    """Steps from an image file to the input of a network.
 
-    An image is brought to ``size``, put onto the surface, and standardised channel by channel.
+    An image is resized to ``size``, resampled to the surface, and normalized per channel.
 
     Args:
-        surface: the surface that the network works on.
-        size: rows and columns that images are brought to before they go onto the surface.
+        surface: surface of the network's input.
+        size: rows and columns that images are resized to before they are resampled to the surface.
         mean: mean of each channel, in 0 … 1.
         std: standard deviation of each channel.
         binary: masks are 0 and 255, and 255 is class 1.
@@ -56,32 +54,33 @@ class Preprocessing:
         }  # fmt: skip
 
     def image(self, path: str | Path) -> np.ndarray:
-        """An image file at ``size``, float32 ``(3, *size)`` in 0 … 1."""
+        """Read an image at ``size``, float32 ``(3, *size)`` in 0 … 1."""
         height, width = self.size
         if not self.surface.spherical:
             return _channels_first(read_image(path, self.size))
         header = read_header(path)
-        near = (min(header.height, 4 * height), min(header.width, 4 * width))  # the rest without a seam
-        return panorama.resize(_channels_first(read_image(path, near)), height, width)
+        # Pillow shrinks a huge file fast, but not across longitude 180°: the last factor of 4 is ours.
+        larger = (min(header.height, 4 * height), min(header.width, 4 * width))
+        return panorama.resize(_channels_first(read_image(path, larger)), height, width)
 
     def labels(self, path: str | Path, image_header: Header | None = None) -> np.ndarray:
-        """A mask file at ``size``, uint8 ``size``, each pixel with the label at its centre."""
+        """Read a mask at ``size``, uint8, by nearest neighbour."""
         return resize_labels(read_mask(path, image_header, self.binary), self.size)
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
-        """An image ``(3, *size)`` on the surface, standardised: what the network sees."""
+        """Return an image ``(3, *size)`` resampled to the surface and normalized, the input of the network."""
         signal = image if self.surface.any_size else self.surface.from_equirectangular(image)
         shape = (-1, *[1] * (signal.ndim - 1))
         mean, std = (np.reshape(values, shape) for values in (self.mean, self.std))
         return np.ascontiguousarray((signal - mean) / std, dtype=np.float32)
 
     def labels_on_surface(self, labels: np.ndarray) -> np.ndarray:
-        """A mask of ``size`` on the surface, int64: what the loss sees."""
+        """Return labels of ``size`` resampled to the surface, int64, the target of the loss."""
         labels = labels if self.surface.any_size else self.surface.from_equirectangular(labels, "nearest")
         return labels.astype(np.int64)
 
     def areas(self) -> np.ndarray | None:
-        """Area of each sample of the network's grid, mean 1; ``None`` on a plane, where all are alike."""
+        """Return the area of each sample of the network's input, with mean 1; ``None`` on a plane."""
         if not self.surface.spherical:
             return None
         areas = self.surface.areas(self.size if self.surface.any_size else None)
@@ -89,17 +88,17 @@ class Preprocessing:
 
 
 def default_size(surface: Surface, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The size that images are brought to where the user names none.
+    """Return the size that images are resized to unless the user sets one.
 
-    A mesh asks for the panorama that it can show. Else the images' own size if they all have it and it is at most
-    512 rows, otherwise 256 rows, with twice as many columns for panoramas.
+    It is that of the panorama from which a mesh loses nothing; else the images' own size if it is one size of at most
+    512 rows and columns (1024 columns of a panorama); else 256 × 256, or 256 × 512 for panoramas.
     """
     height = surface.panorama_height()
     if height is not None:
         return height, 2 * height
-    own = set(sizes)
-    if len(own) == 1 and max(next(iter(own))) <= (1024 if surface.spherical else 512):
-        return next(iter(own))
+    distinct = set(sizes)
+    if len(distinct) == 1 and max(next(iter(distinct))) <= (1024 if surface.spherical else 512):
+        return next(iter(distinct))
     return (256, 512) if surface.spherical else (256, 256)
 
 
@@ -112,19 +111,19 @@ def channel_statistics(
         samples: the training samples.
         read: returns the image of a sample, ``(3, H, W)`` in 0 … 1.
     """
-    places = np.linspace(0, len(samples) - 1, min(STATISTICS_IMAGES, len(samples))).astype(int)
-    picked = [samples[place] for place in places]
+    indices = np.linspace(0, len(samples) - 1, min(STATISTICS_IMAGES, len(samples))).astype(int)
+    picked = [samples[index] for index in indices]
     sums = np.zeros((2, 3))
     for sample in picked:
         image = read(sample).astype(np.float64)
         sums += image.mean(axis=(1, 2)), (image**2).mean(axis=(1, 2))
     mean, square = sums / len(picked)
-    std = np.sqrt(np.maximum(square - mean**2, 1e-4))
+    std = np.sqrt(np.maximum(square - mean**2, 1e-4))  # so that noise of a constant channel is not amplified
     return tuple(np.round(mean, 6).tolist()), tuple(np.round(std, 6).tolist())
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Labels ``(H, W)`` at another size, each pixel with the label at its centre."""
+    """Return labels ``(H, W)`` at another size, by nearest neighbour."""
     if labels.shape == size:
         return labels
     return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))

@@ -1,4 +1,4 @@
-"""Which samples train and which are held out to measure."""
+"""Split of a data set into training and validation samples."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def hold_out(
 
     Args:
         folder: all samples.
-        fraction: share to hold out, 0 … 0.9.
-        seed: of the choice.
+        fraction: fraction to hold out, 0 … 0.9.
+        seed: seed of the random choice.
         group: group of a sample, such as its class; the same share of each is held out.
 
     Returns:
-        The two folders; the second is ``None`` where nothing is held out, because ``fraction`` is 0 or there is but one
+        The two folders; the second is ``None`` if nothing is held out, because ``fraction`` is 0 or there is only one
         sample.
 
     Raises:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from omniconv.data.classes import number_names
+from omniconv.data.classes import numbered_class_names
 from omniconv.data.images import read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
 from omniconv.data.layouts.image_masks import EXPECTED, scan_image_masks
@@ -74,7 +74,7 @@ class Segment(LabelTask):
     def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
         """Return the names of ``classes.txt``, or ``class 0`` up to the largest label in any mask, at least two."""
         largest = max((label for label in counts if label != IGNORE_INDEX), default=0)
-        return folder.classes or number_names(max(2, largest + 1))
+        return folder.classes or numbered_class_names(max(2, largest + 1))
 
     def check_counts(self, training: DatasetFolder, counts: Counter[int], all_counts: Counter[int]) -> None:
         """Check that there are labels to train on, and an object in any of the masks."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omniconv.data.file_listing import find_images
 from omniconv.data.images import IMAGE_SUFFIXES
-from omniconv.data.naming import name_outputs
 from omniconv.errors import FileError, InputError
 
 
@@ -42,7 +42,23 @@ def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
             if os.path.abspath(image) not in absolute:
                 absolute.add(os.path.abspath(image))
                 depths[image] = 1 if image == path else len(image.relative_to(path).parts)
-    return list(name_outputs(depths).items())
+    return list(output_names(depths).items())
+
+
+def output_names(depths: Mapping[Path, int]) -> dict[Path, Path]:
+    """Return for each file a relative path without suffix that no other file has.
+
+    It is the end of the file's absolute path. Equal ends are extended by parent folders until they differ; files that
+    differ only in the suffix keep it.
+
+    Args:
+        depths: number of parts at the end of each file's path to keep: 1 is the file name.
+
+    Example:
+        >>> list(output_names({Path("/a/x.jpg"): 1, Path("/a/x.png"): 1, Path("/a/b/y.png"): 2}).values())
+        [PosixPath('x.jpg'), PosixPath('x.png'), PosixPath('b/y')]
+    """
+    return _drop_suffixes(_make_unique(dict(depths)))
 
 
 def _list_input(path: Path) -> list[Path]:
@@ -54,3 +70,32 @@ def _list_input(path: Path) -> list[Path]:
     if not images:
         raise FileError(path, "holds no images", f"put files in it with the suffix {', '.join(sorted(IMAGE_SUFFIXES))}")
     return images
+
+
+def _make_unique(depths: dict[Path, int]) -> dict[Path, Path]:
+    while True:
+        names = {path: _end(path, depth) for path, depth in depths.items()}
+        duplicates = _duplicates(names)
+        if not duplicates:
+            return names
+        for path in duplicates:
+            depths[path] += 1
+
+
+def _drop_suffixes(names: dict[Path, Path]) -> dict[Path, Path]:
+    stems = {path: name.with_suffix("") for path, name in names.items()}
+    while duplicates := _duplicates(stems):  # a kept suffix may equal another stem: x.jpg and x.jpg.png
+        stems |= {path: names[path] for path in duplicates}
+    return stems
+
+
+def _end(path: Path, depth: int) -> Path:
+    absolute = Path(os.path.abspath(path))
+    drive = absolute.drive.strip(":\\/")
+    parts = (drive, *absolute.parts[1:]) if drive else absolute.parts[1:]
+    return Path(*parts[-depth:])
+
+
+def _duplicates(names: dict[Path, Path]) -> list[Path]:
+    counts = Counter(names.values())
+    return [path for path, name in names.items() if counts[name] > 1]
