@@ -110,7 +110,7 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv", {"torch", "numpy", "scipy"}),
         ("import omniconv.arithmetic, omniconv.checks", {"torch", "numpy"}),
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
-        ("import omniconv.explain.asking, omniconv.explain.writing", {"torch", "matplotlib"}),
+        ("import omniconv.explain.api", {"torch", "matplotlib"}),
         ("import omniconv.nn", {"torch._dynamo", "scipy.spatial", "scipy.sparse.linalg", "omniconv.models"}),
         ("import omniconv.models", {"torch._dynamo", "lightning", "matplotlib", "torchmetrics"}),
         ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics"}),

@@ -64,10 +64,10 @@ def test_a_page(here, capsys, name):
     assert os.listdir(here) == [name]
 
 
-def test_nothing_is_replaced_unasked(here, refused):
+def test_nothing_is_replaced_without_overwrite(here, refused):
     (here / "explain.gif").write_text("mine")
     assert refused("conv") == (
-        "omniconv: explain.gif: is there already; add --overwrite, or choose another name with --out"
+        "omniconv: explain.gif: exists already; add --overwrite, or choose another name with --out"
     )
     assert main(["explain", "conv", "--overwrite"]) == 0
     with Image.open(here / "explain.gif") as image:
@@ -107,7 +107,7 @@ def test_writing_again_gives_the_same_file(here):
         (["conv", "--out", "a.png"], "out='a.png': must end in .gif or .html; write --out explain.gif or"),
         (["conv", "--out", "explain"], "out='explain': must end in .gif or .html"),
         (["conv", "--out", ""], "must end in .gif or .html"),
-        (["conv", "--out", "none/a.gif"], "none: is no folder; make it, or choose another place with --out"),
+        (["conv", "--out", "none/a.gif"], "none: is not a folder; make it, or choose another folder with --out"),
         (["conv", "--out", f"{'a' * 300}.gif"], "file name too long"),
     ],
 )
@@ -115,14 +115,14 @@ def test_refusals(refused, arguments, line):
     assert line in refused(*arguments)
 
 
-def test_a_folder_of_that_name(refused, here):
+def test_a_folder_of_the_same_name(refused, here):
     (here / "a.gif").mkdir()
     assert "a.gif: is a folder; choose another name with --out" in refused("conv", "--out", "a.gif", "--overwrite")
 
 
-def test_a_file_for_a_folder(refused, here):
+def test_a_file_in_place_of_a_folder(refused, here):
     (here / "place").touch()
-    assert "place: is no folder" in refused("conv", "--out", "place/a.gif")
+    assert "place: is not a folder" in refused("conv", "--out", "place/a.gif")
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.html"])

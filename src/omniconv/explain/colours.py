@@ -1,4 +1,4 @@
-"""Colours of samples by where they lie, so that a copy past an edge is known at a glance; light and dark."""
+"""Colours of samples by their position, so that a copy past an edge is recognised; for light and dark pages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from omniconv.report.pictures import OKABE_ITO
-
-INK, QUIET, PAPER, LINE, SHADE = "#1b2733", "#5b6875", "#ffffff", "#c9d1d9", "#f4f6f8"
-TAP, PIVOT, WINNER = (f"#{bytes(OKABE_ITO[index]).hex()}" for index in (4, 3, 4))
-
-CORNERS = (  # top left, top right, bottom left, bottom right
+CORNERS = (  # top left, top right, bottom left, bottom right; light, dark
     ("#ffeaa1", "#ffc2d4", "#b2ecd2", "#c3ccff"),
     ("#6f5a10", "#7d2d4d", "#14634a", "#37479c"),
 )
@@ -22,7 +17,9 @@ STOPS = (
 
 
 def sample_colours(sizes: Sequence[int]) -> list[tuple[str, str]]:
-    """For each sample its colour on a light and a dark page: along a row through six, on a grid between four corners.
+    """Return a colour for a light and one for a dark page for each sample.
+
+    Along a row they run through six colours, on a grid between four corners.
 
     Example:
         >>> sample_colours((1, 2))
@@ -34,8 +31,8 @@ def sample_colours(sizes: Sequence[int]) -> list[tuple[str, str]]:
 
 def _row(sizes: Sequence[int], scheme: int) -> np.ndarray:
     stops = _rgb(STOPS[scheme])
-    places = np.linspace(0, len(stops) - 1, sizes[0])
-    return np.stack([np.interp(places, np.arange(len(stops)), channel) for channel in stops.T], -1)
+    positions = np.linspace(0, len(stops) - 1, sizes[0])
+    return np.stack([np.interp(positions, np.arange(len(stops)), channel) for channel in stops.T], -1)
 
 
 def _grid(sizes: Sequence[int], scheme: int) -> np.ndarray:

@@ -1,169 +1,185 @@
-"""Where boards, cells, beams and arcs stand; the same for the animation and the page."""
+"""Positions of the panels of a scene: side by side for a wide page, one below the other for a narrow one.
+
+A panel is drawn in coordinates of its own, with its first cell at the origin. A layout only moves panels, so that the
+same drawing serves both pages and the GIF.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omniconv.errors import InputError
-from omniconv.explain.story import Board, Cell, Kind, Spot, Step, Story
+from omniconv.explain.scene import CellIndex, Kind, Panel, Scene, Step
+from omniconv.explain.windows import too_large
 
-WIDTH = 852.0  # pixels for the boards; with its margins a picture is 900 wide
-LARGEST, SMALLEST = 46.0, 18.0  # pixels of a cell
-GAP = 44.0  # between boards side by side
-TITLE = 24.0  # height of a board's title on grids
-NAMES = 116.0  # width of the names of rows, at their left
-RULER = 20.0  # for the numbers of rows and columns
-ARC = 34.0  # height of the arcs over a row
-BEAM = 30.0  # between rows that a beam joins
+WIDTH, HEIGHT = 852.0, 460.0  # pixels for the panels; with its margins a GIF is 900 wide
+MAX_CELL, MIN_CELL = 46.0, 18.0  # pixels
+ROW_WIDTH, ROW_CELL = 520.0, 30.0  # rows keep to this width as long as their cells are larger than ROW_CELL
+MIN_SCALE = 0.72  # of a drawing on a narrow page, where 11-pixel indices are still read
+GAP = 44.0  # between panels side by side
+TITLE = 24.0  # height of a title above its panel
+NAMES = 116.0  # width of the titles at the left of rows
+RULER = 20.0  # for the indices of rows and columns
+ARC = 34.0  # height of the arcs above or below a row
+BAND = 30.0  # between rows that a band connects
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A board with its place: left and top of its first cell, the size of a cell, and whether it is a row."""
-
-    board: Board
-    left: float
-    top: float
-    cell: float
-    is_row: bool
-
-    def box(self, row: int, column: int) -> Box:
-        """Left, top, right and bottom of a cell."""
-        left = self.left + (self.board.start + column * self.board.pitch) * self.cell
-        top = self.top + row * self.cell
-        return left, top, left + self.cell, top + self.cell
-
-    @property
-    def frame(self) -> Box | None:
-        """Around the grid itself, without its padding."""
-        (row, column), (rows, columns) = self.board.first, self.board.core
-        if not rows or self.board.pitch > 1:
-            return None
-        left, top, *_ = self.box(-row, -column)
-        return left, top, left + columns * self.cell, top + rows * self.cell
-
-    @property
-    def extent(self) -> Box:
-        """Around all cells."""
-        rows, columns = len(self.board.cells), len(self.board.cells[0])
-        left, top, *_ = self.box(0, 0)
-        *_, right, bottom = self.box(rows - 1, columns - 1)
-        return left, top, right, bottom
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All boards in their places, and the size of the whole."""
+    """Panels of a scene in their positions.
 
-    boards: tuple[Placed, ...]
-    width: float
-    height: float
-    is_row: bool
+    Args:
+        panels: of the scene.
+        cell: pixels of a cell.
+        origins: of each panel.
+        titles: start of the baseline of each title.
+        size: width and height of the whole.
+        stacked: whether panels stand one below the other.
+        titles_left: whether titles stand at the left of their panels, instead of above.
+    """
 
-    def box(self, spot: Spot) -> Box:
-        """Left, top, right and bottom of a cell."""
-        return self.boards[spot[0]].box(spot[1], spot[2])
+    panels: tuple[Panel, ...]
+    cell: float
+    origins: tuple[Point, ...]
+    titles: tuple[Point, ...]
+    size: Point
+    stacked: bool
+    titles_left: bool = False
 
-    def cell(self, spot: Spot) -> Cell:
-        """The cell itself."""
-        return self.boards[spot[0]].board.cells[spot[1]][spot[2]]
+    def box(self, index: CellIndex) -> Box:
+        """Return the box of a cell."""
+        return moved(cell_box(self.panels[index[0]], self.cell, *index[1:]), self.origins[index[0]])
 
-    def beam(self, step: Step) -> tuple[Point, ...]:
-        """The four corners of what joins a window with the cell that it makes or spreads; none where there is none."""
-        if step.pivot is None or not step.window:
-            return ()
-        window, pivot = around([self.box(spot) for spot in step.window]), self.box(step.pivot)
-        return _across(window, pivot, int(self.is_row))
+    @property
+    def min_width(self) -> float:
+        """Smallest width at which the numbers can be read; on a narrower page the figure scrolls."""
+        return self.size[0] * min(1.0, max(MIN_SCALE, (MIN_CELL - 1) / self.cell))
 
-    def arcs(self, step: Step) -> list[tuple[Point, Point, Point]]:
-        """On a row, for each link its start, the point that it bends to, and its end."""
-        return [self._arc(*link) for link in step.links] if self.is_row else []
+    def band(self, step: Step) -> list[Point]:
+        """Return the corners of the band that connects a window with its current cell."""
+        return band_between(around([self.box(cell) for cell in step.window]), self.box(step.current), self.stacked)
 
-    def _arc(self, start: Spot, end: Spot) -> tuple[Point, Point, Point]:
-        below = self.boards[start[0]].board.links_below
-        boxes = self.box(start), self.box(end)
-        away, edge = (1, boxes[0][3] + RULER - 2) if below else (-1, boxes[0][1] - 2)
-        x1, x2 = ((box[0] + box[2]) / 2 for box in boxes)
-        rise = 2 * min(ARC - 6, 8 + 0.12 * abs(x2 - x1)) - 4
-        return (x1, edge), ((x1 + x2) / 2, edge + away * rise), (x2, edge)
+
+def cell_box(panel: Panel, cell: float, row: int, column: int) -> Box:
+    """Return the box of a cell in the coordinates of its panel."""
+    left, top = (panel.start + column * panel.pitch) * cell, row * cell
+    return left, top, left + cell, top + cell
+
+
+def extent(panel: Panel, cell: float) -> Box:
+    """Return the box around all cells of a panel, in its coordinates."""
+    return around([cell_box(panel, cell, 0, 0), cell_box(panel, cell, len(panel.cells) - 1, len(panel.cells[0]) - 1)])
+
+
+def frame(panel: Panel, cell: float) -> Box | None:
+    """Return the box around the grid without its padding, in the coordinates of its panel."""
+    (row, column), (rows, columns) = panel.first, panel.core
+    if not rows or panel.pitch > 1:
+        return None
+    left, top, *_ = cell_box(panel, cell, -row, -column)
+    return left, top, left + columns * cell, top + rows * cell
 
 
 def around(boxes: list[Box]) -> Box:
-    """The smallest box around others."""
+    """Return the smallest box around others."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def place(story: Story) -> Layout:
-    """Rows beneath each other, grids side by side, as large as the width allows.
+def moved(box: Box, by: Point) -> Box:
+    """Return a box in the coordinates around an origin."""
+    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
+
+
+def band_between(one: Box, other: Box, vertical: bool) -> list[Point]:
+    """Return the corners of the strip between two boxes."""
+    axis, side = int(vertical), 1 - int(vertical)
+    first, second = (one, other) if one[axis] < other[axis] else (other, one)
+    near, far = first[axis + 2], second[axis]
+    corners = [(near, first[side]), (near, first[side + 2]), (far, second[side + 2]), (far, second[side])]
+    return [(y, x) for x, y in corners] if vertical else corners
+
+
+def cell_size(scene: Scene) -> float:
+    """Return the pixels of a cell: as large as the width and height of a wide page allow.
 
     Raises:
         InputError: the cells would be too small to be read.
     """
-    return _place_rows(story) if story.is_row else _place_grids(story)
+    panels = scene.panels
+    if scene.is_row:
+        width, across, down = WIDTH - NAMES, max(map(_cells_across, panels)), 1
+        largest = min(MAX_CELL, max(ROW_CELL, float(int(ROW_WIDTH / across))))
+    else:
+        width = WIDTH - GAP * (len(panels) - 1) - RULER * sum(panel.numbered for panel in panels)
+        across, down = sum(map(_cells_across, panels)), max(len(panel.cells) for panel in panels)
+        largest = MAX_CELL
+    if width / across < MIN_CELL:
+        raise too_large(scene.sizes, f"{across:g} cells wide")
+    if HEIGHT / down < MIN_CELL:
+        raise too_large(scene.sizes, f"{down} cells high")
+    return min(largest, float(int(width / across)), HEIGHT / down)
 
 
-def _place_rows(story: Story) -> Layout:
-    cells = max(_cells_across(board) for board in story.boards)
-    cell = _cell(WIDTH - NAMES, cells, story)
-    linked = {start[0] for step in story.steps for start, _ in step.links}
-    placed, top = [], 0.0
-    for index, board in enumerate(story.boards):
-        arc = ARC if index in linked else 0.0
-        top += _between(story.boards[index - 1], board) if index else 0.0
-        top += arc * (not board.links_below)
-        placed.append(Placed(board, NAMES, top, cell, True))
-        top += cell + RULER * board.numbered + arc * board.links_below
-    return Layout(tuple(placed), NAMES + cells * cell, top, True)
+def wide_layout(scene: Scene) -> Layout:
+    """Return rows below each other with their titles at the left, grids side by side.
+
+    Raises:
+        InputError: the cells would be too small to be read.
+    """
+    cell = cell_size(scene)
+    if scene.is_row:
+        return _stacked(scene, cell, titles_left=True)
+    rows, left, origins, titles = max(len(panel.cells) for panel in scene.panels), 0.0, [], []
+    for panel in scene.panels:
+        left += RULER * panel.numbered
+        origins.append((left, TITLE + RULER + (rows - len(panel.cells)) * cell / 2))
+        titles.append((left, origins[-1][1] - 8 - RULER * panel.numbered))
+        left += max(len(panel.cells[0]) * cell, 7.2 * len(panel.title)) + GAP
+    size = (left - GAP, TITLE + RULER + rows * cell)
+    return Layout(scene.panels, cell, tuple(origins), tuple(titles), size, False)
 
 
-def _between(upper: Board, lower: Board) -> float:
-    """Room for a beam, unless a kernel lies under or over the very samples that it meets."""
-    tracks = [board.cells[0][0].kind == Kind.UNSEEN for board in (upper, lower)]
-    samples = [any(cell.kind == Kind.SAMPLE for cell in board.cells[0]) for board in (upper, lower)]
-    return 4.0 if any(tracks) and any(samples) else BEAM
+def narrow_layout(scene: Scene) -> Layout:
+    """Return all panels below each other, with their titles above.
+
+    Raises:
+        InputError: the cells would be too small to be read.
+    """
+    return _stacked(scene, cell_size(scene), titles_left=False)
 
 
-def _place_grids(story: Story) -> Layout:
-    across = sum(len(board.cells[0]) for board in story.boards)
-    rows = max(len(board.cells) for board in story.boards)
-    rulers = RULER * sum(board.numbered for board in story.boards)
-    cell = min(_cell(WIDTH - GAP * (len(story.boards) - 1) - rulers, across, story), 460 / rows)
-    if cell < SMALLEST:
-        raise _too_large(story, f"{rows} cells high")
-    left, placed = 0.0, []
-    for board in story.boards:
-        left += RULER * board.numbered
-        top = TITLE + RULER + (rows - len(board.cells)) * cell / 2
-        placed.append(Placed(board, left, top, cell, False))
-        left += max(len(board.cells[0]) * cell, 7.2 * len(board.title)) + GAP
-    return Layout(tuple(placed), left - GAP, TITLE + RULER + rows * cell, False)
+def _stacked(scene: Scene, cell: float, titles_left: bool) -> Layout:
+    with_arcs = {start[0] for step in scene.steps for start, _ in step.links} if scene.is_row else set()
+    ruler = 0.0 if scene.is_row else RULER
+    left = NAMES if titles_left else ruler
+    origins, titles, top = [], [], 0.0
+    for number, panel in enumerate(scene.panels):
+        above = RULER * panel.numbered if ruler else 0.0
+        arc = ARC if number in with_arcs else 0.0
+        if number:
+            top += _gap(scene.panels[number - 1], panel) if scene.is_row else BAND
+        if not titles_left:
+            titles.append((left, top + TITLE - 8))
+            top += TITLE
+        top += above + arc * (not panel.arcs_below)
+        origins.append((left, top))
+        if titles_left:
+            titles.append((0.0, top + cell / 2 + 4))
+        top += len(panel.cells) * cell + (RULER * panel.numbered if scene.is_row else 0) + arc * panel.arcs_below
+    width = left + max(max(_cells_across(panel) * cell, 7.2 * len(panel.title)) for panel in scene.panels)
+    return Layout(scene.panels, cell, tuple(origins), tuple(titles), (width, top), True, titles_left)
 
 
-def _cells_across(board: Board) -> float:
-    return board.start + (len(board.cells[0]) - 1) * board.pitch + 1
+def _gap(upper: Panel, lower: Panel) -> float:
+    """Return the room for a band; a moving kernel stands close to the samples that it reads."""
+    tracks = [panel.cells[0][0].kind == Kind.HIDDEN for panel in (upper, lower)]
+    samples = [any(cell.kind == Kind.SAMPLE for cell in panel.cells[0]) for panel in (upper, lower)]
+    return 4.0 if any(tracks) and any(samples) else BAND
 
 
-def _cell(width: float, cells: float, story: Story) -> float:
-    if width / cells < SMALLEST:
-        raise _too_large(story, f"{cells:g} cells wide")
-    return min(LARGEST, float(int(width / cells)))
-
-
-def _too_large(story: Story, how: str) -> InputError:
-    size = "x".join(map(str, story.sizes))
-    return InputError(
-        "input", size, f"is too large to be drawn: {how}", "explain a smaller one, such as --input 7 or 8x8"
-    )
-
-
-def _across(one: Box, other: Box, axis: int) -> tuple[Point, ...]:
-    """Corners of the strip between two boxes, along an axis (0 side by side, 1 beneath each other)."""
-    first, second = (one, other) if one[axis] < other[axis] else (other, one)
-    near, far = first[axis + 2], second[axis]
-    side = 1 - axis
-    corners = [(near, first[side]), (near, first[side + 2]), (far, second[side + 2]), (far, second[side])]
-    return tuple(corners if axis == 0 else [(x, y) for y, x in corners])
+def _cells_across(panel: Panel) -> float:
+    return panel.start + (len(panel.cells[0]) - 1) * panel.pitch + 1

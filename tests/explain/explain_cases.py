@@ -1,4 +1,4 @@
-"""What hypothesis asks to be explained, as words of the command line and as arguments of the real layers."""
+"""Random arguments of one layer, as options of the command line and as arguments of the real layers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from hypothesis import strategies as st
 
 from omniconv.arithmetic import PADDING_NAMES
-from omniconv.explain.asking import Words
+from omniconv.explain.api import Options
 from omniconv.surfaces import Border, Plane
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @dataclass(frozen=True)
-class Asked:
+class LayerCase:
     """Arguments of a layer on a row or a grid."""
 
     sizes: tuple[int, ...]
@@ -28,18 +28,18 @@ class Asked:
     modes: tuple[tuple[str, str], ...]
 
     @property
-    def words(self) -> Words:
-        """As a user writes them."""
+    def options_text(self) -> Options:
+        """Options of the command line."""
         padding = self.padding
         if not isinstance(padding, str):
             padding = ",".join(":".join(map(str, sides)) for sides in padding)
         mode = ",".join(":".join(sides) for sides in self.modes)
         kernel, stride, dilation = (",".join(map(str, axes)) for axes in (self.kernel, self.stride, self.dilation))
-        return Words("x".join(map(str, self.sizes)), kernel, stride, padding, dilation, mode)
+        return Options("x".join(map(str, self.sizes)), kernel, stride, padding, dilation, mode)
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the layers take them."""
+        """Arguments of the layers."""
         return {"kernel_size": self.kernel, "stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
     @property
@@ -54,31 +54,31 @@ class Asked:
 
 
 class Bordered(Plane):
-    """A plane with any border, also one that differs by side or goes over the poles."""
+    """A plane with any border, also one that differs by side or continues over the poles."""
 
-    def __init__(self, ndim: int, around: Border) -> None:
+    def __init__(self, ndim: int, border: Border) -> None:
         super().__init__(ndim)
-        object.__setattr__(self, "around", around)
+        object.__setattr__(self, "border_of_pool", border)
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
-        return self.around
+        return self.border_of_pool
 
 
 @st.composite
-def asked(draw: st.DrawFn, largest: int = 6) -> Asked:
-    """Rows and grids with every padding and every mode; some of them refused."""
+def layer_cases(draw: st.DrawFn, largest: int = 6) -> LayerCase:
+    """Draw rows and grids with every padding and every mode; the layer refuses some of them."""
     ndim = draw(st.integers(1, 2))
     sizes, kernel, stride, dilation = (
         tuple(draw(st.integers(1, most)) for _ in range(ndim)) for most in (largest, 3, 3, 2)
     )
     sides = [(draw(st.integers(0, 4)), draw(st.integers(0, 4))) for _ in range(ndim)]
     padding = draw(st.one_of(st.sampled_from(PADDING_NAMES), st.just(tuple(sides))))
-    return Asked(sizes, kernel, stride, padding, dilation, draw(modes(ndim)))
+    return LayerCase(sizes, kernel, stride, padding, dilation, draw(modes(ndim)))
 
 
 @st.composite
 def modes(draw: st.DrawFn, ndim: int) -> tuple[tuple[str, str], ...]:
-    """A mode for every side; now and then poles over a circular axis."""
+    """Draw a mode for every side, sometimes poles over a circular axis."""
     if ndim == 2 and draw(st.booleans()):
         rows = st.sampled_from(("pole", *MODES))
         return (draw(rows), draw(rows)), ("circular", "circular")

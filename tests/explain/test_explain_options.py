@@ -1,12 +1,12 @@
-"""Words of the command line become arguments, and what is no argument is said so in one line."""
+"""Options of the command line are parsed, and wrong ones raise an error of one line."""
 
 from __future__ import annotations
 
 import pytest
 
 from omniconv.errors import InputError
-from omniconv.explain.asking import Words, explain_convolution, explain_pooling, explain_unpooling
-from omniconv.explain.words import parse_border, parse_numbers, parse_padding, parse_sizes
+from omniconv.explain.api import Options, explain_conv, explain_pool, explain_unpool
+from omniconv.explain.parsing import parse_border, parse_numbers, parse_padding, parse_sizes
 
 
 @pytest.mark.parametrize(("text", "sizes"), [("7", (7,)), ("5x8", (5, 8)), ("5X8", (5, 8)), ("1x1", (1, 1))])
@@ -51,12 +51,12 @@ def test_modes(text, ndim, modes):
     assert parse_border(text, ndim).modes == modes
 
 
-def conv(more=None, **words):
-    return lambda: explain_convolution(Words(**{"input": "7", "kernel": "3", "stride": "1"} | words), **more or {})
+def conv(more=None, **options):
+    return lambda: explain_conv(Options(**{"input": "7", "kernel": "3", "stride": "1"} | options), **more or {})
 
 
-def pool(more=None, **words):
-    return lambda: explain_pooling(Words(**{"input": "7", "kernel": "2"} | words), **more or {})
+def pool(more=None, **options):
+    return lambda: explain_pool(Options(**{"input": "7", "kernel": "2"} | options), **more or {})
 
 
 REFUSED = [
@@ -108,8 +108,8 @@ REFUSED = [
     (conv({"value": "x"}), "value='x': must be a number from -999 to 999; write --value 1"),
     (conv({"value": "nan"}), "value='nan': must be a number from -999 to 999"),
     (conv({"value": "1"}, mode="circular"), "has no meaning with --mode circular; leave it out, or use --mode zeros"),
-    (conv({"value": "1", "transposed": True}), "value='1': has no meaning with --transposed: what falls"),
-    (conv({"output_padding": "1"}), "output_padding='1': belongs to --transposed; add it, or leave this out"),
+    (conv({"value": "1", "transposed": True}), "value='1': has no meaning with --transposed, which drops"),
+    (conv({"output_padding": "1"}), "output_padding='1': needs --transposed; add it, or leave this out"),
     (conv({"output_padding": "1", "transposed": True}, stride="1"), "must be smaller than stride=1 or dilation=1; use"),
     (conv({"output_padding": "a", "transposed": True}), "output_padding='a': must be a whole number from 0 to 999999; "
      "write --output-padding 1"),
@@ -119,16 +119,16 @@ REFUSED = [
     (conv({"transposed": True}, input="2", padding="3", kernel="7", mode="reflect"), "to be reflected"),
     (pool({"kind": "mean"}), "kind='mean': must be one of max, average, lp; write --kind max"),
     (pool({"kind": "averge"}), "kind='averge': must be one of max, average, lp; did you mean average?"),
-    (pool({"count_include_pad": True}), "count_include_pad=True: belongs to --kind average; leave it out"),
-    (pool({"p": "3"}), "p='3': belongs to --kind lp; add it, or leave this out"),
+    (pool({"count_include_pad": True}), "count_include_pad=True: needs --kind average; leave it out"),
+    (pool({"p": "3"}), "p='3': needs --kind lp; add it, or leave this out"),
     (pool({"kind": "lp", "p": "0"}), "p='0': must be a number from 0.5 to 16, to be drawn; write --p 2"),
     (pool({"kind": "lp", "p": "x"}), "p='x': must be a number from 0.5 to 16"),
     (pool(padding="2"), "padding=2: must be smaller than the window, which spans 2; pad less"),
     (pool(kernel="9"), "input='7': is smaller than the window, which spans 9; pad with --padding same_upper, or"),
     (pool(input="1", dilation="3", padding="2"), "is so small that window 0 holds none of its samples; pad less"),
     (pool(kernel="a"), "kernel='a': must be a whole number from 1 to 999999"),
-    (lambda: explain_unpooling(Words("1", "2", dilation="3", padding="2")), "holds none of its samples"),
-    (lambda: explain_unpooling(Words("4x4x4", "2")), "has 3 axes"),
+    (lambda: explain_unpool(Options("1", "2", dilation="3", padding="2")), "holds none of its samples"),
+    (lambda: explain_unpool(Options("4x4x4", "2")), "has 3 axes"),
 ]  # fmt: skip
 
 

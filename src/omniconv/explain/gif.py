@@ -1,0 +1,274 @@
+"""An explanation as an animated GIF: frames of the drawing, the arithmetic of the step and the facts.
+
+The SVG of ``svg.py`` is rasterised by resvg. What steps share is rasterised once, as text takes half of the time.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFont
+
+from omniconv.explain.layout import ARC, RULER, WIDTH, Box, around, moved, wide_layout
+from omniconv.explain.page import resource
+from omniconv.explain.scene import CellIndex, Scene, Step
+from omniconv.explain.svg import HATCH, Drawing, draw_key, points_text, tag, text_tag
+
+LAST = 3  # the last frame stays so many times as long as the others
+SAMPLED = 4  # frames that the palette is made from
+UNCHANGED = 255  # palette index of pixels that stay as in the frame before
+MARGIN, MIN_WIDTH = 24.0, 640.0
+HEAD, LINE, TEXT = 66.0, 20.0, 13.0  # heights of the head and of a line; font size
+FACT_NAMES = 132.0  # width of the names of facts
+MAX_LINES = 2  # of each text of a step
+
+
+def gif_bytes(scene: Scene, seconds: float) -> bytes:
+    """Return an animation that repeats for ever.
+
+    Args:
+        scene: what is shown.
+        seconds: duration of a step.
+
+    Raises:
+        InputError: the scene is too large to be drawn.
+    """
+    frames = Frames(scene)
+    palette = Palette(frames.render(every=-(-len(scene.steps) // SAMPLED)))
+    first, *changes = _changes(frames.render(), palette)
+    durations = [round(1000 * seconds)] * len(changes) + [round(1000 * seconds * LAST)]
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "GIF", save_all=True, append_images=changes, duration=durations, loop=0, optimize=False, disposal=1,
+        transparency=UNCHANGED,
+    )  # fmt: skip
+    return buffer.getvalue()
+
+
+class Frames:
+    """Frames of a scene, from top to bottom: head, panels, step, facts, legend.
+
+    Args:
+        scene: what is shown.
+
+    Raises:
+        InputError: the scene is too large to be drawn.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.layout = scene, wide_layout(scene)
+        self.drawing = Drawing(scene, self.layout.cell)
+        text = max(MIN_WIDTH, text_width(scene.title, 19, bold=True), text_width(scene.subtitle, TEXT))
+        self.text_width = max(self.layout.size[0], min(text, WIDTH))
+        self.origin = (round(MARGIN + (self.text_width - self.layout.size[0]) / 2), HEAD + 14 * scene.is_row)
+        self.step_top = self.origin[1] + self.layout.size[1] + 18
+        step_lines = max(len(self.step_lines(step)) for step in scene.steps)
+        self.facts_top = self.step_top + 26 + LINE * step_lines + 14
+        facts, bottom = self._facts()
+        legend, bottom = self._legend(bottom + 14)
+        self.size = (round(self.text_width + 2 * MARGIN), round(bottom + 8))
+        self._static = "".join([self._head(), facts, legend, *self._panels()])
+
+    def render(self, every: int = 1) -> Iterator[Image.Image]:
+        """Return an RGB image for each step, or for each ``every``-th step up to the last."""
+        everything = (0.0, 0.0, float(self.size[0]), float(self.size[1]))
+        base = rasterise(self._static, everything)  # transparent between the panels, where the band lies below it
+        shown: dict[CellIndex, str] = {}
+        for left, step in zip(range(len(self.scene.steps) - 1, -1, -1), self.scene.steps, strict=True):
+            for update in step.updates:
+                shown[update.cell] = update.text
+                box = moved(self.layout.box(update.cell), self.origin)
+                _paste(base, self._in_panel(update.cell[0], self.drawing.update(update)), box)
+            if left % every == 0:
+                image = Image.new("RGBA", self.size, _variables()["paper"])
+                self._draw_step(image, base, step, shown)
+                yield image.convert("RGB")
+
+    def step_lines(self, step: Step) -> list[tuple[str, str]]:
+        """Return the wrapped lines of a step with their CSS classes; the first text is the arithmetic itself."""
+        return [
+            (part, "line index" if number else "line")
+            for number, line in enumerate(step.lines)
+            for part in wrapped(line, self.text_width, TEXT, MAX_LINES)
+        ]
+
+    def _draw_step(self, image: Image.Image, base: Image.Image, step: Step, shown: dict[CellIndex, str]) -> None:
+        corners = [(x + self.origin[0], y + self.origin[1]) for x, y in self.layout.band(step)]
+        _paste(image, tag("polygon", class_="band", points=points_text(corners)), around([(*c, *c) for c in corners]))
+        image.alpha_composite(base)
+        for number, layer in enumerate(self.drawing.overlays(step, shown)):
+            if layer:  # the marks of each panel by themselves, as the time grows with the area
+                cells = [self.layout.box(mark.cell) for mark in step.marks if mark.cell[0] == number]
+                left, top, right, bottom = moved(around(cells), self.origin)
+                arcs = ARC + RULER if step.links else 3.0
+                _paste(image, self._in_panel(number, layer), (left - 3, top - arcs, right + 3, bottom + arcs))
+        lines = self.step_lines(step)
+        width = max(text_width(step.title, 14, bold=True), *(text_width(line, TEXT) for line, _ in lines))
+        texts = [text_tag((MARGIN, self.step_top + 16), step.title, 14, "heading step")]
+        for number, (line, class_) in enumerate(lines):
+            texts.append(text_tag((MARGIN, self.step_top + 40 + number * LINE), line, TEXT, class_))
+        bottom = self.step_top + 32 + len(lines) * LINE
+        _paste(image, "".join(texts), (MARGIN, self.step_top, MARGIN + width + 8, bottom))
+
+    def _in_panel(self, number: int, content: str) -> str:
+        x, y = self.layout.origins[number]
+        return tag("g", content, transform=f"translate({x + self.origin[0]:g} {y + self.origin[1]:g})")
+
+    def _panels(self) -> list[str]:
+        panels = [self._in_panel(number, self.drawing.panel(number)) for number in range(len(self.scene.panels))]
+        titles = tag("g", self.drawing.titles(self.layout), transform="translate({:g} {:g})".format(*self.origin))
+        return [*panels, titles]
+
+    def _head(self) -> str:
+        subtitle = wrapped(self.scene.subtitle, self.text_width, TEXT, 1)[0]
+        return text_tag((MARGIN, 36), self.scene.title, 19, "heading") + text_tag(
+            (MARGIN, 57), subtitle, TEXT, "line index"
+        )
+
+    def _facts(self) -> tuple[str, float]:
+        y = self.facts_top
+        parts = [tag("path", class_="rule", d=f"M{MARGIN} {y:g}h{self.text_width:g}")]
+        y += 8
+        for name, text in self.scene.facts:
+            parts.append(text_tag((MARGIN, y + LINE), name, TEXT, "line index"))
+            for line in wrapped(text, self.text_width - FACT_NAMES, TEXT, 2):
+                y += LINE
+                parts.append(text_tag((MARGIN + FACT_NAMES, y), line, TEXT, "line"))
+        return "".join(parts), y
+
+    def _legend(self, top: float) -> tuple[str, float]:
+        """Return the entries side by side, in a new line where the width ends, and the bottom of the last line."""
+        parts, x, y = [], 0.0, top
+        for key, name in self.scene.legend:
+            width = 28 + text_width(name, 12)
+            if x and x + width > self.text_width:
+                x, y = 0.0, y + 24
+            symbol = draw_key(key) + text_tag((28, 15.3), name, 12, "line index")
+            parts.append(tag("g", symbol, transform=f"translate({MARGIN - 2 + x:g} {y:g})"))
+            x += width + 20
+        return "".join(parts), y + 24
+
+
+def rasterise(content: str, box: Box) -> Image.Image:
+    """Return a part of a drawing as an RGBA image, one pixel for each unit; the box must have whole numbers."""
+    import resvg_py
+
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    svg = tag(
+        "svg", f"<style>{_style()}</style>{HATCH}{content}", xmlns="http://www.w3.org/2000/svg", class_="drawing",
+        width=width, height=height, viewBox=f"{left:g} {top:g} {width:g} {height:g}", font_family="DejaVu Sans",
+    )  # fmt: skip
+    fonts = [_font_file(False), _font_file(True)] if "<text" in content else []  # 2 ms to read them
+    png = resvg_py.svg_to_bytes(svg_string=svg, font_files=fonts, skip_system_fonts=True)
+    return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+
+
+def _paste(image: Image.Image, content: str, box: Box) -> None:
+    """Rasterise content that lies in a box, and draw it over an image."""
+    left, top = (max(0, int(edge)) for edge in box[:2])
+    right, bottom = (min(size, int(edge) + 1) for size, edge in zip(image.size, box[2:], strict=True))
+    image.alpha_composite(rasterise(content, (left, top, right, bottom)), (left, top))
+
+
+@cache
+def _variables() -> dict[str, str]:
+    """Return the CSS variables of the page on light paper: the first definition of each."""
+    css = resource("report", "page.css") + resource("explain", "player.css")
+    return dict(reversed(re.findall(r"--(\w+): ([^;]+);", css)))
+
+
+@cache
+def _style() -> str:
+    """Return the style sheet of the drawing with the values of its variables, which resvg does not know."""
+    return re.sub(r"var\(--(\w+)\)", lambda name: _variables()[name[1]], resource("explain", "drawing.css"))
+
+
+@cache
+def _font_file(bold: bool) -> str:
+    """Return DejaVu Sans of Matplotlib's data, which has all signs of the formulas, and is the same everywhere."""
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name)
+
+
+@cache
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Return the width of a line in pixels."""
+    return ImageFont.truetype(_font_file(bold), size).getlength(text)
+
+
+def wrapped(text: str, width: float, size: float, most: int) -> list[str]:
+    """Return a text in lines of a width, broken at spaces; a text of more than ``most`` lines loses its middle."""
+    words = text.split(" ")
+    lines, kept = _broken(words, width, size), min(len(words) - 1, 160)
+    while len(lines) > most and kept > 1:
+        kept -= 1
+        lines = _broken([*words[: -(-kept // 2)], "…", *words[len(words) - kept // 2 :]], width, size)
+    return lines
+
+
+def _broken(words: Sequence[str], width: float, size: float) -> list[str]:
+    lines: list[list[str]] = []
+    room = 0.0
+    for word in words:
+        wide = text_width(f" {word}", size)
+        if not lines or wide > room:
+            lines.append([])
+            room = width + text_width(" ", size)
+        lines[-1].append(word)
+        room -= wide
+    return [" ".join(line) for line in lines]
+
+
+class Palette:
+    """The most frequent colours of some frames, as one palette for all: paper stays white, and nothing flickers.
+
+    Args:
+        frames: RGB images whose colours are counted.
+    """
+
+    def __init__(self, frames: Iterable[Image.Image]) -> None:
+        colours, counts = np.unique(np.concatenate([_packed(frame).ravel() for frame in frames]), return_counts=True)
+        self._colours = colours[np.argsort(-counts, kind="stable")][:UNCHANGED]
+        self._nearest = np.full(1 << 24, -1, np.int16)  # palette index of each colour that was looked up
+
+    def indices(self, frame: Image.Image) -> np.ndarray:
+        """Return the index of the nearest colour for each pixel."""
+        packed = _packed(frame)
+        unknown = np.unique(packed[self._nearest[packed] < 0])
+        if unknown.size:
+            difference = _channels(unknown)[:, None] - _channels(self._colours)[None]
+            self._nearest[unknown] = (difference**2).sum(-1).argmin(-1)
+        return self._nearest[packed].astype(np.uint8)
+
+    def image(self, indices: np.ndarray) -> Image.Image:
+        """Return an image of indices with this palette."""
+        result = Image.fromarray(indices)
+        result.putpalette(_channels(self._colours).astype(np.uint8).tobytes())
+        return result
+
+
+def _changes(frames: Iterable[Image.Image], palette: Palette) -> Iterator[Image.Image]:
+    """Return the first frame whole, and of each later one only the pixels that differ from the one before."""
+    before = None
+    for frame in frames:
+        indices = palette.indices(frame)
+        yield palette.image(indices if before is None else np.where(before == indices, np.uint8(UNCHANGED), indices))
+        before = indices
+
+
+def _packed(frame: Image.Image) -> np.ndarray:
+    """Return red, green and blue in one number."""
+    red, green, blue = np.moveaxis(np.asarray(frame, np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def _channels(packed: np.ndarray) -> np.ndarray:
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).astype(np.int32)
