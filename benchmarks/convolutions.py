@@ -3,11 +3,10 @@
     python -m benchmarks.convolutions [--device cuda] [--repeats 30] [--out FILE]
 
 Batch 4, float32, forward in inference mode, and forward with backward to weights and input. A ratio of 1 is the speed
-of the backend's own dense convolution. The first line of each group is that reference itself; its spread over its
-median tells how far the other numbers can be trusted. A mesh is timed on signals that lie channel by channel, as an
-image comes in, and channels last, as they lie from layer to layer. Where torch-harmonics is installed, its
-convolutions on the same panorama stand beside ours (``pip install --no-deps torch-harmonics``; its wheel asks for a
-torch of its own).
+of the backend's own dense convolution. The first line of each group is that reference itself; its interquartile range
+over its median tells how far the other numbers can be trusted. A mesh is timed on contiguous signals (B, C, N), as an
+image comes in, and on channels-last ones, as layers pass them on. If torch-harmonics is installed, its convolutions on
+the same panorama are timed too (``pip install --no-deps torch-harmonics``; its wheel requires another torch).
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from torch import Tensor, nn
 
 import omniconv as oc
 from benchmarks import peers
-from benchmarks.timing import Timing, Work, device_of, machine, time_in_turn, write_report
+from benchmarks.timing import Timing, Work, device_of, machine, time_interleaved, write_report
 
 CHANNELS, BATCH = 64, 4
 PANORAMA = (128, 256)
 REFERENCE = "torch.nn.Conv2d"
-ROUND = (
+MESHES = (
     "icosphere:5",
     "icosphere:6",
     "icosahedron:5",
@@ -45,27 +44,27 @@ Pair = tuple[nn.Module, Tensor]
 
 @dataclass(frozen=True)
 class Line:
-    """One measurement: a layer, one kind of pass, its time and the ratio to the reference."""
+    """One measurement: median and interquartile range in seconds, and the ratio to the reference."""
 
     layer: str
     samples: int
     work: str
     median: float
-    spread: float
+    iqr: float
     ratio: float
 
 
 def groups() -> Iterator[tuple[tuple[int, int], dict[str, oc.surfaces.Surface]]]:
-    """Surfaces to compare, and the grid of the reference with as many samples."""
+    """Yield the grid of the reference, and surfaces with as many samples."""
     grids = {f"Plane(border={border!r})": oc.Plane(border=border) for border in ("zeros", "reflect", "circular")}
     yield PANORAMA, {**grids, "Equirectangular()": oc.Equirectangular()}
-    for name in ROUND:
+    for name in MESHES:
         surface = oc.surface(name)
         yield nearest_grid(prod(size or 0 for size in surface.shape)), {name: surface}
 
 
 def nearest_grid(samples: int) -> tuple[int, int]:
-    """Height and width ≈ 2 · height with as many samples as can be.
+    """Return height and width ≈ 2 · height whose product is as near to ``samples`` as possible.
 
     Example:
         >>> nearest_grid(10242)
@@ -77,85 +76,85 @@ def nearest_grid(samples: int) -> tuple[int, int]:
 
 
 def layers(grid: tuple[int, int], surfaces: dict[str, oc.surfaces.Surface], device: torch.device) -> dict[str, Pair]:
-    """The reference and the layers to compare, each with its input."""
-    found: dict[str, Pair] = {REFERENCE: (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(device), signal(grid, device))}
+    """Return the reference and the layers to compare, each with its input."""
+    pairs: dict[str, Pair] = {REFERENCE: (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(device), signal(grid, device))}
     for name, surface in surfaces.items():
         layer = oc.nn.Conv(CHANNELS, CHANNELS, surface=surface).to(device)
         samples = tuple(size for size in surface.shape if size is not None)
-        found[name] = layer, signal(samples or grid, device)
+        pairs[name] = layer, signal(samples or grid, device)
         if samples:
-            found[f"{name}, channels last"] = layer, signal(samples, device, channels_last=True)
-    return found
+            pairs[f"{name}, channels last"] = layer, signal(samples, device, channels_last=True)
+    return pairs
 
 
 def signal(shape: tuple[int, ...], device: torch.device, channels_last: bool = False) -> Tensor:
-    """A batch of noise that asks for its gradient."""
+    """Return a batch of noise that requires its gradient."""
     x = torch.randn(BATCH, CHANNELS, *shape, device=device)
     x = x.movedim(1, -1).contiguous().movedim(-1, 1) if channels_last else x
     return x.requires_grad_()
 
 
 def forward(layer: nn.Module, x: Tensor) -> Work:
-    """The layer alone."""
+    """Return a function that runs the layer in inference mode."""
 
-    def work() -> Tensor:
+    def run() -> Tensor:
         with torch.inference_mode():
             return layer(x)
 
-    return work
+    return run
 
 
 def both_ways(layer: nn.Module, x: Tensor) -> Work:
-    """The layer, and the gradients of its weights and its input."""
+    """Return a function that runs the layer and the gradients of its weights and input."""
     with torch.no_grad():
         gradient = torch.randn_like(layer(x))
 
-    def work() -> None:
+    def run() -> None:
         x.grad = None
         layer.zero_grad(set_to_none=True)
         layer(x).backward(gradient)
 
-    return work
+    return run
 
 
 def measure(device: torch.device, repeats: int) -> Iterator[Line]:
-    """All lines, group by group."""
+    """Yield the measurements of each group."""
     torch.manual_seed(0)
     for grid, surfaces in groups():
         pairs = layers(grid, surfaces, device)
         if "Equirectangular()" in surfaces:
-            others = peers.of_the_sphere(CHANNELS, grid).items()
+            others = peers.sphere_layers(CHANNELS, grid).items()
             pairs |= {name: (layer.to(device), signal(grid, device)) for name, layer in others}
-        for kind, prepare in (("forward", forward), ("forward + backward", both_ways)):
-            works = {name: prepare(layer, x) for name, (layer, x) in pairs.items()}
-            timings = time_in_turn(works, repeats, device)
+        for work, prepare in (("forward", forward), ("forward + backward", both_ways)):
+            functions = {name: prepare(layer, x) for name, (layer, x) in pairs.items()}
+            timings = time_interleaved(functions, repeats, device)
             for name, (_, x) in pairs.items():
-                yield line(name, x[0, 0].numel(), kind, timings[name], timings[REFERENCE])
+                yield line(name, x[0, 0].numel(), work, timings[name], timings[REFERENCE])
 
 
-def line(name: str, samples: int, kind: str, timing: Timing, reference: Timing) -> Line:
-    """One measurement beside its reference."""
-    return Line(name, samples, kind, timing.median, timing.spread, timing.median / reference.median)
+def line(name: str, samples: int, work: str, timing: Timing, reference: Timing) -> Line:
+    """Return a measurement with its ratio to the reference."""
+    return Line(name, samples, work, timing.median, timing.iqr, timing.median / reference.median)
 
 
 def show(lines: list[Line]) -> Table:
-    """The lines as a table."""
-    table = Table("layer", "samples", "work", "median", "spread", "ratio", title="time, as a ratio to torch.nn.Conv2d")
-    for found in lines:
-        numbers = f"{1e3 * found.median:.1f} ms", f"{1e3 * found.spread:.1f} ms", f"{found.ratio:.2f}"
-        table.add_row(found.layer, f"{found.samples:,}", found.work, *numbers)
+    """Return the measurements as a table."""
+    table = Table("layer", "samples", "work", "median", "iqr", "ratio", title="time, as a ratio to torch.nn.Conv2d")
+    for one in lines:
+        numbers = f"{1e3 * one.median:.1f} ms", f"{1e3 * one.iqr:.1f} ms", f"{one.ratio:.2f}"
+        table.add_row(one.layer, f"{one.samples:,}", one.work, *numbers)
     return table
 
 
 @click.command(help=__doc__.splitlines()[0])
-@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
-@click.option("--repeats", default=30, show_default=True, type=click.IntRange(1), help="Rounds that count.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda")
+@click.option("--repeats", default=30, show_default=True, type=click.IntRange(1), help="measured rounds")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/")
 def main(device: str, repeats: int, out: Path | None) -> None:
-    """Measure, print and write."""
-    where = device_of(device)
-    about = machine(where)
-    lines = list(measure(where, repeats))
+    """Measure, print the table and write the JSON file."""
+    torch_device = device_of(device)
+    about = machine(torch_device)
+    lines = list(measure(torch_device, repeats))
     Console(width=110).print(show(lines))
     setting = {"peers": peers.versions(), "channels": CHANNELS, "batch": BATCH, "dtype": "float32", "repeats": repeats}
     path = write_report(

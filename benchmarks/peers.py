@@ -1,4 +1,4 @@
-"""Layers of other libraries that do what ours do, where they are installed."""
+"""Comparable layers of other libraries, if they are installed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import nn
 
 BASES = ("piecewise linear", "morlet")
-"""Filters of torch-harmonics: four functions and nine, as ours have four operators on an icosphere and nine taps."""
+"""Filter bases of torch-harmonics: of four functions, as an icosphere has operators, and of nine, as HEALPix taps."""
 
 
-def of_the_sphere(channels: int, grid: tuple[int, int]) -> dict[str, nn.Module]:
-    """Convolutions on a panorama of one size: the discrete-continuous ones of torch-harmonics, with its own kernels."""
+def sphere_layers(channels: int, grid: tuple[int, int]) -> dict[str, nn.Module]:
+    """Return the discrete-continuous convolutions of torch-harmonics on a panorama, by name."""
     if importlib.util.find_spec("torch_harmonics") is None:
         return {}
     from torch_harmonics import DiscreteContinuousConvS2
@@ -28,7 +28,7 @@ def of_the_sphere(channels: int, grid: tuple[int, int]) -> dict[str, nn.Module]:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that are measured beside ours."""
+    """Return the versions of the libraries that are compared."""
     try:
         return {"torch-harmonics": version("torch-harmonics")}
     except PackageNotFoundError:

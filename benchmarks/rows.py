@@ -1,11 +1,11 @@
-"""Speed of convolutions with a kernel for each row, as a share of torch.nn.Conv2d's on the same taps.
+"""Speed of convolutions with a kernel for each row, relative to torch.nn.Conv2d with the same taps.
 
     python -m benchmarks.rows [--repeats 20] [--threads 1] [--out FILE]
 
-Batch 4, 64 to 64 channels, 128 × 256, float32: billions of multiplications and additions in a second, forward in
-inference mode, and forward with backward to weights and input. The reference has one kernel for all rows, with as many
-rows and columns of taps: once on signals that lie channel by channel, as torch.nn has it, and once channels last. Rows
-of one width show how the speed depends on it; the surface's own kernels, of 3 × 3 to 5 × 11 taps, stand beside 3 × 7.
+Batch 4, 64 to 64 channels, 128 × 256, float32: GFLOP/s, forward in inference mode, and forward with backward to weights
+and input. The reference has one kernel for all rows, with as many rows and columns of taps, on contiguous signals and
+on channels-last ones. Kernels of one width show how the speed depends on it; the surface's own kernels, of 3 × 3 to
+5 × 11 taps, are compared with 3 × 7.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import omniconv as oc
 from benchmarks.convolutions import both_ways, forward
-from benchmarks.timing import device_of, machine, time_in_turn, write_report
+from benchmarks.timing import device_of, machine, time_interleaved, write_report
 from omniconv.nn.rows.modules import RowConvolution, init_row_weight
 
 CHANNELS, BATCH, HEIGHT = 64, 4, 128
@@ -31,8 +31,8 @@ REFERENCE = "torch.nn.Conv2d"
 Layer = Callable[[Tensor], Tensor]
 
 
-class Rows(nn.Module):
-    """A convolution with kernels of given shapes, with weights of its own."""
+class RowConv(nn.Module):
+    """A row convolution with its weights, without the checks of ``oc.nn.Conv``."""
 
     def __init__(self, stencil: oc.RowStencil) -> None:
         super().__init__()
@@ -47,19 +47,19 @@ class Rows(nn.Module):
 
 @dataclass(frozen=True)
 class Line:
-    """One measurement: its time, its speed and that as a share of the reference's."""
+    """One measurement: median and interquartile range in seconds, GFLOP/s, and its ratio to the reference."""
 
     kernels: str
     layer: str
     work: str
     median: float
-    spread: float
+    iqr: float
     speed: float
-    share: float
+    ratio: float
 
 
 def cases() -> Iterator[tuple[str, oc.RowStencil, int]]:
-    """Kernels by name, and the width of the reference's kernel."""
+    """Yield kernels by name, and the width of the reference's kernel."""
     own = oc.Equirectangular(height=HEIGHT, kernels="rows").conv_neighbours()
     yield f"of the surface, {own.taps / HEIGHT:.1f} taps", own, 7
     for width in WIDTHS:
@@ -67,14 +67,14 @@ def cases() -> Iterator[tuple[str, oc.RowStencil, int]]:
 
 
 def signal(channels_last: bool, device: torch.device) -> Tensor:
-    """A batch of noise that asks for its gradient."""
+    """Return a batch of noise that requires its gradient."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = torch.randn(BATCH, CHANNELS, HEIGHT, 2 * HEIGHT, device=device)
     return x.contiguous(memory_format=layout).requires_grad_()
 
 
 def measure(device: torch.device, repeats: int) -> Iterator[Line]:
-    """All lines, kernels by kernels."""
+    """Yield the measurements of each set of kernels."""
     torch.manual_seed(0)
     for name, stencil, width in cases():
         dense = nn.Conv2d(CHANNELS, CHANNELS, (3, width), padding=(1, width // 2)).to(device)
@@ -82,41 +82,41 @@ def measure(device: torch.device, repeats: int) -> Iterator[Line]:
         layers = {
             REFERENCE: (dense, False, 3 * width * HEIGHT),
             f"{REFERENCE}, channels last": (last.to(memory_format=torch.channels_last), True, 3 * width * HEIGHT),
-            "rows": (Rows(stencil).to(device), False, stencil.taps),
-            "rows, channels last": (Rows(stencil).to(device), True, stencil.taps),
+            "rows": (RowConv(stencil).to(device), False, stencil.taps),
+            "rows, channels last": (RowConv(stencil).to(device), True, stencil.taps),
         }
         pairs = {key: (layer, signal(is_last, device)) for key, (layer, is_last, _) in layers.items()}
-        for kind, passes, prepare in (("forward", 1, forward), ("forward + backward", 3, both_ways)):
-            timings = time_in_turn({key: prepare(*pair) for key, pair in pairs.items()}, repeats, device)
+        for work, passes, prepare in (("forward", 1, forward), ("forward + backward", 3, both_ways)):
+            timings = time_interleaved({key: prepare(*pair) for key, pair in pairs.items()}, repeats, device)
             operations = {
                 key: passes * 4e-9 * BATCH * HEIGHT * CHANNELS**2 * taps for key, (*_, taps) in layers.items()
             }
             speeds = {key: operations[key] / timing.median for key, timing in timings.items()}
             for key, timing in timings.items():
-                share = speeds[key] / speeds[REFERENCE]
-                yield Line(name, key, kind, timing.median, timing.spread, speeds[key], share)
+                ratio = speeds[key] / speeds[REFERENCE]
+                yield Line(name, key, work, timing.median, timing.iqr, speeds[key], ratio)
 
 
 def show(lines: list[Line]) -> Table:
-    """The lines as a table."""
-    table = Table("kernels", "layer", "work", "median", "spread", "GFLOP/s", "share", title="speed on the same taps")
-    for found in lines:
-        numbers = f"{1e3 * found.median:.1f} ms", f"{1e3 * found.spread:.1f} ms", f"{found.speed:.1f}"
-        table.add_row(found.kernels, found.layer, found.work, *numbers, f"{found.share:.2f}")
+    """Return the measurements as a table."""
+    table = Table("kernels", "layer", "work", "median", "iqr", "GFLOP/s", "ratio", title="speed on the same taps")
+    for one in lines:
+        numbers = f"{1e3 * one.median:.1f} ms", f"{1e3 * one.iqr:.1f} ms", f"{one.speed:.1f}"
+        table.add_row(one.kernels, one.layer, one.work, *numbers, f"{one.ratio:.2f}")
     return table
 
 
 @click.command(help=__doc__.splitlines()[0])
-@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
-@click.option("--repeats", default=20, show_default=True, type=click.IntRange(1), help="Rounds that count.")
-@click.option("--threads", type=click.IntRange(1), help="Cores to use; all by default.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda")
+@click.option("--repeats", default=20, show_default=True, type=click.IntRange(1), help="measured rounds")
+@click.option("--threads", type=click.IntRange(1), help="threads; by default all cores")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file; by default in benchmarks/results/")
 def main(device: str, repeats: int, threads: int | None, out: Path | None) -> None:
-    """Measure, print and write."""
-    where = device_of(device)
+    """Measure, print the table and write the JSON file."""
+    torch_device = device_of(device)
     torch.set_num_threads(threads or torch.get_num_threads())
-    about = machine(where)
-    lines = list(measure(where, repeats))
+    about = machine(torch_device)
+    lines = list(measure(torch_device, repeats))
     Console(width=120).print(show(lines))
     setting = {"channels": CHANNELS, "batch": BATCH, "dtype": "float32", "repeats": repeats}
     path = write_report("rows", {"machine": about, **setting, "lines": [asdict(x) for x in lines]}, out)

@@ -1,4 +1,4 @@
-"""Fair timing: candidates in turn in one process, medians and spreads, and on what machine."""
+"""Interleaved timing of candidates in one process, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -25,45 +25,47 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one candidate: the median of all repeats and the distance between their quartiles."""
+    """Median and interquartile range of the seconds of one candidate."""
 
     median: float
-    spread: float
+    iqr: float
 
     @classmethod
     def of(cls, seconds: list[float]) -> Timing:
-        """From the seconds of each repeat."""
+        """Summarise the seconds of each repeat."""
         low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
         return cls(float(middle), float(high - low))
 
 
-def time_in_turn(works: Mapping[str, Work], repeats: int, device: torch.device, warm_up: int = 3) -> dict[str, Timing]:
-    """Time candidates one after the other, round after round, so that a slow minute meets all of them alike.
+def time_interleaved(
+    functions: Mapping[str, Work], repeats: int, device: torch.device, warm_up: int = 3
+) -> dict[str, Timing]:
+    """Time every candidate once in each round, so that a slow phase of the machine affects all of them alike.
 
     Args:
-        works: what to time, by name.
-        repeats: rounds that count.
-        device: where the work is done; a GPU is waited for.
-        warm_up: rounds before, that do not count.
+        functions: candidates by name.
+        repeats: measured rounds.
+        device: device of the work; a GPU is synchronised around each call.
+        warm_up: rounds before the measured ones.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(warm_up + repeats):
-        for name, work in works.items():
-            taken = _seconds(work, device)
-            if turn >= warm_up:
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for round_index in range(warm_up + repeats):
+        for name, function in functions.items():
+            taken = _seconds(function, device)
+            if round_index >= warm_up:
                 seconds[name].append(taken)
     return {name: Timing.of(taken) for name, taken in seconds.items()}
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name that the command line was given."""
+    """Return the device of a command-line name."""
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise click.BadParameter(f"{name}: there is no CUDA here; use --device cpu")
+        raise click.BadParameter(f"{name}: CUDA is not available; use --device cpu")
     return torch.device(name)
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers were measured on, and with what."""
+    """Return processor, thread count, load and versions as plain data."""
     return {
         "platform": platform.platform(),
         "processor": processor_name(),
@@ -83,7 +85,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """The model of the processor, as the system calls it."""
+    """Return the model name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -93,17 +95,17 @@ def processor_name() -> str:
 
 
 def write_report(name: str, content: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a result as JSON, by default to ``benchmarks/results/NAME-DATE.json``."""
+    """Write a result as JSON and return its path, by default ``benchmarks/results/NAME-DATE.json``."""
     path = path or Path(__file__).parent / "results" / f"{name}-{date.today().isoformat()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
-def _seconds(work: Work, device: torch.device) -> float:
+def _seconds(function: Work, device: torch.device) -> float:
     _wait(device)
     start = time.perf_counter()
-    work()
+    function()
     _wait(device)
     return time.perf_counter() - start
 
@@ -114,10 +116,10 @@ def _wait(device: torch.device) -> None:
 
 
 def _commit() -> str | None:
-    """The commit of the sources, with a mark where they were changed since; ``None`` outside a checkout."""
+    """Return the commit of the sources, marked dirty if they were changed since; ``None`` outside a checkout."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return result.stdout.strip()
