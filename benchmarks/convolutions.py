@@ -104,7 +104,7 @@ def forward(layer: nn.Module, x: Tensor) -> Work:
     return run
 
 
-def both_ways(layer: nn.Module, x: Tensor) -> Work:
+def forward_backward(layer: nn.Module, x: Tensor) -> Work:
     """Return a function that runs the layer and the gradients of its weights and input."""
     with torch.no_grad():
         gradient = torch.randn_like(layer(x))
@@ -125,7 +125,7 @@ def measure(device: torch.device, repeats: int) -> Iterator[Line]:
         if "Equirectangular()" in surfaces:
             others = peers.sphere_layers(CHANNELS, grid).items()
             pairs |= {name: (layer.to(device), signal(grid, device)) for name, layer in others}
-        for work, prepare in (("forward", forward), ("forward + backward", both_ways)):
+        for work, prepare in (("forward", forward), ("forward + backward", forward_backward)):
             functions = {name: prepare(layer, x) for name, (layer, x) in pairs.items()}
             timings = time_interleaved(functions, repeats, device)
             for name, (_, x) in pairs.items():

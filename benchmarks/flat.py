@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.convolutions import BATCH, CHANNELS, PANORAMA, Line, both_ways, forward, line, signal
+from benchmarks.convolutions import BATCH, CHANNELS, PANORAMA, Line, forward_backward, forward, line, signal
 from benchmarks.timing import device_of, machine, time_interleaved, write_report
 
 MIXED = (("circular", "reflect"), ("replicate", "zeros"))
@@ -110,7 +110,7 @@ def measure(device: torch.device, repeats: int) -> Iterator[list[Line]]:
     for comparison in comparisons():
         x = signal(comparison.grid, device)
         layers = {name: layer.to(device) for name, layer in comparison.layers.items()}
-        for work, prepare in (("forward", forward), ("forward + backward", both_ways)):
+        for work, prepare in (("forward", forward), ("forward + backward", forward_backward)):
             timings = time_interleaved({name: prepare(layer, x) for name, layer in layers.items()}, repeats, device)
             reference = next(iter(timings.values()))
             yield [line(name, x[0, 0].numel(), work, timing, reference) for name, timing in timings.items()]

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.convolutions import both_ways, forward
+from benchmarks.convolutions import forward_backward, forward
 from benchmarks.timing import device_of, machine, time_interleaved, write_report
 from omniconv.nn.rows.modules import RowConvolution, init_row_weight
 
@@ -86,7 +86,7 @@ def measure(device: torch.device, repeats: int) -> Iterator[Line]:
             "rows, channels last": (RowConv(stencil).to(device), True, stencil.taps),
         }
         pairs = {key: (layer, signal(is_last, device)) for key, (layer, is_last, _) in layers.items()}
-        for work, passes, prepare in (("forward", 1, forward), ("forward + backward", 3, both_ways)):
+        for work, passes, prepare in (("forward", 1, forward), ("forward + backward", 3, forward_backward)):
             timings = time_interleaved({key: prepare(*pair) for key, pair in pairs.items()}, repeats, device)
             operations = {
                 key: passes * 4e-9 * BATCH * HEIGHT * CHANNELS**2 * taps for key, (*_, taps) in layers.items()
