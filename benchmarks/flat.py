@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.convolutions import BATCH, CHANNELS, PANORAMA, Line, forward_backward, forward, line, signal
+from benchmarks.convolutions import BATCH, CHANNELS, PANORAMA, Line, forward, forward_backward, line, signal
 from benchmarks.timing import device_of, machine, time_interleaved, write_report
 
 MIXED = (("circular", "reflect"), ("replicate", "zeros"))

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import omniconv as oc
-from benchmarks.convolutions import forward_backward, forward
+from benchmarks.convolutions import forward, forward_backward
 from benchmarks.timing import device_of, machine, time_interleaved, write_report
 from omniconv.nn.rows.modules import RowConvolution, init_row_weight
 
