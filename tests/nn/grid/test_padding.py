@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from grid_reference import amounts_for, borders, slow_pad
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_grid import amounts_for, borders, slow_pad
 
 from omniconv.errors import InputError
 from omniconv.nn.grid.padding import pad, pad_adjoint

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from grid_reference import PADDING_NAMES, amounts_for, borders, slow_convolution
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from slow_grid import PADDING_NAMES, amounts_for, borders, slow_convolution
 from torch import nn
 
 from omniconv.arithmetic import output_size

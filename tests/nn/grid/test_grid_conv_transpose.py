@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from grid_reference import PADDING_NAMES, PLAIN_MODES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from slow_grid import PADDING_NAMES, PLAIN_MODES
 from torch import nn
 
 from omniconv.arithmetic import output_size

@@ -8,8 +8,8 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from grid_reference import amounts_for, borders, slow_pad
 from hypothesis import strategies as st
-from slow_grid import amounts_for, borders, slow_pad
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts
 from omniconv.surfaces import Border

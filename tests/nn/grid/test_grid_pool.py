@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from slow_pooling import Pooling, holds_something, poolings, slow_maximum, slow_mean, slow_norm, slow_unpooling
+from pool_reference import Pooling, holds_something, poolings, slow_maximum, slow_mean, slow_norm, slow_unpooling
 
 from omniconv.arithmetic import span
 from omniconv.errors import InputError

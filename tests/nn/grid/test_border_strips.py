@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from grid_reference import borders
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from slow_grid import borders
 
 import omniconv as oc
 from omniconv.errors import InputError
