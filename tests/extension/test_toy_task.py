@@ -1,0 +1,200 @@
+"""A new task needs one file: dense regression of brightness, defined and registered here, runs in every command."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny import save, words
+from torch import nn
+from torchmetrics import Metric
+
+import omniconv as oc
+from omniconv.cli import main
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
+from omniconv.errors import FileError
+from omniconv.files import write_bytes
+from omniconv.report.pictures import png_bytes
+from omniconv.surfaces import panorama
+from omniconv.tasks import TASKS, register_task
+from omniconv.tasks.base import Task, channels_at_size
+
+SURFACES = ("plane", "equirectangular", "icosphere:2")
+
+
+class WeightedL1(nn.Module):
+    def __init__(self, areas):
+        super().__init__()
+        self.register_buffer("areas", areas, persistent=False)
+
+    def forward(self, output, target):
+        errors = (output - target).abs()
+        return (errors if self.areas is None else errors * self.areas).mean()
+
+
+class MeanError(Metric):
+    full_state_update = False
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("error", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predicted, true, areas=None):
+        weights = torch.ones((), dtype=torch.float64) if areas is None else areas.double()
+        self.error += ((predicted.double() - true).abs() * weights).sum()
+        self.weight += weights.expand(true.shape).sum()
+
+    def compute(self):
+        return {"mean_error": float(self.error / self.weight)}
+
+
+class Brightness(Task):
+    """Dense regression: ``images/NAME.png`` with ``values/NAME.npy``, float32 ``(H, W)``; a smaller error is better."""
+
+    name = "brightness"
+    output = "dense"
+    default_model = "unet"
+    expected = "expected images/NAME.png with values/NAME.npy in it"
+    searched_folders = ("images", "values")
+    target_interpolation = "linear"
+    validation_metrics = ("mean_error",)
+    best_metric = "mean_error"
+    maximize = False
+
+    def scan(self, root, classes):
+        images = sorted((root / "images").glob("*.png"))
+        samples = tuple(Sample(image, root / "values" / f"{image.stem}.npy") for image in images)
+        if not samples:
+            raise FileError(root, "holds no images", self.expected)
+        return DatasetFolder(root, samples, ("brightness",))
+
+    def load_target(self, sample, preprocessing):
+        return np.load(sample.target)
+
+    def resize_target(self, target, size):
+        return panorama.resize(target, *size)
+
+    def target_on_surface(self, target, preprocessing):
+        surface = preprocessing.surface
+        return (target if surface.any_size else surface.from_equirectangular(target))[None].astype(np.float32)
+
+    def target_to_json(self, target):
+        return file_to_json(target)
+
+    def target_from_json(self, value):
+        return file_from_json(value)
+
+    def criterion(self, areas, class_frequencies):
+        return WeightedL1(areas)
+
+    def metric(self, classes):
+        return MeanError()
+
+    def predict(self, output, size, preprocessing):
+        return np.stack(list(channels_at_size(output, size, preprocessing)))
+
+    def compare(self, prediction, target):
+        return torch.from_numpy(prediction), torch.from_numpy(target)[None]
+
+    def quality_table(self, evaluation):
+        return ["measure", "value"], [["mean error", evaluation["mean_error"]]]
+
+    def quality_line(self, evaluation):
+        return f"mean error {evaluation['mean_error']:.4f}"
+
+    def prediction_files(self, out, stems):
+        return [out / "values" / f"{stem}.npy" for stem in stems]
+
+    def write_predictions(self, predictions, classes, out):
+        written = []
+        for _, stem, values in predictions:
+            written.append(write_bytes(out / "values" / f"{stem}.png", png_bytes(grey(values[0]))))
+            np.save(out / "values" / f"{stem}.npy", values[0])
+        return written
+
+    def tile(self, image, target, sample, classes):
+        return grey(target), sample.image.name
+
+    def draw_predictions(self, page, network, samples):
+        for sample in samples[:2]:
+            target = self.load_target(sample, network.preprocessing)
+            page.row([(grey(network.predict(sample.image)[0]), "predicted brightness"), (grey(target), "truth")])
+
+    def describe_output(self, surface):
+        return "brightness (batch, 1, ...), from 0 to 1"
+
+
+def grey(values):
+    return (255 * np.clip(values, 0, 1)).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    register_task(Brightness(), "images/ and values/")
+    yield
+    TASKS.pop("brightness")
+
+
+@pytest.fixture
+def data(tmp_path):
+    random = np.random.default_rng(0)
+    for index in range(5):
+        pixels = random.integers(0, 256, (16, 32, 3), np.uint8)
+        save(tmp_path / f"data/images/{index}.png", pixels)
+        (tmp_path / "data/values").mkdir(exist_ok=True)
+        np.save(tmp_path / f"data/values/{index}.npy", (pixels.mean(-1) / 255).astype(np.float32))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_it_runs_in_every_command(here, data, capsys, surface):
+    given = words(
+        surface=surface, epochs=3, learning_rate=0.05, repeat=4, augment="turn,colour" if surface != "plane" else "flip"
+    )
+    assert main(["train", "brightness", str(data), "--out", "run", *given]) == 0
+    out = capsys.readouterr().out
+    assert "best epoch, on the held-out images that selected it: mean error 0." in out
+    assert "val_mean_error" in (here / "run/metrics.csv").read_text()
+
+    assert main(["evaluate", "run", str(data), "--json", "found.json"]) == 0
+    found = json.loads((here / "found.json").read_text())
+    assert found["task"] == "brightness"
+    assert 0 < found["mean_error"] < 0.3
+    assert ("by_area" in found) == (surface != "plane")
+    assert "mean error" in capsys.readouterr().out
+
+    assert main(["predict", "run", str(data / "images"), "--out", "out"]) == 0
+    assert np.load(here / "out/values/0.npy").shape == (16, 32)
+
+    assert main(["report", "run"]) == 0
+    assert "predicted brightness" in (here / "run/report.html").read_text()
+
+    assert main(["export", "run", "--format", "torch"]) == 0
+    assert (here / "run/model.pt2").is_file()
+
+    assert main(["train", "--resume", "run", "--epochs", "4"]) == 0
+    assert main(["summary", "run"]) == 0
+    network = oc.load("run/model.safetensors")
+    assert network.arguments["out_channels"] == 1
+    assert network.preprocessing["task"] == "brightness"
+
+
+def test_the_best_epoch_is_the_one_with_the_smallest_error(here, data):
+    from omniconv.run_folder import RunFolder, read_metrics
+
+    assert main(["train", "brightness", str(data), "--out", "run", *words(epochs=4, learning_rate=0.05)]) == 0
+    run = RunFolder(here / "run")
+    smallest = min(row["val_mean_error"] for row in read_metrics(run.metrics))
+    callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
+    assert callbacks["BestNetwork"]["best"] == pytest.approx(smallest, rel=1e-12)
+
+
+def test_its_name_is_known_and_offered(here, data, capsys):
+    assert main(["train", "brightnes", str(data)]) == 2
+    assert "did you mean brightness?" in capsys.readouterr().err
+    assert main(["train", "brightness", "nowhere"]) == 2
+    assert "nowhere: does not exist; expected images/NAME.png with values/NAME.npy" in capsys.readouterr().err
+    assert main(["summary", "brightness", "--classes", "1", "--width", "2", "--depth", "1"]) == 0
