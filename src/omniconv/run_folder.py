@@ -13,56 +13,35 @@ from omniconv.errors import FileError, InputError
 from omniconv.files import atomic_write, claim_folder, make_folder
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
-    """Paths of the files of a run."""
+    """Paths of the files of a run.
+
+    Attributes:
+        path: the folder.
+        config: every setting, resolved.
+        environment: versions and machine.
+        data: training and validation samples, and their preprocessing.
+        checkpoint: state of the training after its last complete epoch.
+        metrics: a row of metrics for each epoch.
+        model: the best network so far.
+        samples: contact sheet of training samples with their targets.
+        evaluation: measures of the best network on the held-out images.
+        report: the report with figures.
+    """
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """Every setting, resolved."""
-        return self.path / "config.yaml"
-
-    @property
-    def environment(self) -> Path:
-        """Versions and machine."""
-        return self.path / "environment.json"
-
-    @property
-    def data(self) -> Path:
-        """Training and validation samples, and their preprocessing."""
-        return self.path / "data.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        """State of the training after its last complete epoch."""
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def metrics(self) -> Path:
-        """A row of metrics for each epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def model(self) -> Path:
-        """The best network so far."""
-        return self.path / "model.safetensors"
-
-    @property
-    def samples(self) -> Path:
-        """Contact sheet of training samples with their targets."""
-        return self.path / "samples.png"
-
-    @property
-    def evaluation(self) -> Path:
-        """Measures of the best network on the held-out images."""
-        return self.path / "evaluation.json"
-
-    @property
-    def report(self) -> Path:
-        """Report with figures."""
-        return self.path / "report.html"
+    def __post_init__(self) -> None:
+        self.config = self.path / "config.yaml"
+        self.environment = self.path / "environment.json"
+        self.data = self.path / "data.json"
+        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.metrics = self.path / "metrics.csv"
+        self.model = self.path / "model.safetensors"
+        self.samples = self.path / "samples.png"
+        self.evaluation = self.path / "evaluation.json"
+        self.report = self.path / "report.html"
 
 
 def new_run(name: str, out: str | None) -> RunFolder:

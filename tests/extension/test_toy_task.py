@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 import omniconv as oc
 from omniconv.cli import main
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.report.pictures import png_bytes
@@ -59,6 +59,7 @@ class Brightness(Task):
     default_model = "unet"
     expected = "expected images/NAME.png with values/NAME.npy in it"
     searched_folders = ("images", "values")
+    target_is_file = True
     target_interpolation = "linear"
     validation_metrics = ("mean_error",)
     best_metric = "mean_error"
@@ -80,12 +81,6 @@ class Brightness(Task):
     def target_on_surface(self, target, preprocessing):
         surface = preprocessing.surface
         return (target if surface.any_size else surface.from_equirectangular(target))[None].astype(np.float32)
-
-    def target_to_json(self, target):
-        return file_to_json(target)
-
-    def target_from_json(self, value):
-        return file_from_json(value)
 
     def criterion(self, areas, class_frequencies):
         return WeightedL1(areas)

@@ -83,17 +83,7 @@ def finish_run(
     resume: bool = False,
     reader: SampleReader | None = None,
 ) -> RunFolder:
-    """Train in a run's folder, evaluate the best network on the held-out samples, and write the report.
-
-    Args:
-        run: the folder.
-        config: resolved settings.
-        splits: the samples.
-        network: result of ``build_network``.
-        log: takes lines of text for the user.
-        progress_bar: show one.
-        resume: continue from the last checkpoint.
-        reader: has read the samples already.
+    """Train by ``fit``, whose arguments these are, evaluate the best network on the held-out samples, and report.
 
     Raises:
         KeyboardInterrupt: the user or the system ended it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -56,6 +57,8 @@ class Task(ABC):
         default_model: name of the network used unless another one is chosen.
         expected: a sentence on the folder layout that the task expects, for error messages.
         searched_folders: names of the folders of a data set that ``scan`` searches; empty if it searches all.
+        target_is_file: whether the target of a ``Sample`` is the path of a file, which must not change during a run;
+            else it is plain data.
         target_interpolation: how augmentations resample a target that lies over its image; ``None`` where the target
             belongs to the whole image.
         validation_metrics: entries of ``metric().compute()`` that are logged after each epoch.
@@ -69,6 +72,7 @@ class Task(ABC):
     default_model: str
     expected: str
     searched_folders: tuple[str, ...] = ()
+    target_is_file: bool = False
     target_interpolation: Interpolation | None = None
     validation_metrics: tuple[str, ...]
     best_metric: str
@@ -144,18 +148,6 @@ class Task(ABC):
         """Return facts on the targets, and advice, to be printed before training: a name and a text each."""
         return {}, {}
 
-    def target_to_json(self, target: Any) -> Any:
-        """Return the target of a ``Sample`` as plain data; a file with its size, by ``file_to_json``."""
-        return target
-
-    def target_from_json(self, value: Any) -> Any:
-        """Return the target of a ``Sample`` that ``target_to_json`` wrote.
-
-        Raises:
-            FileError: a file has changed since; see ``file_from_json``.
-        """
-        return value
-
     # Network and training
 
     def out_channels(self, classes: tuple[str, ...]) -> int:
@@ -214,7 +206,7 @@ class Task(ABC):
 
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return a prediction and a loaded target as ``metric`` takes them."""
-        return Tensor(prediction), Tensor(target)
+        return torch.from_numpy(prediction), torch.from_numpy(target)
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures of an evaluation as plain data."""

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from omniconv.data.classes import numbered_class_names
 from omniconv.data.images import read_header, read_image
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.layouts.image_masks import EXPECTED, scan_image_masks
 from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
 from omniconv.data.preprocessing import Preprocessing, resize_labels
@@ -44,6 +43,7 @@ class Segment(LabelTask):
     default_model = "unet"
     expected = EXPECTED
     searched_folders = ("images", "masks")
+    target_is_file = True
     target_interpolation = "nearest"
     ignore_index = IGNORE_INDEX
     best_metric = "iou"
@@ -85,14 +85,6 @@ class Segment(LabelTask):
         if not set(counts) - {IGNORE_INDEX}:
             raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")
 
-    def target_to_json(self, target: Path) -> list[str | int]:
-        """Return the mask's path and size."""
-        return file_to_json(target)
-
-    def target_from_json(self, value: list[Any]) -> Path:
-        """Return the mask's path, checked to be unchanged."""
-        return file_from_json(value)
-
     def default_augmentations(self, surface: Surface) -> tuple[str, ...]:
         """Return ``turn`` on a sphere and ``flip`` on a plane."""
         return ("turn",) if surface.spherical else ("flip",)
@@ -109,10 +101,6 @@ class Segment(LabelTask):
             np.copyto(best, channel, where=better)
             labels[better] = index
         return labels
-
-    def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return both label maps."""
-        return torch.from_numpy(prediction), torch.from_numpy(target)
 
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
         """Return the IoU of each class, its mean, and the accuracy; on a sphere also weighted by area."""

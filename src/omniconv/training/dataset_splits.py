@@ -83,10 +83,16 @@ def read_splits(path: Path) -> DatasetSplits:
 
 
 def _to_json(task: Task, folder: DatasetFolder) -> dict[str, Any]:
-    samples = [[file_to_json(sample.image), task.target_to_json(sample.target)] for sample in folder.samples]
+    target_to_json = file_to_json if task.target_is_file else lambda target: target
+    samples = [[file_to_json(sample.image), target_to_json(sample.target)] for sample in folder.samples]
     return {"root": str(folder.root.resolve()), "samples": samples}
 
 
+def _to_hashable(target: Any) -> Any:
+    return tuple(map(_to_hashable, target)) if isinstance(target, list) else target
+
+
 def _from_json(task: Task, classes: tuple[str, ...], content: dict[str, Any]) -> DatasetFolder:
-    samples = (Sample(file_from_json(image), task.target_from_json(target)) for image, target in content["samples"])
+    target_from_json = file_from_json if task.target_is_file else _to_hashable
+    samples = (Sample(file_from_json(image), target_from_json(target)) for image, target in content["samples"])
     return DatasetFolder(Path(content["root"]), tuple(samples), classes)
