@@ -62,9 +62,7 @@ def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits
     """
     grid = tuple(config.size) if network.surface.any_size else ()
     rows = summary(network, (splits.task.in_channels, *grid)).rows
-    coarsest = min(
-        (row.output[1:] for row in rows if row.kind == "Conv"), key=lambda sizes: max(sizes, default=1), default=()
-    )
-    if max(coarsest, default=1) == 1 and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
+    longest_sides = [max(row.output[1:], default=1) for row in rows if row.kind == "Conv"]
+    if 1 in longest_sides and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
         rule = f"leaves one sample of an image of {config.size}, and batch normalisation needs two in a batch"
         raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")
