@@ -5,15 +5,9 @@ import re
 import pytest
 
 from omniconv.errors import InputError
-from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane, surface
+from omniconv.surfaces import SURFACES, Equirectangular, Healpix, Icosphere, Plane, register_surface, surface
 
 KNOWN = "plane, equirectangular, icosphere, icosahedron, healpix, cubemap"
-SURFACES = [
-    *(Plane(ndim, border) for ndim in (1, 2, 3) for border in ("zeros", "reflect", "replicate", "circular")),
-    *(Equirectangular(poles) for poles in ("over", "zeros", "replicate", "reflect")),
-    *(Icosphere(level, laplacian) for level in (0, 5, 9) for laplacian in ("mass", "raw")),
-    *(Icosahedron(3), Healpix(8), Cubemap(12), Equirectangular(height=8, kernels="tangent")),
-]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +21,7 @@ SURFACES = [
         ("icosphere:4,laplacian=raw", Icosphere(4, "raw")),
         ("healpix:nside=4", Healpix(4)),
         ("icosphere:laplacian=raw,level=4", Icosphere(4, "raw")),
+        ("equirectangular:kernels=tangent,height=64", Equirectangular(height=64, kernels="tangent")),
     ],
 )
 def test_short_names(name, found):
@@ -54,6 +49,33 @@ def test_short_names(name, found):
         ("plane:border=wrap", "padding_mode='wrap': must be one of"),
     ],
 )
-def test_name_that_means_nothing_is_refused(name, text):
+def test_unknown_names_and_options_are_rejected(name, text):
     with pytest.raises(InputError, match=re.escape(text)):
         surface(name)
+
+
+def subclass(base, **members):
+    return type("Other", (base,), members)
+
+
+@pytest.mark.parametrize(
+    ("cls", "text"),
+    [
+        (subclass(Plane), "short_name='plane': must be an identifier that is not one of plane, equirectangular"),
+        (subclass(Plane, short_name=""), "short_name='': must be an identifier"),
+        (subclass(Plane, short_name="a:b"), "set Other.short_name"),
+        (subclass(Icosphere, short_name="other", example={}), "example={}: needs a value for the required argument"),
+        (subclass(Plane, short_name="other", __hash__=None), "must be hashable and equal to surface(str(…))"),
+        (subclass(Plane, short_name="other", __str__=lambda self: "other:9"), "use @dataclass(frozen=True) and the"),
+    ],
+)
+def test_surfaces_that_break_the_contract_are_not_registered(cls, text):
+    before = dict(SURFACES)
+    with pytest.raises(InputError, match=re.escape(text)):
+        register_surface(cls)
+    assert before == SURFACES
+
+
+def test_registering_twice_changes_nothing():
+    assert register_surface(Plane) is Plane
+    assert SURFACES["plane"] is Plane
