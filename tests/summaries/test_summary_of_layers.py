@@ -21,6 +21,8 @@ MESH = oc.Icosphere(2)
         (oc.nn.LpPool(2), (3, 16, 16), (2, 2), 0),
         (oc.nn.LpPool(2, surface=MESH), (3,), (3,), 0),
         (oc.nn.Downsample(), (3, 16, 16), (2, 2), 0),
+        (oc.nn.Downsample(mode="nearest"), (3, 16, 16), (1, 1), 0),
+        (oc.nn.Downsample(3, mode="nearest"), (3, 12, 12), (1, 1), 0),
         (oc.nn.Downsample(surface=MESH), (3,), (3,), 0),
         (oc.nn.Downsample(mode="nearest", surface=MESH), (3,), (1,), 0),
         (oc.nn.Upsample(surface=MESH), (3,), (2,), 0),

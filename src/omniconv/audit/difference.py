@@ -73,14 +73,14 @@ class DifferenceAccumulator:
         self._squared = self._changed = self._areas = np.zeros(())
         self._variance, self._count, self._class_scores = 0.0, 0, True
 
-    def add(self, found: Difference, reduce: Reduction) -> None:
+    def add(self, change: Difference, reduce: Reduction) -> None:
         """Add one difference, reduced to bins by ``reduce``."""
-        self._squared = self._squared + reduce(found.squared)
-        self._areas = self._areas + reduce(np.ones_like(found.squared))
-        self._class_scores = found.class_changed is not None
-        if found.class_changed is not None:
-            self._changed = self._changed + reduce(found.class_changed.astype(np.float64))
-        self._variance += found.variance
+        self._squared = self._squared + reduce(change.squared)
+        self._areas = self._areas + reduce(np.ones_like(change.squared))
+        self._class_scores = change.class_changed is not None
+        if change.class_changed is not None:
+            self._changed = self._changed + reduce(change.class_changed.astype(np.float64))
+        self._variance += change.variance
         self._count += 1
 
     @property

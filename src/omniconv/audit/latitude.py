@@ -74,10 +74,8 @@ def by_latitude(
             ignored. Predictions are resized to it. Without it ``prediction`` must be a network.
         panoramas: as in ``shift_error``.
         bands: number of bands of equal height, or two or more edges in degrees.
-        classes: without truth, as in ``shift_error``.
-        rotations: without truth, as in ``rotation_consistency``.
-        seed: seed of the rotations.
-        output: as in ``shift_error``.
+        classes, output: as in ``shift_error``.
+        rotations, seed: without truth, as in ``rotation_consistency``.
 
     Returns:
         The bands; ``None`` without truth for a network with one output per image.
@@ -97,12 +95,12 @@ def by_latitude(
         raise InputError("truth", None, "is needed to measure predictions", "give truth, or a network and panoramas")
     if truth is None:
         errors = RotationErrorByLatitude(edges)
-        run_rotation_trials(prediction, panoramas, rotations, seed, classes, output, [errors])
+        run_rotation_trials(prediction, panoramas, rotations, seed, classes, output, [errors.add])
         return errors.result()
     if panoramas is not None:
         with panorama_function(prediction, output) as function:
             prediction = np.stack([function(image) for image in check_panoramas(panoramas)])
-    return quality_by_latitude(np.asarray(prediction), np.asarray(truth), edges)
+    return quality_bands(np.asarray(prediction), np.asarray(truth), edges)
 
 
 def band_edges(bands: Bands) -> tuple[float, ...]:
@@ -159,8 +157,8 @@ class RotationErrorByLatitude:
         """Add one trial."""
         self._is_map = trial.shape != (1, 1)
         areas = row_areas(trial.shape[0], self._edges) / trial.shape[1]
-        for accumulator, found in zip(self._accumulators.values(), (trial.rotated, trial.baseline), strict=True):
-            accumulator.add(found, lambda values: values.sum(axis=1) @ areas)
+        for accumulator, change in zip(self._accumulators.values(), (trial.rotated, trial.baseline), strict=True):
+            accumulator.add(change, lambda values: values.sum(axis=1) @ areas)
 
     def result(self) -> LatitudeBands | None:
         """Return the measures over all trials."""
@@ -174,7 +172,7 @@ class RotationErrorByLatitude:
         return LatitudeBands(self._edges, (1.0,) * (len(self._edges) - 1), measures)
 
 
-def quality_by_latitude(predictions: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:
+def quality_bands(predictions: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:
     """Measure predictions against the truth in bands; arguments as in ``by_latitude``.
 
     Raises:
@@ -229,13 +227,13 @@ def _class_quality(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[flo
         rule = f"and predictions must be classes from 0 to {IGNORE_INDEX - 1}, and 255 where the truth is unknown"
         raise InputError("truth", int(truth.min()), rule, "number the classes from 0")
     count = int(max(predicted.max(), highest)) + 1
-    found = []
+    by_band = []
     for band in areas.T:
         rows, confusion = band > 0, Confusion(count)
         labels, true = (torch.from_numpy(part[:, rows].astype(np.int64)) for part in (predicted, truth))
         confusion.update(labels, true, torch.from_numpy(band[rows])[:, None])
-        found.append(confusion.compute())
-    measures = {name: tuple(float(band[name]) for band in found) for name in ("iou", "accuracy")}
+        by_band.append(confusion.compute())
+    measures = {name: tuple(float(band[name]) for band in by_band) for name in ("iou", "accuracy")}
     return LatitudeBands(tuple(edges), _labelled_share(known, areas), measures)
 
 

@@ -118,15 +118,15 @@ def _run(model: Any, image: np.ndarray, surface: Surface | None, key: OutputKey)
     batch = _select_output(result, key)
     if batch.shape[:1] != (1,) or batch.ndim < 2 or batch.numel() == 0 or not batch.is_floating_point():
         raise _unusable(batch, model)
-    found = batch[0].detach().float().cpu()
-    found = found if surface is None else _to_panorama(surface, found, image)
-    if found.ndim > 3:
-        raise _unusable(found[None], model)
-    return found
+    output = batch[0].detach().float().cpu()
+    output = output if surface is None else _to_panorama(surface, output, image)
+    if output.ndim > 3:
+        raise _unusable(output[None], model)
+    return output
 
 
-def _unusable(found: Tensor, model: Any) -> InputError:
-    rule = f"returns {str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)} for one panorama"
+def _unusable(output: Tensor, model: Any) -> InputError:
+    rule = f"returns {str(output.dtype).removeprefix('torch.')} of shape {tuple(output.shape)} for one panorama"
     return InputError("model", model_name(model), rule, "return floating-point scores (1, K, H, W) or (1, K)")
 
 
@@ -160,17 +160,17 @@ def _select_output(result: Any, key: OutputKey) -> Tensor:
                      "wrap the network in a module that returns a tensor")  # fmt: skip
 
 
-def _to_panorama(surface: Surface, found: Tensor, image: np.ndarray) -> Tensor:
+def _to_panorama(surface: Surface, output: Tensor, image: np.ndarray) -> Tensor:
     """Resample a dense output on a surface of fixed size to the panorama; return any other output unchanged."""
-    if surface.any_size or found.ndim == 1:
-        return found
+    if surface.any_size or output.ndim == 1:
+        return output
     height, width = image.shape[-2:]
-    return torch.from_numpy(panorama.resize(surface.to_equirectangular(found.numpy(), height), height, width))
+    return torch.from_numpy(panorama.resize(surface.to_equirectangular(output.numpy(), height), height, width))
 
 
-def _checked(found: Tensor, name: str) -> np.ndarray:
+def _checked(output: Tensor, name: str) -> np.ndarray:
     """Return an output as float64 ``(K, H, W)`` and refuse non-finite values."""
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(output).all()):
         raise InputError("model", name, "returns NaN or infinity", "check its weights and the scaling of its input")
-    shape = {1: (-1, 1, 1), 2: (1, *found.shape)}.get(found.ndim, found.shape)
-    return found.reshape(shape).double().numpy()
+    shape = {1: (-1, 1, 1), 2: (1, *output.shape)}.get(output.ndim, output.shape)
+    return output.reshape(shape).double().numpy()

@@ -83,10 +83,9 @@ def _draw_charts(charts: SubFigure, audit: Audit, panorama: np.ndarray | None) -
 def _draw_map(charts: SubFigure, axes: Axes, audit: Audit) -> None:
     from matplotlib import colormaps
 
-    found = audit.position
-    if found is None:
+    if audit.position is None:
         return
-    values = np.clip(found.excess, 0, None)
+    values = np.clip(audit.position.excess, 0, None)
     known = values[np.isfinite(values)]
     # The 99.5 % quantile keeps a few noisy pixels from fading all others.
     top = max(MIN_SCALE, float(np.quantile(known, 0.995))) if known.size else MIN_SCALE
@@ -105,26 +104,26 @@ def _draw_map(charts: SubFigure, axes: Axes, audit: Audit) -> None:
 
 
 def _draw_rotation_by_latitude(axes: Axes, audit: Audit) -> None:
-    found = audit.rotation_by_latitude
-    if found is None:
+    bands = audit.rotation_by_latitude
+    if bands is None:
         return
-    _draw_bands(axes, found, found.main, MEASURED, "sphere rotated", 100)
-    _draw_bands(axes, found, f"baseline_{found.main}", BASELINE, "resampled only", 100)
+    _draw_bands(axes, bands, bands.main, MEASURED, "sphere rotated", 100)
+    _draw_bands(axes, bands, f"baseline_{bands.main}", BASELINE, "resampled only", 100)
     axes.set_xlim(left=0)
     axes.legend(loc="upper left", bbox_to_anchor=(-0.2, -0.1), fontsize=8.5, frameon=False, borderpad=0)
     _title(axes, f"Change, {_unit(audit)}")
 
 
-def _draw_quality(axes: Axes, found: LatitudeBands) -> None:
-    _draw_bands(axes, found, found.main, INK, "", 1)
+def _draw_quality(axes: Axes, bands: LatitudeBands) -> None:
+    _draw_bands(axes, bands, bands.main, INK, "", 1)
     _title(axes, "Quality")
-    axes.set_xlabel({"iou": "mean IoU by area"}.get(found.main, found.main.upper()))
+    axes.set_xlabel({"iou": "mean IoU by area"}.get(bands.main, bands.main.upper()))
 
 
-def _draw_bands(axes: Axes, found: LatitudeBands, name: str, colour: str, label: str, scale: float) -> None:
+def _draw_bands(axes: Axes, bands: LatitudeBands, name: str, colour: str, label: str, scale: float) -> None:
     """Draw a measure along latitude as a step line, constant within each band."""
-    values = scale * np.repeat(found.measures[name], 2)
-    latitudes = np.repeat(found.edges, 2)[1:-1]
+    values = scale * np.repeat(bands.measures[name], 2)
+    latitudes = np.repeat(bands.edges, 2)[1:-1]
     axes.plot(values, latitudes, color=colour, label=label)
     _set_latitude_axis(axes)
     axes.grid(True, axis="both")

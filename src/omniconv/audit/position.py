@@ -70,13 +70,9 @@ def border_effects(
     """Map how much a network's output depends on a place's position in the panorama.
 
     Args:
-        model: as in ``shift_error``.
-        panoramas: as in ``shift_error``.
-        rotations: number of uniformly drawn rotations, or rotation matrices ``(n, 3, 3)``. About half of them show a
-            given place at the image centre.
+        model, panoramas, classes, output: as in ``shift_error``.
+        rotations: as in ``rotation_consistency``; about half of them show a given place at the image centre.
         seed: seed of the draw.
-        classes: as in ``shift_error``.
-        output: as in ``shift_error``.
 
     Returns:
         The map; ``None`` for a network with one output per image.
@@ -90,7 +86,7 @@ def border_effects(
         (8, 16)
     """
     effect = PositionEffect()
-    run_rotation_trials(model, panoramas, rotations, seed, classes, output, [effect])
+    run_rotation_trials(model, panoramas, rotations, seed, classes, output, [effect.add])
     return effect.result()
 
 
@@ -113,9 +109,9 @@ class PositionEffect:
         polar = areas * (np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE_RADIUS)))
         pair = difference(self._last_central, trial.restored, trial.areas, trial.class_scores)
         control = replace(pair, variance=trial.rotated.variance)  # both on the scale of the upright output
-        for found, over_map, over_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
-            over_map.add(found, lambda values: values * areas)
-            over_poles.add(found, lambda values: (values * polar).sum())
+        for change, over_map, over_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
+            over_map.add(change, lambda values: values * areas)
+            over_poles.add(change, lambda values: (values * polar).sum())
         self._last_central = np.where(central, trial.restored, self._last_central)
         self._seen = self._seen | central
 
@@ -123,9 +119,9 @@ class PositionEffect:
         """Return the measures over all trials."""
         if self._seen.shape == (1, 1):
             return None
-        found, control = (part.difference if part.changed is None else part.changed for part in self._maps)
+        change, control = (part.difference if part.changed is None else part.changed for part in self._maps)
         poles, poles_control = (part.total() for part in self._poles)
-        return BorderEffects(found, control, poles, poles_control)
+        return BorderEffects(change, control, poles, poles_control)
 
 
 def _is_central(directions: np.ndarray) -> np.ndarray:

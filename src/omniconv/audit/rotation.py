@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -57,24 +57,21 @@ def rotation_consistency(
     """Measure how much a network's output changes under rotations of the sphere.
 
     Args:
-        model: as in ``shift_error``.
-        panoramas: as in ``shift_error``.
+        model, panoramas, classes, output: as in ``shift_error``.
         rotations: number of uniformly drawn rotations, or rotation matrices ``(n, 3, 3)``.
         seed: seed of the draw.
-        classes: as in ``shift_error``.
-        output: as in ``shift_error``.
 
     Raises:
         InputError: an unusable network, panoramas, rotations or seed.
 
     Example:
         >>> import torch
-        >>> found = rotation_consistency(torch.nn.Identity(), torch.rand(1, 1, 8, 16), rotations=2)
-        >>> abs(found.rotated.difference - found.resampling_baseline.difference) < 1e-6
+        >>> change = rotation_consistency(torch.nn.Identity(), torch.rand(1, 1, 8, 16), rotations=2)
+        >>> abs(change.rotated.difference - change.resampling_baseline.difference) < 1e-6
         True
     """
     errors = RotationErrors()
-    run_rotation_trials(model, panoramas, rotations, seed, classes, output, [errors])
+    run_rotation_trials(model, panoramas, rotations, seed, classes, output, [errors.add])
     return errors.result()
 
 
@@ -109,13 +106,6 @@ class RotationTrial:
         return panorama.pixel_areas(self.shape[0], self.shape[1])
 
 
-class TrialAccumulator(Protocol):
-    """Statistic over rotation trials."""
-
-    def add(self, trial: RotationTrial) -> None:
-        """Add one trial."""
-
-
 class RotationErrors:
     """Accumulate trials into ``RotationConsistency``."""
 
@@ -128,8 +118,8 @@ class RotationErrors:
         self._is_map = trial.shape != (1, 1)
         _, single = self._by_rotation.setdefault(trial.matrix.tobytes(), (trial.matrix, DifferenceAccumulator()))
         parts = (self._rotated, trial.rotated), (self._baseline, trial.baseline), (single, trial.rotated)
-        for accumulator, found in parts:
-            accumulator.add(found, lambda values: (values * trial.areas).sum())
+        for accumulator, change in parts:
+            accumulator.add(change, lambda values: (values * trial.areas).sum())
 
     def result(self) -> RotationConsistency:
         """Return the measures over all trials."""
@@ -162,10 +152,10 @@ def run_rotation_trials(
     seed: int,
     classes: bool | None,
     output: OutputKey,
-    accumulators: Sequence[TrialAccumulator],
+    consumers: Sequence[Callable[[RotationTrial], None]],
     step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a network on every panorama under every rotation and pass each trial to all accumulators.
+    """Run a network on every panorama under every rotation and pass each trial to all consumers.
 
     All measures under rotation share these runs, which take most of an audit's time. ``step`` is called after each.
     """
@@ -179,10 +169,10 @@ def run_rotation_trials(
                 rotated_image = rotate(image, GRID, matrix)
                 restored = _rotate_back(function(rotated_image), matrix)
                 resampled = function(rotate(rotated_image, GRID, matrix.T))
-                differences = (difference(upright, found, areas, class_scores) for found in (restored, resampled))
+                differences = (difference(upright, other, areas, class_scores) for other in (restored, resampled))
                 trial = RotationTrial(matrix, upright, restored, class_scores, *differences)
-                for accumulator in accumulators:
-                    accumulator.add(trial)
+                for consume in consumers:
+                    consume(trial)
                 step()
 
 

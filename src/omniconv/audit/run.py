@@ -8,14 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.latitude import (
-    BANDS,
-    Bands,
-    LatitudeBands,
-    RotationErrorByLatitude,
-    band_edges,
-    quality_by_latitude,
-)
+from omniconv.audit.latitude import BANDS, Bands, LatitudeBands, RotationErrorByLatitude, band_edges, quality_bands
 from omniconv.audit.model_adapter import OutputKey, check_panoramas, model_name, panorama_function
 from omniconv.audit.position import BorderEffects, PositionEffect
 from omniconv.audit.rotation import ROTATIONS, RotationConsistency, RotationErrors, Rotations, run_rotation_trials
@@ -109,15 +102,9 @@ def audit(
     """Take all measures of a network; they share its runs on rotated panoramas.
 
     Args:
-        model: as in ``shift_error``.
-        panoramas: as in ``shift_error``.
-        truth: as in ``by_latitude``; without it quality is not measured.
-        rotations: as in ``rotation_consistency``.
-        seed: seed of the rotations.
-        stride: as in ``shift_error``.
-        bands: as in ``by_latitude``.
-        classes: as in ``shift_error``.
-        output: as in ``shift_error``.
+        model, panoramas, stride, classes, output: as in ``shift_error``.
+        truth, bands: as in ``by_latitude``; without truth quality is not measured.
+        rotations, seed: as in ``rotation_consistency``.
         step: called after each panorama under each rotation, which take most of the time.
 
     Raises:
@@ -134,10 +121,11 @@ def audit(
     if truth is not None:
         with panorama_function(model, output) as function:
             predictions = np.stack([function(image) for image in images])
-        quality = quality_by_latitude(predictions, np.asarray(truth), edges)
+        quality = quality_bands(predictions, np.asarray(truth), edges)
     shift = shift_error(model, images, None, stride, classes, output)
     errors, by_latitude, effect = RotationErrors(), RotationErrorByLatitude(edges), PositionEffect()
-    run_rotation_trials(model, images, rotations, seed, classes, output, [errors, by_latitude, effect], step)
+    consumers = [errors.add, by_latitude.add, effect.add]
+    run_rotation_trials(model, images, rotations, seed, classes, output, consumers, step)
     return Audit(
         _title(model), len(images), (images.shape[-2], images.shape[-1]), shift, errors.result(), by_latitude.result(),
         quality, effect.result(), _repeat_error(model, images[0], output),

@@ -104,10 +104,10 @@ class ShiftError:
     @property
     def seam(self) -> RollErrors:
         """Rolls that isolate border effects best."""
-        found = self.exact or self.between
-        if found is None:  # shift_error makes at least one
+        errors = self.exact or self.between
+        if errors is None:  # shift_error makes at least one
             raise LookupError("no rolls")
-        return found
+        return errors
 
 
 def shift_error(
@@ -137,8 +137,8 @@ def shift_error(
     Example:
         >>> import torch, omniconv as oc
         >>> network = oc.models.UNet(3, 2, surface=oc.Equirectangular(), width=2, depth=1)
-        >>> found = shift_error(network, torch.rand(1, 3, 8, 16))
-        >>> found.stride, found.exact.difference.everywhere < 1e-4
+        >>> error = shift_error(network, torch.rand(1, 3, 8, 16))
+        >>> error.stride, error.exact.difference.everywhere < 1e-4
         (2, True)
     """
     images = check_panoramas(panoramas)
@@ -148,10 +148,18 @@ def shift_error(
         raise InputError("stride", stride, f"must be a whole number from 1 to the width, {width}", "leave it out")
     near = max(stride or 1, width // SEAM_PARTS)
     with panorama_function(model, output) as function:
-        trial = _RollTrial.of(function, images, classes, model_name(model))
-        exact, between = _grouped_shifts(shifts, width, stride, trial.step)
-        found = [trial.errors(group, near) if group else None for group in (exact, between)]
-    return ShiftError(width, stride, near, tuple(trial.degrees.tolist()), *found)
+        upright = [function(image) for image in images]
+        output_width = upright[0].shape[-1]
+        if width % output_width and output_width % width:
+            rule = f"returns {output_width} columns for a panorama of {width}: one must be a multiple of the other"
+            cure = "give panoramas whose width is a multiple of its total stride"
+            raise InputError("model", model_name(model), rule, cure)
+        # Rolls move whole columns of the panorama and of the output; one output per image has no columns.
+        step = max(1, width // output_width) if output_width > 1 else 1
+        exact, between = _grouped_shifts(shifts, width, stride, step)
+        measure = partial(_roll_errors, function, images, upright, has_class_scores(upright[0], classes), near)
+        errors = [measure(group) if group else None for group in (exact, between)]
+    return ShiftError(width, stride, near, tuple(_degrees(output_width).tolist()), *errors)
 
 
 def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarray, take_root: bool = False) -> Profile:
@@ -165,8 +173,8 @@ def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarr
         take_root: amounts are squares; report their roots.
 
     Example:
-        >>> found = profile(np.array([0.3, 0.1, 0.0]), np.ones(3), 1, np.array([5.0, 15.0, 25.0]))
-        >>> round(found.seam_share, 2), found.reach
+        >>> change = profile(np.array([0.3, 0.1, 0.0]), np.ones(3), 1, np.array([5.0, 15.0, 25.0]))
+        >>> round(change.seam_share, 2), change.reach
         (0.75, 15.0)
     """
     totals = np.nan_to_num(amounts) * areas
@@ -190,54 +198,32 @@ def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarr
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _RollTrial:
-    """Outputs of a network for some panoramas, to be compared with those for rolled ones."""
+def _roll_errors(
+    function: PanoramaFunction,
+    images: np.ndarray,
+    upright: list[np.ndarray],
+    class_scores: bool,
+    near: int,
+    shifts: Sequence[int],
+) -> RollErrors:
+    height, width = upright[0].shape[1:]
+    areas = panorama.pixel_areas(height, width)
+    accumulator = DifferenceAccumulator()
+    for shift in shifts:
+        rolled = shift * width // images.shape[-1] if width > 1 else 0
+        by_distance = partial(_sums_by_distance, _distances(width, rolled), areas)
+        for image, reference in zip(images, upright, strict=True):
+            restored = np.roll(function(np.roll(image, shift, -1)), -rolled, -1)
+            accumulator.add(difference(reference, restored, areas, class_scores), by_distance)
+    near_output = max(1, near * width // images.shape[-1])
+    summed = partial(profile, areas=accumulator.areas, near=near_output, degrees=_degrees(width))
+    changed = None if accumulator.changed is None else summed(accumulator.changed)
+    return RollErrors(tuple(shifts), changed, summed(accumulator.squared, take_root=True))
 
-    function: PanoramaFunction
-    images: np.ndarray
-    upright: list[np.ndarray]
-    class_scores: bool
 
-    @classmethod
-    def of(cls, function: PanoramaFunction, images: np.ndarray, classes: bool | None, name: str) -> _RollTrial:
-        """Run the network on the original panoramas and check that whole output columns can be rolled."""
-        upright = [function(image) for image in images]
-        width, given = upright[0].shape[-1], images.shape[-1]
-        if given % width and width % given:
-            rule = f"returns {width} columns for a panorama of {given}: one must be a multiple of the other"
-            raise InputError("model", name, rule, "give panoramas whose width is a multiple of its total stride")
-        return cls(function, images, upright, has_class_scores(upright[0], classes))
-
-    @property
-    def width(self) -> int:
-        """Columns of an output."""
-        return self.upright[0].shape[-1]
-
-    @property
-    def step(self) -> int:
-        """Panorama columns per output column, so that a roll moves whole columns of both."""
-        return max(1, self.images.shape[-1] // self.width) if self.width > 1 else 1
-
-    @property
-    def degrees(self) -> np.ndarray:
-        """Distances of output columns from a cut; empty for one output per image."""
-        return (np.arange((self.width + 1) // 2 if self.width > 1 else 0) + 0.5) * 360 / self.width
-
-    def errors(self, shifts: Sequence[int], near: int) -> RollErrors:
-        """Measure the change caused by some rolls."""
-        areas = panorama.pixel_areas(*self.upright[0].shape[1:])
-        accumulator = DifferenceAccumulator()
-        for shift in shifts:
-            rolled = shift * self.width // self.images.shape[-1] if self.width > 1 else 0
-            by_distance = partial(_sums_by_distance, _distances(self.width, rolled), areas)
-            for image, upright in zip(self.images, self.upright, strict=True):
-                restored = np.roll(self.function(np.roll(image, shift, -1)), -rolled, -1)
-                accumulator.add(difference(upright, restored, areas, self.class_scores), by_distance)
-        near_output = max(1, near * self.width // self.images.shape[-1])
-        summed = partial(profile, areas=accumulator.areas, near=near_output, degrees=self.degrees)
-        changed = None if accumulator.changed is None else summed(accumulator.changed)
-        return RollErrors(tuple(shifts), changed, summed(accumulator.squared, take_root=True))
+def _degrees(width: int) -> np.ndarray:
+    """Distances of output columns from a cut; empty for one output per image."""
+    return (np.arange((width + 1) // 2 if width > 1 else 0) + 0.5) * 360 / width
 
 
 def _sums_by_distance(distances: np.ndarray, areas: np.ndarray, values: np.ndarray) -> np.ndarray:

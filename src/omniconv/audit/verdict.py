@@ -49,8 +49,8 @@ def verdict(
     shift: ShiftError, rotation: RotationConsistency, position: BorderEffects | None, quality: LatitudeBands | None
 ) -> tuple[Grade, ...]:
     """Return the grades of the seam, the stride, the poles, rotations and quality by latitude, where measured."""
-    found = _seam(shift), _stride(shift), _poles(position), _rotation(rotation), _latitude(quality)
-    return tuple(grade for grade in found if grade is not None)
+    grades = _seam(shift), _stride(shift), _poles(position), _rotation(rotation), _latitude(quality)
+    return tuple(grade for grade in grades if grade is not None)
 
 
 def level(excess: float, classes: bool) -> str:
@@ -79,20 +79,20 @@ def percent(share: float) -> str:
 
 def _seam(shift: ShiftError) -> Grade:
     errors = shift.seam
-    found, classes = errors.measure, errors.changed is not None
+    measure, classes = errors.measure, errors.changed is not None
     if errors is shift.exact and errors.difference.everywhere < ROUNDING:
         by = f"multiples of {shift.stride} columns" if shift.stride != 1 else "any number of columns"
         return Grade("seam", LEVELS[0], f"Rolling the panorama by {by} does not change the output.")
     intro = "When the panorama is cut elsewhere"
-    if found.at_seam is None or found.elsewhere is None or np.isnan(found.elsewhere):
-        change = _global_change(found.everywhere, errors.difference.everywhere, classes)
-        return Grade("seam", level(found.everywhere, classes), f"{intro}, {change}.")
-    word = level(found.at_seam - found.elsewhere, classes)
+    if measure.at_seam is None or measure.elsewhere is None or np.isnan(measure.elsewhere):
+        change = _global_change(measure.everywhere, errors.difference.everywhere, classes)
+        return Grade("seam", level(measure.everywhere, classes), f"{intro}, {change}.")
+    word = level(measure.at_seam - measure.elsewhere, classes)
     near = f"within {shift.near} columns ({360 * shift.near / shift.width:.0f}°) of the cut"
-    reach = f"90 % of all changes lie within {found.reach:.0f}° of the cut"
+    reach = f"90 % of all changes lie within {measure.reach:.0f}° of the cut"
     end = "no more than elsewhere" if word == LEVELS[0] else reach
-    change = _dense_change(found.at_seam, classes)
-    return Grade("seam", word, f"{intro}, {change} {near}, {percent(found.elsewhere)} farther away: {end}.")
+    change = _dense_change(measure.at_seam, classes)
+    return Grade("seam", word, f"{intro}, {change} {near}, {percent(measure.elsewhere)} farther away: {end}.")
 
 
 def _stride(shift: ShiftError) -> Grade | None:
@@ -114,12 +114,12 @@ def _stride(shift: ShiftError) -> Grade | None:
 def _poles(position: BorderEffects | None) -> Grade | None:
     if position is None or np.isnan([position.poles.measure, position.control.measure]).any():
         return None
-    found, control, classes = position.poles.measure, position.control.measure, position.poles.changed is not None
+    change, control, classes = position.poles.measure, position.control.measure, position.poles.changed is not None
     text = (
-        f"Within {POLE_RADIUS:.0f}° of a pole {_dense_change(found, classes)} when the same place is rotated to the "
+        f"Within {POLE_RADIUS:.0f}° of a pole {_dense_change(change, classes)} when the same place is rotated to the "
         f"image centre; between two such views {percent(control)}."
     )
-    return Grade("poles", level(found - control, classes), text)
+    return Grade("poles", level(change - control, classes), text)
 
 
 def _rotation(rotation: RotationConsistency) -> Grade:

@@ -70,31 +70,32 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(out, options["json_file"], options["overwrite"])
     panoramas, truth = _read_data(loaded, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
-        found = run_audit(
+        result = run_audit(
             loaded.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
             False if options["values"] else None, _parse_output(options["output"]), step,
         )  # fmt: skip
-    found = replace(found, network=f"{loaded.title} ({found.network})")
-    _write(found, panoramas[0], targets)
-    _print(found)
+    result = replace(result, network=f"{loaded.title} ({result.network})")
+    _write(result, panoramas[0], targets)
+    _print(result)
     click.echo(targets[0])
 
 
-def change_table(found: Audit) -> Table:
+def change_table(result: Audit) -> Table:
     """Return a row for each measured change, by distance from the cut for dense outputs."""
     from omniconv.audit.verdict import percent
 
     rates: dict[str, tuple[float | None, float | None]] = {}
-    for name, errors in found.shift.named.items():
+    for name, errors in result.shift.named.items():
         for suffix, key in (("", "everywhere"), (": at the seam", "at_seam"), (": farther away", "elsewhere")):
             changed = getattr(errors.changed, key, None)
             rates[f"cut elsewhere, rolled {name}{suffix}"] = changed, getattr(errors.difference, key)
-    others = {"sphere rotated at random": found.rotation.rotated, "resampled only": found.rotation.resampling_baseline}
-    if found.position is not None:
-        others["near a pole, against the image centre"] = found.position.poles
-        others["same places, twice at the image centre"] = found.position.control
+    rotation = result.rotation
+    others = {"sphere rotated at random": rotation.rotated, "resampled only": rotation.resampling_baseline}
+    if result.position is not None:
+        others["near a pole, against the image centre"] = result.position.poles
+        others["same places, twice at the image centre"] = result.position.control
     rates |= {name: (rate.changed, rate.difference) for name, rate in others.items()}
-    classes = found.rotation.rotated.changed is not None
+    classes = rotation.rotated.changed is not None
     rows: list[list[str | float]] = [
         [name, *([percent(changed or 0.0)] if classes else []), percent(difference)]
         for name, (changed, difference) in rates.items()
@@ -103,16 +104,16 @@ def change_table(found: Audit) -> Table:
     return ["", *(["area that changes class"] if classes else []), "change / standard deviation"], rows
 
 
-def latitude_table(found: Audit) -> Table | None:
+def latitude_table(result: Audit) -> Table | None:
     """Return a row for each latitude band; ``None`` for a network with one output per image."""
     from omniconv.audit.verdict import percent
 
-    rotation = found.rotation_by_latitude
+    rotation = result.rotation_by_latitude
     if rotation is None:
         return None
     columns: dict[str, list[str | float]] = {"latitude": list(rotation.names)}
-    if found.quality is not None:
-        columns |= {QUALITY_NAMES[name]: list(values) for name, values in found.quality.measures.items()}
+    if result.quality is not None:
+        columns |= {QUALITY_NAMES[name]: list(values) for name, values in result.quality.measures.items()}
     for name, measure in (("change under rotation", rotation.main), ("resampled only", f"baseline_{rotation.main}")):
         columns[name] = [percent(value) for value in rotation.measures[measure]]
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
@@ -154,26 +155,26 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     return targets
 
 
-def _write(found: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
+def _write(result: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
     """Write the plot and the numbers, both computed before the first byte is written."""
     from omniconv.audit.plot import draw
     from omniconv.files import make_folder, write_bytes
     from omniconv.run_folder import write_json
 
-    png, numbers = draw(found, panorama), found.as_dict()
+    png, numbers = draw(result, panorama), result.as_dict()
     write_bytes(targets[0], png)
     for target in targets[1:]:
         make_folder(target.parent)
         write_json(target, numbers)
 
 
-def _print(found: Audit) -> None:
-    count = f"{found.panoramas} panorama{'s' * (found.panoramas > 1)} of {found.size[0]}x{found.size[1]}"
-    log(f"{found.network}: {count}")
-    for table in (change_table(found), latitude_table(found)):
+def _print(result: Audit) -> None:
+    count = f"{result.panoramas} panorama{'s' * (result.panoramas > 1)} of {result.size[0]}x{result.size[1]}"
+    log(f"{result.network}: {count}")
+    for table in (change_table(result), latitude_table(result)):
         if table is not None:
             print_table(*table, "")
-    for line in (*found.verdict, *found.notes):
+    for line in (*result.verdict, *result.notes):
         log(str(line))
 
 

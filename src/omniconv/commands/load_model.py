@@ -105,18 +105,18 @@ def _import_model(module: str, attribute: str, name: str) -> nn.Module:
     """Import a module instance, or call a function without arguments that returns one."""
     sys.path.insert(0, "")  # find modules in the current folder, as `python -m` does
     try:
-        found: Any = import_module(module)
+        target: Any = import_module(module)
         for part in attribute.split("."):
-            found = getattr(found, part)
-        found = found if isinstance(found, nn.Module) else found()
+            target = getattr(target, part)
+        target = target if isinstance(target, nn.Module) else target()
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", CURE) from error
     finally:
         sys.path.remove("")
-    if not isinstance(found, nn.Module):
-        rule = f"returns a {type(found).__name__}, not a torch.nn.Module"
+    if not isinstance(target, nn.Module):
+        rule = f"returns a {type(target).__name__}, not a torch.nn.Module"
         raise InputError("MODEL", name, rule, "name a module, or a function that returns one")
-    return found
+    return target
 
 
 def _load_program(path: Path, trust: bool) -> Any:

@@ -45,12 +45,12 @@ def load_earth() -> Earth:
     Raises:
         InputError: the extra ``omniconv[demo]`` is not installed.
     """
-    found = find_spec("cartopy")
-    if found is None or found.origin is None or find_spec("global_land_mask") is None:
+    spec = find_spec("cartopy")
+    if spec is None or spec.origin is None or find_spec("global_land_mask") is None:
         raise InputError("demo", "omniconv[demo]", "is not installed", "pip install 'omniconv[demo]'")
     from global_land_mask import globe
 
-    image = read_image(Path(found.origin).parent / IMAGE_PATH)
+    image = read_image(Path(spec.origin).parent / IMAGE_PATH)
     height, width = image.shape[:2]
     latitude = 90 - (np.arange(height) + 0.5) * 180 / height
     longitude = -180 + (np.arange(width) + 0.5) * 360 / width

@@ -8,25 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+import omniconv.nn as ocnn
 from omniconv.arithmetic import multiply_adds, span
-from omniconv.nn import (
-    AvgPool,
-    Conv,
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    ConvTranspose,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    ConvTranspose3d,
-    CoordConv,
-    Downsample,
-    GlobalAvgPool,
-    LpPool,
-    MaxPool,
-    MaxUnpool,
-    Upsample,
-)
 from omniconv.nn.arguments import Size, is_grid, per_axis
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
@@ -34,10 +17,11 @@ from omniconv.summaries.functional_rules import AxisMaps, interpolate_maps, wind
 from omniconv.summaries.receptive_field import AxisMap, interpolation_map, slice_map, transposed_map, window_map
 from omniconv.surfaces import Stencil, Surface
 
-CONVOLUTIONS = (Conv, Conv1d, Conv2d, Conv3d)
-TRANSPOSED = (ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
-POOLS = (MaxPool, AvgPool, LpPool)
-OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, MaxUnpool, CoordConv, GlobalAvgPool, Upsample, Downsample)
+CONVOLUTIONS = (ocnn.Conv, ocnn.Conv1d, ocnn.Conv2d, ocnn.Conv3d)
+TRANSPOSED = (ocnn.ConvTranspose, ocnn.ConvTranspose1d, ocnn.ConvTranspose2d, ocnn.ConvTranspose3d)
+POOLS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
+OTHERS = (ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.Upsample, ocnn.Downsample)
+OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, *OTHERS)
 
 
 @singledispatch
@@ -48,7 +32,7 @@ def layer_maps(layer: nn.Module, result: Tensor, x: Tensor) -> AxisMaps:
 
 def _window(layer: Any, result: Tensor, x: Tensor) -> AxisMaps:
     if _on_mesh(layer):
-        width = layer.kernel_size if isinstance(layer, Conv) else _pool_span(layer.surface)
+        width = layer.kernel_size if isinstance(layer, ocnn.Conv) else _pool_span(layer.surface)
         return _mesh_window(window_map, layer, width)
     return _on_grid(layer, x, window_map)
 
@@ -65,12 +49,12 @@ for _classes, _rule in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _transp
 
 
 @layer_maps.register
-def _(layer: CoordConv, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.CoordConv, result: Tensor, x: Tensor) -> AxisMaps:
     return _window(layer.conv, result, x)
 
 
 @layer_maps.register
-def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.MaxUnpool, result: Tensor, x: Tensor) -> AxisMaps:
     """An output depends on the windows that may have taken it as their maximum."""
     if _on_mesh(layer):
         return _mesh_window(transposed_map, layer, _pool_span(layer.output_surface))
@@ -78,7 +62,7 @@ def _(layer: MaxUnpool, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 @layer_maps.register
-def _(layer: Downsample, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.Downsample, result: Tensor, x: Tensor) -> AxisMaps:
     factor = layer.scale_factor
     if _on_mesh(layer):
         width, before = (_pool_span(layer.surface), 1) if layer.mode == "linear" else (1, 0)
@@ -90,7 +74,7 @@ def _(layer: Downsample, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 @layer_maps.register
-def _(layer: Upsample, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.Upsample, result: Tensor, x: Tensor) -> AxisMaps:
     factor = layer.scale_factor
     # Where the coarse samples are the first of the fine ones, a new sample lies between two old ones.
     if _on_mesh(layer) and layer.surface.is_nested_prefix and layer.mode == "linear":
@@ -101,13 +85,13 @@ def _(layer: Upsample, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 @layer_maps.register
-def _(layer: GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
     return None
 
 
 def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     """Return multiply-adds on the whole batch; a stencil adds one per stored entry and input channel."""
-    if isinstance(layer, CoordConv):
+    if isinstance(layer, ocnn.CoordConv):
         return layer_multiply_adds(layer.conv, result, x)
     if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
         return 0

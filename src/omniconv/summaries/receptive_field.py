@@ -126,19 +126,13 @@ def interpolation_map(old: int, new: int, reach: int = 1, antialias: bool = Fals
     averages over the shrinking factor.
     """
     outputs, inputs = _ratio(old, new)
-    if antialias and inputs > outputs:
-        wide = 2 * outputs
-        return AxisMap(
-            lambda j: ((2 * j + 1 - 2 * reach) * inputs + outputs) // wide,
-            lambda j: -((outputs - (2 * j + 1 + 2 * reach) * inputs) // wide) - 1,
-            outputs,
-            inputs,
-        )
+    wide = 2 * outputs  # the centre of output j lies at (2j + 1) · inputs / wide − 1/2
     if reach == 0:
-        return AxisMap(*(lambda j: (2 * j + 1) * inputs // (2 * outputs),) * 2, outputs, inputs)
+        return AxisMap(*(lambda j: (2 * j + 1) * inputs // wide,) * 2, outputs, inputs)
+    support = 2 * reach * (inputs if antialias and inputs > outputs else outputs)
     return AxisMap(
-        lambda j: ((2 * j + 1) * inputs - outputs) // (2 * outputs) - (reach - 1),
-        lambda j: -((outputs - (2 * j + 1) * inputs) // (2 * outputs)) + (reach - 1),
+        lambda j: ((2 * j + 1) * inputs + outputs - support) // wide,
+        lambda j: -((outputs - (2 * j + 1) * inputs - support) // wide) - 1,
         outputs,
         inputs,
     )

@@ -135,16 +135,11 @@ def _complete(shape: Any, surface: Surface | None) -> tuple[int, ...]:
     if not surface.any_size and len(numbers) == 1:
         return (*numbers, *(size for size in surface.shape if size is not None))
     if len(numbers) != surface.ndim + 1:
-        raise InputError(
-            "shape",
-            numbers,
-            f"must have {surface.ndim + 1} numbers, channels and {surface.ndim} for the grid of {surface}",
-            "leave out the batch",
-        )
+        rule = f"must have {surface.ndim + 1} numbers, channels and {surface.ndim} for the grid of {surface}"
+        raise InputError("shape", numbers, rule, "leave out the batch")
     if any(wanted not in (None, size) for wanted, size in zip(surface.shape, numbers[1:], strict=True)):
-        raise InputError(
-            "shape", numbers, f"must have the grid {surface.shape} of {surface}", f"give ({numbers[0]},) alone"
-        )
+        rule = f"must have the grid {surface.shape} of {surface}"
+        raise InputError("shape", numbers, rule, f"give ({numbers[0]},) alone")
     return numbers
 
 
@@ -155,9 +150,8 @@ def _surface(model: nn.Module) -> Surface | None:
 
 def _wrong_shape(shape: tuple[int, ...], error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(
-        "shape", shape, f"is not taken by the network ({reason})", "give (channels, *grid) as the network takes it"
-    )
+    cure = "give (channels, *grid) as the network takes it"
+    return InputError("shape", shape, f"is not taken by the network ({reason})", cure)
 
 
 def _field_text(field: FieldSize) -> str:

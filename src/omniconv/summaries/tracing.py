@@ -32,15 +32,7 @@ ReceptiveField = tuple[AxisField, ...]
 
 @dataclass
 class LayerCall:
-    """One call of one layer.
-
-    Attributes:
-        name: dotted path of the layer.
-        layer: the layer.
-        output: channels and grid of the output.
-        field: receptive field of the output.
-        multiply_adds: on the whole batch.
-    """
+    """One call of one layer; ``output`` is its channels and grid, ``multiply_adds`` those on the whole batch."""
 
     name: str
     layer: nn.Module
@@ -215,12 +207,8 @@ class _Tracer(TorchFunctionMode):
 def _check_channels(layer: nn.Module, name: str, image: Tensor) -> None:
     channels = getattr(layer, "in_channels", None)
     if channels is not None and image.shape[1] != channels:
-        raise InputError(
-            "shape",
-            tuple(image.shape[1:]),
-            f"must start with {channels} channels, as layer {name or type(layer).__name__!r} takes",
-            f"give {(channels, *image.shape[2:])}",
-        )
+        rule = f"must start with {channels} channels, as layer {name or type(layer).__name__!r} takes"
+        raise InputError("shape", tuple(image.shape[1:]), rule, f"give {(channels, *image.shape[2:])}")
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
