@@ -81,7 +81,7 @@ def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, r
     monkeypatch.undo()
     assert str(caught.value) == (
         f"{old_file}: cannot be written ({os.strerror(reason).lower()}); "
-        "free some space or choose another place with --out"
+        "free some space or choose another path with --out"
     )
     assert holds_only(old_file, b"old")
 

@@ -1,9 +1,9 @@
-"""Convolutional networks on any image: flat pictures, signals, volumes, and images on a sphere.
+"""Convolutional networks on flat images, signals and volumes, and on images on a sphere.
 
     import omniconv as oc
     network = oc.models.UNet(3, 2, surface=oc.Icosphere(5))
 
-Nothing heavy is imported before it is used: every public name loads its room when it is first asked for.
+Each public name imports its package when it is first used, so that ``import omniconv`` imports neither torch nor NumPy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         surface,
     )
 
-_ROOMS = {
+_PACKAGES = {
     "Border": "surfaces", "Cubemap": "surfaces", "Equirectangular": "surfaces", "Healpix": "surfaces",
     "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "RowStencil": "surfaces",
     "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
@@ -46,9 +46,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"omniconv.{name}")
-    if name in _ROOMS:
-        value = getattr(import_module(f"omniconv.{_ROOMS[name]}"), name)
-        globals()[name] = value  # a module of the same name (summary) must not hide it
+    if name in _PACKAGES:
+        value = getattr(import_module(f"omniconv.{_PACKAGES[name]}"), name)
+        globals()[name] = value  # __getattr__ is called once per name
         return value
     raise AttributeError(f"module 'omniconv' has no attribute {name!r}")
 

@@ -15,11 +15,10 @@ from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
-from omniconv.errors import InputError, one_line
+from omniconv.errors import InputError
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
-    from omniconv.data.layouts.dataset_folder import DatasetFolder
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # as by `omniconv --help | head -1`
         return 0
     except (OSError, MemoryError) as error:
-        click.echo(f"omniconv: {one_line(error) if str(error) else OUT_OF_MEMORY}", err=True)
+        click.echo(f"omniconv: {' '.join(str(error).split()) or OUT_OF_MEMORY}", err=True)
     except RuntimeError as error:  # on the CPU torch has no exception of its own for want of memory
         if "memory" not in str(error):
             raise
@@ -107,14 +106,19 @@ NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
 TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 
 
-@commands.command()
+@commands.command(
+    help=f"""Train a network on a folder of images.
+
+    TASK is {RunConfig.model_fields["task"].description}. DATA may be split into train/, val/ and test/, and classes.txt
+    may name the classes, one per line. Masks have the class index of each pixel; 255 is ignored."""
+)
 @click.argument("task", required=False)
 @click.argument("data", required=False)
 @_setting_options(*TRAINING)
-@click.option("--config", type=PATH, help="a YAML file of settings; options given here come before it")
-@click.option("--resume", type=PATH, metavar="RUN", help="go on with a run where it stopped")
+@click.option("--config", type=PATH, help="YAML file of settings; options on the command line override it")
+@click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run")
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
-@click.option("--out", help="exactly this folder instead of runs/NAME")
+@click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(
     task: str | None,
     data: str | None,
@@ -124,21 +128,16 @@ def train(
     out: str | None,
     **settings: Any,
 ) -> None:
-    """Train a network on a folder of images.
-
-    TASK is 'classify' (DATA holds a folder of images for each class) or 'segment' (DATA holds images/ and masks/ of the
-    same names, and perhaps classes.txt). DATA may be split into train/, val/ and test/. Masks hold the class index of
-    each pixel; 255 is ignored.
-    """
+    """Train a network on a folder of images."""
     from omniconv.runs.resume import resume_run
     from omniconv.runs.start import start_run
 
     given = _given(task=task, data=data, **settings)
     if resume is None:
         run = start_run(given, config, name, out, log=log, progress_bar=is_terminal())
+    elif config or name or out:
+        raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
     else:
-        if config or name or out:
-            raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
         run = resume_run(resume, given, log=log, progress_bar=is_terminal())
     click.echo(run.path)
 
@@ -146,40 +145,41 @@ def train(
 @commands.command()
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH, required=False)
-@click.option("--split", default=None, help="train, val or test; by default test, val or all that is there")
+@click.option("--split", help="train, val or test; by default test, else val, else all images")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
 def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
-    """Measure the network of RUN on the images of DATA, at their own size.
+    """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
-    Without DATA, on the images that the run held out; its best epoch was chosen on them.
+    Without DATA it is measured on the images that the run held out, on which its best epoch was selected.
     """
-    from omniconv.inference.evaluation import evaluate as measure
+    from omniconv.inference.evaluation import evaluate as run_evaluation
+    from omniconv.inference.evaluation import find_samples
     from omniconv.run_folder import check_json, write_json
 
     if json_file:
         check_json(json_file)
     predictor = _predictor(run, device)
-    folder = _split(predictor, data, split) if data else _held_out(run)
+    folder = find_samples(predictor, run, data, split)
     with progress_bar(len(folder.samples), "evaluate") as step:
-        found = measure(predictor, folder, step)
+        measures = run_evaluation(predictor, folder, step)
     if json_file:
-        write_json(json_file, found)
-    log(f"{found['images']} images of {folder.root}")
-    print_table(*predictor.task.quality_table(found), "")
+        write_json(json_file, measures)
+    log(f"{measures['images']} images of {folder.root}")
+    print_table(*predictor.task.quality_table(measures), "")
 
 
 @commands.command()
 @click.argument("run", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="folder to write to")
-@click.option("--overwrite", is_flag=True, help="replace what is there already")
+@click.option("--overwrite", is_flag=True, help="replace existing files")
 @_setting_options("device")
 def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict IMAGES (files or folders) with the network of RUN.
 
-    Segmentation writes labels/ (PNG, each pixel its class index) and overlays/ (to look at); classification writes
-    predictions.csv and overview.png. Both mirror the folders of the images.
+    Segmentation writes labels/ (PNG, the class index of each pixel) and overlays/ (the classes in colour over the
+    image), with the subfolders of the images; classification writes predictions.csv and overview.png.
     """
     from omniconv.data.layouts.image_list import scan_images
     from omniconv.inference.write_predictions import check_out, write_predictions
@@ -196,7 +196,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
 @click.argument("run", type=PATH)
 @_setting_options("device")
 def report(run: Path, device: str | None) -> None:
-    """Write RUN's report.html anew."""
+    """Write report.html of RUN again."""
     from omniconv.run_folder import open_run
     from omniconv.runs.page import write_report
 
@@ -206,12 +206,12 @@ def report(run: Path, device: str | None) -> None:
 
 @commands.command()
 @click.argument("what")
-@click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="channels that come out")
+@click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="output channels of the network")
 @_setting_options(*NETWORK)
 def summary(what: str, classes: int, **settings: Any) -> None:
     """Show the layers of a network: output size, receptive field, parameters, multiply-adds.
 
-    WHAT is a task ('segment' or 'classify', with the options of train) or the folder of a run.
+    WHAT is a task ('segment' or 'classify', with options of train) or the folder of a run.
     """
     from omniconv.inference.summary_table import summary_table
 
@@ -222,9 +222,9 @@ def summary(what: str, classes: int, **settings: Any) -> None:
 @click.option("--out", type=PATH, default=Path("demo"), show_default=True, help="folder to write to")
 @_setting_options("epochs", "seed", "device", epochs=8)
 def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) -> None:
-    """Learn land and sea from a picture of the Earth on three surfaces, and compare them.
+    """Train a network for land and sea on a map of the Earth, on three surfaces, and compare them.
 
-    Needs the extra omniconv[demo]. Takes a few minutes on two cores and ends with report.html.
+    Needs the extra omniconv[demo]. Takes a few minutes on two cores and writes report.html.
     """
     from omniconv.demo.run import run_demo
 
@@ -232,9 +232,8 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     click.echo(page)
 
 
-commands.add_command(audit)
-commands.add_command(explain)
-commands.add_command(export)
+for command in (audit, explain, export):
+    commands.add_command(command)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -246,27 +245,6 @@ def _predictor(run: Path, device: str | None) -> Predictor:
     from omniconv.inference.predictor import Predictor
 
     return Predictor.open(run, device or "auto")
-
-
-def _split(predictor: Predictor, data: Path, split: str | None) -> DatasetFolder:
-    from omniconv.data.layouts.dataset_folder import find_splits
-
-    splits = find_splits(predictor.task.scan, data, predictor.task.expected)
-    wanted = (split,) if split else ("test", "val", "all", "train")
-    for name in wanted:
-        if name in splits:
-            return splits[name]
-    raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
-
-
-def _held_out(run: Path) -> DatasetFolder:
-    from omniconv.run_folder import open_run
-    from omniconv.training.dataset_splits import read_splits
-
-    validation = read_splits(open_run(run).data).validation
-    if validation is None:
-        raise InputError("DATA", None, "is needed: the run held nothing out", "write: omniconv evaluate RUN DATA")
-    return validation
 
 
 if __name__ == "__main__":

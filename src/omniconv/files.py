@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, flushed to the disk, then renamed into place."""
+"""Atomic file access: a file is written under another name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from omniconv.errors import FileError, InputError
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """What names a file or folder, as a path.
+    """Return the name of a file or folder as a path.
 
     Raises:
-        InputError: it is neither a text nor a path.
+        InputError: it is neither a string nor a path.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError("path", path, "must be a text or a path", "use pathlib.Path")
+        raise InputError("path", path, "must be a string or a path", "use pathlib.Path")
     return Path(path)
 
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a file for writing that appears under its name only when it is whole and on the disk.
+    """Open a file for writing that appears under its name only when it is complete and on the disk.
 
     Args:
-        path: where the file will be; its folder must exist.
+        path: the file; its folder must exist.
         mode: ``"wb"`` for bytes, ``"w"`` for UTF-8 text.
 
     Raises:
-        FileError: the folder cannot be written or the disk is full; an older file of that name is untouched.
+        FileError: the folder cannot be written or the disk is full; an existing file of that name is not changed.
 
     Example:
         >>> with atomic_write("/tmp/example.txt", "w") as file:
-        ...     _ = file.write("whole")
+        ...     _ = file.write("complete")
     """
     path = as_path(path)
-    name = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"
+    temporary = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"  # 60: names have at most 255 bytes
     try:
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise _write_error(path, error) from error
     try:
@@ -50,17 +50,17 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(temporary, path)
         _flush_folder(path.parent)
     except BaseException as error:
-        name.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _write_error(path, error) from error
         raise
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
-    """Write a whole file, and its folder where that is not there.
+    """Write a file atomically; its folder is created if it does not exist.
 
     Raises:
         FileError: as ``atomic_write``.
@@ -72,9 +72,9 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def claim_folder(wanted: str | Path) -> Path:
-    """Make a folder that did not exist: ``wanted``, or ``wanted-2``, ``wanted-3``, … where that is taken.
+    """Create a new folder: ``wanted``, or ``wanted-2``, ``wanted-3``, … if that exists.
 
-    Two processes that ask at the same time get two folders.
+    Two processes that call it at the same time get two folders.
     """
     wanted = Path(wanted)
     number = 1
@@ -86,17 +86,17 @@ def claim_folder(wanted: str | Path) -> Path:
             return folder
         except FileExistsError:
             if not folder.parent.is_dir():
-                raise FileError(folder.parent, "is a file, not a folder", "choose another place with --out") from None
+                raise FileError(folder.parent, "is a file, not a folder", "choose another path with --out") from None
             number += 1
         except OSError as error:
             raise _write_error(folder, error) from error
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder and its parents unless they are there.
+    """Create a folder and its parents unless they exist.
 
     Raises:
-        FileError: it cannot be made, or a file has its name.
+        FileError: it cannot be created, or a file has its name.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -106,17 +106,17 @@ def make_folder(path: str | Path) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before long work whether a file can be written; nothing is made.
+    """Check before long work that a file can be written, without creating it.
 
     Raises:
-        FileError: it cannot be written, a folder has its name, or a file that of a folder above it.
+        FileError: it cannot be written, or a folder has its name, or a file the name of a folder above it.
     """
     path = Path(path)
     if path.is_dir():
-        raise FileError(path, "is a folder", "choose another place with --out")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
+        raise FileError(path, "is a folder", "choose another path with --out")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
     try:
-        with TemporaryFile(dir=there):
+        with TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise _write_error(path, error) from error
@@ -124,11 +124,11 @@ def check_writable(path: str | Path) -> None:
 
 def _write_error(path: Path, error: OSError) -> FileError:
     reason = (error.strerror or str(error)).lower()
-    return FileError(path, f"cannot be written ({reason})", "free some space or choose another place with --out")
+    return FileError(path, f"cannot be written ({reason})", "free some space or choose another path with --out")
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # other systems cannot open a folder
+    if os.name != "posix":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -390,7 +390,7 @@ def test_a_read_only_folder(refused, data, segment_run, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Path, "mkdir", read_only)
         line = refused(*train())
-        assert "runs/data: cannot be written (read-only file system); free some space or choose another place" in line
+        assert "runs/data: cannot be written (read-only file system); free some space or choose another path" in line
         assert "out: cannot be written (read-only file system)" in refused(*train("--out", "out"))
         assert "out/labels: cannot be written" in refused("predict", segment_run.path, "data/images", "--out", "out")
     monkeypatch.setattr("os.open", read_only)

@@ -423,7 +423,7 @@ def test_unsupported_model_raises(model, text):
         (smooth_panoramas(1), {"rate": float("inf")}, "rate=inf: must be a number above 0"),
         (smooth_panoramas(1), {"turned": True}, "turned=True: must be a whole number from 0"),
         (smooth_panoramas(1), {"seed": -1}, "seed=-1: must be an integer from 0"),
-        (smooth_panoramas(1), {"out": 3}, "path=3: must be a text or a path"),
+        (smooth_panoramas(1), {"out": 3}, "path=3: must be a string or a path"),
     ],
 )
 def test_wrong_panoramas_and_settings_raise(panoramas, settings, text):

@@ -257,7 +257,7 @@ def test_class_names_of_splits_differ(tmp_path):
     cure = "make the classes the same in both"
     refused(val, "has the classes in another order than the train folder", cure, find_mask_splits, tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
-    refused(val / "classes.txt", "unlike the classes given", cure, find_mask_splits, tmp_path)
+    refused(val / "classes.txt", "in another order than the classes given", cure, find_mask_splits, tmp_path)
 
 
 def test_classify_splits(tmp_path):

@@ -31,7 +31,7 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--rotations", default=12, show_default=True, help="number of random rotations of the sphere")
-@click.option("--seed", default=0, show_default=True, help="seed of the rotations")
+@click.option("--seed", default=0, show_default=True, help="seed of all random numbers")
 @click.option("--most", default=16, show_default=True, help="largest number of images, selected at equal distances")
 @click.option("--bands", default=12, show_default=True, help="number of latitude bands")
 @click.option("--size", help=SIZE)

@@ -52,7 +52,7 @@ def _options(stride: str | None, kernel: str) -> Callable[[Callable], Callable]:
         click.option("--seconds", default="0.8", show_default=True, metavar="NUMBER", help="duration of a step"),
         click.option("--out", type=click.Path(path_type=Path), default=Path("explain.gif"), show_default=True,
                      help="file to write, *.gif or *.html"),
-        click.option("--overwrite", is_flag=True, help="replace an existing file"),
+        click.option("--overwrite", is_flag=True, help="replace existing files"),
     ]  # fmt: skip
 
     def add(command: Callable) -> Callable:

@@ -16,7 +16,7 @@ SIZE = RunConfig.model_fields["size"].description
 @click.argument("run", type=PATH)
 @click.option("--format", "file_format", required=True, help="onnx or torch")
 @click.option("--out", type=PATH, help="file to write to; by default RUN/model.onnx or RUN/model.pt2")
-@click.option("--overwrite", is_flag=True, help="replace an existing file")
+@click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--size", help=SIZE)
 def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size: str | None) -> None:
     """Write the network of RUN as a file that other programs run.

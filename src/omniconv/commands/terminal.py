@@ -1,4 +1,4 @@
-"""What every command says on the terminal: lines, tables, a progress bar."""
+"""Terminal output of the commands: lines, tables, a progress bar."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ PATH = click.Path(path_type=Path)
 
 
 def log(text: str) -> None:
-    """A line to the user."""
+    """Print a line."""
     click.echo(text)
 
 
 def is_terminal() -> bool:
-    """Whether somebody sees the output as it comes."""
+    """Return whether the standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
-    """A progress bar on a screen, nothing elsewhere; gives the function that moves it."""
-    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-        yield lambda: shown.update(1)
+    """Show a progress bar if the standard error is a terminal; yield the function that advances it by one."""
+    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda: bar.update(1)
 
 
 def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]], title: str) -> None:
-    """Show a table; numbers stand to the right."""
+    """Print a table; all columns but the first are right-aligned."""
     from rich.console import Console
     from rich.table import Table
 

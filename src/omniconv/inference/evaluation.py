@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.errors import FileError
+from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits
+from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor
+from omniconv.run_folder import open_run
 from omniconv.surfaces import panorama
+from omniconv.training.dataset_splits import read_splits
 
 
 def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -43,6 +46,30 @@ def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], Non
         step()
     measures = task.evaluation(metric) | ({"by_area": by_area.compute()} if weighted else {})
     return {"task": task.name, "images": len(folder.samples), "classes": list(classes), **measures}
+
+
+def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str | None = None) -> DatasetFolder:
+    """Return the samples of a data set, or those that a run held out if there is none.
+
+    Args:
+        predictor: the network of the run.
+        run: folder of the run.
+        data: folder of images with targets.
+        split: ``train``, ``val`` or ``test``; by default ``test``, else ``val``, else all.
+
+    Raises:
+        InputError: the data set has no such split, or the run held out nothing.
+    """
+    if data is None:
+        held_out = read_splits(open_run(run).data).validation
+        if held_out is None:
+            raise InputError("DATA", None, "is needed: the run held out no images", "write: omniconv evaluate RUN DATA")
+        return held_out
+    splits = find_splits(predictor.task.scan, data, predictor.task.expected)
+    for name in (split,) if split else ("test", "val", "all", "train"):
+        if name in splits:
+            return splits[name]
+    raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
 
 
 def check_classes(predictor: Predictor, folder: DatasetFolder) -> None:
