@@ -11,11 +11,10 @@ from PIL import Image
 
 from omniconv.errors import InputError
 from omniconv.explain.api import Options, explain_conv
-from omniconv.explain.colours import sample_colours
 from omniconv.explain.gif import MARGIN, TEXT, Frames, gif_bytes, rasterise, text_width, wrapped
 from omniconv.explain.layout import MAX_CELL, MIN_CELL
 from omniconv.explain.scene import Kind
-from omniconv.explain.svg import text_size
+from omniconv.explain.svg import sample_colours, text_size
 
 TAP, CURRENT = "#d55e00", "#0072b2"
 

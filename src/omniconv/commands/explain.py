@@ -40,7 +40,7 @@ def _options(stride: str | None, kernel: str) -> Callable[[Callable], Callable]:
     stride_help = "step from one window to the next" + ("" if stride else "; by default the kernel")
     options = [
         click.option("--input", default="7", show_default=True, metavar="N|HxW", help="size of a row or a grid"),
-        click.option("--kernel", default=kernel, show_default=True, metavar="N[,N]", help="taps, also by axis"),
+        click.option("--kernel", default=kernel, show_default=True, metavar="N[,N]", help="number of taps"),
         click.option("--stride", default=stride, show_default=bool(stride), metavar="N[,N]", help=stride_help),
         click.option("--padding", default="0", show_default=True, metavar="PADDING",
                      help="1, by axis 1,2, by side (before:after) 1:0,2:1, or valid, same, same_upper, same_lower"),

@@ -228,7 +228,9 @@ def _broken(words: Sequence[str], width: float, size: float) -> list[str]:
 
 
 class Palette:
-    """The most frequent colours of some frames, as one palette for all: paper stays white, and nothing flickers.
+    """The most frequent colours of some frames, as one palette for all, so that nothing flickers.
+
+    Colours are matched exactly: Pillow 13's ``quantize(palette=...)`` turns white into (252, 253, 252).
 
     Args:
         frames: RGB images whose colours are counted.

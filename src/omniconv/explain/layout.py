@@ -170,7 +170,8 @@ def _stacked(scene: Scene, cell: float, titles_left: bool) -> Layout:
         if titles_left:
             titles.append((0.0, top + cell / 2 + 4))
         top += len(panel.cells) * cell + (RULER * panel.numbered if scene.is_row else 0) + arc * panel.arcs_below
-    width = left + max(max(_cells_across(panel) * cell, 7.2 * len(panel.title)) for panel in scene.panels)
+    letter = 0.0 if titles_left else 7.2
+    width = left + max(max(_cells_across(panel) * cell, letter * len(panel.title)) for panel in scene.panels)
     return Layout(scene.panels, cell, tuple(origins), tuple(titles), (width, top), True, titles_left)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from omniconv.explain.colours import sample_colours
+import numpy as np
+
 from omniconv.explain.layout import ARC, MAX_CELL, MIN_CELL, RULER, Box, Layout, Point, cell_box, extent, frame
 from omniconv.explain.scene import Cell, CellIndex, Kind, Mark, Role, Scene, Step, Update
 from omniconv.explain.text import number_text
@@ -19,6 +20,16 @@ FULL_SIZE = (Kind.SAMPLE, Kind.RESULT, Kind.WEIGHT)
 HATCH = (
     '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<path d="M0 0V6"/></pattern></defs>'
+)
+
+# Colours of samples for light and dark pages: at the four corners of a grid, and at six points along a row.
+CORNERS = (
+    ("#ffeaa1", "#ffc2d4", "#b2ecd2", "#c3ccff"),
+    ("#6f5a10", "#7d2d4d", "#14634a", "#37479c"),
+)
+STOPS = (
+    ("#ffe694", "#ffcaa8", "#f8bcd9", "#cdc6fb", "#b0defa", "#aeeccb"),
+    ("#6b5b10", "#7d4423", "#7a2f5e", "#4a409b", "#1f5a80", "#17664a"),
 )
 
 
@@ -187,6 +198,17 @@ def draw_key(name: str) -> str:
     return draw_cell(Cell(Kind(name), source=source), box, colours)
 
 
+def sample_colours(sizes: Sequence[int]) -> list[tuple[str, str]]:
+    """Return a colour for a light and one for a dark page for each sample; copies are recognised by it.
+
+    Example:
+        >>> sample_colours((1, 2))
+        [('#ffeaa1', '#6f5a10'), ('#ffc2d4', '#7d2d4d')]
+    """
+    light, dark = ((_row if len(sizes) == 1 else _grid)(sizes, scheme) for scheme in (0, 1))
+    return [(_hex(one), _hex(other)) for one, other in zip(light, dark, strict=True)]
+
+
 def _middle_text(box: Box, text: str, class_: str | None = None, scale: float = 1) -> str:
     at = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return text_tag(at, text, text_size(text, scale * (box[2] - box[0])), class_)
@@ -194,3 +216,25 @@ def _middle_text(box: Box, text: str, class_: str | None = None, scale: float = 
 
 def _value(value: object) -> str:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _row(sizes: Sequence[int], scheme: int) -> np.ndarray:
+    stops = _rgb(STOPS[scheme])
+    positions = np.linspace(0, len(stops) - 1, sizes[0])
+    return np.stack([np.interp(positions, np.arange(len(stops)), channel) for channel in stops.T], -1)
+
+
+def _grid(sizes: Sequence[int], scheme: int) -> np.ndarray:
+    corners = _rgb(CORNERS[scheme]).reshape(2, 2, 3)
+    down, along = (np.linspace(0, 1, size) for size in sizes)
+    rows = corners[0] + (corners[1] - corners[0]) * down[:, None, None]
+    grid = rows[:, :1] + (rows[:, 1:] - rows[:, :1]) * along[None, :, None]
+    return grid.reshape(-1, 3)
+
+
+def _rgb(colours: Sequence[str]) -> np.ndarray:
+    return np.array([list(bytes.fromhex(colour[1:])) for colour in colours], float)
+
+
+def _hex(colour: np.ndarray) -> str:
+    return f"#{bytes(np.rint(colour).astype(np.uint8)).hex()}"
