@@ -155,37 +155,21 @@ def check_output_padding(
 ) -> None:
     """Check the output padding of a transposed convolution, one entry per axis.
 
-    Args:
-        output_padding: samples added to the output of each axis.
-        padding: padding of each axis.
-        stride: step of each axis.
-        dilation: step between taps of each axis.
-        cure: end of the message where padding has a name of SAME, whose output size leaves no choice.
-
     Raises:
-        InputError: it has no meaning with this padding, or is not smaller than stride or dilation.
+        InputError: it has no meaning with this padding (then with ``cure``), or is not below stride or dilation.
     """
     for extra, rule, step, gap in zip(output_padding, padding, stride, dilation, strict=True):
         if extra and isinstance(rule, str) and rule != "valid":
-            raise InputError(
-                "output_padding", extra, f"has no meaning with padding={rule}, which gives size · stride", cure
-            )
-        if extra >= max(step, gap):
-            raise InputError(
-                "output_padding",
-                extra,
-                f"must be smaller than stride={step} or dilation={gap}",
-                f"use at most {max(step, gap) - 1}",
-            )
+            text = f"has no meaning with padding={rule}, which gives size · stride"
+            raise InputError("output_padding", extra, text, cure)
+        most = max(step, gap) - 1
+        if extra > most:
+            text = f"must be smaller than stride={step} or dilation={gap}"
+            raise InputError("output_padding", extra, text, f"use at most {most}")
 
 
 def check_pool_padding(padding: Sequence[PaddingRule], spans: Sequence[int], modes: Sequence[tuple[str, str]]) -> None:
-    """Check that no pooling window can lie in padded zeros alone.
-
-    Args:
-        padding: padding of each axis.
-        spans: samples that the window covers on each axis.
-        modes: padding modes before and after each axis.
+    """Check that no pooling window can lie in padded zeros alone; ``modes`` are ``(before, after)`` of each axis.
 
     Raises:
         InputError: zeros are padded by as many samples as the window spans, or more.

@@ -1,4 +1,4 @@
-"""What an argument may be: a whole number, a real one, a flag, a name. Asked at every door, never in between."""
+"""Checks of user arguments: integers, numbers, flags and choices; each returns the value as a plain Python object."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from omniconv.errors import InputError
 
 MAX_ELEMENTS = 2**36
-"""No axis, window or weight has more numbers: what is larger is a slip, and would end in want of memory."""
+"""Largest integer argument and weight: anything larger is a mistake that would end in an out-of-memory error."""
 
 
 def to_builtin(value: Any) -> Any:
-    """NumPy's whole numbers as Python's, lists of any kind as tuples; everything else as it is.
+    """Convert NumPy integers to ``int`` and sequences to tuples; return everything else as it is.
 
     Example:
         >>> to_builtin([3, (1, 2)])
@@ -25,7 +25,7 @@ def to_builtin(value: Any) -> Any:
 
 
 def is_integer(value: object, least: int = 1) -> bool:
-    """Whether it is a whole number from ``least`` to ``MAX_ELEMENTS``; a flag is none.
+    """Return True for an ``int`` from ``least`` to ``MAX_ELEMENTS``; a bool is none.
 
     Example:
         >>> is_integer(3), is_integer(0), is_integer(True), is_integer(3.0)
@@ -35,16 +35,16 @@ def is_integer(value: object, least: int = 1) -> bool:
 
 
 def integer_rule(values: Iterable[object], least: int) -> str:
-    """The rule that values break of which some are no whole numbers from ``least`` to ``MAX_ELEMENTS``."""
+    """Return the rule for an error about values that are not all integers from ``least`` to ``MAX_ELEMENTS``."""
     too_large = any(isinstance(value, int) and value > MAX_ELEMENTS for value in values)
     return f"must be at most {MAX_ELEMENTS}" if too_large else f"must be a whole number from {least}"
 
 
 def check_integer(name: str, value: Any, least: int, cure: str) -> int:
-    """One whole number, NumPy's too.
+    """Return an integer (also NumPy's) as an ``int``.
 
     Raises:
-        InputError: it is none from ``least`` to ``MAX_ELEMENTS``.
+        InputError: it is no integer from ``least`` to ``MAX_ELEMENTS``.
     """
     value = to_builtin(value)
     if not is_integer(value, least):
@@ -53,10 +53,10 @@ def check_integer(name: str, value: Any, least: int, cure: str) -> int:
 
 
 def check_number(name: str, value: Any, within: Callable[[float], bool], rule: str, cure: str) -> float:
-    """A number that lies where it must; a flag is none.
+    """Return a real number for which ``within`` is true as a ``float``; a bool is none.
 
     Raises:
-        InputError: it is none or lies elsewhere.
+        InputError: it is no number, or ``within`` is false.
 
     Example:
         >>> check_number("p", 2, lambda p: p > 0, "must be above 0", "use p=2")
@@ -69,21 +69,23 @@ def check_number(name: str, value: Any, within: Callable[[float], bool], rule: s
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Yes or no; numbers and ``None`` count as they do in Python.
+    """Return a flag as a ``bool``; integers and ``None`` count as in Python.
 
     Raises:
-        InputError: a text or anything else that is neither.
+        InputError: a string or another object.
     """
-    if value is None or isinstance(value, bool | Integral) or type(value).__name__ in ("bool", "bool_"):  # NumPy's
+    if (
+        value is None or isinstance(value, bool | Integral) or type(value).__name__ in ("bool", "bool_")
+    ):  # NumPy's; NumPy itself is not imported here
         return bool(value)
     raise InputError(name, value, "must be True or False", f"use {name}=True")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str], cure: str) -> str:
-    """One of some names.
+    """Return the value if it is one of the choices.
 
     Raises:
-        InputError: another one, or no name.
+        InputError: it is none of them.
     """
     if not isinstance(value, str) or value not in choices:
         raise InputError(name, value, f"must be one of {', '.join(choices)}", cure)
@@ -91,10 +93,10 @@ def check_choice(name: str, value: Any, choices: Iterable[str], cure: str) -> st
 
 
 def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int = 1) -> tuple[int, int, int]:
-    """Both numbers of channels from ``least``, and ``groups`` that divide them.
+    """Return input channels and output channels from ``least``, and the ``groups`` that divide both.
 
     Raises:
-        InputError: they are not.
+        InputError: a number out of range, or ``groups`` that do not divide the channels.
     """
     cure = "count the channels"
     inputs, outputs = (

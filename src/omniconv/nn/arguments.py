@@ -136,12 +136,8 @@ def _by_axis(padding: Padding, ndim: int) -> tuple[PaddingRule, ...]:
     axes = padding if isinstance(padding, tuple) else ()
     sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
     if len(axes) != ndim or not all(map(is_side_pair, sides)):
-        raise InputError(
-            "padding",
-            padding,
-            f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis",
-            "count the axes",
-        )
+        rule = f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis"
+        raise InputError("padding", padding, rule, "count the axes")
     return axes
 
 
@@ -217,31 +213,23 @@ def check_signal(
     check_tensor(x)
     if x.ndim != ndim + 2:
         axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
-        raise InputError(
-            "input",
-            tuple(x.shape),
-            f"must have {ndim + 2} axes: (batch, channels, {axes})",
-            "add or remove axes, for example with unsqueeze(0)",
-        )
+        rule, cure = f"must have {ndim + 2} axes: (batch, channels, {axes})", "add or remove axes, such as unsqueeze(0)"
+        raise InputError("input", tuple(x.shape), rule, cure)
     if not x.is_floating_point():
         raise InputError("input", x.dtype, "must have a floating-point dtype", "use x.float()")
     if dtype is not None and x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
         rule = f"must have the dtype of the weights ({_name(dtype)}), got {_name(x.dtype)}"
         raise InputError("input", x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
     if channels is not None and x.shape[1] != channels:
-        raise InputError(
-            "input", tuple(x.shape), f"must have {channels} channels on axis 1", "check the layer before it"
-        )
+        rule = f"must have {channels} channels on axis 1"
+        raise InputError("input", tuple(x.shape), rule, "check the layer before it")
     if statically_true(prod(x.shape[1:]) == 0):
         raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
     for axis, samples in enumerate(shape, start=2):
         if samples is not None and x.shape[axis] != samples:
-            raise InputError(
-                "input",
-                tuple(x.shape),
-                f"must have {samples} samples on axis {axis}, as its surface has",
-                "map the image with surface.from_equirectangular, or build the layer on another level",
-            )
+            rule = f"must have {samples} samples on axis {axis}, as its surface has"
+            cure = "map the image with surface.from_equirectangular, or build the layer on another level"
+            raise InputError("input", tuple(x.shape), rule, cure)
 
 
 def _name(dtype: torch.dtype) -> str:

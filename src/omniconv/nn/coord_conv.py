@@ -13,12 +13,7 @@ from omniconv.surfaces import Plane, Surface
 
 
 class PlaneCoordinates(nn.Module):
-    """x (columns), y (rows), z (slices) of a grid, each from −1 to 1, and optionally the distance from the centre.
-
-    Args:
-        ndim: grid axes.
-        radius: add r = √(x² + y² + …).
-    """
+    """x (columns), y (rows), z (slices) of a grid, each from −1 to 1, and optionally the distance from the centre."""
 
     def __init__(self, ndim: int, radius: bool) -> None:
         super().__init__()
@@ -35,11 +30,7 @@ class PlaneCoordinates(nn.Module):
 
 
 class LatitudeCoordinates(nn.Module):
-    """Latitude from −1 (south) to 1, sine and cosine of longitude, optionally x, y, z, of a panorama of any size.
-
-    Args:
-        radius: add x, y, z.
-    """
+    """Latitude from −1 (south) to 1, sine and cosine of longitude, optionally x, y, z, of a panorama of any size."""
 
     def __init__(self, radius: bool) -> None:
         super().__init__()
@@ -59,12 +50,7 @@ class LatitudeCoordinates(nn.Module):
 
 
 class FixedCoordinates(nn.Module):
-    """The coordinates of ``LatitudeCoordinates`` for a spherical surface of fixed size.
-
-    Args:
-        surface: surface of the samples.
-        radius: add x, y, z.
-    """
+    """The coordinates of ``LatitudeCoordinates`` for a spherical surface of fixed size."""
 
     coordinates: Tensor
 

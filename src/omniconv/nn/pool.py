@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -125,11 +126,8 @@ class AvgPool(_Pool):
         dilation: Size = 1,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        count_include_pad = check_flag("count_include_pad", count_include_pad)
-
-        def make_op(neighbours: Border | Stencil, window: PoolWindow) -> nn.Module:
-            return make_avg_pool_op(neighbours, window, surface, count_include_pad)
-
+        counted = check_flag("count_include_pad", count_include_pad)
+        make_op = partial(make_avg_pool_op, surface=surface, count_include_pad=counted)
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, make_op, averages=True)
 
 
@@ -166,11 +164,7 @@ class LpPool(_Pool):
     ) -> None:
         cure = "use p=2 for the Euclidean norm, MaxPool for p=inf"
         p = check_number("p", p, lambda exponent: 0 < exponent < inf, "must be a number above 0 and finite", cure)
-
-        def make_op(neighbours: Border | Stencil, window: PoolWindow) -> nn.Module:
-            return make_lp_pool_op(neighbours, window, p)
-
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, make_op)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, surface, partial(make_lp_pool_op, p=p))
         self.p = p
 
 

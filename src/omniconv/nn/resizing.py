@@ -13,7 +13,26 @@ from omniconv.surfaces import Plane, Stencil, Surface, map_between
 from omniconv.surfaces.base import Resampling
 
 
-class Upsample(Traceable, nn.Module):
+class _Resize(Traceable, nn.Module):
+    op: nn.Module
+
+    def __init__(self, scale_factor: int, mode: Resampling, surface: Surface) -> None:
+        super().__init__()
+        check_surface(surface)
+        check_choice("mode", mode, ("linear", "nearest"), "use 'nearest' for labels")
+        self.scale_factor = check_integer("scale_factor", scale_factor, 1, "use 2 for one level")
+        self.mode, self.surface = mode, surface
+
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
+        """Resize ``(batch, channels, *grid)``."""
+        check_signal(x, None, self.surface.ndim)
+        return self.op(x, output_size)
+
+    def extra_repr(self) -> str:
+        return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
+
+
+class Upsample(_Resize):
     """Interpolation of a signal to the finer surface.
 
     Args:
@@ -39,22 +58,12 @@ class Upsample(Traceable, nn.Module):
         mode: Resampling = "linear",
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__()
-        scale_factor = _check_resizing(scale_factor, mode, surface)
-        self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
+        super().__init__(scale_factor, mode, surface)
         self.output_surface = surface.finer()
-        self.op = make_resize(surface.resize_neighbours(scale_factor, mode), scale_factor, 1, mode)
-
-    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
-        """Resize ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim)
-        return self.op(x, output_size)
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
+        self.op = make_resize(surface.resize_neighbours(self.scale_factor, mode), self.scale_factor, 1, mode)
 
 
-class Downsample(Traceable, nn.Module):
+class Downsample(_Resize):
     """Averaging of a signal to the coarser surface, or selection of its nearest samples.
 
     Args:
@@ -80,28 +89,12 @@ class Downsample(Traceable, nn.Module):
         mode: Resampling = "linear",
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        super().__init__()
-        scale_factor = _check_resizing(scale_factor, mode, surface)
-        self.scale_factor, self.mode, self.surface = scale_factor, mode, surface
+        super().__init__(scale_factor, mode, surface)
         self.output_surface = surface.coarser()
-        neighbours = surface.pool_neighbours(2, scale_factor)
+        neighbours = surface.pool_neighbours(2, self.scale_factor)
         if mode == "nearest" and isinstance(neighbours, Stencil):
-            neighbours = surface.conv_neighbours(1, scale_factor)  # type: ignore[assignment]  # on a mesh the samples themselves
-        self.op = make_resize(neighbours, 1, scale_factor, mode)
-
-    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
-        """Resize ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim)
-        return self.op(x, output_size)
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"scale_factor={self.scale_factor}, mode={self.mode!r}, surface={self.surface}"
-
-
-def _check_resizing(scale_factor: int, mode: str, surface: Surface) -> int:
-    check_surface(surface)
-    check_choice("mode", mode, ("linear", "nearest"), "use 'nearest' for labels")
-    return check_integer("scale_factor", scale_factor, 1, "use 2 for one level")
+            neighbours = surface.conv_neighbours(1, self.scale_factor)  # type: ignore[assignment]  # on a mesh the samples themselves
+        self.op = make_resize(neighbours, 1, self.scale_factor, mode)
 
 
 class Resample(Traceable, StencilProduct):

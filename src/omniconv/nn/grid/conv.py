@@ -106,12 +106,8 @@ class GridConv(nn.Module):
         for axis, (size, left) in enumerate(zip(padded, self.backend_padding, strict=True)):
             reach = span(self.kernel_size[axis], self.dilation[axis])
             if statically_true(size + 2 * left < reach):
-                raise InputError(
-                    "input",
-                    tuple(sizes),
-                    f"is smaller on grid axis {axis} than the kernel, which spans {reach}",
-                    "pad more or use a smaller kernel or dilation",
-                )
+                rule = f"is smaller on grid axis {axis} than the kernel, which spans {reach}"
+                raise InputError("input", tuple(sizes), rule, "pad more or use a smaller kernel or dilation")
 
 
 class GridConvTranspose(GridConv):
@@ -178,18 +174,15 @@ class GridConvTranspose(GridConv):
             InputError: a convolution of ``output_sizes`` does not give ``sizes``.
         """
         unread = []
-        for size, target, sides, (rule, kernel, stride, dilation) in zip(
+        for size, target, sides, (padding, kernel, stride, dilation) in zip(
             sizes, output_sizes, self.padding.amounts(output_sizes), self.padding.rules, strict=True
         ):
             rest = to_int_if_static(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
             if not is_symbolic(rest) and not 0 <= rest < max(stride, dilation):
-                smallest = (size - 1) * stride + 1 if rule in SAME_NAMES else target - rest
-                raise InputError(
-                    "output_size",
-                    tuple(output_sizes),
-                    f"cannot come from {tuple(sizes)} at stride {stride}",
-                    f"ask for {smallest} to {smallest + stride - 1} on that axis",
-                )
+                smallest = (size - 1) * stride + 1 if padding in SAME_NAMES else target - rest
+                rule = f"cannot come from {tuple(sizes)} at stride {stride}"
+                cure = f"ask for {smallest} to {smallest + stride - 1} on that axis"
+                raise InputError("output_size", tuple(output_sizes), rule, cure)
             unread.append(rest)
         return tuple(unread)
 

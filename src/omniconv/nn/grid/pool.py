@@ -236,13 +236,6 @@ def check_windows_hold_samples(
 ) -> None:
     """Check that every window holds a sample of the signal, or a padded copy of one.
 
-    Args:
-        sizes: sizes of the grid.
-        amounts: padding before and after each axis.
-        overhangs: samples by which the last window of each axis exceeds the padding.
-        padding: parsed padding, with the window of each axis.
-        border: border of the grid.
-
     Raises:
         InputError: an axis shorter than the dilation of a window, which may then step over it from zeros to zeros.
     """
@@ -254,12 +247,8 @@ def check_windows_hold_samples(
         starts = range(-sides[0], size + sides[1] + over - span(kernel, dilation) + 1, stride)
         windows = ([start + tap * dilation for tap in range(kernel)] for start in starts)
         if any(_holds_no_sample(window, size, sides, modes) for window in windows):
-            raise InputError(
-                "input",
-                tuple(sizes),
-                f"is so small that a window of dilation {dilation} holds none of its samples",
-                "pad less or use a smaller dilation",
-            )
+            rule = f"is so small that a window of dilation {dilation} holds none of its samples"
+            raise InputError("input", tuple(sizes), rule, "pad less or use a smaller dilation")
 
 
 def _holds_no_sample(positions: Sequence[int], size: int, sides: tuple[int, int], modes: Sides) -> bool:
