@@ -29,7 +29,7 @@ RING = oc.Equirectangular()
 
 
 def positive(model: nn.Module) -> nn.Module:
-    """Weights of one and no biases: nothing that is seen can cancel."""
+    """Set weights to 1 and biases to 0, so that gradients cannot cancel."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(float(parameter.ndim > 1))
@@ -69,14 +69,14 @@ def random_chain(seed: int, ndim: int) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_field_of_a_chain_is_what_its_gradient_reaches(seed):
+def test_field_of_a_chain_equals_the_support_of_its_gradient(seed):
     model = positive(random_chain(seed, 1))
     assert oc.summary(model, (1, 192)).receptive_field == (extent(model, (1, 192)),)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_fields_differ_from_axis_to_axis(ndim, axis):
+def test_fields_are_computed_for_each_axis(ndim, axis):
     surface, size = oc.Plane(ndim), (24, 32, 16)[:ndim]
     kernel, stride = (3, 2, 1)[:ndim], (1, 2, 1)[:ndim]
     model = positive(
@@ -88,13 +88,13 @@ def test_fields_differ_from_axis_to_axis(ndim, axis):
 @pytest.mark.parametrize("down", ["stride", "average"])
 @pytest.mark.parametrize("up", ["linear", "transposed"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_field_of_a_unet_is_that_of_its_worst_placed_output(down, up, depth):
+def test_field_of_a_unet_is_that_of_its_output_with_the_largest_field(down, up, depth):
     shape = {"width": 2, "depth": depth, "normalization": "none", "activation": "none"}
     model = positive(oc.models.UNet(1, 1, oc.Plane(1), down=down, up=up, **shape))
     assert oc.summary(model, (1, 256)).receptive_field == (extent(model, (1, 256), reach=2 ** (depth - 1)),)
 
 
-def test_field_at_odd_sizes_is_short_by_one_coarse_sample_at_most():
+def test_field_at_odd_sizes_is_too_small_by_at_most_one_coarse_sample():
     model = positive(oc.models.UNet(1, 1, oc.Plane(1), width=2, depth=2, normalization="none", activation="none"))
     (field,) = oc.summary(model, (1, 203)).receptive_field
     assert field <= extent(model, (1, 203), reach=100) <= field + 4
@@ -113,7 +113,7 @@ class Skips(nn.Module):
         return torch.cat([near, F.pad(far, (1, 1, 1, 1))[:, :, 1:-1, 1:-1]], 1)
 
 
-def test_functions_of_torch_are_followed_too():
+def test_torch_functions_are_traced():
     table = oc.summary(positive(Skips()), (1, 40, 40))
     assert table.receptive_field == (extent(positive(Skips()), (1, 40, 40)),) * 2
     assert [row.receptive_field for row in table.rows] == [(9, 9), (3, 3)]
@@ -134,7 +134,7 @@ class Squeeze(nn.Module):
         Squeeze(),
     ],
 )
-def test_what_takes_the_whole_image_sees_all(model):
+def test_global_layers_have_infinite_fields(model):
     table = oc.summary(model, (1, 8, 8))
     assert table.receptive_field == (inf, inf)
     assert str(table).splitlines()[-1].split()[1] == "all"
@@ -148,11 +148,11 @@ def test_what_takes_the_whole_image_sees_all(model):
         (nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), 3), (nn.ChannelShuffle(2), 1), (nn.BatchNorm2d(4), 1),
     ],
 )  # fmt: skip
-def test_layers_of_torch_see_what_they_see(layer, field):
+def test_fields_of_torch_layers(layer, field):
     assert oc.summary(layer, (4, 16, 16)).receptive_field == (field, field)
 
 
-def test_vgg16_and_the_stem_of_resnet_have_their_published_fields():
+def test_published_fields_of_vgg16_and_the_resnet_stem():
     vgg, channels = nn.Sequential(), 3
     for block, (width, count) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], 1):
         for at in range(1, count + 1):
@@ -255,7 +255,7 @@ class Caching(nn.Module):
         (Caching(), 2),
     ],
 )
-def test_stride_that_is_traced(network, stride):
+def test_traced_stride(network, stride):
     assert traced_stride(network, (3, 16, 32)) == stride
 
 
@@ -277,7 +277,7 @@ GRID_MODELS = [
 
 
 @pytest.mark.parametrize(("model", "shape"), GRID_MODELS)
-def test_costs_and_sizes_are_those_of_a_real_run(model, shape):
+def test_multiply_adds_and_sizes_equal_those_of_a_run(model, shape):
     table = oc.summary(model, shape)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         result = model(torch.zeros(2, *shape))
@@ -286,7 +286,7 @@ def test_costs_and_sizes_are_those_of_a_real_run(model, shape):
     assert table.parameters == sum(p.numel() for p in model.parameters()) == sum(row.parameters for row in table.rows)
 
 
-def test_a_stencil_costs_its_entries_on_top_of_its_products():
+def test_multiply_adds_of_a_stencil_include_its_entries():
     surface = oc.Icosphere(2)
     table = oc.summary(oc.nn.Conv(3, 8, surface=surface), (3, 162))
     entries = surface.conv_neighbours().fused.nnz
@@ -296,7 +296,7 @@ def test_a_stencil_costs_its_entries_on_top_of_its_products():
     assert oc.summary(oc.nn.Conv(3, 8, 1, surface=surface), (3,)).multiply_adds == 162 * 3 * 8
 
 
-def test_the_original_unet_has_its_published_parameters():
+def test_published_parameters_of_the_original_unet():
     model = oc.models.UNet(1, 2, width=64, depth=4, down="max", up="transposed", normalization="none")
     table = oc.summary(model, (1, 572, 572))
     assert table.parameters == sum(row.parameters for row in table.rows) == 31_030_658
@@ -305,7 +305,7 @@ def test_the_original_unet_has_its_published_parameters():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_stays_as_it_was(training):
+def test_model_is_not_changed(training):
     model = oc.models.UNet(3, 2, oc.Icosphere(2), width=4, depth=2).train(training)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     held = {name: id(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
@@ -318,14 +318,14 @@ def test_the_model_stays_as_it_was(training):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_large_panorama_costs_nothing():
+def test_large_panoramas_allocate_nothing():
     model = oc.models.UNet(3, 20, RING, width=32, depth=5)
     table = oc.summary(model, (3, 4096, 8192))
     assert table.rows[-1].output == (20, 4096, 8192)
     assert not any(parameter.is_meta for parameter in model.parameters())
 
 
-def test_a_layer_called_twice_has_its_parameters_once():
+def test_parameters_of_a_layer_called_twice_count_once():
     layer = nn.Conv2d(2, 2, 3, padding=1)
     table = oc.summary(nn.Sequential(layer, nn.ReLU(), layer), (2, 8, 8))
     assert [row.parameters for row in table.rows] == [38, 0, 0]
@@ -355,6 +355,6 @@ def test_table_is_aligned_text():
         (nn.Linear(3, 2), (4,), r"shape=\(4,\): is not taken by the network"),
     ],
 )  # fmt: skip
-def test_a_shape_that_does_not_fit_is_refused(model, shape, text):
+def test_wrong_shapes_are_refused(model, shape, text):
     with pytest.raises(InputError, match=text):
         oc.summary(model, shape)

@@ -52,8 +52,8 @@ CELLS = oc.Healpix(16)
         (nn.Sequential(oc.nn.Upsample(surface=CELLS), oc.nn.Conv(3, 4, surface=CELLS.finer())), 3),
     ],
 )
-def test_rings_that_are_seen_are_as_wide_as_an_output_sees(layer, field):
-    """Inputs that change an output far from the corners of the base faces, along the columns of its face."""
+def test_rings_on_healpix_equal_the_support_of_gradients(layer, field):
+    """Compare with the columns of a base face, far from its corners, on which an output depends."""
     assert oc.summary(layer, (3, 3072)).receptive_field == (field,)
     layer = layer.double()
     x = torch.randn(1, 3, 3072, dtype=torch.float64, requires_grad=True)
@@ -70,7 +70,7 @@ def test_rings_that_are_seen_are_as_wide_as_an_output_sees(layer, field):
 
 
 class Switching(nn.Module):
-    """What SegNet does: pooled values go on through a layer, and back to where they were."""
+    """Pooling with switches, a convolution and unpooling, as in SegNet."""
 
     def __init__(self, surface, **window):
         super().__init__()
@@ -92,17 +92,17 @@ class Switching(nn.Module):
         (oc.Plane(border=("reflect", "circular")), {"padding": 1}, (3, 16, 32)),
     ],
 )
-def test_unpooled_samples_see_what_their_windows_see(surface, window, shape):
+def test_field_of_unpooling_equals_a_perturbation_test(surface, window, shape):
     network = Switching(surface, **window)
     assert oc.summary(network, shape).receptive_field == probed_field(network.double(), shape)
 
 
-def test_switches_on_a_mesh_see_rings():
+def test_field_of_unpooling_on_a_mesh():
     assert oc.summary(Switching(MESH), (3, 162)).receptive_field == (9,)
 
 
 def probed_field(network, shape):
-    """Along each axis: from the first to the last line of input samples that changes one line of outputs, at most."""
+    """Return for each axis the largest extent of input lines that change one line of outputs."""
     x = torch.rand(1, *shape, dtype=torch.float64)
     with torch.no_grad():
         return tuple(max(_extents(network, x, axis)) for axis in range(2, x.ndim))
