@@ -1,4 +1,4 @@
-"""Every layer in every way that is exported: one name, one function that builds it."""
+"""Layers with all kinds of arguments to export: pairs of a name and a function that builds the layer."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ MODES = ("zeros", "reflect", "replicate", "circular")
 SPHERE = oc.Equirectangular()
 POLES = ("over", "zeros", "replicate", "reflect")
 SIZES = {1: (24,), 2: (24, 32), 3: (12, 14, 16)}
-"""The grid at export, for each number of axes."""
+"""Grid at export, for each number of axes."""
 OTHERS = {1: ((24,), (13,), (40,)), 2: ((24, 32), (13, 17), (30, 25)), 3: ((12, 14, 16), (10, 11, 13))}
-"""Grids that the program sees later."""
+"""Grids that the program runs on later."""
 
 PADDINGS = (0, 2, (1, 2), ((0, 2), (3, 1)), "valid", "same", "same_upper", "same_lower")
 
 
 def surfaces():
-    """Planes of each border and the panorama's grid."""
+    """Yield planes of each border and panoramas of each pole mode."""
     yield from (oc.Plane(2, border=mode) for mode in MODES)
     yield from map(oc.Equirectangular, POLES)
 
 
 def convolutions():
-    """Convolutions of two axes: padding × border, with strides, dilations and groups in turn."""
+    """Yield 2-d convolutions: every padding on every border, with alternating strides, dilations and groups."""
     for index, surface in enumerate(surfaces()):
         for count, padding in enumerate(PADDINGS):
             stride, dilation = ((1, 1), (2, 1), ((1, 2), (2, 1)), (3, (1, 2)))[(index + count) % 4]
@@ -39,7 +39,7 @@ def convolutions():
 
 
 def transposed():
-    """Transposed convolutions of two axes."""
+    """Yield 2-d transposed convolutions."""
     for index, surface in enumerate(surfaces()):
         for count, padding in enumerate(PADDINGS):
             stride, dilation = ((1, 1), (2, 1), ((1, 2), (2, 1)), (3, 1))[(index + count) % 4]
@@ -51,7 +51,7 @@ def transposed():
 
 
 def poolings():
-    """Poolings of two axes."""
+    """Yield 2-d poolings."""
     for surface in surfaces():
         for kind in (oc.nn.MaxPool, oc.nn.AvgPool, oc.nn.LpPool):
             for given in (
@@ -72,7 +72,7 @@ def poolings():
 
 
 def pads():
-    """Pads, mixed by axis and side."""
+    """Yield pads with one mode, and with a mode for each axis and side."""
     for mode in (
         *MODES,
         ("reflect", "circular"),
@@ -86,7 +86,7 @@ def pads():
 
 
 def resizings():
-    """Steps up and down."""
+    """Yield upsampling and downsampling layers."""
     for surface in surfaces():
         for mode in ("linear", "nearest"):
             for factor in (2, 3):
@@ -94,8 +94,8 @@ def resizings():
                 yield f"down {surface} {mode} {factor}", partial(oc.nn.Downsample, factor, mode, surface=surface)
 
 
-class Unpooled(nn.Module):
-    """Pooled, and back again."""
+class PoolAndUnpool(nn.Module):
+    """Max pooling followed by its unpooling."""
 
     def __init__(self, surface, **given):
         super().__init__()
@@ -107,7 +107,7 @@ class Unpooled(nn.Module):
 
 
 def composed():
-    """Layers made of layers."""
+    """Yield layers that contain other layers."""
     for surface in (oc.Plane(), oc.Plane(border="reflect"), SPHERE):
         yield f"gated {surface}", partial(oc.nn.GatedConv, 4, 2, stride=2, surface=surface)
         yield f"coord {surface}", partial(oc.nn.CoordConv, 4, 2, radius=True, surface=surface)
@@ -117,12 +117,12 @@ def composed():
         yield f"double {surface}", partial(oc.nn.DoubleConv, 4, 2, activation="gelu", surface=surface)
         yield f"head {surface}", partial(oc.nn.OutputHead, 4, 2, 3, sigmoid=True, surface=surface)
         yield f"mean {surface}", partial(oc.nn.GlobalAvgPool, surface)
-        yield f"unpool {surface}", partial(Unpooled, surface)
-        yield f"unpool overlapping {surface}", partial(Unpooled, surface, kernel_size=3, stride=2, padding=1)
+        yield f"unpool {surface}", partial(PoolAndUnpool, surface)
+        yield f"unpool overlapping {surface}", partial(PoolAndUnpool, surface, kernel_size=3, stride=2, padding=1)
 
 
-def of_other_ranks():
-    """Signals and volumes."""
+def other_ranks():
+    """Yield layers on 1-d and 3-d grids."""
     for ndim in (1, 3):
         for surface in (oc.Plane(ndim, border=mode) for mode in MODES):
             given = {"surface": surface}
@@ -132,7 +132,7 @@ def of_other_ranks():
             yield f"switches {surface}", partial(oc.nn.MaxPool, return_switches=True, **given)
             yield f"average {surface}", partial(oc.nn.AvgPool, padding="same_upper", **given)
             yield f"power {surface}", partial(oc.nn.LpPool, 3, 2, 1, **given)
-            yield f"unpool {surface}", partial(Unpooled, **given)
+            yield f"unpool {surface}", partial(PoolAndUnpool, **given)
             yield f"up {surface}", partial(oc.nn.Upsample, **given)
             yield f"down {surface}", partial(oc.nn.Downsample, **given)
             yield f"coord {surface}", partial(oc.nn.CoordConv, 4, 2, **given)
@@ -140,7 +140,7 @@ def of_other_ranks():
 
 
 def on_meshes():
-    """Layers on an icosphere."""
+    """Yield layers on an icosphere."""
     given = {"surface": oc.Icosphere(2)}
     yield "mesh conv", partial(oc.nn.Conv, 4, 2, **given)
     yield "mesh groups", partial(oc.nn.Conv, 4, 4, stride=2, groups=2, **given)
@@ -153,7 +153,7 @@ def on_meshes():
     for kind in (oc.nn.MaxPool, oc.nn.AvgPool, oc.nn.LpPool):
         yield f"mesh {kind.__name__}", partial(kind, **given)
     yield "mesh switches", partial(oc.nn.MaxPool, return_switches=True, **given)
-    yield "mesh unpool", partial(Unpooled, **given)
+    yield "mesh unpool", partial(PoolAndUnpool, **given)
     for mode in ("linear", "nearest"):
         yield f"mesh up {mode}", partial(oc.nn.Upsample, mode=mode, **given)
         yield f"mesh down {mode}", partial(oc.nn.Downsample, mode=mode, **given)

@@ -1,4 +1,4 @@
-"""How layers are packed into one program, and programs are held against them at sizes they have not seen."""
+"""Export many layers as one program, and compare it with them at sizes that the export has not seen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, silenced_exporter, with_standard_ops
 
-LEAST = 10
-"""Smallest size of an open axis here: kernels of 4 taps at stride 3 and dilation 2 leave two samples of it."""
-WRITERS = {"torch": torch_file, "onnx": onnx_file}
+MIN_SIZE = 10
+"""Smallest size of a dynamic axis: kernels of 4 taps at stride 3 and dilation 2 leave two samples of it."""
+CODECS = {"torch": torch_file, "onnx": onnx_file}
 MESH = 162
 
 
-class Pack(nn.Module):
-    """Many layers on one input, for an export of one program costs less than many."""
+class Parallel(nn.Module):
+    """Many layers on one input: one export of all takes less time than one of each."""
 
     def __init__(self, layers):
         super().__init__()
@@ -27,55 +27,55 @@ class Pack(nn.Module):
         return tuple(y for result in results for y in (result if isinstance(result, tuple) else (result,)))
 
 
-def packed(cases):
-    """A pack of named layers, and the names of its outputs."""
+def in_parallel(cases):
+    """Build the layers of named cases as one module."""
     torch.manual_seed(0)
     layers = [build().eval() for _, build in cases]
-    return Pack(layers).eval()
+    return Parallel(layers).eval()
 
 
 def signal(ndim, batch, size, channels=4):
-    """A signal of four channels, other for other sizes."""
+    """Return a random signal; another one for another size."""
     return torch.randn(batch, channels, *size, generator=torch.Generator().manual_seed(sum(size)))
 
 
-def open_dims(ndim, mesh):
-    """Batch and grid open; a mesh has one size."""
+def dynamic_dims(ndim, mesh):
+    """Return the dynamic axes: the batch and, except on a mesh, the grid."""
     axes = () if mesh else AXES[ndim]
     return {
         0: torch.export.Dim("batch"),
-        **{axis: torch.export.Dim(name, min=LEAST) for axis, name in enumerate(axes, start=2)},
+        **{axis: torch.export.Dim(name, min=MIN_SIZE) for axis, name in enumerate(axes, start=2)},
     }
 
 
 def program_of(module, ndim, mesh=False):
-    """A module of standard operators as a program of open sizes."""
+    """Export a module with standard operators for any size."""
     example = signal(ndim, 2, (MESH,) if mesh else SIZES[ndim])
     with silenced_exporter(), torch.no_grad():
         return torch.export.export(
-            with_standard_ops(module), (example,), dynamic_shapes=(open_dims(ndim, mesh),), strict=False
+            with_standard_ops(module), (example,), dynamic_shapes=(dynamic_dims(ndim, mesh),), strict=False
         )
 
 
-def compare(module, run, ndim, mesh=False):
-    """A program gives what its module gives, at every size."""
+def check_outputs(module, run, ndim, mesh=False):
+    """Check that a program computes what its module computes, at every size."""
     for batch in (1, 3):
         for size in ((MESH,),) if mesh else OTHERS[ndim]:
             x = signal(ndim, batch, size)
             with torch.no_grad():
-                right = module(x)
-            for one, other in zip(right, run(x), strict=True):
+                expected = module(x)
+            for one, other in zip(expected, run(x), strict=True):
                 torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
-def written_and_read(program, kind, count):
-    """What runs the bytes of a file."""
-    content = WRITERS[kind].to_bytes(program, {"omniconv": "0"}, tuple(f"y{index}" for index in range(count)))
-    return WRITERS[kind].from_bytes(content), content
+def write_and_read(program, file_format, count):
+    """Return a function that runs the bytes of a file, and the bytes."""
+    content = CODECS[file_format].to_bytes(program, {"omniconv": "0"}, tuple(f"y{index}" for index in range(count)))
+    return CODECS[file_format].from_bytes(content), content
 
 
-def in_packs(cases, size=10):
-    """Cases by number of axes, in packs."""
+def grouped_by_ndim(cases, size=10):
+    """Yield groups of cases with the same number of axes, and that number."""
     by_ndim = {}
     for name, build in cases:
         ndim = 1 if "ndim=1" in name or name.startswith("mesh") else 3 if "ndim=3" in name else 2

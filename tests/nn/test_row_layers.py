@@ -208,6 +208,16 @@ def test_initial_weights_are_bounded_by_the_taps_of_each_row():
         assert 0.95 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("kind", [Conv, ConvTranspose])
+def test_reference_equals_the_custom_op_in_output_and_gradients(kind):
+    layer, x = kind(4, 6, groups=2, surface=SURFACE).double(), signal().requires_grad_()
+    op = next(module for module in layer.modules() if isinstance(module, RowConvolution))
+    inputs = x, layer.weight, layer.bias
+    results = [compute(*inputs) for compute in (op.custom_op, op.reference)]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*(torch.autograd.grad(y.sin().sum(), inputs) for y in results))
+
+
 LAYERS = {
     "conv": lambda: Conv(4, 6, surface=SURFACE),
     "strided": lambda: Conv(4, 6, stride=2, surface=SURFACE),

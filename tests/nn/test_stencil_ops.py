@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from omniconv.nn import Conv
+from omniconv.nn.stencil.layouts import unpack_layouts
 from omniconv.nn.stencil.modules import SparseOperator, StencilConvolution
 from omniconv.nn.stencil.ops import stencil_convolution, stencil_matmul
-from omniconv.nn.stencil.reference import dense_convolution, dense_matmul
+from omniconv.nn.stencil.reference import dense_convolution, dense_matmul, reference_convolution, reference_matmul
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 TOLERANCES = {  # of the fast operators against the reference in float64, relative to the largest value
@@ -83,6 +84,22 @@ def test_convolution_equals_the_reference_in_output_and_both_gradients(stencil, 
     wanted = outputs_and_gradients(lambda *both: dense_convolution(*both, operators), x.double(), weight.double())
     for one, other in zip(found, wanted, strict=True):
         assert_near(one, other, dtype)
+
+
+@pytest.mark.parametrize("stencil", STENCILS.values(), ids=STENCILS)
+def test_references_on_layouts_equal_the_ops_in_output_and_gradients(stencil):
+    x, bias = torch.randn(2, stencil.inputs, 5).double(), torch.randn(4).double()
+    weight = torch.randn(5 * stencil.taps, 4).double()
+    for by_tap, op, reference, inputs in (
+        (False, stencil_matmul, reference_matmul, (x,)),
+        (True, stencil_convolution, reference_convolution, (x, weight, bias)),
+    ):
+        plan, tables = tables_of(stencil, torch.float64, by_tap)
+        matrix, _ = unpack_layouts(plan, tables)
+        actual = outputs_and_gradients(lambda *x, op=op, plan=plan, tables=tables: op(*x, plan, tables), *inputs)
+        expected = outputs_and_gradients(lambda *x, ref=reference, matrix=matrix: ref(*x, matrix), *inputs)
+        for one, other in zip(actual, expected, strict=True):
+            assert_near(one, other, torch.float64)
 
 
 @pytest.mark.parametrize("stencil", [random_stencil(), Icosphere(0).conv_neighbours()], ids=["random", "icosphere"])

@@ -69,7 +69,8 @@ def export_run(
         raise InputError("size", size, f"must not be given on {surface}, whose number of samples is fixed", "omit it")
     grid = (size or preprocessing.size) if surface.any_size else [length or 0 for length in surface.shape]
     return export(
-        WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out, torch.zeros(1, 3, *grid),
+        WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
+        torch.zeros(1, predictor.task.in_channels, *grid),
         any_size=surface.any_size and size is None, min_size=2 * predictor.model.total_stride,
         description=describe(predictor), overwrite=overwrite,
     )  # fmt: skip
