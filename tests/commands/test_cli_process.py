@@ -1,4 +1,4 @@
-"""What only a process of its own shows: what is imported, what a signal does, how a pipe ends."""
+"""Behaviour of a separate process: imports, signals, closed pipes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def finish(process):
 
 
 def start_long(here, data):
-    """A training that has its first checkpoint and is in the middle of its second epoch."""
+    """Start a training, and return when it has a checkpoint and is in its second epoch."""
     given = words(**(LONG | {"augment": "flip"}))
     process = start("train", "segment", data, "--out", here / "run", *given)
     deadline = time.monotonic() + 100
@@ -65,7 +65,7 @@ def test_a_usage_error_of_a_process():
     assert err.splitlines() == [said]
 
 
-def test_killed_at_any_moment_goes_on_as_if_nothing_had_been(here, segment_data, capsys):
+def test_resume_after_a_kill_equals_an_uninterrupted_run(here, segment_data, capsys):
     process = start_long(here, segment_data)
     process.kill()
     process.communicate(timeout=60)
@@ -84,7 +84,7 @@ def test_killed_at_any_moment_goes_on_as_if_nothing_had_been(here, segment_data,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_ends_it_with_the_way_to_go_on(here, segment_data, number):
+def test_a_signal_prints_the_resume_command(here, segment_data, number):
     process = start_long(here, segment_data)
     process.send_signal(number)
     code, out, err = finish(process)
@@ -94,7 +94,7 @@ def test_a_signal_ends_it_with_the_way_to_go_on(here, segment_data, number):
     assert not list((here / "run").rglob(".*"))
 
 
-def test_a_reader_that_goes_away():
+def test_a_closed_output_pipe():
     process = start("--help")
     process.stdout.close()
     process.wait(timeout=60)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user gives ends with one line, exit code 2, and nothing half-written."""
+"""Wrong input ends with one line on stderr, exit code 2, and no partly written file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omniconv.cli import main
 
 @pytest.fixture
 def refused(here, capsys):
-    """Runs a command that must be refused, and gives its line."""
+    """Run a command that must be refused, and return its line on stderr."""
 
     def run(*arguments, leaves=None):
         before = leaves if leaves is not None else set(here.rglob("*"))
@@ -71,7 +71,7 @@ def test_usage(refused, data, arguments, cure):
     assert cure in refused(*arguments)
 
 
-def test_resume_takes_no_other_words(refused, data):
+def test_resume_excludes_other_options(refused, data):
     for option in ("--out", "--name", "--config"):
         assert "--resume takes its settings from the run" in refused("train", "--resume", "run", option, "x")
 
@@ -93,7 +93,7 @@ def test_resume_takes_no_other_words(refused, data):
         (["train", "--resume", "none"], "none: is not a folder"),
     ],
 )
-def test_words_that_do_not_fit(refused, data, arguments, line):
+def test_wrong_arguments(refused, data, arguments, line):
     assert line in refused(*arguments)
 
 
@@ -129,11 +129,11 @@ def test_words_that_do_not_fit(refused, data, arguments, line):
         ({"validation": 2}, "validation=2.0: must be a number from 0 to 0.9; use --validation 0.2"),
     ],
 )
-def test_settings_that_do_not_fit(refused, data, settings, line):
+def test_wrong_settings(refused, data, settings, line):
     assert line in refused(*train(**settings))
 
 
-def test_a_device_that_is_not_there(refused, data, monkeypatch, segment_run):
+def test_an_unavailable_device(refused, data, monkeypatch, segment_run):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     line = "device='cuda': is not available; use --device auto or cpu"
     assert line in refused(*train(device="cuda"))
@@ -142,7 +142,7 @@ def test_a_device_that_is_not_there(refused, data, monkeypatch, segment_run):
         assert line in refused(*command, "--device", "cuda")
 
 
-def test_going_on_with_a_device_that_is_not_there(refused, here, monkeypatch, segment_run):
+def test_resume_on_an_unavailable_device(refused, here, monkeypatch, segment_run):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     run = shutil.copytree(segment_run.path, here / "run")
     before = (run / "config.yaml").read_text()
@@ -150,7 +150,7 @@ def test_going_on_with_a_device_that_is_not_there(refused, here, monkeypatch, se
     assert (run / "config.yaml").read_text() == before
 
 
-def test_going_on_with_other_settings(refused, here, segment_run):
+def test_resume_with_other_settings(refused, here, segment_run):
     shutil.copytree(segment_run.path, here / "run")
     line = refused("train", "--resume", "run", "--width", "8")
     assert "width=8: cannot change in a resumed run; only epochs, device, workers, patience can" in line

@@ -1,4 +1,4 @@
-"""``omniconv train`` from its words to what lies in the folder, in this process."""
+"""``omniconv train`` in this process: its output and the files of the run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def lines(capsys):
     return captured.out.splitlines()
 
 
-def test_the_path_comes_first_and_last(here, segment_data, capsys):
+def test_first_and_last_line_are_the_run_folder(here, segment_data, capsys):
     assert main(["train", "segment", str(segment_data), *words()]) == 0
     out = lines(capsys)
     assert out[0] == out[-1] == "runs/boxes"
     assert (here / "runs/boxes/report.html").is_file()
 
 
-def test_it_says_what_it_understood(here, capsys):
+def test_facts_about_the_data_are_printed(here, capsys):
     root = segment_folder(here / "data", 5, "sea land")
     (root / "images/notes.txt").touch()
     mask = np.zeros((16, 32), np.uint8)
@@ -49,18 +49,18 @@ def test_it_says_what_it_understood(here, capsys):
     assert facts["skipped data/images/notes.txt"] == "does not have the suffix of an image"
 
 
-def test_taken_names_get_numbers(here, segment_data, capsys):
+def test_existing_run_names_get_numbers(here, segment_data, capsys):
     for name in ("runs/boxes", "runs/boxes-2", "runs/boxes-3"):
         assert main(["train", "segment", str(segment_data), *words()]) == 0
         assert lines(capsys)[-1] == name
 
 
-def test_a_name_of_its_own(here, classify_data, capsys):
+def test_name_option(here, classify_data, capsys):
     assert main(["train", "classify", str(classify_data), "--name", "first", *words()]) == 0
     assert lines(capsys)[0] == "runs/first"
 
 
-def test_the_folder_here_has_a_name_too(here, monkeypatch, capsys):
+def test_the_current_folder_as_data(here, monkeypatch, capsys):
     monkeypatch.chdir(segment_folder(here / "pictures"))
     assert main(["train", "segment", ".", *words()]) == 0
     assert lines(capsys)[-1] == "runs/pictures"
@@ -73,7 +73,7 @@ def test_out_is_exactly_that_folder(here, segment_data, capsys):
     assert os.listdir(here) == ["deep"]
 
 
-def test_a_file_of_settings_repeats_a_run(here, segment_data, capsys):
+def test_a_config_file_repeats_a_run(here, segment_data, capsys):
     given = words(epochs=2, augment="flip,colour", seed=3)
     assert main(["train", "segment", str(segment_data), "--out", "first", *given]) == 0
     assert main(["train", "--config", "first/config.yaml", "--out", "second"]) == 0
@@ -85,7 +85,7 @@ def test_a_file_of_settings_repeats_a_run(here, segment_data, capsys):
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
-def test_words_come_before_the_file(here, segment_data, classify_data):
+def test_options_override_the_config_file(here, segment_data, classify_data):
     RunConfig(**(SMALL | {"task": "segment", "data": str(segment_data), "seed": 5})).write(here / "a.yaml")
     assert main(["train", "classify", str(classify_data), "--config", "a.yaml", "--epochs", "2", "--out", "run"]) == 0
     config = read_config(here / "run/config.yaml")
@@ -130,7 +130,7 @@ def test_bad_files_can_be_left_out(here, segment_data, capsys):
     assert any(line.startswith("  skipped data/images/1.png: is not a PNG") for line in out)
 
 
-def test_going_on(here, segment_data, capsys):
+def test_resume(here, segment_data, capsys):
     assert main(["train", "segment", str(segment_data), "--out", "run", *words(epochs=2)]) == 0
     capsys.readouterr()
     assert main(["train", "--resume", "run", "--epochs", "3"]) == 0
@@ -140,7 +140,7 @@ def test_going_on(here, segment_data, capsys):
     assert [row["epoch"] for row in rows_without_seconds(here / "run/metrics.csv")] == ["0", "1", "2"]
 
 
-def test_ctrl_c_says_how_to_go_on(here, segment_data, capsys, monkeypatch):
+def test_ctrl_c_prints_the_resume_command(here, segment_data, capsys, monkeypatch):
     original = TrainingModule.training_step
 
     def stop(self, batch, index):

@@ -18,7 +18,7 @@ ALL = ("train", "evaluate", "predict", "report", "summary", "audit", "explain", 
 
 
 def table_rows(text):
-    """The cells of a printed table's rows, by their first cell."""
+    """Return the cells of a printed table's rows, by their first cell."""
     rows = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in text.splitlines() if "│" in line]
     return {row[0]: row[1:] for row in rows}
 
@@ -89,7 +89,7 @@ def test_evaluation_without_data_is_that_of_the_held_out_images(segment_run, her
     assert json.loads((here / "again.json").read_text()) == json.loads(segment_run.evaluation.read_text())
 
 
-def test_report_is_written_anew(segment_run, here, capsys):
+def test_report_is_rewritten(segment_run, here, capsys):
     run = Path(shutil.copytree(segment_run.path, here / "run"))
     (run / "report.html").write_text("old")
     assert main(["report", "run"]) == 0

@@ -16,7 +16,7 @@ def opened(run):
 
 
 def by_hand(predictor, folder, weigh):
-    """Weights of the true and predicted classes, counted pixel by pixel."""
+    """Return the confusion matrix, counted pixel by pixel."""
     table = np.zeros((2, 2))
     for sample in folder.samples:
         predicted, true = predictor.predict(sample.image), read_mask(sample.target)

@@ -33,7 +33,7 @@ def test_labels_have_the_size_of_the_file(request, tmp_path, name, size):
     assert set(np.unique(labels)) <= {0, 1}
 
 
-def test_an_image_on_its_side_is_answered_upright(segment_run, tmp_path):
+def test_predictions_follow_the_exif_orientation(segment_run, tmp_path):
     upright = Path(save(tmp_path / "upright.png", picture(3)[0]))
     from PIL import Image
 

@@ -34,7 +34,7 @@ def predictor(segment_run):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Equal stems in different folders, and stems that differ in the suffix alone."""
+    """Write images with equal stems in different folders, and with stems that differ in the suffix alone."""
     for seed, name in enumerate(("rome/1.png", "oslo/1.png", "oslo/1.jpg", "oslo/deep/1.png", "2.png")):
         save(tmp_path / "photos" / name, picture(seed, 13, 27)[0])
     return tmp_path / "photos"
@@ -144,7 +144,7 @@ def test_results_do_not_lie_among_the_images(tmp_path):
     check_out(tmp_path / "found", listed, [folder])
 
 
-def test_every_picture_is_looked_at_before_the_first_is_predicted(tmp_path):
+def test_every_image_is_opened_before_the_first_is_predicted(tmp_path):
     save(tmp_path / "photos/a.png", picture(0)[0])
     (tmp_path / "photos/b.png").write_text("no picture")
     with pytest.raises(FileError, match=r"b\.png"):

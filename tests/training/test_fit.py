@@ -30,8 +30,8 @@ def weights(run):
     return torch.load(run.checkpoint, weights_only=True)["state_dict"]
 
 
-def same_end(first, second):
-    """Two runs ended alike: last weights, best network, and measures."""
+def assert_equal_runs(first, second):
+    """Check that two runs have the same last weights, best network and metrics."""
     state, other = weights(first), weights(second)
     assert state.keys() == other.keys()
     assert all(torch.equal(state[name], other[name]) for name in state)
@@ -41,7 +41,7 @@ def same_end(first, second):
 
 
 def interrupted_after(epoch, monkeypatch, root, data, **settings):
-    """A run that ends by Ctrl-C as soon as an epoch's line has been said."""
+    """Return a run that Ctrl-C ended right after the line of an epoch."""
 
     def stop(text):
         if text.startswith(f"epoch {epoch}/"):
@@ -53,7 +53,7 @@ def interrupted_after(epoch, monkeypatch, root, data, **settings):
 
 
 def interrupted_within(step, monkeypatch, root, data, **settings):
-    """A run that ends by Ctrl-C in the middle of an epoch."""
+    """Return a run that Ctrl-C ended in the middle of an epoch."""
     original = TrainingModule.training_step
 
     def stop(self, batch, index):
@@ -69,27 +69,27 @@ def interrupted_within(step, monkeypatch, root, data, **settings):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, segment_data):
-    return trained(tmp_path_factory.mktemp("whole") / "run", "segment", segment_data, **VARIED)
+def uninterrupted(tmp_path_factory, segment_data):
+    return trained(tmp_path_factory.mktemp("uninterrupted") / "run", "segment", segment_data, **VARIED)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_resumed_after_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, epoch):
+def test_resume_after_an_epoch_equals_an_uninterrupted_run(uninterrupted, tmp_path, segment_data, monkeypatch, epoch):
     run = interrupted_after(epoch, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     assert len(read_metrics(run.metrics)) == epoch
     resume_run(run.path, {}, quiet, False)
-    same_end(whole, run)
+    assert_equal_runs(uninterrupted, run)
 
 
 @pytest.mark.parametrize("step", [0, 6, 9])
-def test_resumed_within_an_epoch_is_as_if_nothing_had_been(whole, tmp_path, segment_data, monkeypatch, step):
+def test_resume_within_an_epoch_equals_an_uninterrupted_run(uninterrupted, tmp_path, segment_data, monkeypatch, step):
     run = interrupted_within(step, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     assert run.checkpoint.is_file() == (step > 0)
     resume_run(run.path, {}, quiet, False)
-    same_end(whole, run)
+    assert_equal_runs(uninterrupted, run)
 
 
-def test_interrupted_twice(whole, tmp_path, segment_data, monkeypatch):
+def test_resume_after_two_interruptions(uninterrupted, tmp_path, segment_data, monkeypatch):
     run = interrupted_within(5, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     original = TrainingModule.training_step
 
@@ -103,33 +103,33 @@ def test_interrupted_twice(whole, tmp_path, segment_data, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             resume_run(run.path, {}, quiet, False)
     resume_run(run.path, {}, quiet, False)
-    same_end(whole, run)
+    assert_equal_runs(uninterrupted, run)
 
 
-def test_resumed_with_workers(whole, tmp_path, segment_data, monkeypatch):
+def test_resume_with_workers_equals_an_uninterrupted_run(uninterrupted, tmp_path, segment_data, monkeypatch):
     run = interrupted_within(5, monkeypatch, tmp_path / "run", segment_data, **VARIED)
     resume_run(run.path, {"workers": 2}, quiet, False)
-    same_end(whole, run)
+    assert_equal_runs(uninterrupted, run)
 
 
-def test_same_settings_give_the_same_weights_again(whole, tmp_path):
-    run = start_run({}, whole.config, None, str(tmp_path / "again"), quiet, False)
-    same_end(whole, run)
-    assert run.config.read_text() == whole.config.read_text()
-    assert json.loads(run.evaluation.read_text()) == json.loads(whole.evaluation.read_text())
+def test_same_settings_give_the_same_weights_again(uninterrupted, tmp_path):
+    run = start_run({}, uninterrupted.config, None, str(tmp_path / "again"), quiet, False)
+    assert_equal_runs(uninterrupted, run)
+    assert run.config.read_text() == uninterrupted.config.read_text()
+    assert json.loads(run.evaluation.read_text()) == json.loads(uninterrupted.evaluation.read_text())
 
 
-def test_workers_change_nothing(whole, tmp_path, segment_data):
-    same_end(whole, trained(tmp_path / "run", "segment", segment_data, **VARIED, workers=2))
+def test_workers_change_nothing(uninterrupted, tmp_path, segment_data):
+    assert_equal_runs(uninterrupted, trained(tmp_path / "run", "segment", segment_data, **VARIED, workers=2))
 
 
-def test_another_seed_gives_other_weights(whole, tmp_path, segment_data):
+def test_another_seed_gives_other_weights(uninterrupted, tmp_path, segment_data):
     other = trained(tmp_path / "run", "segment", segment_data, **VARIED, seed=1)
-    assert not all(torch.equal(value, weights(other)[name]) for name, value in weights(whole).items())
+    assert not all(torch.equal(value, weights(other)[name]) for name, value in weights(uninterrupted).items())
 
 
-def test_config_is_resolved(whole, segment_data):
-    config = RunConfig(**read_config(whole.config))
+def test_config_is_resolved(uninterrupted, segment_data):
+    config = RunConfig(**read_config(uninterrupted.config))
     assert config.data == str(segment_data.resolve())
     assert config.surface == str(oc.surface("plane"))
     assert config.model == "unet"
@@ -174,11 +174,11 @@ def test_nothing_held_out(tmp_path, segment_data):
     assert all("val_loss" not in row for row in rows)
     state = weights(run)
     best = oc.load(run.model).state_dict()
-    assert all(torch.equal(best[name], state[f"network.{name}"]) for name in best)  # that of the last epoch
+    assert all(torch.equal(best[name], state[f"network.{name}"]) for name in best)  # the network of the last epoch
     assert "No images were held out" in run.report.read_text()
 
 
-def test_a_single_picture(tmp_path):
+def test_a_single_image(tmp_path):
     run = trained(tmp_path / "run", "segment", segment_folder(tmp_path / "data", 1), repeat=3)
     assert not run.evaluation.exists()
     assert run.model.is_file()
@@ -212,7 +212,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, segment_data):
     assert (run.model.read_bytes(), run.metrics.read_bytes(), run.config.read_bytes()) == before
 
 
-def test_going_on_for_longer(tmp_path, segment_data):
+def test_resume_for_more_epochs(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, epochs=1)
     resume_run(run.path, {"epochs": 3}, quiet, False)
     assert [row["epoch"] for row in read_metrics(run.metrics)] == [0, 1, 2]
@@ -261,8 +261,8 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, segment_data, monkeypat
     assert len(read_metrics(run.metrics)) == 2
 
 
-def test_metrics_is_a_table(whole):
-    with whole.metrics.open(newline="") as file:
+def test_metrics_is_a_table(uninterrupted):
+    with uninterrupted.metrics.open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"]
     assert [row[0] for row in rows] == ["0", "1", "2", "3"]
