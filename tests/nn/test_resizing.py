@@ -124,7 +124,7 @@ def test_upsample_on_a_mesh_is_its_stencil(mode):
         (lambda: Upsample(0), "scale_factor=0: must be a whole number from 1"),
         (lambda: Upsample(1.5), "scale_factor=1.5: must be a whole number from 1"),
         (lambda: Upsample(mode="cubic"), "mode='cubic': must be one of linear, nearest; use 'nearest' for labels"),
-        (lambda: Upsample(4, surface=Icosphere(1)), "scale_factor=4: must be 2: an icosphere is upsampled"),
+        (lambda: Upsample(4, surface=Icosphere(1)), "scale_factor=4: must be 2 on an icosphere"),
         (lambda: Upsample()(torch.zeros(1, 1, 4, 4), (8,)), r"output_size=\(8,\): must be a whole number from 1, or 2"),
         (lambda: Upsample()(torch.zeros(1, 1, 4, 4), (8, 0)), r"output_size=\(8, 0\): must be a whole number from 1"),
         (lambda: Upsample()(torch.zeros(1, 4, 4)), r"must have 4 axes: \(batch, channels, height, width\)"),

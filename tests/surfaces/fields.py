@@ -23,7 +23,7 @@ def on_panorama(field, height, width=None):
     return field(panorama.pixel_directions(height, width or 2 * height))
 
 
-def turned_about(axis, angle):
+def rotation_about(axis, angle):
     """The rotation matrix of an angle in radians about ``"x"``, ``"y"`` or ``"z"``."""
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrix = np.eye(3)

@@ -30,7 +30,7 @@ def test_zeros_are_constant_beyond_both_edges():
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_two_poles_make_a_full_turn(size):
+def test_pole_mode_has_the_period_of_a_great_circle(size):
     index, is_rolled, _ = border_index(np.arange(-2 * size, 4 * size), size, "pole")
     np.testing.assert_array_equal(index[: 2 * size], index[2 * size : 4 * size])
     np.testing.assert_array_equal(is_rolled[: 2 * size], is_rolled[2 * size : 4 * size])
@@ -45,13 +45,13 @@ def test_border_from_one_mode_one_an_axis_or_one_a_side():
     assert Border.of("zeros", 3).ndim == 3
 
 
-def test_border_wraps_only_where_both_sides_go_on():
+def test_border_wraps_only_where_both_sides_continue():
     assert Border.of(("pole", "circular"), 2).wraps == (True, True)
     assert Border.of((("pole", "zeros"), "circular"), 2).wraps == (False, True)
     assert Border.of(("reflect", "replicate"), 2).wraps == (False, False)
 
 
-def test_equal_borders_hash_alike():
+def test_equal_borders_have_equal_hashes():
     assert len({Border.of("zeros", 2), Border.of(("zeros", "zeros"), 2), Border.of("zeros", 2, 1.0)}) == 2
 
 
@@ -67,6 +67,6 @@ def test_equal_borders_hash_alike():
         ([("zeros", "zeros", "zeros")], 1, "padding_mode=('zeros', 'zeros', 'zeros'): must be a pair (before, after)"),
     ],
 )
-def test_border_that_cannot_be_is_refused(modes, ndim, text):
+def test_invalid_modes_are_rejected(modes, ndim, text):
     with pytest.raises(InputError, match=re.escape(text)):
         Border.of(modes, ndim)

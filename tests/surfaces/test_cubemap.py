@@ -16,7 +16,7 @@ SIZES = (1, 2, 3, 8, 32)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_directions_are_unit_and_found_again(size):
+def test_directions_are_unit_vectors_at_their_own_coordinates(size):
     directions = Cubemap(size).directions()
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1)
     face, row, column = cube_faces.face_coordinates(directions, size)
@@ -24,7 +24,7 @@ def test_directions_are_unit_and_found_again(size):
     np.testing.assert_allclose(places, np.moveaxis(np.indices((6, size, size)), 0, -1), atol=1e-12)
 
 
-def test_faces_look_where_they_say():
+def test_faces_lie_in_the_named_directions():
     middle = Cubemap(1).directions()[:, 0, 0]
     np.testing.assert_allclose(middle, [(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
     front, east, _, _, up, down = Cubemap(2).directions()
@@ -36,7 +36,7 @@ def test_faces_look_where_they_say():
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_past_each_of_the_edges_lies_the_pixel_beside_it(size):
+def test_beyond_each_edge_lies_the_adjacent_pixel(size):
     flat = Cubemap(size).directions().reshape(-1, 3)
     one, other = cube_faces.padded_pixels(size, (1, 1), (1, 1))
     inner = np.arange(6 * size**2).reshape(6, size, size)
@@ -55,7 +55,7 @@ def test_past_each_of_the_edges_lies_the_pixel_beside_it(size):
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_past_each_corner_stand_the_two_other_faces(size):
+def test_beyond_each_corner_lie_pixels_of_the_two_other_faces(size):
     one, other = cube_faces.padded_pixels(size, (1, 1), (1, 1))
     flat = Cubemap(size).directions().reshape(-1, 3)
     for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
@@ -100,6 +100,6 @@ def test_max_depth_counts_the_halvings():
         (lambda: Cubemap(8).resize_neighbours(3), "scale_factor=3: must be 2 on a cubemap"),
     ],
 )
-def test_wrong_arguments_are_named(build, text):
+def test_invalid_arguments_are_rejected(build, text):
     with pytest.raises(InputError, match=re.escape(text)):
         build()

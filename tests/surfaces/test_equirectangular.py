@@ -11,7 +11,7 @@ MODES = {"over": "pole", "zeros": "zeros", "replicate": "replicate", "reflect": 
 
 
 @pytest.mark.parametrize(("poles", "mode"), MODES.items())
-def test_neighbours_are_a_ring_in_longitude(poles, mode):
+def test_neighbours_are_circular_in_longitude(poles, mode):
     surface = Equirectangular(poles)
     assert surface.coarser() is surface.finer() is surface
     for neighbours in (surface.conv_neighbours(), surface.transposed_neighbours(), surface.pool_neighbours()):
@@ -27,7 +27,7 @@ def test_areas_and_directions(shape):
     assert surface.directions(shape).dtype == surface.areas(shape).dtype == np.float64
 
 
-def test_latitude_runs_along_the_rows():
+def test_latitude_decreases_along_the_rows():
     z = Equirectangular().directions((9, 4))[..., 2]
     assert Equirectangular().latitude_axis == 0
     assert (np.diff(z, axis=0) < 0).all()
@@ -55,6 +55,6 @@ def test_shape_must_be_given(shape):
             ask(shape)
 
 
-def test_unknown_poles_are_refused():
+def test_unknown_poles_are_rejected():
     with pytest.raises(InputError, match="poles='wrap': must be one of over, zeros, replicate, reflect"):
         Equirectangular("wrap")

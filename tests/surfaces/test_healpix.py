@@ -4,14 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from fields import turned_about
+from fields import rotation_about
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Healpix, surface
 from omniconv.surfaces.healpix.indexing import cells_of
 
 PATCH = ["N", "NE", "E", "NW", "self", "SE", "W", "SW", "S"]
-ORACLE = ["SW", "W", "NW", "N", "NE", "E", "SE", "S"]
+ASTROPY_ORDER = ["SW", "W", "NW", "N", "NE", "E", "SE", "S"]
 """The order in which astropy-healpix names neighbours."""
 every_side = pytest.mark.parametrize("nside", [1, 2, 4, 8, 16])
 
@@ -21,11 +21,11 @@ def taps(stencil):
 
 
 def image_of_cells(surface, matrix):
-    """Where each cell's centre goes under an orthogonal matrix that is a symmetry of the cells."""
+    """The cell to which a symmetry of the cells maps each cell."""
     return cells_of(surface.directions() @ matrix.T, surface.nside)
 
 
-QUARTER_TURN = turned_about("z", np.pi / 2)
+QUARTER_TURN = rotation_about("z", np.pi / 2)
 
 
 @every_side
@@ -35,7 +35,7 @@ def test_neighbours_are_those_of_astropy(nside):
         wanted = healpix.core.neighbours(np.arange(12 * nside**2), nside, order="nested")
     found = dict(zip(PATCH, Healpix(nside).conv_neighbours().operators, strict=True))
     assert (found["self"] != np.eye(12 * nside**2)).sum() == 0
-    for name, cells in zip(ORACLE, wanted, strict=True):
+    for name, cells in zip(ASTROPY_ORDER, wanted, strict=True):
         there = cells >= 0
         np.testing.assert_array_equal(np.diff(found[name].indptr), np.where(there, 1, 2))
         picks = found[name][np.flatnonzero(there)]
@@ -44,7 +44,7 @@ def test_neighbours_are_those_of_astropy(nside):
 
 
 @every_side
-def test_seven_neighbours_get_an_eighth_between_two_of_them(nside):
+def test_cells_with_seven_neighbours_get_the_mean_of_two_as_the_eighth(nside):
     stencil = Healpix(nside).conv_neighbours()
     halves = [np.flatnonzero(np.diff(operator.indptr) == 2) for operator in stencil.operators]
     assert sum(map(len, halves)) == 24
@@ -57,7 +57,7 @@ def test_seven_neighbours_get_an_eighth_between_two_of_them(nside):
 
 
 @pytest.mark.parametrize("nside", [2, 16])
-def test_compass_has_its_meaning(nside):
+def test_taps_lie_in_the_named_directions(nside):
     surface = Healpix(nside)
     x, y, z = surface.directions().T
     found = dict(zip(PATCH, surface.conv_neighbours().operators, strict=True))
@@ -112,7 +112,7 @@ STENCILS = {
 
 
 @pytest.mark.parametrize("ask", STENCILS.values(), ids=STENCILS)
-def test_quarter_turns_about_the_axis_are_symmetries(ask):
+def test_rotations_by_90_degrees_about_the_axis_are_symmetries(ask):
     surface = Healpix(4)
     stencil = ask(surface)
     into = image_of_cells(surface, QUARTER_TURN)
@@ -146,7 +146,7 @@ def test_stride_two_keeps_the_rows_of_northern_children(kernel_size):
         np.testing.assert_array_equal(every[3::4], kept)
 
 
-def test_stride_two_misses_no_sample():
+def test_stride_two_reaches_every_sample():
     seen = sum(taps(Healpix(4).conv_neighbours(stride=2)))
     assert (seen.sum(axis=0) > 0).all()
     for cell in range(48):
@@ -164,7 +164,7 @@ def test_transposed_is_the_adjoint(kernel_size, stride):
 
 
 @pytest.mark.parametrize("nside", [2, 8])
-def test_pooling_is_the_mean_of_four_in_a_row(nside):
+def test_pooling_is_the_mean_of_four_consecutive_samples(nside):
     surface = Healpix(nside)
     signal = np.random.default_rng(0).integers(0, 100, surface.shape)
     operator = surface.pool_neighbours().operators[0]
@@ -195,12 +195,12 @@ def test_pooling_is_the_mean_of_four_in_a_row(nside):
         (lambda: Healpix(1).conv_neighbours(3, 2), "nside=1: has no coarser level"),
         (lambda: Healpix(4).transposed_neighbours(3, 4), "stride=4: must be 1 or 2 on healpix"),
         (lambda: Healpix(4).transposed_neighbours(4), "kernel_size=4: must be odd on healpix"),
-        (lambda: Healpix(4).pool_neighbours(3, 2), "kernel_size=3: must be 2: healpix pools four cells into one"),
+        (lambda: Healpix(4).pool_neighbours(3, 2), "kernel_size=3: must be 2 on healpix"),
         (lambda: Healpix(4).pool_neighbours(2, 1), "stride=1: must be 2"),
         (lambda: Healpix(1).pool_neighbours(), "nside=1: has no coarser level"),
-        (lambda: Healpix(4).resize_neighbours(4), "scale_factor=4: must be 2: healpix upsamples each cell to four"),
+        (lambda: Healpix(4).resize_neighbours(4), "scale_factor=4: must be 2 on healpix"),
     ],
 )
-def test_what_healpix_cannot_do_is_refused(ask, text):
+def test_unsupported_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

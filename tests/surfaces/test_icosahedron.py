@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from fields import turned_about
+from fields import rotation_about
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Icosahedron, surface
@@ -19,7 +19,7 @@ SECTIONS = [  # the published neighbours (right, left, low) of the twenty base f
     (18, 20, 14), (19, 16, 15),
 ]  # fmt: skip
 OFFSETS = [(0, 0), (1, 0), (-1, 0), (0, 1), (2, 0), (1, -1), (-1, -1), (-2, 0), (-1, 1), (1, 1)]
-BACK = [0, 1, 2, 3, 7, 8, 9, 4, 5, 6]  # the tap that looks back from where each tap looks
+BACK = [0, 1, 2, 3, 7, 8, 9, 4, 5, 6]  # the opposite tap of each tap
 
 
 def table(level):
@@ -27,26 +27,26 @@ def table(level):
 
 
 def lattice(level):
-    """Column and row of every face in its base face, as published: rows from the apex, even columns + rows stand."""
+    """Column and row of every face in its base face, as published: rows from the apex, even columns + rows point up."""
     x, y = np.zeros(20, dtype=int), np.zeros(20, dtype=int)
     for _ in range(level):
-        stands = (x + y) % 2 == 0
-        turn = np.where(stands, 1, -1)
+        points_up = (x + y) % 2 == 0
+        turn = np.where(points_up, 1, -1)
         columns = [2 * x, 2 * x, 2 * x - turn, 2 * x + turn]
-        rows = [2 * y + stands, 2 * y + ~stands, 2 * y + stands, 2 * y + stands]
+        rows = [2 * y + points_up, 2 * y + ~points_up, 2 * y + points_up, 2 * y + points_up]
         x, y = np.stack(columns, axis=1).ravel(), np.stack(rows, axis=1).ravel()
     return x, y
 
 
-def turns():
-    """The sixty rotations that bring the icosahedron onto itself, as matrices."""
+def rotations():
+    """The matrices of the sixty rotations of the icosahedron."""
     corners = faces.corners(0)
     start = np.linalg.inv(corners[0].T)
     return [np.roll(face, shift, axis=0).T @ start for face in corners for shift in range(3)]
 
 
 def shared_corners(level, tap):
-    """Which corners (apex, left, right) of each face its neighbour at a tap has too, ``(F, 3)``."""
+    """Whether the neighbour at a tap has each corner (apex, left, right) of a face, ``(F, 3)``."""
     corners = faces.corners(level)
     there = corners[table(level)[:, tap]]
     return (np.abs(corners[:, :, None] - there[:, None]).max(-1) < 1e-9).any(2)
@@ -78,26 +78,26 @@ def test_four_children_tile_their_parent(level):
 
 
 @pytest.mark.parametrize("level", range(7))
-def test_every_face_holds_its_direction_counter_clockwise(level):
+def test_every_face_contains_its_centre_and_is_counter_clockwise(level):
     corners = faces.corners(level)
     assert (np.linalg.det(corners) > 0).all()
     np.testing.assert_array_equal(locate(level, Icosahedron(level).directions()), np.arange(20 * 4**level))
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_taps_lie_where_their_names_say(level):
+def test_taps_lie_at_the_named_sides(level):
     shared = [(0, 2), (0, 1), (1, 2), (2,), (0,), (0,), (1,), (1,), (2,)]  # corners: apex, left, right
     for tap, corners in enumerate(shared, start=1):
         wanted = np.isin(np.arange(3), corners)
         np.testing.assert_array_equal(shared_corners(level, tap), np.tile(wanted, (20 * 4**level, 1)))
 
 
-def test_base_faces_neighbour_as_published():
+def test_base_faces_are_adjacent_as_published():
     np.testing.assert_array_equal(table(0)[:, 1:4] + 1, SECTIONS)
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_standing_faces_have_north_above_and_east_to_the_right(level):
+def test_faces_that_point_up_have_north_above_and_east_to_the_right(level):
     x, y = lattice(level)
     hanging_base = np.isin(np.arange(20), [*range(5, 10), *range(15, 20)]).repeat(4**level)
     apex, left, right = np.moveaxis(faces.corners(level), 1, 0)
@@ -127,7 +127,7 @@ def test_ten_taps_are_ten_faces_everywhere(level):
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_neighbourhood_is_mutual(level):
+def test_adjacency_is_symmetric(level):
     operators = Icosahedron(level).conv_neighbours().operators
     for ring in (operators[1:4], operators[4:]):
         together = sum(ring[1:], start=ring[0])
@@ -136,7 +136,7 @@ def test_neighbourhood_is_mutual(level):
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_every_tap_looks_back_but_at_the_seams_of_the_caps(level):
+def test_every_tap_has_an_opposite_tap_except_at_the_seams_of_the_caps(level):
     taps = table(level)
     here = np.arange(len(taps))
     assert (taps[taps[:, LOW], LOW] == here).all()
@@ -149,10 +149,10 @@ def test_every_tap_looks_back_but_at_the_seams_of_the_caps(level):
 
 
 @pytest.mark.parametrize("level", range(4))
-def test_a_turn_by_72_degrees_shifts_faces_and_keeps_taps(level):
+def test_a_rotation_by_72_degrees_permutes_faces_and_keeps_taps(level):
     shifted = np.roll(np.arange(20 * 4**level).reshape(4, 5, -1), -1, axis=1).ravel()  # where each face goes
     directions = Icosahedron(level).directions()
-    np.testing.assert_allclose(directions[shifted], directions @ turned_about("z", 2 * np.pi / 5).T, atol=1e-14)
+    np.testing.assert_allclose(directions[shifted], directions @ rotation_about("z", 2 * np.pi / 5).T, atol=1e-14)
     np.testing.assert_array_equal(table(level)[shifted], shifted[table(level)])
 
 
@@ -161,7 +161,7 @@ def test_isotropic_sums_commute_with_the_sixty_rotations(level):
     directions, operators = Icosahedron(level).directions(), Icosahedron(level).conv_neighbours().operators
     near, far = sum(operators[2:4], start=operators[1]), sum(operators[5:], start=operators[4])
     found = set()
-    for rotation in turns():
+    for rotation in rotations():
         moved = locate(level, directions @ rotation.T)
         np.testing.assert_allclose(directions[moved], directions @ rotation.T, atol=1e-13)
         for together in (near, far, Icosahedron(level).pool_neighbours().operators[0] if level else near):
@@ -184,7 +184,7 @@ def test_stride_two_keeps_the_central_children(level, kernel_size):
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_transposed_sees_zeros_but_at_central_children(kernel_size):
+def test_transposed_convolution_inserts_zeros_except_at_central_children(kernel_size):
     signal = np.random.default_rng(0).normal(size=Icosahedron(1).shape)
     spread = np.zeros(Icosahedron(2).shape)
     spread[::4] = signal
@@ -228,12 +228,12 @@ def test_pooling_keeps_the_mean_over_the_sphere(level):
         (lambda: Icosahedron(1).conv_neighbours(3, 3), "stride=3: must be 1 or 2 on an icosahedron"),
         (lambda: Icosahedron(1).conv_neighbours(3, 1, 2), "dilation=2: must be 1 on an icosahedron"),
         (lambda: Icosahedron(1).transposed_neighbours(3, 4), "stride=4: must be 1 or 2 on an icosahedron"),
-        (lambda: Icosahedron(1).pool_neighbours(3, 2), "kernel_size=3: must be 2: an icosahedron pools four faces"),
+        (lambda: Icosahedron(1).pool_neighbours(3, 2), "kernel_size=3: must be 2 on an icosahedron"),
         (lambda: Icosahedron(1).pool_neighbours(2, 1), "stride=1: must be 2"),
-        (lambda: Icosahedron(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosahedron is upsampled"),
+        (lambda: Icosahedron(1).resize_neighbours(4), "scale_factor=4: must be 2 on an icosahedron"),
         (lambda: surface("icosahedron"), "needs a level; write icosahedron:5 for level 5"),
     ],
 )
-def test_what_an_icosahedron_cannot_do_is_refused(ask, text):
+def test_unsupported_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

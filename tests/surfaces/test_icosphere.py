@@ -26,7 +26,7 @@ def test_areas_are_nearly_uniform(level):
 
 
 @pytest.mark.parametrize("level", range(1, 5))
-def test_coarser_vertices_come_first(level):
+def test_coarser_vertices_are_first(level):
     fine, coarse = Icosphere(level), Icosphere(level).coarser()
     np.testing.assert_array_equal(fine.directions()[: coarse.shape[0]], coarse.directions())
     assert coarse.finer() == fine
@@ -49,7 +49,7 @@ def test_derivatives_of_a_constant_are_zero(level, laplacian):
         np.testing.assert_allclose(operator.sum(axis=1), 0, atol=1e-11)
 
 
-def test_derivatives_have_their_meaning():
+def test_operators_approximate_the_derivatives():
     surface = Icosphere(4)
     x, y, z = surface.directions().T
     latitude, longitude = np.arcsin(z), np.arctan2(y, x)
@@ -74,7 +74,7 @@ def test_raw_operators_are_those_of_the_published_code():
 
 
 @pytest.mark.parametrize("level", [2, 4, 6])
-def test_operators_answer_alike_to_noise_on_every_level(level):
+def test_operators_respond_equally_to_noise_on_every_level(level):
     noise = np.random.default_rng(0).normal(size=Icosphere(level).shape)
     responses = [np.std(operator @ noise) for operator in Icosphere(level).conv_neighbours().operators]
     assert all(0.3 < response < 6 for response in responses)
@@ -90,7 +90,7 @@ def test_stride_two_keeps_the_rows_of_the_coarser_vertices(level, kernel_size):
         assert (every[: strided.outputs] != kept).nnz == 0
 
 
-def test_transposed_sees_zeros_at_new_vertices():
+def test_transposed_convolution_inserts_zeros_at_new_vertices():
     signal = np.random.default_rng(0).normal(size=Icosphere(1).shape)
     padded = np.concatenate([signal, np.zeros(Icosphere(2).shape[0] - len(signal))])
     up, fine = Icosphere(1).transposed_neighbours(), Icosphere(2).conv_neighbours()
@@ -99,7 +99,7 @@ def test_transposed_sees_zeros_at_new_vertices():
 
 
 @pytest.mark.parametrize("level", range(4))
-def test_linear_growth_is_exact_along_the_edges(level):
+def test_linear_upsampling_is_exact_along_the_edges(level):
     surface = Icosphere(level)
     operator = surface.resize_neighbours().operators[0]
     signal = np.random.default_rng(0).normal(size=surface.shape)
@@ -111,7 +111,7 @@ def test_linear_growth_is_exact_along_the_edges(level):
     np.testing.assert_allclose(surface.finer().directions()[len(signal) :], middles, atol=1e-14)
 
 
-def test_nearest_growth_keeps_labels():
+def test_nearest_upsampling_keeps_labels():
     surface = Icosphere(2)
     labels = np.random.default_rng(0).integers(0, 9, surface.shape)
     grown = surface.resize_neighbours(mode="nearest").operators[0] @ labels
@@ -176,12 +176,12 @@ def test_large_panorama_is_averaged_around_each_vertex():
         (lambda: Icosphere(1).conv_neighbours(3, 3), "stride=3: must be 1 or 2 on an icosphere"),
         (lambda: Icosphere(1).conv_neighbours(3, 1, 2), "dilation=2: must be 1 on an icosphere"),
         (lambda: Icosphere(1).transposed_neighbours(3, 4), "stride=4: must be 1 or 2 on an icosphere"),
-        (lambda: Icosphere(1).pool_neighbours(3, 2), "kernel_size=3: must be 2: an icosphere pools"),
+        (lambda: Icosphere(1).pool_neighbours(3, 2), "kernel_size=3: must be 2 on an icosphere"),
         (lambda: Icosphere(1).pool_neighbours(2, 1), "stride=1: must be 2"),
-        (lambda: Icosphere(1).resize_neighbours(4), "scale_factor=4: must be 2: an icosphere is upsampled"),
-        (lambda: Icosphere(1).resize_neighbours(1), "scale_factor=1: must be 2: an icosphere is upsampled"),
+        (lambda: Icosphere(1).resize_neighbours(4), "scale_factor=4: must be 2 on an icosphere"),
+        (lambda: Icosphere(1).resize_neighbours(1), "scale_factor=1: must be 2 on an icosphere"),
     ],
 )
-def test_what_an_icosphere_cannot_do_is_refused(ask, text):
+def test_unsupported_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

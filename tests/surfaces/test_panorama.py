@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fields import linear, on_panorama, smooth, turned_about
+from fields import linear, on_panorama, rotation_about, smooth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,7 +62,7 @@ def test_sampling_matrix_is_sampling():
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_sampling_error_falls_by_four_when_the_spacing_halves(axis):
-    rotation = turned_about(axis, 0.7)
+    rotation = rotation_about(axis, 0.7)
     errors = []
     for height in (32, 64):
         found = panorama.rotate(on_panorama(linear, height), rotation)
@@ -80,22 +80,22 @@ def test_resizing_keeps_smooth_fields(old, new):
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 99), height=st.integers(1, 9), width=st.integers(1, 16), step=st.integers(-40, 40))
-def test_turn_by_whole_columns_is_roll(seed, height, width, step):
+def test_rotation_by_whole_columns_is_a_roll(seed, height, width, step):
     image = np.random.default_rng(seed).random((height, width))
-    rotation = turned_about("z", step * 2 * np.pi / width)
+    rotation = rotation_about("z", step * 2 * np.pi / width)
     np.testing.assert_allclose(panorama.rotate(image, rotation), np.roll(image, step, axis=-1), atol=1e-11)
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
-def test_turn_and_turn_back_gives_the_field(axis):
-    image, rotation = on_panorama(smooth, 64), turned_about(axis, 1.1)
+def test_rotation_and_its_inverse_restore_the_field(axis):
+    image, rotation = on_panorama(smooth, 64), rotation_about(axis, 1.1)
     back = panorama.rotate(panorama.rotate(image, rotation), rotation.T)
     assert np.abs(back - image).max() < 0.03
 
 
 def test_labels_stay_labels():
     labels = np.array([3, 7, 250], dtype=np.uint8)[np.random.default_rng(0).integers(0, 3, (12, 24))]
-    turned = panorama.rotate(labels, turned_about("x", 0.4), "nearest")
+    turned = panorama.rotate(labels, rotation_about("x", 0.4), "nearest")
     for result in (turned, panorama.resize(labels, 7, 31, "nearest")):
         assert result.dtype == np.uint8
         assert set(np.unique(result)) <= {3, 7, 250}
@@ -114,14 +114,14 @@ def test_linear_results_are_floating_point(given_type, result_type):
 @given(
     height=st.integers(1, 6), half=st.integers(1, 5), new_height=size, times=st.integers(1, 3), turn=st.integers(1, 9)
 )
-def test_resizing_knows_no_seam(height, half, new_height, times, turn):
+def test_resizing_has_no_seam(height, half, new_height, times, turn):
     image = np.random.default_rng(height).random((height, 2 * half))
     resized = panorama.resize(image, new_height, 2 * half * times)
     turned = panorama.resize(np.roll(image, turn, -1), new_height, 2 * half * times)
     np.testing.assert_allclose(turned, np.roll(resized, turn * times, -1), atol=1e-12)
 
 
-def test_extend_goes_over_the_pole():
+def test_padding_continues_over_the_pole():
     image = np.arange(8).reshape(2, 4)
     assert panorama.pad_panorama(image, 1, 1).tolist() == [
         [1, 2, 3, 0, 1, 2], [3, 0, 1, 2, 3, 0], [7, 4, 5, 6, 7, 4], [5, 6, 7, 4, 5, 6],
@@ -129,6 +129,6 @@ def test_extend_goes_over_the_pole():
 
 
 @pytest.mark.parametrize("rotation", [np.eye(2), 2 * np.eye(3), np.zeros((3, 3))])
-def test_what_is_no_rotation_is_refused(rotation):
+def test_matrices_that_are_no_rotations_are_rejected(rotation):
     with pytest.raises(InputError, match=r"rotation=\(\d, \d\): must be an orthogonal 3×3 matrix"):
         panorama.rotate(np.zeros((4, 8)), rotation)

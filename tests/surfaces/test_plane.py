@@ -9,7 +9,7 @@ from omniconv.surfaces import Border, Plane
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("border", ["zeros", "reflect", "replicate", "circular"])
-def test_every_step_stays_on_the_plane(ndim, border):
+def test_every_level_and_border_is_that_of_the_plane(ndim, border):
     plane = Plane(ndim, border)
     assert plane.shape == (None,) * ndim
     assert plane.coarser() is plane.finer() is plane
@@ -31,7 +31,7 @@ def test_plane_has_no_directions():
     assert not Plane().spherical
 
 
-def test_panorama_is_taken_as_it_is():
+def test_panoramas_are_returned_unchanged():
     image = np.random.default_rng(0).random((3, 4, 8))
     assert Plane().from_equirectangular(image) is image
     assert Plane().to_equirectangular(image, 4) is image
@@ -55,6 +55,6 @@ def test_panorama_needs_two_axes(ndim):
         ((1, "pole"), "padding_mode='pole': must be on the axis"),
     ],
 )
-def test_plane_that_cannot_be_is_refused(arguments, text):
+def test_invalid_arguments_are_rejected(arguments, text):
     with pytest.raises(InputError, match=text):
         Plane(*arguments)

@@ -53,7 +53,7 @@ def test_deep_layer_has_nearly_the_published_shapes():
 
 @settings(deadline=None, max_examples=30)
 @given(height=st.integers(1, 40), size=st.sampled_from([1, 3, 5, (3, 5)]), dilation=st.integers(1, 3))
-def test_shapes_are_symmetric_about_the_equator_and_hold_what_the_rule_says(height, size, dilation):
+def test_shapes_are_symmetric_about_the_equator_and_follow_the_rule(height, size, dilation):
     rows, columns = (size, size) if isinstance(size, int) else size
     shapes = np.array(Equirectangular(height=height, kernels="rows").conv_neighbours(size, 1, dilation).shapes)
     np.testing.assert_array_equal(shapes, shapes[::-1])
@@ -64,17 +64,17 @@ def test_shapes_are_symmetric_about_the_equator_and_hold_what_the_rule_says(heig
         assert shape.prod() < 49 + 2 * shape.max() + 1
 
 
-def test_a_single_tap_needs_no_more_anywhere():
+def test_one_tap_suffices_for_a_kernel_of_size_one():
     assert set(Equirectangular(height=16, kernels="rows").conv_neighbours(1).shapes) == {(1, 1)}
 
 
-def test_pixels_go_on_over_the_pole_and_round_the_ring():
+def test_pixels_continue_over_the_pole_and_around_the_parallel():
     stencil = RowStencil(2, ((3, 3), (1, 1)))
     np.testing.assert_array_equal(stencil.pixels(0)[0], [[1, 2, 3], [3, 0, 1], [7, 4, 5]])
     np.testing.assert_array_equal(stencil.pixels(1)[:, 0, 0], [4, 5, 6, 7])
 
 
-def test_runs_and_kernels_lie_one_after_the_other():
+def test_bands_and_kernels_are_consecutive():
     stencil = RowStencil(4, ((3, 5), (3, 3), (3, 3), (1, 5)))
     assert [run.first_tap for run in stencil.bands] == [0, 15, 33]
     assert stencil.max_kernel_shape == (3, 5)
@@ -93,6 +93,6 @@ def test_runs_and_kernels_lie_one_after_the_other():
         (lambda: Equirectangular(height=5, kernels="rows").coarser(), "height=5: must be even"),
     ],
 )
-def test_what_has_no_meaning_is_refused(ask, text):
+def test_invalid_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=text):
         ask()

@@ -30,7 +30,7 @@ def test_transposed_is_the_transpose_of_fused():
     assert stencil.transposed.format == "csr"
 
 
-def test_table_picks_samples():
+def test_table_selects_samples():
     table = np.array([[0, 1], [1, 2], [2, 0], [3, 3]])
     stencil = Stencil.from_table(table, inputs=5)
     signal = np.array([10.0, 20, 30, 40, 50])
@@ -43,6 +43,6 @@ def test_operators_are_float64():
 
 
 @pytest.mark.parametrize("operators", [[], [sparse.eye_array(3), sparse.eye_array(4)]])
-def test_stack_of_no_or_different_shapes_is_refused(operators):
+def test_stacks_without_a_common_shape_are_rejected(operators):
     with pytest.raises(InputError, match=r"operators=.*must be one matrix or more, all of the same shape; check"):
         Stencil.of(operators)

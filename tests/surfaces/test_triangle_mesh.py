@@ -95,7 +95,7 @@ def test_located_triangle_reproduces_the_direction(level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_located_vertices_are_themselves(level):
+def test_vertices_are_located_at_themselves(level):
     mesh = mesh_of(level)
     vertices, weights = mesh.locate(mesh.vertices)
     best = np.take_along_axis(vertices, weights.argmax(axis=1)[:, None], axis=1)[:, 0]

@@ -206,6 +206,18 @@ class Surface(ABC):
         return prod(size for size in self.shape if size is not None)
 
 
+def check_supported(argument: str, value: object, supported: tuple[int, ...], condition: str, cure: str) -> None:
+    """Raise InputError unless a surface supports the value: "must be 1 or 2 on a cubemap"."""
+    if value not in supported:
+        raise InputError(argument, value, f"must be {' or '.join(map(str, supported))} {condition}", cure)
+
+
+def check_halving(kernel_size: object, stride: object, condition: str) -> None:
+    """Raise InputError unless a pooling window is 2 at stride 2, which leads to the next coarser level."""
+    for argument, value in (("kernel_size", kernel_size), ("stride", stride)):
+        check_supported(argument, value, (2,), condition, "use kernel_size=2, stride=2")
+
+
 @lru_cache(maxsize=8)
 def _from_panorama(surface: Surface, height: int, width: int) -> sparse.csr_array:
     """Return averages by area around the samples where pixels are small, else interpolation between pixels.

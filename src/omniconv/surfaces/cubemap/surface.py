@@ -11,7 +11,7 @@ from scipy import sparse
 
 from omniconv.checks import is_integer
 from omniconv.errors import InputError
-from omniconv.surfaces.base import Resampling, Surface
+from omniconv.surfaces.base import Resampling, Surface, check_supported
 from omniconv.surfaces.cubemap import faces as cube_faces
 from omniconv.surfaces.cubemap.interpolation import interpolation_matrix
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
@@ -75,7 +75,7 @@ class Cubemap(Surface):
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Return the pixel that contains each direction."""
         face, row, column = cube_faces.face_coordinates(directions, self.size)
-        row, column = (np.clip(np.rint(place).astype(np.int64), 0, self.size - 1) for place in (row, column))
+        row, column = (np.clip(np.rint(index).astype(np.int64), 0, self.size - 1) for index in (row, column))
         return (face * self.size + row) * self.size + column
 
     def coarser(self) -> Cubemap:
@@ -95,8 +95,7 @@ class Cubemap(Surface):
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
         """Return cube padding, for any kernel size and dilation."""
-        if stride not in (1, 2):
-            raise InputError("stride", stride, "must be 1 or 2 on a cubemap", "chain layers of stride 2")
+        check_supported("stride", stride, (1, 2), "on a cubemap", "chain layers of stride 2")
         if stride == 2:
             self.coarser()
         return CubeBorder()
@@ -107,8 +106,7 @@ class Cubemap(Surface):
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
         """Return cube padding."""
-        if scale_factor != 2:
-            raise InputError("scale_factor", scale_factor, "must be 2 on a cubemap", "chain steps of 2")
+        check_supported("scale_factor", scale_factor, (2,), "on a cubemap", "chain steps of 2")
         return self.conv_neighbours()
 
     def panorama_height(self) -> int:

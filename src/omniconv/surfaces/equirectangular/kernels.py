@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from omniconv.checks import is_integer
 from omniconv.errors import InputError
+from omniconv.surfaces.base import check_supported
 
 Pair = int | Sequence[int]
 
@@ -41,16 +42,13 @@ class PanoramaKernels:
 
     def check_stride(self, stride: int) -> None:
         """Raise InputError unless the stride is 1, or 2 with an even height."""
-        if stride not in (1, 2):
-            raise InputError("stride", stride, f"must be 1 or 2 with kernels={self.name!r}", "chain layers of stride 2")
+        check_supported("stride", stride, (1, 2), f"with kernels={self.name!r}", "chain layers of stride 2")
         if stride == 2:
             self.half_height()
 
     def check_scale_factor(self, scale_factor: int) -> None:
         """Raise InputError unless the factor is 2."""
-        if scale_factor != 2:
-            rule = f"must be 2 with kernels={self.name!r}"
-            raise InputError("scale_factor", scale_factor, rule, "chain steps of 2")
+        check_supported("scale_factor", scale_factor, (2,), f"with kernels={self.name!r}", "chain steps of 2")
 
 
 def pair(size: Pair) -> tuple[int, int]:

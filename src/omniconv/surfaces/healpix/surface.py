@@ -13,7 +13,7 @@ from scipy import sparse
 from omniconv.checks import check_integer, is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Resampling, Surface
+from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
 from omniconv.surfaces.healpix.indexing import cell_directions, cell_numbers, cells_of
 from omniconv.surfaces.healpix.interpolation import interpolation_matrix, mean_of_descendants
 from omniconv.surfaces.healpix.neighbours import patch_stencil
@@ -112,8 +112,7 @@ class Healpix(Surface):
         padding does on images of the faces: three taps cover the four children, and the row and column before them.
         """
         self._check_kernel(kernel_size, dilation)
-        if stride not in (1, 2):
-            raise InputError("stride", stride, "must be 1 or 2 on healpix", "chain layers of stride 2")
+        check_supported("stride", stride, (1, 2), "on healpix", "chain layers of stride 2")
         if stride == 2:
             self.coarser()
         if (kernel_size, stride, dilation) == (3, 1, 1):
@@ -122,17 +121,12 @@ class Healpix(Surface):
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return the mean of the four children of each coarser cell: four consecutive samples in memory."""
-        for name, value in (("kernel_size", kernel_size), ("stride", stride)):
-            if value != 2:
-                rule = "must be 2: healpix pools four cells into one"
-                raise InputError(name, value, rule, "use kernel_size=2, stride=2")
+        check_halving(kernel_size, stride, "on healpix")
         return _children(self.coarser().nside)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return bilinear interpolation between the four cells around each finer one; ``nearest``: its parent."""
-        if scale_factor != 2:
-            rule = "must be 2: healpix upsamples each cell to four"
-            raise InputError("scale_factor", scale_factor, rule, "chain steps of 2")
+        check_supported("scale_factor", scale_factor, (2,), "on healpix", "chain steps of 2")
         parents = np.arange(self.finer().shape[0]) // 4
         return _upsampling(self.nside) if mode == "linear" else Stencil.from_table(parents[:, None], self.shape[0])
 

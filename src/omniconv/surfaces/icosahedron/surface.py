@@ -13,7 +13,7 @@ from scipy import sparse
 from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Resampling, Surface
+from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
 from omniconv.surfaces.icosahedron import faces, interpolation
 from omniconv.surfaces.icosahedron.faces import FINEST
 from omniconv.surfaces.neighbours.stencil import Stencil
@@ -117,10 +117,7 @@ class Icosahedron(Surface):
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return the four children of each parent, weighted by area, so that the mean over the sphere is preserved."""
-        for name, value in (("kernel_size", kernel_size), ("stride", stride)):
-            if value != 2:
-                rule = "must be 2: an icosahedron pools four faces into one"
-                raise InputError(name, value, rule, "use kernel_size=2, stride=2")
+        check_halving(kernel_size, stride, "on an icosahedron")
         areas, parents = self.areas().reshape(-1, CHILDREN), self.coarser().shape[0]
         weights = (areas / areas.sum(axis=1, keepdims=True)).ravel()
         pointers = np.arange(parents + 1) * CHILDREN
@@ -132,9 +129,7 @@ class Icosahedron(Surface):
 
         ``nearest`` gives all four children their parent's value.
         """
-        if scale_factor != 2:
-            rule = "must be 2: an icosahedron is upsampled to the next level"
-            raise InputError("scale_factor", scale_factor, rule, "chain steps of 2")
+        check_supported("scale_factor", scale_factor, (2,), "on an icosahedron", "chain steps of 2")
         finer = self.finer()
         if mode == "linear":
             return Stencil.of([interpolation.upsample_matrix(self.level)])
@@ -171,11 +166,8 @@ class Icosahedron(Surface):
         if kernel_size not in (1, 3):
             rule = "must be 3 (the ten taps) or 1 (the face alone) on an icosahedron"
             raise InputError("kernel_size", kernel_size, rule, "use kernel_size=3")
-        if dilation != 1:
-            cure = "use a coarser level for a larger field"
-            raise InputError("dilation", dilation, "must be 1 on an icosahedron", cure)
-        if stride not in (1, 2):
-            raise InputError("stride", stride, "must be 1 or 2 on an icosahedron", "chain layers of stride 2")
+        check_supported("dilation", dilation, (1,), "on an icosahedron", "use a coarser level for a larger field")
+        check_supported("stride", stride, (1, 2), "on an icosahedron", "chain layers of stride 2")
 
 
 def _table(level: int, kernel_size: int) -> np.ndarray:

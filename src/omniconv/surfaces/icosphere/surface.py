@@ -13,7 +13,7 @@ from scipy import sparse
 
 from omniconv.checks import check_choice, is_integer
 from omniconv.errors import InputError
-from omniconv.surfaces.base import Resampling, Surface
+from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
 from omniconv.surfaces.icosphere.triangle_mesh import TriangleMesh
 from omniconv.surfaces.neighbours.stencil import Stencil
 
@@ -124,17 +124,12 @@ class Icosphere(Surface):
 
         The weights are changed by less than 1 % so that pooling preserves the mean by area exactly.
         """
-        for name, value in (("kernel_size", kernel_size), ("stride", stride)):
-            if value != 2:
-                rule = "must be 2: an icosphere pools to the next level"
-                raise InputError(name, value, rule, "use kernel_size=2, stride=2")
+        check_halving(kernel_size, stride, "on an icosphere")
         return _means(self.coarser().level)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return old vertices unchanged and new ones as the mean of their two neighbours (``nearest``: the first)."""
-        if scale_factor != 2:
-            rule = "must be 2: an icosphere is upsampled to the next level"
-            raise InputError("scale_factor", scale_factor, rule, "chain steps of 2")
+        check_supported("scale_factor", scale_factor, (2,), "on an icosphere", "chain steps of 2")
         finer = self.finer()
         if mode == "linear":
             return Stencil.of([_upsample_matrix(self.level)])
@@ -149,12 +144,8 @@ class Icosphere(Surface):
         if kernel_size not in (1, 3):
             rule = "must be 3 (the four operators) or 1 (the identity) on an icosphere"
             raise InputError("kernel_size", kernel_size, rule, "use kernel_size=3")
-        if dilation != 1:
-            raise InputError(
-                "dilation", dilation, "must be 1 on an icosphere", "use a coarser level for a larger field"
-            )
-        if stride not in (1, 2):
-            raise InputError("stride", stride, "must be 1 or 2 on an icosphere", "chain layers of stride 2")
+        check_supported("dilation", dilation, (1,), "on an icosphere", "use a coarser level for a larger field")
+        check_supported("stride", stride, (1, 2), "on an icosphere", "chain layers of stride 2")
 
 
 @lru_cache(maxsize=FINEST + 2)

@@ -10,7 +10,7 @@ from omniconv.surfaces.icosahedron.interpolation import locate, vertex_values
 
 
 @pytest.mark.parametrize("level", range(6))
-def test_growth_keeps_constants_and_mixes_without_overshoot(level):
+def test_upsampling_keeps_constants_and_does_not_overshoot(level):
     operator = Icosahedron(level).resize_neighbours().operators[0]
     assert operator.shape == (20 * 4 ** (level + 1), 20 * 4**level)
     np.testing.assert_allclose(operator.sum(axis=1), 1, rtol=1e-14)
@@ -19,7 +19,7 @@ def test_growth_keeps_constants_and_mixes_without_overshoot(level):
 
 
 @pytest.mark.parametrize("level", range(2, 6))
-def test_error_of_growth_falls_by_four_when_the_spacing_halves(level):
+def test_upsampling_error_falls_by_four_when_the_spacing_halves(level):
     errors = []
     for coarse in (Icosahedron(level - 1), Icosahedron(level)):
         grown = linear(coarse.directions()) @ coarse.resize_neighbours().operators[0].T
@@ -28,7 +28,7 @@ def test_error_of_growth_falls_by_four_when_the_spacing_halves(level):
 
 
 @pytest.mark.parametrize("level", range(1, 6))
-def test_vertices_get_what_a_linear_function_has_there(level):
+def test_vertex_values_are_exact_for_linear_functions(level):
     weights = vertex_values(level)
     assert weights.shape == (10 * 4**level + 2, 20 * 4**level)
     assert sorted(np.unique(np.diff(weights.indptr), return_counts=True)[1]) == [12, 10 * 4**level - 10]
@@ -40,14 +40,14 @@ def test_vertices_get_what_a_linear_function_has_there(level):
     assert np.linalg.norm(away, axis=1).max() < 0.02 / 8 ** (level - 1)
 
 
-def test_nearest_growth_gives_children_their_parents_value():
+def test_nearest_upsampling_gives_children_the_value_of_their_parent():
     labels = np.random.default_rng(0).integers(0, 9, Icosahedron(2).shape)
     grown = Icosahedron(2).resize_neighbours(mode="nearest").operators[0] @ labels
     np.testing.assert_array_equal(grown, np.repeat(labels, 4))
 
 
 @pytest.mark.parametrize("level", [0, 3, 6])
-def test_located_face_holds_the_direction(level):
+def test_located_face_contains_the_direction(level):
     directions = np.random.default_rng(0).normal(size=(2000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     around = corners(level)[locate(level, directions)]
@@ -56,7 +56,7 @@ def test_located_face_holds_the_direction(level):
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_every_face_holds_a_pixel_of_the_smallest_panorama(level):
+def test_every_face_contains_a_pixel_of_the_smallest_panorama(level):
     height = Icosahedron(level).panorama_height()
     directions = panorama.pixel_directions(height, 2 * height).reshape(-1, 3)
     assert len(np.unique(locate(level, directions))) == 20 * 4**level

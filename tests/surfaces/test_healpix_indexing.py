@@ -59,7 +59,7 @@ def test_children_lie_in_their_parents(nside):
     np.testing.assert_array_equal(cells_of(surface.directions(), nside), np.arange(surface.shape[0]))
 
 
-def test_points_on_faces_come_back():
+def test_face_coordinates_invert_point_directions():
     generator = np.random.default_rng(0)
     face, x, y = np.repeat(np.arange(12), 500), generator.random(6000), generator.random(6000)
     back = face_coordinates(point_directions(face, x, y))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fields import smooth, turned_about
+from fields import rotation_about, smooth
 
 from omniconv.surfaces import Equirectangular, panorama
 from omniconv.surfaces.equirectangular.tangent import KernelCentres, tap_directions
@@ -52,7 +52,7 @@ def test_at_the_equator_taps_near_the_neighbouring_pixels_with_the_square_of_the
 @pytest.mark.parametrize(
     ("kernel_size", "dilation", "stride"), [((3, 3), 1, 1), ((5, 5), 1, 1), ((3, 5), 3, 1), ((3, 3), 2, 2)]
 )
-def test_samples_are_those_of_the_touching_plane(kernel_size, dilation, stride):
+def test_taps_are_those_of_the_tangent_plane(kernel_size, dilation, stride):
     height, pixel = 16, np.pi / 16
     image = np.random.default_rng(0).random((height, 2 * height))
     found = applied(tangent(height).conv_neighbours(kernel_size, stride, dilation), image)
@@ -65,7 +65,7 @@ def test_samples_are_those_of_the_touching_plane(kernel_size, dilation, stride):
 
 
 @pytest.mark.parametrize(("kernel_size", "stride"), [((2, 2), 2), ((4, 4), 2), ((3, 3), 1), ((3, 3), 2), ((2, 3), 2)])
-def test_windows_are_those_of_the_touching_plane(kernel_size, stride):
+def test_windows_are_those_of_the_tangent_plane(kernel_size, stride):
     height, pixel = 16, np.pi / 16
     image = np.random.default_rng(0).random((height, 2 * height))
     found = applied(tangent(height).window_neighbours(kernel_size, stride), image)
@@ -80,7 +80,7 @@ def test_windows_are_those_of_the_touching_plane(kernel_size, stride):
         np.testing.assert_allclose(values, panorama.sample(image, seen), rtol=0, atol=1e-8)
 
 
-def test_taps_lie_where_the_paper_puts_them():
+def test_taps_lie_at_the_published_positions():
     """The inverse gnomonic projection, with an arctangent of four quadrants: past a pole its denominator is below 0."""
     height, pixel = 16, np.pi / 16
     offsets = np.arange(-2, 3) * pixel
@@ -101,7 +101,7 @@ def test_taps_lie_where_the_paper_puts_them():
     assert past > 0
 
 
-def test_over_the_pole_the_next_pixel_is_half_way_round():
+def test_over_the_pole_the_next_pixel_is_180_degrees_away():
     stencil = tangent(8).conv_neighbours()
     north, south = (
         operator.toarray().reshape(8, 16, 8, 16) for operator in (stencil.operators[1], stencil.operators[7])
@@ -111,7 +111,7 @@ def test_over_the_pole_the_next_pixel_is_half_way_round():
         assert south[7, column, 7, (column + 8) % 16] == 1
 
 
-def test_far_taps_go_on_along_the_sphere():
+def test_far_taps_continue_along_the_sphere():
     """A tap half a turn to the south of a pixel is its antipode, seen along its meridian."""
     seen = tap_directions(KernelCentres(8, (0, 0), 1), (3, 3), (8, 4))
     here = panorama.pixel_directions(8, 16)[:, 0]
@@ -131,7 +131,7 @@ def test_differences_are_derivatives_everywhere_to_second_order(tap):
     assert (np.divide(errors[:-1], errors[1:]) > 3.5).all()
 
 
-def test_a_linear_field_is_blurred_alike_everywhere():
+def test_a_linear_field_is_blurred_equally_everywhere():
     """A kernel of one size in degrees: on the sphere it shrinks the field by a number, on the grid it cannot."""
     errors = []
     for height in (16, 32, 64):
@@ -149,7 +149,7 @@ def test_a_linear_field_is_blurred_alike_everywhere():
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_the_mean_commutes_with_rotations_to_second_order(axis):
-    rotation, errors = turned_about(axis, 0.7), []
+    rotation, errors = rotation_about(axis, 0.7), []
     for height in (32, 64, 128):
         directions = panorama.pixel_directions(height, 2 * height)
         stencil = tangent(height).conv_neighbours()

@@ -95,7 +95,7 @@ def test_error_of_a_view_falls_by_four_when_the_spacing_halves(view):
 
 
 @pytest.mark.parametrize("surface", [Icosphere(5), Healpix(32), Cubemap(32)], ids=str)
-def test_any_surface_can_be_looked_at(surface):
+def test_views_of_any_surface(surface):
     view = VIEWS[0]
     shown = view_of(smooth(surface.directions()), view, surface)
     np.testing.assert_allclose(shown, smooth(view.directions()), atol=0.01)
@@ -103,7 +103,7 @@ def test_any_surface_can_be_looked_at(surface):
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize("view", VIEWS, ids=str)
-def test_constants_are_kept_there_and_back(view, mode):
+def test_constants_are_kept_in_both_directions(view, mode):
     shown = view_of(np.full((2, 16, 32), 0.7), view, mode=mode)
     assert shown.shape == (2, *view.size)
     np.testing.assert_allclose(shown, 0.7, rtol=1e-12)
@@ -112,7 +112,7 @@ def test_constants_are_kept_there_and_back(view, mode):
     np.testing.assert_allclose(signal, np.broadcast_to(np.where(covered > 0, 0.7, 0), signal.shape), rtol=1e-12)
 
 
-def test_back_on_the_panorama_is_what_was_seen():
+def test_projecting_back_restores_the_panorama():
     errors = []
     for height in (64, 128):
         image = on_panorama(smooth, height)
@@ -138,7 +138,7 @@ def test_covered_area_is_the_solid_angle_of_the_view(view):
         assert (covered * areas).sum() == pytest.approx(solid_angle, rel=0.03)
 
 
-def test_fine_picture_is_averaged_where_it_shrinks():
+def test_fine_images_are_averaged_where_they_shrink():
     checks = np.indices((400, 400)).sum(axis=0) % 2 * 1.0
     signal, covered = into_panorama(checks, View((400, 400), 80), 64)
     np.testing.assert_allclose(signal[covered == 1], 0.5, atol=0.02)
@@ -146,7 +146,7 @@ def test_fine_picture_is_averaged_where_it_shrinks():
     np.testing.assert_allclose(shown, 0.5, atol=0.1)
 
 
-def test_edge_of_what_is_covered_is_soft():
+def test_coverage_is_fractional_at_the_edge():
     _, covered = into_panorama(np.ones((400, 400)), View((400, 400), 80, 0.3), 64)
     assert covered.dtype == np.float32
     assert ((covered > 0) & (covered < 1)).sum() > 40
@@ -155,7 +155,7 @@ def test_edge_of_what_is_covered_is_soft():
 
 
 @pytest.mark.parametrize("surface", [Icosphere(4), Healpix(16), Cubemap(16)], ids=str)
-def test_picture_goes_onto_any_surface(surface):
+def test_images_are_projected_onto_any_surface(surface):
     view = View((64, 64), 90, 20, 30)
     signal, covered = into_surface(smooth(view.directions())[None], view, surface)
     assert signal.shape == (1, *surface.shape)
@@ -184,13 +184,13 @@ def test_linear_result_is_floating_point(dtype):
     assert into_panorama(np.ones((8, 8), dtype), View((8, 8)), 16)[0].dtype == result
 
 
-def test_view_of_one_pixel_and_a_sphere_of_few():
+def test_views_of_one_pixel_and_spheres_of_few_samples():
     assert view_of(np.ones((1, 1)), View((1, 1), 179)) == pytest.approx(1)
     signal, covered = into_panorama(np.ones((1, 1)), View((1, 1), 179), 1)
     assert signal.shape == covered.shape == (1, 2)
 
 
-def test_empty_sight_covers_nothing_between_coarse_samples():
+def test_views_between_coarse_samples_cover_nothing():
     signal, covered = into_panorama(np.ones((4, 4)), View((4, 4), 0.001, 45.0, 1.0), 4, "nearest")
     assert not covered.any()
     assert not signal.any()
@@ -223,6 +223,6 @@ def test_empty_sight_covers_nothing_between_coarse_samples():
         (lambda: into_surface(np.ones((8, 8)), View((8, 8)), Equirectangular()), "shape=None: is required"),
     ],
 )  # fmt: skip
-def test_what_has_no_meaning_is_refused(ask, text):
+def test_invalid_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from fields import linear, smooth, turned_about
+from fields import linear, rotation_about, smooth
 from scipy.spatial.transform import Rotation
 
 from omniconv.errors import InputError
@@ -102,7 +102,7 @@ def test_shrinking_counts_every_sample_by_its_area(source, target):
 
 
 @pytest.mark.parametrize("target", KINDS)
-def test_shrinking_averages_noise_away(target):
+def test_shrinking_averages_noise(target):
     before, after = samples_of("healpix", 5), samples_of(target, 2)
     noise = np.random.default_rng(0).normal(size=before.count)
     assert (mapped(before, after) @ noise).std() < 0.25
@@ -144,13 +144,13 @@ def test_target_of_any_size_is_large_enough_by_default():
     assert map_between(Cubemap(8), Equirectangular()).output_shape == (16, 32)
 
 
-def test_map_is_remembered_and_has_the_shapes_of_signals():
+def test_maps_are_cached_and_have_the_shapes_of_signals():
     first = map_between(Equirectangular(), Cubemap(4), source_shape=(16, 32))
     assert map_between(Equirectangular(), Cubemap(4), source_shape=(16, 32)) is first
     assert (first.taps, first.input_shape, first.output_shape) == (1, (16, 32), (6, 4, 4))
 
 
-def test_tangent_panorama_is_a_panorama():
+def test_tangent_kernels_have_the_samples_of_a_panorama():
     tangent = Equirectangular(height=8, kernels="tangent")
     image = np.random.default_rng(0).random((8, 16))
     np.testing.assert_array_equal(resample(image, Equirectangular(), tangent), image)
@@ -161,7 +161,7 @@ def test_tangent_panorama_is_a_panorama():
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_layer_is_the_map_and_carries_gradients_back(mode):
+def test_resample_layer_equals_the_map_and_its_transpose(mode):
     layer = Resample(Cubemap(4), Icosphere(2), mode).double()
     x = torch.rand(2, 3, 6, 4, 4, dtype=torch.float64, requires_grad=True)
     y = layer(x)
@@ -179,13 +179,13 @@ def vertex_turn(surface):
 
 
 SYMMETRIES = [
-    (Cubemap(5), turned_about("x", np.pi / 2)),
-    (Cubemap(4), turned_about("y", -np.pi / 2)),
-    (Cubemap(4), turned_about("z", np.pi)),
-    (Healpix(8), turned_about("z", np.pi / 2)),
+    (Cubemap(5), rotation_about("x", np.pi / 2)),
+    (Cubemap(4), rotation_about("y", -np.pi / 2)),
+    (Cubemap(4), rotation_about("z", np.pi)),
+    (Healpix(8), rotation_about("z", np.pi / 2)),
     (Icosahedron(3), vertex_turn(Icosahedron(3))),
     (Icosphere(3), vertex_turn(Icosphere(3))),
-    (Equirectangular(), turned_about("z", 2 * np.pi * 5 / 32)),
+    (Equirectangular(), rotation_about("z", 2 * np.pi * 5 / 32)),
 ]
 
 
@@ -205,12 +205,12 @@ def test_rotation_by_a_symmetry_is_a_permutation(surface, rotation, mode):
 
 def test_step_of_longitude_rolls_a_panorama():
     image = np.random.default_rng(0).random((3, 16, 32))
-    turned = rotate(image, Equirectangular(), turned_about("z", 2 * np.pi * 5 / 32))
+    turned = rotate(image, Equirectangular(), rotation_about("z", 2 * np.pi * 5 / 32))
     np.testing.assert_array_equal(turned, np.roll(image, 5, -1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rotated_field_lies_where_it_was_turned_to(kind):
+def test_rotated_field_equals_the_field_at_rotated_directions(kind):
     errors, back = [], []
     for level in (4, 5):
         samples = samples_of(kind, level)
@@ -257,6 +257,6 @@ def test_rotation_is_that_of_panoramas():
         (lambda: Plane().nearest_sample(np.eye(3)), "has no directions on a sphere"),
     ],
 )  # fmt: skip
-def test_what_has_no_meaning_is_refused(ask, text):
+def test_invalid_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fields import linear, on_panorama, smooth, turned_about
+from fields import linear, on_panorama, rotation_about, smooth
 
 from omniconv.surfaces import Healpix, panorama
 from omniconv.surfaces.healpix.indexing import cells_of
@@ -15,7 +15,7 @@ def random_directions(count, seed=0):
 
 
 @pytest.mark.parametrize("nside", [1, 2, 4, 8, 16])
-def test_growth_weighs_four_cells_around(nside):
+def test_upsampling_weighs_the_four_cells_around(nside):
     operator = Healpix(nside).resize_neighbours().operators[0]
     assert operator.shape == (48 * nside**2, 12 * nside**2)
     np.testing.assert_allclose(operator.sum(axis=1), 1, rtol=1e-14)
@@ -25,7 +25,7 @@ def test_growth_weighs_four_cells_around(nside):
     assert parents.min() > 0.25
 
 
-def test_nearest_growth_gives_children_their_parents_value():
+def test_nearest_upsampling_gives_children_the_value_of_their_parent():
     labels = np.random.default_rng(0).integers(0, 9, 48)
     np.testing.assert_array_equal(Healpix(2).resize_neighbours(mode="nearest").operators[0] @ labels, labels.repeat(4))
 
@@ -90,10 +90,10 @@ def test_interpolation_is_continuous(nside):
     assert np.abs(values[0] - values[1]).max() < 1e-5
 
 
-def test_a_quarter_turn_of_the_panorama_moves_cells():
+def test_rolling_a_panorama_by_a_quarter_permutes_cells():
     surface = Healpix(4)
     image = np.random.default_rng(0).random((20, 40))
-    onto = cells_of(surface.directions() @ turned_about("z", np.pi / 2).T, 4)
+    onto = cells_of(surface.directions() @ rotation_about("z", np.pi / 2).T, 4)
     signal, moved = (surface.from_equirectangular(each) for each in (image, np.roll(image, 10, axis=1)))
     np.testing.assert_allclose(moved[onto], signal, atol=1e-12)
     for mode in ("linear", "nearest"):

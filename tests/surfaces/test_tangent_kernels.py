@@ -58,7 +58,7 @@ def test_constants_stay_constant(ask, height):
 
 @every_stencil
 @pytest.mark.parametrize("height", [2, 8])
-def test_turns_by_columns_are_exact(ask, height):
+def test_rolls_by_columns_are_exact(ask, height):
     stencil, inputs, outputs = ask(height)
     for operator in stencil.operators:
         array = operator.toarray().reshape(*stencil.output_shape, *stencil.input_shape)
@@ -110,7 +110,7 @@ def test_transposed_is_the_adjoint(kernel_size, stride, dilation):
 
 
 @pytest.mark.parametrize("height", [2, 12])
-def test_means_of_four_pixels_keep_the_mean_over_the_sphere(height):
+def test_means_of_four_pixels_preserve_the_mean_over_the_sphere(height):
     place = tangent(height)
     image = np.random.default_rng(0).random(place.shape)
     stencil = place.pool_neighbours()
@@ -129,13 +129,13 @@ def test_other_means_are_those_of_the_windows(kernel_size, stride):
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize("height", [1, 3, 8])
-def test_growing_is_resizing_the_panorama(height, mode):
+def test_upsampling_is_resizing_the_panorama(height, mode):
     image = np.random.default_rng(0).random((height, 2 * height))
     found = applied(tangent(height).resize_neighbours(mode=mode), image)[0]
     np.testing.assert_allclose(found, panorama.resize(image, 2 * height, 4 * height, mode), rtol=0, atol=1e-14)
 
 
-def test_panoramas_come_to_the_one_size():
+def test_panoramas_are_resized_to_the_one_size():
     image = np.random.default_rng(0).random((3, 32, 64))
     place = tangent(8)
     np.testing.assert_allclose(place.from_equirectangular(image), panorama.resize(image, 8, 16))
@@ -145,13 +145,13 @@ def test_panoramas_come_to_the_one_size():
     assert place.to_equirectangular(place.from_equirectangular(image), 20).shape == (3, 20, 40)
 
 
-def test_a_stencil_of_one_matrix_is_that_of_its_operators():
+def test_periodic_stencil_equals_the_stencil_of_its_operators():
     found = tangent(6).conv_neighbours()
     stacked = Stencil(found.operators, found.input_shape, found.output_shape, found.kernel_shape)
     assert (stacked.fused != found.fused).nnz == 0
 
 
-def test_tables_are_kept_and_small():
+def test_stencils_are_cached_and_small():
     place = tangent(16)
     assert place.conv_neighbours() is tangent(16).conv_neighbours([3, 3], 1, (1, 1))
     assert place.pool_neighbours() is place.pool_neighbours(2, 2)
@@ -193,6 +193,6 @@ def test_tables_are_kept_and_small():
         (lambda: tangent(8).resize_neighbours(4), "scale_factor=4: must be 2 with kernels='tangent'; chain steps of 2"),
     ],
 )
-def test_what_tangent_kernels_cannot_do_is_refused(ask, text):
+def test_unsupported_arguments_are_rejected(ask, text):
     with pytest.raises(InputError, match=re.escape(text)):
         ask()

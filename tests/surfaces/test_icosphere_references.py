@@ -127,7 +127,7 @@ def test_mean_over_faces_is_by_libigls_areas(igl, level):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_the_papers_text_averages_first_and_comes_to_the_same(igl, field):
+def test_averaging_first_as_in_the_papers_text_gives_the_same(igl, field):
     """Text: gradients to the vertices, then dotted there; code, and we: dotted on the faces, then averaged."""
     level, directions = 3, Icosphere(3).directions()
     signal, mean = directions @ FIELDS[field], face_to_vertex(igl, 3)
@@ -192,7 +192,7 @@ def test_north_at_the_poles_points_inward_from_all_sides():
 
 @pytest.mark.parametrize("level", range(4))
 @pytest.mark.parametrize("corner", [0, 5, 11])
-def test_a_fifth_of_a_turn_about_a_corner_changes_nothing(level, corner):
+def test_rotations_by_72_degrees_about_a_corner_are_symmetries(level, corner):
     surface = Icosphere(level)
     images, rotation = turned(level, surface.directions()[corner], 2 * np.pi / 5)
     np.testing.assert_allclose(surface.areas()[images], surface.areas(), rtol=1e-12)
@@ -206,7 +206,7 @@ def test_a_fifth_of_a_turn_about_a_corner_changes_nothing(level, corner):
 
 @pytest.mark.parametrize("laplacian", ["mass", "raw"])
 @pytest.mark.parametrize("level", range(4))
-def test_half_a_turn_about_the_poles_changes_no_operator(level, laplacian):
+def test_rotations_by_180_degrees_about_the_poles_are_symmetries(level, laplacian):
     images, _ = turned(level, np.array([0.0, 0, 1]), np.pi)
     for operator in Icosphere(level, laplacian).conv_neighbours().operators:
         dense = operator.toarray()
