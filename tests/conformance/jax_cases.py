@@ -1,4 +1,4 @@
-"""What JAX and our layers are both asked: cases, and small whole numbers whose sums are exact in float32."""
+"""Cases for JAX and omniconv, with small integers whose sums are exact in float32."""
 
 from __future__ import annotations
 

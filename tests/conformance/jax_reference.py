@@ -1,4 +1,4 @@
-"""JAX's answers to ``jax_cases``, written to a file: ``python jax_reference.py answers.npz``.
+"""Results of JAX for ``jax_cases``, written to a file: ``python jax_reference.py answers.npz``.
 
 In a process of its own, because JAX keeps threads and later tests fork; many cases in one compilation, because that is
 what takes time.

@@ -1,4 +1,4 @@
-"""A node of an ONNX graph as a layer of ours: its attributes in, our arguments out, no padding done in between."""
+"""ONNX nodes as omniconv layers: attributes become arguments, without padding in between."""
 
 from __future__ import annotations
 

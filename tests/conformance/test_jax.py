@@ -1,4 +1,4 @@
-"""Our layers against JAX, and so TensorFlow and Keras, which pad alike: ``same_upper`` is SAME, ``valid`` VALID."""
+"""Layers against JAX, whose padding TensorFlow and Keras share: ``same_upper`` is SAME, ``valid`` is VALID."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_convolutions_of_signals(answers, padding, kernel):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_convolutions_of_pictures(answers, padding):
+def test_convolutions_of_images(answers, padding):
     for case in cases_of("convolution", 2, padding):
         check_convolution(answers, case)
 

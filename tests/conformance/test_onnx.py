@@ -1,4 +1,4 @@
-"""Our layers against the tests that ONNX has for whoever runs its operators, padding and all left to us."""
+"""Layers against the node tests that ONNX publishes for backends, padding included."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_node(name):
             np.testing.assert_allclose(found, wanted, case.rtol, case.atol)
 
 
-def test_every_node_test_is_named():
+def test_every_node_test_is_listed():
     """None is left out in silence, be it of a later release."""
     named = {name: operator for operator, names in NODE_TESTS.items() for name in names.split()}
     named |= dict.fromkeys(WHOLE_NUMBERS, "MaxPool")
@@ -93,7 +93,7 @@ def test_every_node_test_is_named():
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE_NUMBERS))
-def test_what_is_left_out_is_refused(name):
+def test_unsupported_nodes_are_refused(name):
     case = node_tests()[name]
     (node,), ((inputs, _),) = case.model.graph.node, case.data_sets
     assert inputs[0].dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Our layers against ONNX Runtime over drawn attributes: uneven padding, SAME at both ends, gaps, sizes rounded up."""
+"""Layers against ONNX Runtime over random attributes: uneven padding, both SAME rules, dilation, ceil mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our poolings and padding against PyTorch's own in three precisions."""
+"""Poolings and padding against PyTorch in three dtypes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_maxima(rank, dtype):
 
 @each_precision
 @each_rank
-def test_means(rank, dtype):
+def test_avg_pool_equals_reference(rank, dtype):
     """Of windows that hang over torch divides the sum, and we the mean by the share that is there."""
     for kernel, stride, padding, ceil_mode, counted in poolings((False, True), (False, True)):
         arguments = kernel, stride, padding, ceil_mode, counted
@@ -56,7 +56,7 @@ def test_means(rank, dtype):
 @each_precision
 @each_rank
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
-def test_norms(rank, p, dtype):
+def test_lp_pool_equals_reference(rank, p, dtype):
     """Of numbers above zero, because torch takes powers without the absolute value; it does not pad."""
     for kernel, stride in itertools.product((2, 3), (1, 2)):
         x, ours = signal(rank, dtype, least=0.1), oc.nn.LpPool(kernel, stride, p=p, surface=oc.Plane(rank))
@@ -68,7 +68,7 @@ def test_norms(rank, p, dtype):
 @each_precision
 @each_rank
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (2, 3, 0), (2, 2, 1), (3, 3, 1)])
-def test_unpooling(rank, kernel, stride, padding, dtype):
+def test_unpool_equals_reference(rank, kernel, stride, padding, dtype):
     x = signal(rank, dtype)
     pool = torch_layer("MaxPool", rank, kernel, stride, padding, return_indices=True)
     theirs = torch_layer("MaxUnpool", rank, kernel, stride, padding)

@@ -1,4 +1,4 @@
-"""What users get wrong, or hand over in another kind than ours, at the door of every layer."""
+"""Argument mistakes end in one-line errors; NumPy integers, pickling and higher derivatives work."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ SPHERE = oc.Icosphere(1)
         (lambda: oc.nn.ConvTranspose2d(1, 1, 3, padding=5)(torch.zeros(1, 1, 4, 4)), "pad less"),
     ],
 )
-def test_mistakes_are_named(act, text):
+def test_errors_name_the_argument(act, text):
     with pytest.raises(InputError, match=re.escape(text)):
         act()
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_integers_are_accepted():
     conv = oc.nn.Conv2d(1, 1, np.int64(3), padding=np.int64(1), stride=(np.int32(2), 1))
     assert conv.kernel_size == (3, 3)
     assert conv(torch.zeros(1, 1, 6, 6)).shape == (1, 1, 3, 6)
 
 
-def test_one_number_is_an_output_size():
+def test_output_size_may_be_one_number():
     x = torch.zeros(1, 1, 3, 3)
     assert oc.nn.ConvTranspose2d(1, 1, 3, 2, 1)(x, output_size=6).shape == (1, 1, 6, 6)
     values, switches = oc.nn.MaxPool(2, return_switches=True)(torch.rand(1, 1, 5, 5))
@@ -60,14 +60,14 @@ def test_layers_can_be_pickled(kind, surface):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_uneven_steps_down_in_half_precision(dtype):
+def test_uneven_downsampling_in_half_precision(dtype):
     x = torch.rand(1, 2, 9, 9)
     half = oc.nn.Downsample()(x.to(dtype))
     assert half.dtype == dtype
     torch.testing.assert_close(half.float(), oc.nn.Downsample()(x), rtol=0, atol=1e-2)
 
 
-def test_a_flag_is_a_flag():
+def test_flags_take_bools_and_integers():
     ones = torch.ones(1, 1, 2, 2)
     by_flag = [oc.nn.AvgPool(3, 1, 1, ceil_mode=True, count_include_pad=flag)(ones) for flag in (True, 2)]
     assert torch.equal(*by_flag)
@@ -75,7 +75,7 @@ def test_a_flag_is_a_flag():
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, in forward mode
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose", "AvgPool", "Upsample", "GatedConv"])
-def test_derivatives_of_every_kind_on_a_mesh(kind):
+def test_forward_and_second_derivatives_on_a_mesh(kind):
     layer = getattr(oc.nn, kind)
     layer = layer(1, 2, surface=SPHERE) if "Conv" in kind else layer(surface=SPHERE)
     layer.double()

@@ -1,4 +1,4 @@
-"""What no layer takes, on every surface: each mistake ends in one line with argument, value, rule and cure."""
+"""Invalid input is refused by every layer on every surface, in one line with argument, value, rule and cure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refused(text):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_an_empty_batch_goes_through_with_its_gradient(kind, surface):
+def test_empty_batch_and_its_gradient(kind, surface):
     layer = build(kind, surface)
     x = signal(surface, batch=0).requires_grad_()
     y = layer(x)
@@ -75,7 +75,7 @@ def test_an_empty_batch_is_unpooled(surface):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_an_empty_batch_goes_through_flat_layers(rank, mode):
+def test_empty_batch_in_conv_nd(rank, mode):
     x = torch.rand(0, 2, *[6] * rank)
     for kind in ("Conv", "ConvTranspose"):
         layer = getattr(oc.nn, f"{kind}{rank}d")(2, 3, 3, 2, [(1, 2)] * rank, padding_mode=mode)
@@ -85,7 +85,7 @@ def test_an_empty_batch_goes_through_flat_layers(rank, mode):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_no_layer_takes_a_grid_without_samples(kind, surface):
+def test_grid_without_samples_is_refused(kind, surface):
     layer = build(kind, surface)
     for axis in range(2, 2 + surface.ndim):
         x = signal(surface).narrow(axis, 0, 0)
@@ -97,7 +97,7 @@ def test_no_layer_takes_a_grid_without_samples(kind, surface):
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-def test_nothing_cannot_be_continued(mode):
+def test_padding_of_an_empty_axis_is_refused(mode):
     with pytest.raises(InputError, match=r"has no samples for|must be smaller than the axis \(0 samples\)"):
         oc.nn.Pad(1, mode)(torch.zeros(1, 1, 0, 3))
     assert oc.nn.Pad(1)(torch.zeros(1, 1, 0, 3)).shape == (1, 1, 2, 5)
@@ -106,7 +106,7 @@ def test_nothing_cannot_be_continued(mode):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_only_tensors_of_floating_point_go_in(kind, surface):
+def test_input_must_be_a_floating_point_tensor(kind, surface):
     layer, x = build(kind, surface), signal(surface)
     for wrong, text in [
         (x.tolist(), "input=<class 'list'>: must be a tensor; use torch.as_tensor"),
@@ -125,7 +125,7 @@ def test_only_tensors_of_floating_point_go_in(kind, surface):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("kind", WITH_WEIGHTS)
-def test_inputs_are_of_the_kind_of_the_weights(kind, surface):
+def test_input_must_have_the_dtype_of_the_weights(kind, surface):
     layer, x = build(kind, surface), signal(surface)
     text = "must have the dtype of the weights (float32), got float64; use x.to(torch.float32) or layer.to"
     with refused(text):
@@ -137,7 +137,7 @@ def test_inputs_are_of_the_kind_of_the_weights(kind, surface):
 
 
 @pytest.mark.parametrize("surface", [oc.Plane(2, "circular"), oc.Icosphere(1)], ids=str)
-def test_autocast_brings_kinds_together(surface):
+def test_autocast_accepts_other_dtypes(surface):
     layer = build("DoubleConv", surface)
     with torch.autocast("cpu", torch.bfloat16):
         for x in (signal(surface), signal(surface).bfloat16()):
@@ -147,7 +147,7 @@ def test_autocast_brings_kinds_together(surface):
 @pytest.mark.parametrize("surface", SURFACES[:3] + SURFACES[6:], ids=str)
 @pytest.mark.parametrize("kind", WINDOWED)
 @pytest.mark.parametrize("value", NO_SIZES, ids=repr)
-def test_sizes_are_whole_numbers(kind, surface, value):
+def test_sizes_must_be_integers(kind, surface, value):
     names = ["kernel_size", "stride", "dilation", "padding"]
     for name in names:
         with pytest.raises(InputError, match=f"{name}=.*: must "):
@@ -155,7 +155,7 @@ def test_sizes_are_whole_numbers(kind, surface, value):
 
 
 @pytest.mark.parametrize("value", NO_SIZES, ids=repr)
-def test_channels_and_groups_are_whole_numbers(value):
+def test_channels_and_groups_must_be_integers(value):
     for name in ("in_channels", "out_channels", "groups"):
         for layer in (oc.nn.Conv, oc.nn.ConvTranspose, oc.nn.GatedConv, oc.nn.Conv2d, oc.nn.ConvTranspose1d):
             with pytest.raises(InputError, match=f"{name}=.*: must be "):
@@ -164,7 +164,7 @@ def test_channels_and_groups_are_whole_numbers(value):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("value", [value for value in NO_SIZES if not isinstance(value, int)] + [-1], ids=repr)
-def test_output_sizes_are_whole_numbers(surface, value):
+def test_output_sizes_must_be_integers(surface, value):
     for kind in ("ConvTranspose", "Upsample", "Downsample"):
         with pytest.raises(InputError, match=r"output_size=.*: must be "):
             build(kind, surface)(signal(surface), output_size=value)
@@ -175,7 +175,7 @@ def test_output_sizes_are_whole_numbers(surface, value):
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("value", ["plane", None, 2, oc.Plane, np.zeros(2)], ids=repr)
-def test_surfaces_are_surfaces(kind, value):
+def test_surface_must_be_a_surface(kind, value):
     with pytest.raises(InputError, match=r"surface=.*: must be a surface; use oc\.Plane"):
         build(kind, value)
 
@@ -239,13 +239,13 @@ def test_surfaces_are_surfaces(kind, value):
         (lambda: oc.Border((3,)), "padding_mode=3: must be a pair (before, after)"),
     ],
 )
-def test_mistakes_are_named(act, text):
+def test_errors_name_the_argument(act, text):
     with refused(text):
         act()
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
-def test_signals_that_meet_have_one_batch(surface):
+def test_skip_must_have_the_same_batch_size(surface):
     finer = surface if surface.any_size else surface.finer()
     block = oc.nn.UpBlock(2, oc.nn.DoubleConv(4, 2, surface=finer), surface=surface)
     for wrong, text in [
@@ -268,7 +268,7 @@ def test_the_mean_of_one_image_cannot_be_normalised(surface):
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
-def test_switches_are_whole_numbers_that_fit(surface):
+def test_switches_must_be_integers_inside_the_output(surface):
     pool = oc.nn.MaxPool(return_switches=True, surface=surface)
     values, switches = pool(signal(surface))
     unpool = oc.nn.MaxUnpool(surface=pool.output_surface)
@@ -295,7 +295,7 @@ def test_switches_are_whole_numbers_that_fit(surface):
         (torch.float32, np.float32(0.5), True), (torch.complex64, 0.5, True),
     ],
 )  # fmt: skip
-def test_a_padded_value_is_one_that_the_input_holds(dtype, value, fits):
+def test_padding_value_must_fit_the_dtype(dtype, value, fits):
     x = torch.ones(1, 1, 3).to(dtype)
     if fits:
         assert oc.nn.Pad(1, value=value)(x)[0, 0, 0] == torch.tensor(value).to(dtype)
@@ -305,7 +305,7 @@ def test_a_padded_value_is_one_that_the_input_holds(dtype, value, fits):
     assert oc.nn.Pad(1, "circular", value)(x).dtype == dtype
 
 
-def test_numbers_of_numpy_are_numbers_of_channels():
+def test_numpy_integers_are_accepted_as_channels():
     network = oc.models.UNet(np.int64(2), np.int32(3), width=np.int64(2), depth=1)
     assert network.arguments["in_channels"] == 2
     assert type(network.arguments["width"]) is int

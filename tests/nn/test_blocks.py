@@ -20,7 +20,7 @@ def signal(surface, channels=4):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_block_is_convolution_norm_activation(surface, activation):
+def test_conv_block_is_conv_norm_activation(surface, activation):
     block = ConvBlock(4, 6, activation=activation, surface=surface).eval()
     conv, norm, active = block
     x = signal(surface)
@@ -30,7 +30,7 @@ def test_block_is_convolution_norm_activation(surface, activation):
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
-def test_stride_two_leads_to_the_coarser_surface(surface):
+def test_stride_two_gives_the_coarser_surface(surface):
     block = ConvBlock(4, 6, stride=2, normalization="none", surface=surface)
     assert block.output_surface == surface.coarser()
     assert block[0].bias is not None
@@ -39,7 +39,7 @@ def test_stride_two_leads_to_the_coarser_surface(surface):
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 @pytest.mark.parametrize(("up", "channels"), [("linear", 8), ("transposed", 4)])
-def test_step_up_meets_the_signal_of_the_encoder(surface, up, channels):
+def test_up_block_merges_with_the_skip(surface, up, channels):
     coarse = ConvBlock(4, 8, stride=2, surface=surface)
     assert up_channels(8, up) == channels
     block = UpBlock(8, DoubleConv(4 + channels, 5, surface=surface), up, surface.coarser())
@@ -48,14 +48,14 @@ def test_step_up_meets_the_signal_of_the_encoder(surface, up, channels):
     assert isinstance(block.up, Upsample if up == "linear" else ConvTranspose)
 
 
-def test_step_up_gives_the_encoder_first():
+def test_up_block_concatenates_the_skip_first():
     block = UpBlock(2, nn.Identity())
     skip = torch.ones(1, 3, 4, 4)
     found = block(torch.full((1, 2, 2, 2), 5.0), skip)
     assert found[0, :, 0, 0].tolist() == [1, 1, 1, 5, 5]
 
 
-def test_learned_step_up_is_that_of_the_original_on_even_sizes():
+def test_transposed_up_block_is_that_of_the_original_unet():
     block = UpBlock(4, nn.Identity(), "transposed")
     x = torch.randn(1, 4, 3, 5)
     wanted = nn.functional.conv_transpose2d(x, block.up.weight, block.up.bias, stride=2)
@@ -64,7 +64,7 @@ def test_learned_step_up_is_that_of_the_original_on_even_sizes():
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_head_ends_with_a_convolution_or_a_sigmoid(kernel_size):
+def test_output_head_is_a_conv_with_optional_sigmoid(kernel_size):
     x = signal(Icosphere(2))
     head = OutputHead(4, 2, kernel_size, surface=Icosphere(2))
     squeezed = OutputHead(4, 2, kernel_size, sigmoid=True, surface=Icosphere(2))

@@ -21,7 +21,7 @@ SURFACES = [
 @pytest.mark.parametrize(("surface", "grid"), SURFACES, ids=str)
 @pytest.mark.parametrize("layer", [GatedConv, SeparableConv, CoordConv])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_every_surface(surface, grid, layer, stride):
+def test_output_shape_on_every_surface(surface, grid, layer, stride):
     made = layer(4, 6, stride=stride, surface=surface)
     x = torch.randn(2, 4, *grid, requires_grad=True)
     y = made(x)
@@ -88,7 +88,7 @@ def test_parameter_counts(layer, count):
 
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("surface", [Plane(), Equirectangular()], ids=str)
-def test_pyramids_keep_the_grid_and_see_the_whole_image(surface, separable):
+def test_aspp_keeps_the_grid_and_sees_the_whole_image(surface, separable):
     layer = ASPP(4, 6, rates=(2, 4), separable=separable, surface=surface).double().eval()
     x = torch.randn(1, 4, 12, 16, dtype=torch.float64)
     y = layer(x)
@@ -100,7 +100,7 @@ def test_pyramids_keep_the_grid_and_see_the_whole_image(surface, separable):
     assert (layer(changed) != y).flatten(2).any(2).any()
 
 
-def test_pyramids_need_rates_and_dilation():
+def test_aspp_needs_rates_and_dilation():
     with pytest.raises(InputError, match=r"rates=\(\): must hold at least one dilation"):
         ASPP(4, 6, rates=())
     with pytest.raises(InputError, match="dilation=6: must be 1 on an icosphere"):

@@ -67,7 +67,7 @@ def test_same_equals_torch_where_torch_has_it(kernel, dilation):
 
 
 @pytest.mark.parametrize("rank", RANKS)
-def test_a_batch_may_be_left_out(rank):
+def test_batch_axis_is_optional(rank):
     x = torch.randn(2, *(5, 6, 7)[:rank])
     for name in ("Conv", "ConvTranspose"):
         theirs, ours = pair(name, rank, 2, 3, 3)
@@ -82,7 +82,7 @@ def test_output_size_is_taken_as_torch_takes_it():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_precisions(dtype):
+def test_dtypes(dtype):
     theirs, ours = pair("Conv", 2, 3, 4, 3, padding=1, padding_mode="circular", dtype=dtype)
     x = torch.randn(1, 3, 6, 6, dtype=dtype)
     assert ours(x).dtype == dtype

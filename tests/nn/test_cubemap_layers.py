@@ -1,4 +1,4 @@
-"""Layers on the faces of a cube: symmetry, adjoints, flat weights, and nothing lost at an edge."""
+"""Layers on the faces of a cube: symmetry, adjoints, weights of flat layers, continuity over edges."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 from torch.nn import functional as F
 
 import omniconv as oc
-from omniconv.nn.grid import border_strips as edges
-from omniconv.nn.grid import cube_padding
+from omniconv.nn.grid import border_strips, cube_padding
 from omniconv.surfaces.cubemap.faces import padded_pixels
 
 SURFACE = oc.Cubemap(4)
@@ -51,9 +50,9 @@ def turned(x, rotation):
 
 
 @pytest.mark.parametrize(("kernel", "stride", "dilation", "padding"), CASES)
-@pytest.mark.parametrize("by_edges", [False, True])
-def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride, dilation, padding, by_edges):
-    monkeypatch.setattr(edges, "MIN_ELEMENTS", 0 if by_edges else 2**60)
+@pytest.mark.parametrize("with_border_strips", [False, True])
+def test_conv_of_padded_faces_and_its_adjoint(monkeypatch, kernel, stride, dilation, padding, with_border_strips):
+    monkeypatch.setattr(border_strips, "MIN_ELEMENTS", 0 if with_border_strips else 2**60)
     coarse = SURFACE.coarser() if stride == 2 else SURFACE
     conv = oc.nn.Conv(3, 5, kernel, stride, padding, dilation, surface=SURFACE).double()
     back = oc.nn.ConvTranspose(5, 3, kernel, stride, padding, dilation=dilation, bias=False, surface=coarse).double()
@@ -62,7 +61,7 @@ def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride
     y = conv(x)
     assert y.shape == (2, 5, *coarse.shape)
     rows, columns = conv.op.padding.amounts(SURFACE.shape)[1:]
-    framed = explicit_frame(x, rows, columns)
+    framed = padded_faces(x, rows, columns)
     flat = F.conv2d(framed.transpose(1, 2).flatten(0, 1), conv.weight, conv.bias, stride, 0, dilation)
     torch.testing.assert_close(y, flat.unflatten(0, (2, 6)).transpose(1, 2))
     gradient = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
@@ -71,17 +70,17 @@ def test_convolution_of_framed_faces_and_its_adjoint(monkeypatch, kernel, stride
     assert torch.autograd.gradcheck(conv, (x[:1, :, :, :, :].detach().requires_grad_(),), fast_mode=True)
 
 
-def explicit_frame(x, rows, columns):
+def padded_faces(x, rows, columns):
     size = x.shape[-1]
     one, other = torch.from_numpy(padded_pixels(size, (rows[0], columns[0]), (rows[1], columns[1])))
     flat = x.flatten(2)
     return (flat[..., one] + flat[..., other]) / 2
 
 
-def test_frame_and_its_adjoint():
+def test_pad_cube_and_its_adjoint():
     x, amounts = signal(), ((1, 2), (3, 0))
     framed = cube_padding.pad_cube(x, *amounts)
-    torch.testing.assert_close(framed, explicit_frame(x, *amounts))
+    torch.testing.assert_close(framed, padded_faces(x, *amounts))
     y = torch.randn_like(framed)
     torch.testing.assert_close((framed * y).sum(), (x * cube_padding.pad_cube_adjoint(y.clone(), *amounts)).sum())
 
@@ -116,13 +115,13 @@ def test_weights_are_those_of_a_flat_convolution():
 
 
 @pytest.mark.parametrize("kind", [oc.nn.MaxPool, oc.nn.AvgPool, oc.nn.Upsample, oc.nn.Downsample])
-def test_constants_stay(kind):
+def test_constants_are_kept(kind):
     ones = torch.full((1, 2, *SURFACE.shape), 2.5, dtype=torch.float64)
     y = kind(surface=SURFACE)(ones)
     torch.testing.assert_close(y, torch.full_like(y, 2.5))
 
 
-def test_maxima_go_back_to_where_they_were():
+def test_unpooling_restores_maxima():
     x = signal()
     values, switches = oc.nn.MaxPool(return_switches=True, surface=SURFACE)(x)
     y = oc.nn.MaxUnpool(surface=SURFACE.coarser())(values, switches)
@@ -132,7 +131,7 @@ def test_maxima_go_back_to_where_they_were():
     assert kept.sum() == values.numel()
 
 
-def test_global_mean_is_by_area():
+def test_global_avg_pool_is_weighted_by_area():
     x, areas = signal(), torch.from_numpy(SURFACE.areas())
     mean = (x * areas).sum((2, 3, 4)) / areas.sum()
     torch.testing.assert_close(oc.nn.GlobalAvgPool(surface=SURFACE).double()(x), mean)
@@ -151,21 +150,21 @@ def test_global_mean_is_by_area():
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_every_layer_runs_both_ways(layer):
+def test_every_layer_runs_forward_and_backward(layer):
     x = signal().float().requires_grad_()
     layer(x).square().mean().backward()
     assert torch.isfinite(x.grad).all()
     assert x.grad.abs().sum() > 0
 
 
-def test_upsampled_faces_join_without_a_step():
+def test_upsampled_faces_are_continuous_over_edges():
     fine = oc.nn.Upsample(surface=oc.Cubemap(16)).double()
     xyz = torch.from_numpy(oc.Cubemap(16).directions()).movedim(-1, 0)[None]
     exact = torch.from_numpy(oc.Cubemap(32).directions()).movedim(-1, 0)[None]
     assert (fine(xyz) - exact).abs().max() < 0.01
 
 
-def test_field_of_a_cube_is_that_of_its_faces():
+def test_receptive_field_of_a_cube_is_that_of_its_faces():
     found = oc.summary(torch.nn.Sequential(oc.nn.Conv(3, 4, 5, surface=SURFACE)), (3, *SURFACE.shape))
     assert found.receptive_field == (1, 5, 5)
 

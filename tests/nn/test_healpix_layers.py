@@ -143,7 +143,7 @@ def test_mean_is_kept_on_the_way_down():
     torch.testing.assert_close(GlobalAvgPool(SURFACE).double()(x), x.mean(2))
 
 
-def test_unpooling_puts_maxima_back():
+def test_unpooling_restores_maxima():
     x = signal()
     values, switches = MaxPool(return_switches=True, surface=SURFACE)(x)
     assert switches.dtype == torch.int64

@@ -1,4 +1,4 @@
-"""What every layer does on every surface; what only one surface does is tested beside it."""
+"""Laws that hold for every layer on every surface."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def shape_after(layer, surface):
 
 @every_layer
 @every_surface
-def test_it_runs_forward_and_backward(name, surface):
+def test_forward_and_backward(name, surface):
     layer, x = layer_of(name, surface), signal_on(surface).requires_grad_()
     y = layer(x)
     y.square().sum().backward()
@@ -78,7 +78,7 @@ def test_it_runs_forward_and_backward(name, surface):
 
 @every_layer
 @every_surface
-def test_an_empty_batch_stays_one(name, surface):
+def test_empty_batch(name, surface):
     layer = layer_of(name, surface).eval()
     with torch.no_grad():
         assert layer(signal_on(surface, 0)).shape == (0, *layer(signal_on(surface, 1)).shape[1:])
@@ -86,7 +86,7 @@ def test_an_empty_batch_stays_one(name, surface):
 
 @every_layer
 @every_surface
-def test_each_picture_is_by_itself_and_any_layout_will_do(name, surface):
+def test_images_are_independent_in_every_memory_layout(name, surface):
     layer, x = layer_of(name, surface).eval(), signal_on(surface)
     last = x.movedim(1, -1).contiguous().movedim(-1, 1)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_each_picture_is_by_itself_and_any_layout_will_do(name, surface):
 
 @pytest.mark.parametrize("name", AVERAGES)
 @every_surface
-def test_a_constant_stays_constant(name, surface):
+def test_constant_is_kept(name, surface):
     x = torch.full((1, 4, *SHAPES[surface]), 3.0)
     y = layer_of(name, surface)(x)
     torch.testing.assert_close(y, torch.full_like(y, 3.0))
@@ -112,7 +112,7 @@ def test_pooling_keeps_the_mean_by_area(surface):
 
 
 @every_surface
-def test_unpooled_maxima_are_where_they_were(surface):
+def test_unpooling_restores_maxima(surface):
     pool = oc.nn.MaxPool(return_switches=True, surface=surface)
     x = signal_on(surface)
     values, switches = pool(x)

@@ -13,7 +13,7 @@ from omniconv.surfaces import Equirectangular, Icosphere, Plane
     ("ours", "theirs"), [("zeros", "constant"), ("reflect",) * 2, ("replicate",) * 2, ("circular",) * 2]
 )
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_padding_is_that_of_torch(ndim, ours, theirs):
+def test_padding_equals_torch(ndim, ours, theirs):
     x = torch.randn(1, 2, *(5, 4, 6)[:ndim])
     sides = [(1, 2), (3, 0), (2, 1)][:ndim]
     flat = [side for pair in reversed(sides) for side in pair]
@@ -36,7 +36,7 @@ def test_padding_with_a_constant():
         (lambda: Downsample(mode="cubic"), "mode='cubic': must be one of linear, nearest"),
     ],
 )
-def test_what_cannot_be_is_refused(make, text):
+def test_invalid_arguments_are_refused(make, text):
     with pytest.raises(InputError, match=text):
         make()
 
@@ -56,13 +56,13 @@ def test_downsampling_keeps_constants_and_rounds_up(surface, grid, coarse, mode)
     torch.testing.assert_close(found, torch.full((2, 3, *coarse), 0.7))
 
 
-def test_meshes_average_or_pick():
+def test_mesh_downsampling_averages_or_selects():
     x = torch.randn(1, 2, 162)
     torch.testing.assert_close(Downsample(surface=Icosphere(2))(x), AvgPool(2, surface=Icosphere(2))(x))
     torch.testing.assert_close(Downsample(mode="nearest", surface=Icosphere(2))(x), x[..., :42])
 
 
-def test_nearest_up_and_down_gives_the_signal_back():
+def test_nearest_up_then_down_is_the_identity():
     x = torch.randn(1, 2, 6, 8)
     torch.testing.assert_close(Downsample(mode="nearest")(Upsample(mode="nearest")(x)), x)
     torch.testing.assert_close(Downsample(3)(Upsample(3, mode="nearest")(x)), x)

@@ -25,7 +25,7 @@ PANORAMAS = [Equirectangular(poles) for poles in ("over", "zeros", "replicate", 
     dilation=st.integers(1, 2),
     data=st.data(),
 )
-def test_pooling_of_planes_is_that_of_torch(ndim, kernel, stride, dilation, data):
+def test_pooling_on_a_plane_equals_torch(ndim, kernel, stride, dilation, data):
     padding = data.draw(st.integers(0, kernel // 2))
     x = torch.randn(2, 3, *data.draw(st.tuples(*[st.integers(7, 9)] * ndim)))
     surface = Plane(ndim)
@@ -38,7 +38,7 @@ def test_pooling_of_planes_is_that_of_torch(ndim, kernel, stride, dilation, data
 @pytest.mark.parametrize("surface", BORDERS + PANORAMAS, ids=str)
 @pytest.mark.parametrize("name", ["same", "same_upper", "same_lower"])
 @pytest.mark.parametrize("layer", [MaxPool, AvgPool])
-def test_constants_are_kept_and_no_padding_wins(surface, name, layer):
+def test_constants_are_kept_and_padding_never_wins(surface, name, layer):
     found = layer(3, 2, name, surface=surface)(torch.full((1, 2, 5, 6), -7.0))
     torch.testing.assert_close(found, torch.full((1, 2, 3, 3), -7.0))
 
@@ -53,28 +53,28 @@ def test_odd_sizes_keep_their_last_row_with_same_upper(layer):
 @pytest.mark.parametrize("surface", [Plane(border="circular"), *PANORAMAS], ids=str)
 @pytest.mark.parametrize("layer", [MaxPool, AvgPool])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, "same_upper"), (3, 2, "same"), (3, 1, 1), (2, 2, 0)])
-def test_pooling_commutes_with_turns(surface, layer, kernel, stride, padding):
+def test_pooling_commutes_with_rolls(surface, layer, kernel, stride, padding):
     pool = layer(kernel, stride, padding, surface=surface)
     x = torch.randn(1, 2, 7, 8, dtype=torch.float64)
     torch.testing.assert_close(pool(x.roll(2 * stride, -1)), pool(x).roll(2, -1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_mean_of_pairs_is_plain_linear_halving(ndim):
+def test_avg_pool_of_pairs_is_linear_halving_on_a_plane(ndim):
     x = torch.randn(1, 2, *(8, 6, 4)[:ndim], dtype=torch.float64)
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[ndim]
     torch.testing.assert_close(AvgPool(2, surface=Plane(ndim))(x), F.interpolate(x, scale_factor=0.5, mode=mode))
 
 
 @pytest.mark.parametrize("surface", BORDERS, ids=str)
-def test_mean_of_pairs_is_halving(surface):
+def test_avg_pool_of_pairs_is_downsampling(surface):
     x = torch.randn(1, 2, 8, 6)
     torch.testing.assert_close(Downsample(surface=surface)(x), AvgPool(2, surface=surface)(x))
 
 
 @settings(deadline=None, max_examples=30)
 @given(size=st.integers(1, 6), half=st.integers(1, 6), level=st.integers(0, 3))
-def test_global_mean_is_by_area(size, half, level):
+def test_global_avg_pool_is_weighted_by_area(size, half, level):
     for surface, shape in ((Plane(), (size, half)), (Equirectangular(), (size, 2 * half)), (Icosphere(level), None)):
         areas = surface.areas(shape)
         x = torch.randn(2, 3, *areas.shape, dtype=torch.float64)
@@ -111,7 +111,7 @@ def test_global_mean_of_an_empty_batch_is_empty():
         (lambda: AvgPool(surface=Icosphere(0)), "level=0: has no coarser level"),
     ],
 )
-def test_layer_that_cannot_be_is_refused(build, text):
+def test_invalid_arguments_are_refused(build, text):
     with pytest.raises(InputError, match=text):
         build()
 

@@ -26,7 +26,7 @@ def options(*others):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_maxima_and_switches_are_those_of_torch(sizes):
+def test_max_pool_and_switches_equal_torch(sizes):
     ndim = len(sizes)
     x = torch.randn(2, 3, *sizes)
     for kernel, stride, padding, ceil_mode, dilation in options((1, 2)):
@@ -39,7 +39,7 @@ def test_maxima_and_switches_are_those_of_torch(sizes):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_means_are_those_of_torch(sizes):
+def test_avg_pool_equals_torch(sizes):
     ndim = len(sizes)
     x = torch.randn(2, 3, *sizes)
     for kernel, stride, padding, ceil_mode, counted in options((False, True)):
@@ -50,7 +50,7 @@ def test_means_are_those_of_torch(sizes):
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
-def test_norms_are_those_of_torch(sizes, p):
+def test_lp_pool_equals_torch(sizes, p):
     ndim = len(sizes)
     x = torch.rand(2, 3, *sizes)  # torch takes powers without the absolute value
     for kernel, stride, ceil_mode in itertools.product((2, 3), (1, 2), (False, True)):
@@ -61,13 +61,13 @@ def test_norms_are_those_of_torch(sizes, p):
         assert got.shape == expected.shape
 
 
-def test_norms_take_absolute_values():
+def test_lp_pool_takes_absolute_values():
     x = torch.tensor([[[-3.0, 4.0]]])
     assert LpPool(2, p=3.0, surface=Plane(1))(x).item() == pytest.approx(91 ** (1 / 3))
 
 
 @pytest.mark.parametrize("dilation", [2, 3])
-def test_dilated_means_skip_samples(dilation):
+def test_dilated_avg_pool_skips_samples(dilation):
     x = torch.randn(2, 3, 11)
     windows = x.unfold(2, dilation + 1, 1)[..., ::dilation]
     pool = AvgPool(2, 1, dilation=dilation, surface=Plane(1))
@@ -77,7 +77,7 @@ def test_dilated_means_skip_samples(dilation):
 @pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 1)])
 @pytest.mark.parametrize("size", [(6, 8), (5, 7)])
-def test_switches_point_at_the_maxima_also_past_the_edges(poles, kernel, stride, size):
+def test_switches_point_at_maxima_beyond_the_edges_too(poles, kernel, stride, size):
     x = torch.randn(2, 3, *size)
     pool = MaxPool(kernel, stride, "same_upper", return_switches=True, surface=Equirectangular(poles))
     values, switches = pool(x)
@@ -86,7 +86,7 @@ def test_switches_point_at_the_maxima_also_past_the_edges(poles, kernel, stride,
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0)])
-def test_unpooling_puts_maxima_where_they_were(kernel, stride, padding):
+def test_unpooling_restores_maxima(kernel, stride, padding):
     x = torch.rand(2, 3, 9, 8) + 1
     values, switches = MaxPool(kernel, stride, padding, return_switches=True)(x)
     back = MaxUnpool(kernel, stride, padding)(values, switches, x.shape)
@@ -140,7 +140,7 @@ def test_gradients_of_switched_pooling_and_unpooling():
         (lambda: AvgPool(2, dilation=2, surface=Icosphere(1)), "dilation=2: must be 1 on a mesh"),
     ],
 )
-def test_what_cannot_be_is_refused(make, text):
+def test_invalid_arguments_are_refused(make, text):
     with pytest.raises(InputError, match=text):
         make()
 

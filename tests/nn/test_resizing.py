@@ -22,7 +22,7 @@ def random_signal(*shape, dtype=torch.float64):
 
 @settings(deadline=None, max_examples=40)
 @given(ndim=st.integers(1, 3), data=st.data(), mode=st.sampled_from(["linear", "nearest"]))
-def test_growing_a_plane_is_that_of_torch(ndim, data, mode):
+def test_upsampling_a_plane_equals_torch(ndim, data, mode):
     old = data.draw(st.tuples(*[st.integers(1, 5)] * ndim))
     new = tuple(data.draw(st.integers(size, 9)) for size in old)
     x = random_signal(*old)
@@ -48,7 +48,7 @@ def test_constants_are_kept(ndim, data, mode):
     rows=st.sampled_from(ROWS), height=st.integers(1, 7), new_height=st.integers(1, 12), common=st.integers(1, 5),
     old=st.integers(1, 4), new=st.integers(1, 4), turns=st.integers(1, 3), mode=st.sampled_from(["linear", "nearest"]),
 )  # fmt: skip
-def test_resizing_commutes_with_turns(rows, height, new_height, common, old, new, turns, mode):
+def test_resizing_commutes_with_rolls(rows, height, new_height, common, old, new, turns, mode):
     """Widths ``common · old`` to ``common · new``: a turn by ``old`` columns becomes one by ``new``."""
     border = Border.of((rows, "circular"), 2)
     x = random_signal(height, common * old)
@@ -132,6 +132,6 @@ def test_upsample_on_a_mesh_is_its_stencil(mode):
         (lambda: Upsample(surface=Icosphere(0))(torch.zeros(1, 1, 13)), "must have 12 samples on axis 2"),
     ],
 )
-def test_what_cannot_be_resized_is_refused(call, text):
+def test_invalid_resizing_is_refused(call, text):
     with pytest.raises(InputError, match=text):
         call()

@@ -1,15 +1,17 @@
 """Choice of the operator for each kind of neighbourhood, made once when a layer is built.
 
-=============  ===================  ===================================================  ========================
-layer          ``Border`` (grid)    ``Stencil`` (mesh)                                   ``RowStencil``
-=============  ===================  ===================================================  ========================
-convolution    ``GridConv``         ``make_stencil_convolution``                         ``make_row_convolution``
-transposed     ``GridConvTranspose``  the same, on the stencil of the transposed one      the same
-max pooling    ``GridMaxPool``      ``make_max_pool``
-average        ``GridAvgPool``      ``StencilProduct``
-p-norm         ``GridLpPool``       ``make_lp_pool``
-resizing       ``GridResize``       ``StencilProduct``
-=============  ===================  ===================================================  ========================
+============  =====================  ============================  ========================
+layer         ``Border`` (grid)      ``Stencil`` (mesh)            ``RowStencil`` (row kernels)
+============  =====================  ============================  ========================
+convolution   ``GridConv``           ``make_stencil_convolution``  ``make_row_convolution``
+transposed    ``GridConvTranspose``  ``make_stencil_convolution``  ``make_row_convolution``
+max pooling   ``GridMaxPool``        ``make_max_pool``
+avg pooling   ``GridAvgPool``        ``StencilProduct``
+p-norm        ``GridLpPool``         ``make_lp_pool``
+resizing      ``GridResize``         ``StencilProduct``
+============  =====================  ============================  ========================
+
+A transposed convolution on a mesh is a convolution with the stencil of ``surface.transposed_neighbours``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Slow, readable definitions that the fast grid layers are held against; and what hypothesis draws for them."""
+"""Slow, readable reference of the grid operators, and hypothesis strategies for borders and paddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN_MODES = ("zeros", "reflect", "replicate", "circular")
 PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
 
 
-def slow_pad(x, amounts, border):
+def reference_pad(x, amounts, border):
     """``x`` past its edges, axis after axis, by ``surfaces.border.border_index``."""
     first = x.ndim - border.ndim
     for axis, ((before, after), modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
@@ -32,7 +32,7 @@ def slow_pad(x, amounts, border):
     return x
 
 
-def slow_convolution(x, weight, bias, stride, padding, dilation, groups, border):
+def reference_convolution(x, weight, bias, stride, padding, dilation, groups, border):
     """A convolution as four nested loops say it: ``(B, in, *grid)`` and ``(out, in / groups, *kernel)``."""
     kernel, ndim = weight.shape[2:], border.ndim
     rules = [padding] * ndim if isinstance(padding, str) else padding
@@ -40,7 +40,7 @@ def slow_convolution(x, weight, bias, stride, padding, dilation, groups, border)
         padding_amounts(rules[axis], x.shape[2 + axis], kernel[axis], stride[axis], dilation[axis])
         for axis in range(ndim)
     ]
-    padded = slow_pad(x, amounts, border)
+    padded = reference_pad(x, amounts, border)
     sizes = [(padded.shape[2 + axis] - span(kernel[axis], dilation[axis])) // stride[axis] + 1 for axis in range(ndim)]
     result = np.zeros((x.shape[0], weight.shape[0], *sizes))
     inputs, outputs = weight.shape[1], weight.shape[0] // groups

@@ -1,4 +1,4 @@
-"""Poolings as loops over windows and taps say them, which the fast ones are held against; what hypothesis draws."""
+"""Reference poolings as loops over windows and taps, and a hypothesis strategy for their arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from grid_reference import amounts_for, borders, slow_pad
+from grid_reference import amounts_for, borders, reference_pad
 from hypothesis import strategies as st
 
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts
@@ -38,7 +38,7 @@ class Pooling(NamedTuple):
     def windows(self):
         """Each window's place in the output, and the flat indices of what its taps see; past the padding is nothing."""
         places = np.arange(prod(self.shape)).reshape(self.shape)
-        padded = slow_pad(places, self.amounts, replace(self.border, value=BEYOND))
+        padded = reference_pad(places, self.amounts, replace(self.border, value=BEYOND))
         for position in product(*map(range, self.outputs)):
             axes = zip(position, self.kernel, self.stride, self.dilation, strict=True)
             taps = product(*([place * step + tap * gap for tap in range(taps)] for place, taps, step, gap in axes))
@@ -61,7 +61,7 @@ def count_windows(size, amounts, kernel, stride, dilation, ceil_mode):
     return count + (ceil_mode and left_over and count * stride < size + amounts[0])
 
 
-def slow_maximum(x, pooling):
+def reference_max_pool(x, pooling):
     """Maxima, and the first place of each in its window."""
     values, switches = np.empty((*x.shape[:2], *pooling.outputs)), np.empty((*x.shape[:2], *pooling.outputs), int)
     flat = x.reshape(*x.shape[:2], -1)
@@ -73,7 +73,7 @@ def slow_maximum(x, pooling):
     return values, switches
 
 
-def slow_mean(x, pooling, count_include_pad):
+def reference_avg_pool(x, pooling, count_include_pad):
     """Sums, each by the number of samples in its window; constants past an edge are zeros that may count."""
     result, flat = np.empty((*x.shape[:2], *pooling.outputs)), x.reshape(*x.shape[:2], -1)
     for position, seen in pooling.windows():
@@ -82,7 +82,7 @@ def slow_mean(x, pooling, count_include_pad):
     return result
 
 
-def slow_norm(x, pooling, p):
+def reference_lp_pool(x, pooling, p):
     """(Σ |x|^p)^(1/p)."""
     result, flat = np.empty((*x.shape[:2], *pooling.outputs)), x.reshape(*x.shape[:2], -1)
     for position, seen in pooling.windows():
@@ -91,7 +91,7 @@ def slow_norm(x, pooling, p):
     return result
 
 
-def slow_unpooling(values, switches, size):
+def reference_unpool(values, switches, size):
     """One value after the other back to its place; the mean where several meet, zeros where none came."""
     sums, counts = np.zeros((*values.shape[:2], prod(size))), np.zeros((*values.shape[:2], prod(size)))
     for index in np.ndindex(values.shape):
@@ -101,7 +101,7 @@ def slow_unpooling(values, switches, size):
     return (sums / np.maximum(counts, 1)).reshape(*values.shape[:2], *size)
 
 
-def holds_something(pooling):
+def all_windows_hold_samples(pooling):
     """Whether there is a window in every place, and a sample in every window."""
     return prod(pooling.outputs) > 0 and all(max(seen) != BEYOND for _, seen in pooling.windows())
 

@@ -1,4 +1,4 @@
-"""Convolutions of large grids, which add up what lies past the edges, against those that pad first."""
+"""Convolutions that add border strips to zero padding equal those of a padded copy, in values and derivatives."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 import omniconv as oc
 from omniconv.errors import InputError
-from omniconv.nn.grid import axis
-from omniconv.nn.grid import border_strips as edges
+from omniconv.nn.grid import axis, border_strips
 from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 
 
 @pytest.fixture
-def edgewise(monkeypatch):
+def strips_for_small_signals(monkeypatch):
     """Every signal counts as large."""
-    monkeypatch.setattr(edges, "MIN_ELEMENTS", 0)
+    monkeypatch.setattr(border_strips, "MIN_ELEMENTS", 0)
     monkeypatch.setattr(axis, "MAX_SURPLUS", 99)
 
 
@@ -29,15 +28,15 @@ def results(layer, *tensors):
     return y, *torch.autograd.grad(y, tensors, y_gradient)
 
 
-def by_padding(layer, *tensors):
+def with_padding(layer, *tensors):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edges, "MIN_ELEMENTS", 2**60)
+        patch.setattr(border_strips, "MIN_ELEMENTS", 2**60)
         return results(layer, *tensors)
 
 
-def by_edges(layer, *tensors):
+def with_border_strips(layer, *tensors):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edges, "MIN_ELEMENTS", 0)
+        patch.setattr(border_strips, "MIN_ELEMENTS", 0)
         patch.setattr(axis, "MAX_SURPLUS", 99)
         patch.setattr(axis, "CHUNK_ELEMENTS", 1)
         return results(layer, *tensors)
@@ -64,23 +63,25 @@ def cases(draw):
 
 @settings(deadline=None, max_examples=300)
 @given(cases())
-def test_both_ways_agree(case):
+def test_border_strips_equal_padding(case):
     arguments, size = case
     groups = arguments[-1]
     x, weight, bias = noise(2, 2 * groups, *size), noise(2 * groups, 2, *arguments[1]), noise(2 * groups)
     try:
         convolution = make_grid_conv(*arguments)
-        padded = by_padding(convolution, x, weight, bias)
+        padded = with_padding(convolution, x, weight, bias)
     except InputError:
         assume(False)
-    torch.testing.assert_close(by_edges(convolution, x, weight, bias), padded)
+    torch.testing.assert_close(with_border_strips(convolution, x, weight, bias), padded)
     back = make_grid_conv_transpose(*arguments, 0)
     y = noise(*padded[0].shape)
 
     def transposed(*tensors):
         return back(*tensors, size)
 
-    torch.testing.assert_close(by_edges(transposed, y, weight, bias), by_padding(transposed, y, weight, bias))
+    torch.testing.assert_close(
+        with_border_strips(transposed, y, weight, bias), with_padding(transposed, y, weight, bias)
+    )
 
 
 LAYERS = {
@@ -103,8 +104,8 @@ def of_parameters(layer):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, in forward mode
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.usefixtures("edgewise")
-def test_derivatives_of_every_kind(name):
+@pytest.mark.usefixtures("strips_for_small_signals")
+def test_forward_and_second_derivatives(name):
     function, parameters = of_parameters(LAYERS[name]())
     inputs = noise(1, 2, 4, 6), *parameters
     assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
@@ -112,8 +113,8 @@ def test_derivatives_of_every_kind(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.usefixtures("edgewise")
-def test_functional_transforms_pad_first(name):
+@pytest.mark.usefixtures("strips_for_small_signals")
+def test_functorch_transforms_use_padding(name):
     layer = LAYERS[name]().double()
     x = noise(3, 2, 4, 6).detach()
 
@@ -125,8 +126,8 @@ def test_functional_transforms_pad_first(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.usefixtures("edgewise")
-def test_input_is_left_as_it_was(name):
+@pytest.mark.usefixtures("strips_for_small_signals")
+def test_input_is_not_changed(name):
     layer, x = LAYERS[name](), torch.randn(2, 2, 6, 8)
     before = x.clone()
     with torch.inference_mode():
@@ -138,15 +139,15 @@ def test_input_is_left_as_it_was(name):
     assert y.is_contiguous()
 
 
-@pytest.mark.usefixtures("edgewise")
+@pytest.mark.usefixtures("strips_for_small_signals")
 @pytest.mark.parametrize("name", LAYERS)
-def test_compiled_and_traced_alike(name):
+def test_compiled_and_exported_programs_use_padding(name):
     layer, x = LAYERS[name](), torch.randn(2, 2, 6, 8)
     torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x))
     assert "GatherStrips" not in str(torch.export.export(layer, (x,)).graph)
 
 
-def test_large_signals_take_this_way():
+def test_large_signals_use_border_strips():
     conv = oc.nn.Conv2d(16, 4, 3, padding="same", padding_mode="circular")
     large = conv(torch.zeros(1, 16, 256, 256))
     small = conv(torch.zeros(1, 16, 32, 32))
@@ -155,7 +156,7 @@ def test_large_signals_take_this_way():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_low_precision_pads_first(dtype):
+def test_half_precision_uses_padding(dtype):
     conv = oc.nn.Conv2d(16, 4, 3, padding="same", padding_mode="circular", dtype=dtype)
     y = conv(torch.zeros(1, 16, 256, 256, dtype=dtype))
     assert type(y.grad_fn).__name__ == "ConvolutionBackward0"

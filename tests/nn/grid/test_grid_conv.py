@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from grid_reference import PADDING_NAMES, amounts_for, borders, slow_convolution
+from grid_reference import PADDING_NAMES, amounts_for, borders, reference_convolution
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -43,14 +43,14 @@ def run_if_it_fits(layer, x, *arguments):
 
 @settings(deadline=None, max_examples=120)
 @given(case=cases())
-def test_convolution_is_the_slow_definition(case):
+def test_conv_equals_reference(case):
     border, shape, padding, kernel, stride, dilation, groups = case
     generator = np.random.default_rng(0)
     x, bias = generator.normal(size=(2, 2, *shape)), generator.normal(size=4)
     weight = generator.normal(size=(4, 2 // groups, *kernel))
     layer = GridConv(border, kernel, stride, GridPadding(padding, kernel, stride, dilation), dilation, groups)
     found = run_if_it_fits(layer, *map(torch.from_numpy, (x, weight, bias)))
-    wanted = slow_convolution(x, weight, bias, stride, padding, dilation, groups, border)
+    wanted = reference_convolution(x, weight, bias, stride, padding, dilation, groups, border)
     np.testing.assert_allclose(found, wanted, atol=1e-12)
     rules = [padding] * border.ndim if isinstance(padding, str) else padding
     sizes = zip(shape, kernel, stride, rules, dilation, strict=True)
@@ -62,7 +62,7 @@ def test_convolution_is_the_slow_definition(case):
     ndim=st.integers(1, 3), mode=st.sampled_from(["zeros", "reflect", "replicate", "circular"]), data=st.data(),
     groups=st.sampled_from([1, 2]), bias=st.booleans(),
 )  # fmt: skip
-def test_convolution_is_that_of_torch(ndim, mode, data, groups, bias):
+def test_conv_equals_torch(ndim, mode, data, groups, bias):
     kernel, stride, dilation, padding = (data.draw(axes(ndim, *limits)) for limits in ((1, 3), (1, 3), (1, 2), (0, 3)))
     arguments = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "bias": bias}
     theirs = TORCH_CONV[ndim](2, 4, kernel, padding_mode=mode, **arguments)
@@ -75,7 +75,7 @@ def test_convolution_is_that_of_torch(ndim, mode, data, groups, bias):
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_names_of_padding_are_those_of_torch(padding, kernel, dilation):
+def test_named_padding_equals_torch(padding, kernel, dilation):
     theirs = nn.Conv2d(2, 3, kernel, padding=padding, dilation=dilation, padding_mode="circular")
     ours = Conv(2, 3, kernel, padding=padding, dilation=dilation, surface=Plane(border="circular"))
     ours.load_state_dict(theirs.state_dict())
@@ -120,13 +120,13 @@ def test_worked_example_on_a_ring(border, outputs):
 @pytest.mark.parametrize("poles", POLES)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [2, 3, 5])
-def test_convolution_commutes_with_turns(poles, stride, kernel):
+def test_conv_commutes_with_rolls(poles, stride, kernel):
     layer = Conv(2, 3, kernel, stride, dilation=2, surface=Equirectangular(poles)).double()
     x = torch.randn(1, 2, 11, 12, dtype=torch.float64)
     torch.testing.assert_close(layer(x.roll(2 * stride, -1)), layer(x).roll(2, -1), rtol=0, atol=1e-12)
 
 
-def test_weights_are_drawn_as_torch_draws_them():
+def test_initialisation_is_torchs():
     torch.manual_seed(0)
     layer = Conv(8, 512, 3, groups=2)
     assert layer.weight.detach().abs().max().item() == pytest.approx((4 * 9) ** -0.5, rel=1e-2)
@@ -140,11 +140,11 @@ def test_weights_are_drawn_as_torch_draws_them():
         (Icosphere(0), (1,), Icosphere(0)), (Plane(), (2, 1), Plane()),
     ],
 )  # fmt: skip
-def test_output_surface_is_where_the_output_lies(surface, stride, after):
+def test_output_surface(surface, stride, after):
     assert Conv(1, 1, stride=stride, surface=surface).output_surface == after
 
 
-def test_layer_says_how_it_was_built():
+def test_repr_names_the_arguments():
     assert "stride=2" in repr(Conv(1, 2, 3, 2))
     assert "icosphere:3" in repr(Conv(1, 2, surface=Icosphere(3)))
 
@@ -174,7 +174,7 @@ def test_layer_says_how_it_was_built():
         ({"surface": Icosphere(0), "stride": 2}, "level=0: has no coarser level"),
     ],
 )
-def test_layer_that_cannot_be_is_refused(arguments, text):
+def test_invalid_arguments_are_refused(arguments, text):
     with pytest.raises(InputError, match=text):
         Conv(**{"in_channels": 2, "out_channels": 4, **arguments})
 
@@ -192,12 +192,12 @@ def test_layer_that_cannot_be_is_refused(arguments, text):
         (Conv(3, 4, 1, surface=Icosphere(1)), (1, 3, 12), "must have 42 samples on axis 2"),
     ],
 )
-def test_input_that_does_not_fit_is_refused(layer, shape, text):
+def test_invalid_input_is_refused(layer, shape, text):
     with pytest.raises(InputError, match=text):
         layer(torch.zeros(shape))
 
 
-def test_constant_border_is_not_left_to_the_backend():
+def test_constant_border_is_padded_before_the_backend():
     padding = GridPadding(1, (3,), (1,), (1,))
     layer = GridConv(Border.of("zeros", 1, value=5.0), (3,), (1,), padding, (1,), groups=1)
     assert layer(torch.zeros(1, 1, 3), torch.ones(1, 1, 3), None).flatten().tolist() == [5, 0, 5]

@@ -23,7 +23,7 @@ def axes(ndim, least, most):
 
 @settings(deadline=None, max_examples=60)
 @given(ndim=st.integers(1, 3), data=st.data(), groups=st.sampled_from([1, 2]), bias=st.booleans())
-def test_transposed_is_that_of_torch(ndim, data, groups, bias):
+def test_transposed_conv_equals_torch(ndim, data, groups, bias):
     kernel, stride, dilation = (data.draw(axes(ndim, *limits)) for limits in ((1, 4), (1, 3), (1, 2)))
     padding = tuple(data.draw(st.integers(0, d * (k - 1))) for k, d in zip(kernel, dilation, strict=True))
     extra = tuple(data.draw(st.integers(0, step - 1)) for step in stride)
@@ -45,7 +45,7 @@ def test_transposed_is_that_of_torch(ndim, data, groups, bias):
     surface=st.sampled_from(PLANES + PANORAMAS * 3), data=st.data(), groups=st.sampled_from([1, 2]),
     named=st.sampled_from([*PADDING_NAMES, None]),
 )  # fmt: skip
-def test_transposed_is_the_adjoint(surface, data, groups, named):
+def test_transposed_conv_is_the_adjoint_of_conv(surface, data, groups, named):
     ndim = surface.ndim
     kernel, stride, dilation = (data.draw(axes(ndim, *limits)) for limits in ((1, 4), (1, 3), (1, 2)))
     padding = named or data.draw(st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * ndim))
@@ -80,7 +80,7 @@ def test_same_multiplies_the_size(name, kernel, stride):
 
 @pytest.mark.parametrize("name", ["same", "same_upper", "same_lower"])
 @pytest.mark.parametrize("surface", PANORAMAS[:2], ids=str)
-def test_every_size_that_convolves_to_the_input_can_be_asked_for(name, surface):
+def test_output_size_may_be_any_that_convolves_to_the_input(name, surface):
     conv, up = Conv(1, 1, 4, 3, name, surface=surface), ConvTranspose(1, 1, 4, 3, name, surface=surface)
     for size in range(3, 12):
         coarse = conv(torch.zeros(1, 1, size, 9)).shape[2:]
@@ -90,7 +90,7 @@ def test_every_size_that_convolves_to_the_input_can_be_asked_for(name, surface):
 @pytest.mark.parametrize("surface", PANORAMAS, ids=str)
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (4, 3), (7, 2)])
 @pytest.mark.parametrize("name", ["same", "same_upper"])
-def test_transposed_commutes_with_turns(surface, kernel, stride, name):
+def test_transposed_conv_commutes_with_rolls(surface, kernel, stride, name):
     layer = ConvTranspose(2, 3, kernel, stride, name, surface=surface).double()
     x = torch.randn(1, 2, 5, 6, dtype=torch.float64)
     torch.testing.assert_close(layer(x.roll(1, -1)), layer(x).roll(stride, -1), rtol=0, atol=1e-12)
@@ -106,7 +106,7 @@ def test_bias_is_added_once():
 
 
 @pytest.mark.parametrize(("stride", "after"), [(1, Icosphere(1)), ((1,), Icosphere(1)), (2, Icosphere(2))])
-def test_output_surface_is_where_the_output_lies(stride, after):
+def test_output_surface(stride, after):
     assert ConvTranspose(1, 1, stride=stride, surface=Icosphere(1)).output_surface == after
 
 
@@ -122,7 +122,7 @@ def test_output_surface_is_where_the_output_lies(stride, after):
         ({"surface": Icosphere(1), "padding": "valid"}, "padding='valid': must be 'same' on a mesh"),
     ],
 )
-def test_layer_that_cannot_be_is_refused(arguments, text):
+def test_invalid_arguments_are_refused(arguments, text):
     with pytest.raises(InputError, match=text):
         ConvTranspose(4, 2, **arguments)
 
@@ -137,12 +137,12 @@ def test_layer_that_cannot_be_is_refused(arguments, text):
         (ConvTranspose(1, 1), (6,), r"output_size=\(6,\): must be a whole number from 1, or 2 of them"),
     ],
 )
-def test_size_that_cannot_be_is_refused(layer, wanted, text):
+def test_impossible_output_size_is_refused(layer, wanted, text):
     with pytest.raises(InputError, match=text):
         layer(torch.zeros(1, 1, 3, 3), output_size=wanted)
 
 
-def test_mesh_has_one_size():
+def test_mesh_has_one_output_size():
     layer = ConvTranspose(1, 1, surface=Icosphere(0))
     assert layer(torch.zeros(1, 1, 12), output_size=(42,)).shape == (1, 1, 42)
     with pytest.raises(InputError, match=r"output_size=\(41,\): must be \(42,\) on this surface; leave it out"):

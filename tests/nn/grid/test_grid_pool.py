@@ -7,7 +7,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from pool_reference import Pooling, holds_something, poolings, slow_maximum, slow_mean, slow_norm, slow_unpooling
+from pool_reference import (
+    Pooling,
+    all_windows_hold_samples,
+    poolings,
+    reference_avg_pool,
+    reference_lp_pool,
+    reference_max_pool,
+    reference_unpool,
+)
 
 from omniconv.arithmetic import span
 from omniconv.errors import InputError
@@ -49,7 +57,7 @@ def fits(pooling):
 
 def refuses(pool, pooling):
     """Whether a window holds none of the samples, which is refused."""
-    if holds_something(pooling):
+    if all_windows_hold_samples(pooling):
         return False
     with pytest.raises(InputError, match="is so small that a window of dilation 2 holds none of its samples"):
         pool(torch.from_numpy(signal(pooling)))
@@ -58,13 +66,13 @@ def refuses(pool, pooling):
 
 @DRAWN
 @given(pooling=poolings())
-def test_maxima_and_switches(pooling):
+def test_max_pool_and_switches_equal_reference(pooling):
     pool = layer(GridMaxPool, pooling)
     assume(fits(pooling))
     if refuses(pool, pooling):
         return
     x = torch.from_numpy(signal(pooling)).requires_grad_()
-    wanted, places = slow_maximum(x.detach().numpy(), pooling)
+    wanted, places = reference_max_pool(x.detach().numpy(), pooling)
     values, switches = pool.with_switches(x)
     np.testing.assert_array_equal(values.detach(), wanted)
     np.testing.assert_array_equal(switches, places)
@@ -77,30 +85,30 @@ def test_maxima_and_switches(pooling):
 
 @DRAWN
 @given(pooling=poolings(), counted=st.booleans())
-def test_means(pooling, counted):
+def test_avg_pool_equals_reference(pooling, counted):
     pool = layer(GridAvgPool, pooling, count_include_pad=counted)
     assume(fits(pooling))
     if not counted and refuses(pool, pooling):
         return
     x = signal(pooling)
     found = pool(torch.from_numpy(x))
-    np.testing.assert_allclose(found, slow_mean(x, pooling, counted), atol=1e-12)
+    np.testing.assert_allclose(found, reference_avg_pool(x, pooling, counted), atol=1e-12)
 
 
 @DRAWN
 @given(pooling=poolings(), p=st.sampled_from([0.5, 1.0, 2.0, 3.5]))
-def test_norms(pooling, p):
+def test_lp_pool_equals_reference(pooling, p):
     pool = layer(GridLpPool, pooling, p=p)
     assume(fits(pooling))
     x = signal(pooling)
-    np.testing.assert_allclose(pool(torch.from_numpy(x)), slow_norm(x, pooling, p), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(pool(torch.from_numpy(x)), reference_lp_pool(x, pooling, p), rtol=1e-10, atol=1e-12)
 
 
 @DRAWN
 @given(pooling=poolings(), more=st.integers(0, 2))
-def test_unpooling(pooling, more):
+def test_unpool_equals_reference(pooling, more):
     pool = layer(GridMaxPool, pooling)
-    assume(fits(pooling) and holds_something(pooling))
+    assume(fits(pooling) and all_windows_hold_samples(pooling))
     values, switches = pool.with_switches(torch.from_numpy(signal(pooling)))
     values = values + torch.randn_like(values)  # so that those which meet differ
     size = (pooling.shape[0] + more, *pooling.shape[1:])
@@ -108,12 +116,12 @@ def test_unpooling(pooling, more):
     surface = Plane(len(size), border="zeros" if is_plain else "circular")  # where the edges go on, windows may meet
     spans = tuple(map(span, pooling.kernel, pooling.dilation))
     found = MaxUnpool(spans, pooling.stride, surface=surface)(values, switches, size)
-    np.testing.assert_allclose(found, slow_unpooling(values.numpy(), switches.numpy(), size), atol=1e-12)
+    np.testing.assert_allclose(found, reference_unpool(values.numpy(), switches.numpy(), size), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [GridMaxPool, GridAvgPool])
 @pytest.mark.parametrize(("size", "before", "after"), [(1, 1, 1), (2, 1, 2), (2, 2, 1)])
-def test_gaps_longer_than_the_axis(kind, size, before, after):
+def test_dilation_longer_than_the_axis(kind, size, before, after):
     """Taps before and after it alone would give −∞ and 0 / 0."""
     for ends in (("zeros", "zeros"), ("replicate", "replicate")):
         pooling = Pooling(Border((ends,)), (size,), (2,), (1,), ((before, after),), (size + 1,), False)
@@ -128,7 +136,7 @@ def test_gaps_longer_than_the_axis(kind, size, before, after):
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0, 3.0])
-def test_norms_of_nothing_but_zeros_have_no_gradient(p):
+def test_lp_pool_of_zeros_has_zero_gradient(p):
     x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
     x[..., 2:] = torch.arange(1, 9).view(4, 2)
     x.requires_grad_()
@@ -149,7 +157,7 @@ def test_switches_of_windows_of_minus_infinity_lie_in_the_grid(padding, ceil_mod
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_loses_nothing(dtype):
+def test_half_precision_rounds_once(dtype):
     """Maxima come back as they were though many windows took them; means are rounded twice at most."""
     x = torch.randn(2, 3, 9, 9).to(dtype)
     values, switches = MaxPool(5, 1, 2, return_switches=True)(x)
@@ -177,11 +185,11 @@ def test_half_precision_loses_nothing(dtype):
         ),
     ],
 )
-def test_what_cannot_be_is_refused(make, text):
+def test_invalid_arguments_are_refused(make, text):
     with pytest.raises(InputError, match=text):
         make(torch.ones(1, 1, 2, 2), torch.tensor([[[[0, 2], [4, 6]]]]))
 
 
-def test_switches_may_be_of_any_whole_kind():
+def test_switches_may_have_any_integer_dtype():
     values, switches = MaxPool(2, return_switches=True)(torch.arange(16.0).view(1, 1, 4, 4))
     assert torch.equal(MaxUnpool(2)(values, switches.int()), MaxUnpool(2)(values, switches))
