@@ -109,7 +109,10 @@ def test_wrong_arguments(refused, data, arguments, line):
         ({"surface": "plane:border=odd"}, "padding_mode='odd': must be one of"),
         ({"surface": "plane:ndim=3"}, "does not hold images"),
         ({"surface": "plane:ndim=1"}, "does not hold images"),
-        ({"surface": "icosphere:1", "depth": 3}, "depth=3: must be at most 1, the max_depth of icosphere:1"),
+        (
+            {"surface": "icosphere:1", "depth": 3},
+            "depth=3: must be at most 1, the number of coarser levels of icosphere",
+        ),
         ({"depth": 0}, "depth=0: must be"),
         ({"width": 0}, "width=0: must be"),
         ({"model": "unett"}, "model='unett': must be one of classifier, unet"),

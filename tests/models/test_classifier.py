@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from battery import ModelBattery
+from model_battery import ModelBattery
 
 from omniconv.errors import InputError
 from omniconv.models import Classifier
@@ -37,7 +37,10 @@ def test_any_size_goes(size):
         ({"in_channels": 0}, "in_channels=0: must be a whole number from 1"),
         ({"width": 0}, "width=0: must be a whole number from 1 to 1024; use width=32"),
         ({"depth": 0}, "depth=0: must be a whole number from 1 to 10; use depth=3"),
-        ({"depth": 3, "surface": Icosphere(2)}, "depth=3: must be at most 2, the max_depth of icosphere:2"),
+        (
+            {"depth": 3, "surface": Icosphere(2)},
+            "depth=3: must be at most 2, the number of coarser levels of icosphere",
+        ),
         ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
         ({"activation": "swish"}, "activation='swish': must be one of"),
         ({"normalization": "group"}, "normalization='group': must be one of batch, none"),

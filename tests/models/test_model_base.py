@@ -38,8 +38,9 @@ class Silent(Named):
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr("omniconv.models.registry.MODELS", dict(MODELS))
+def registry():
+    yield
+    MODELS.pop("tiny", None)
 
 
 def test_all_arguments_are_recorded_with_their_defaults():

@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 import torch
-from battery import ModelBattery
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_battery import ModelBattery
 
 from omniconv.errors import InputError
 from omniconv.models import UNet
@@ -89,7 +89,10 @@ def test_blank_picture_gives_a_constant_where_there_is_no_edge(down, up):
         ({"depth": 2.0}, "depth=2.0: must be a whole number from 1"),
         ({"width": -1}, "width=-1: must be a whole number from 1"),
         ({"out_channels": 0}, "out_channels=0: must be a whole number from 1"),
-        ({"depth": 4, "surface": Icosphere(3)}, "depth=4: must be at most 3, the max_depth of icosphere:3"),
+        (
+            {"depth": 4, "surface": Icosphere(3)},
+            "depth=4: must be at most 3, the number of coarser levels of icosphere",
+        ),
     ],
 )
 def test_network_that_cannot_be_is_refused(arguments, text):

@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+from model_battery import SHAPES
 
 import omniconv as oc
 from omniconv.surfaces import Border
-from tests.models.battery import SHAPES
 
 LAYERS = {
     "conv": partial(oc.nn.Conv, 4, 6),

@@ -86,10 +86,9 @@ def check_depth(depth: int, surface: Surface) -> int:
     depth = to_builtin(depth)
     if not is_integer(depth) or depth > MAX_DEPTH:
         raise InputError("depth", depth, f"must be a whole number from 1 to {MAX_DEPTH}", "use depth=3")
-    level = surface.max_depth
-    if level is not None and depth > level:
-        rule = f"must be at most {level}, the max_depth of {surface}"
-        raise InputError("depth", depth, rule, "use fewer steps or a higher level")
+    if surface.max_depth is not None and depth > surface.max_depth:
+        rule = f"must be at most {surface.max_depth}, the number of coarser levels of {surface}"
+        raise InputError("depth", depth, rule, "use fewer steps or a finer surface")
     return depth
 
 
