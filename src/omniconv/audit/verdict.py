@@ -108,7 +108,7 @@ def _stride(shift: ShiftError) -> Grade | None:
         excess = other.elsewhere - exact.elsewhere
         change = f"{_dense_change(other.elsewhere, classes)} far from any cut"
         multiples = percent(exact.elsewhere)
-    return Grade("stride", level(excess, classes), f"{intro}, {change}; by multiples {multiples}.")
+    return Grade("stride", level(excess, classes), f"{intro}, {change}; by multiples of it {multiples}.")
 
 
 def _poles(position: BorderEffects | None) -> Grade | None:
