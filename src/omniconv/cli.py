@@ -226,7 +226,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
 
     Needs the extra omniconv[demo]. Takes a few minutes on two cores and writes report.html.
     """
-    from omniconv.demo.run import run_demo
+    from omniconv.demo.demonstration import run_demo
 
     page = run_demo(out, _given(epochs=epochs, seed=seed, device=device), log, is_terminal(), print_table)
     click.echo(page)

@@ -119,14 +119,14 @@ def test_summary_of_a_run(segment_run, capsys):
 
 
 def test_demo(here, capsys, monkeypatch):
-    from omniconv.demo import run as demo_run
+    from omniconv.demo import demonstration
 
     def stand_in(out, given, say, progress_bar, show):
         say("plane")
         show(["network", "IoU"], [["plane", 0.5]], "quality")
         return Path(out) / f"report-{given}"
 
-    monkeypatch.setattr(demo_run, "run_demo", stand_in)
+    monkeypatch.setattr(demonstration, "run_demo", stand_in)
     assert main(["demo", "--epochs", "3"]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "demo/report-{'epochs': 3}"

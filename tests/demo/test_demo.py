@@ -8,10 +8,10 @@ from PIL import Image
 from tiny import SMALL, picture
 
 from omniconv.data.masks import IGNORE_INDEX, read_mask
-from omniconv.demo import run as demo_run
-from omniconv.demo.comparison import BANDS, ROTATIONS, View, score, views
+from omniconv.demo import demonstration
+from omniconv.demo.comparison import LATITUDE_RANGES, ROTATED_VIEWS, EarthView, score, views
+from omniconv.demo.comparison_page import QUALITY_COLUMNS
 from omniconv.demo.earth import FILES, Earth, load_earth, write_training_folder
-from omniconv.demo.page import HEADER
 from omniconv.errors import FileError, InputError
 from omniconv.surfaces import panorama
 
@@ -33,14 +33,14 @@ def make_small(monkeypatch):
         "plane, rotated pictures": {"surface": "plane", "augment": ("rotate", "colour")},
     }
     settings = {**SMALL, "task": "segment", "repeat": 4, "augment": ("turn", "colour"), "size": (16, 32)}
-    monkeypatch.setattr(demo_run, "load_earth", small_earth)
-    monkeypatch.setattr(demo_run, "NETWORKS", networks)
-    monkeypatch.setattr(demo_run, "SETTINGS", settings)
+    monkeypatch.setattr(demonstration, "load_earth", small_earth)
+    monkeypatch.setattr(demonstration, "NETWORKS", networks)
+    monkeypatch.setattr(demonstration, "SETTINGS", settings)
 
 
 def run(out, given=None):
     said, tables = [], []
-    page = demo_run.run_demo(out, given or {}, said.append, False, lambda *table: tables.append(table))
+    page = demonstration.run_demo(out, given or {}, said.append, False, lambda *table: tables.append(table))
     return page, said, tables
 
 
@@ -65,9 +65,9 @@ def test_report_contains_tables_and_images(finished, small_demo):
     assert text.count("<table") == 2
     assert text.count("<svg") >= 2
     (header, rows, _), (bands, band_rows, _) = tables
-    assert header == HEADER
-    assert bands == ["network", *BANDS, *(f"{band} rotated" for band in BANDS)]
-    assert [row[0] for row in rows] == [row[0] for row in band_rows] == list(demo_run.NETWORKS)
+    assert header == QUALITY_COLUMNS
+    assert bands == ["network", *LATITUDE_RANGES, *(f"{band} rotated" for band in LATITUDE_RANGES)]
+    assert [row[0] for row in rows] == [row[0] for row in band_rows] == list(demonstration.NETWORKS)
     assert all(0 <= value <= 1 for row in rows for value in row[1:5])
 
 
@@ -119,7 +119,7 @@ def test_without_the_extra(monkeypatch, tmp_path):
 def test_views_rotate_image_land_and_unseen_part_alike():
     earth = small_earth()
     upright, rotated = views(earth, seed=0)
-    assert len(rotated) == ROTATIONS
+    assert len(rotated) == ROTATED_VIEWS
     assert np.array_equal(upright.land, earth.land)
     areas = panorama.pixel_areas(16, 32)
     for view in rotated:
@@ -132,7 +132,7 @@ def test_views_rotate_image_land_and_unseen_part_alike():
 
 def test_score_counts_the_unseen_part_only():
     earth = small_earth()
-    view = View(np.zeros((3, 16, 32), np.float32), earth.land, earth.unseen)
+    view = EarthView(np.zeros((3, 16, 32), np.float32), earth.land, earth.unseen)
     wrong_where_seen = np.where(earth.unseen, earth.land, 1 - earth.land)
     assert all(value == 1 for value in score([view], [wrong_where_seen]).values() if not np.isnan(value))
     wrong_where_unseen = np.where(earth.unseen, 1 - earth.land, earth.land)
@@ -143,7 +143,7 @@ def test_scores_equal_a_direct_computation():
     random = np.random.default_rng(0)
     land, predicted = (random.integers(0, 2, (16, 32), dtype=np.uint8) for _ in range(2))
     measured = random.random((16, 32)) < 0.5
-    found = score([View(np.zeros((3, 16, 32), np.float32), land, measured)], [predicted])
+    found = score([EarthView(np.zeros((3, 16, 32), np.float32), land, measured)], [predicted])
     areas = panorama.pixel_areas(16, 32) * measured
     latitude = np.abs(90 - (np.arange(16) + 0.5) * 180 / 16)[:, None]
     chosen = {"IoU": measured * 1.0, "IoU by area": areas, "30–60°": areas * ((latitude >= 30) & (latitude < 60))}

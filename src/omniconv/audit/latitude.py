@@ -15,15 +15,15 @@ import torch
 
 from omniconv.audit.difference import DifferenceAccumulator, predicted_class
 from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function
-from omniconv.audit.rotation import ROTATIONS, Rotations, RotationTrial, run_rotation_trials
+from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.tasks.metrics import Confusion
 
 Bands = int | Sequence[float]
-BANDS = 12  # of 15° each
-ROUNDING = 1e-9  # a smaller part of a row in a band comes from the rounding of sines
+DEFAULT_BANDS = 12  # of 15° each
+ROW_ROUNDING = 1e-9  # a smaller part of a row in a band comes from the rounding of sines
 MAIN_MEASURES = ("iou", "rmse", "changed", "difference")  # in order of preference
 
 
@@ -59,9 +59,9 @@ def by_latitude(
     prediction: Any,
     truth: Any = None,
     panoramas: Any = None,
-    bands: Bands = BANDS,
+    bands: Bands = DEFAULT_BANDS,
     classes: bool | None = None,
-    rotations: Rotations = ROTATIONS,
+    rotations: Rotations = DEFAULT_ROTATIONS,
     seed: int = 0,
     output: OutputKey = None,
 ) -> LatitudeBands | None:
@@ -138,7 +138,7 @@ def row_areas(height: int, edges: Sequence[float]) -> np.ndarray:
     top = np.minimum(row_edges[:-1, None], limits[None, :-1])
     bottom = np.maximum(row_edges[1:, None], limits[None, 1:])
     areas = np.clip(top - bottom, 0, None) / 2
-    areas[areas < ROUNDING * (row_edges[:-1, None] - row_edges[1:, None])] = 0
+    areas[areas < ROW_ROUNDING * (row_edges[:-1, None] - row_edges[1:, None])] = 0
     return areas
 
 

@@ -22,8 +22,8 @@ LINE_HEIGHT = 0.19  # inches
 LINE_LENGTH = 138  # letters of the verdict per line: what fits WIDTH at matplotlib's font size 10
 COLOURS = dict(zip(LEVELS, ("#2e8b57", "#d9a400", "#e06c00", "#c62828"), strict=True)) | {None: "#5b6b7b"}
 MEASURED, BASELINE = "#0072b2", "#8a97a3"
-MISSING = "#c9d0d6"
-MIN_SCALE = 0.02  # axes and colours reach at least 2 %, so that rounding is not drawn as a pattern
+MISSING_COLOUR = "#c9d0d6"
+MIN_RANGE = 0.02  # axes and colours reach at least 2 %, so that rounding is not drawn as a pattern
 PARALLELS, MERIDIANS = (-90, -60, -30, 0, 30, 60, 90), (-180, -120, -60, 0, 60, 120, 180)
 
 
@@ -88,8 +88,8 @@ def _draw_map(charts: SubFigure, axes: Axes, audit: Audit) -> None:
     values = np.clip(audit.position.excess, 0, None)
     known = values[np.isfinite(values)]
     # The 99.5 % quantile keeps a few noisy pixels from fading all others.
-    top = max(MIN_SCALE, float(np.quantile(known, 0.995))) if known.size else MIN_SCALE
-    colours = colormaps["YlOrRd"].with_extremes(bad=MISSING)
+    top = max(MIN_RANGE, float(np.quantile(known, 0.995))) if known.size else MIN_RANGE
+    colours = colormaps["YlOrRd"].with_extremes(bad=MISSING_COLOUR)
     shown = axes.imshow(100 * values, cmap=colours, vmin=0, vmax=100 * top, extent=(-180, 180, -90, 90), aspect="auto",
                         interpolation="nearest")  # fmt: skip
     _title(axes, f"Dependence of {_subject(audit)} on the position in the image")
@@ -136,7 +136,7 @@ def _draw_seam_profile(axes: Axes, audit: Audit) -> None:
         axes.plot(shift.degrees, values, color=colour, label=f"rolled {name}")
     axes.axvspan(0, 360 * shift.near / shift.width, color=MEASURED, alpha=0.08, linewidth=0, label="at the seam")
     axes.set_xlim(0, 180)
-    axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 100 * MIN_SCALE))
+    axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 100 * MIN_RANGE))
     axes.set_xticks(range(0, 181, 30), [f"{degrees}°" for degrees in range(0, 181, 30)])
     axes.legend(loc="best", fontsize=8, framealpha=0.85, edgecolor="none")
     _title(axes, f"Change of {_subject(audit)} when the panorama is cut elsewhere")
@@ -160,7 +160,7 @@ def _draw_bars(axes: Axes, audit: Audit) -> None:
     texts = [f"{percent(difference)}\n{percent(changed)} change class" if classes else percent(difference)
              for difference, changed in values.values()]  # fmt: skip
     axes.bar_label(bars, texts, padding=2)
-    axes.set_ylim(0, max(100 * MIN_SCALE, 130 * max(difference for difference, _ in values.values())))
+    axes.set_ylim(0, max(100 * MIN_RANGE, 130 * max(difference for difference, _ in values.values())))
     _title(axes, f"Change of {'class scores' if classes else 'the output'}")
     axes.set_ylabel("% of their std" if classes else "% of its size")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, difference
 from omniconv.audit.model_adapter import OutputKey
-from omniconv.audit.rotation import ROTATIONS, Rotations, RotationTrial, run_rotation_trials
+from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.surfaces import panorama
 
 CENTRE_LATITUDE, CENTRE_LONGITUDE = 45.0, 135.0
@@ -62,7 +62,7 @@ class BorderEffects:
 def border_effects(
     model: Any,
     panoramas: Any,
-    rotations: Rotations = ROTATIONS,
+    rotations: Rotations = DEFAULT_ROTATIONS,
     seed: int = 0,
     classes: bool | None = None,
     output: OutputKey = None,

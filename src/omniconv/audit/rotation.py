@@ -20,7 +20,7 @@ from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, panorama, rotate
 
 Rotations = int | np.ndarray
-ROTATIONS = 12
+DEFAULT_ROTATIONS = 12
 """Default number of rotations: all but about 0.2 % of the places reach the image centre (53 % of the sphere, see
 ``position``) at least twice, 1 - P(binomial(12, 0.53) >= 2)."""
 GRID = Equirectangular()
@@ -49,7 +49,7 @@ class RotationConsistency:
 def rotation_consistency(
     model: Any,
     panoramas: Any,
-    rotations: Rotations = ROTATIONS,
+    rotations: Rotations = DEFAULT_ROTATIONS,
     seed: int = 0,
     classes: bool | None = None,
     output: OutputKey = None,

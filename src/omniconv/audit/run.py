@@ -8,10 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.latitude import BANDS, Bands, LatitudeBands, RotationErrorByLatitude, band_edges, quality_bands
+from omniconv.audit.latitude import (
+    DEFAULT_BANDS,
+    Bands,
+    LatitudeBands,
+    RotationErrorByLatitude,
+    band_edges,
+    quality_bands,
+)
 from omniconv.audit.model_adapter import OutputKey, check_panoramas, model_name, panorama_function
 from omniconv.audit.position import BorderEffects, PositionEffect
-from omniconv.audit.rotation import ROTATIONS, RotationConsistency, RotationErrors, Rotations, run_rotation_trials
+from omniconv.audit.rotation import (
+    DEFAULT_ROTATIONS,
+    RotationConsistency,
+    RotationErrors,
+    Rotations,
+    run_rotation_trials,
+)
 from omniconv.audit.shift import ShiftError, shift_error
 from omniconv.audit.verdict import Grade, verdict
 from omniconv.inference.predictor import Predictor
@@ -91,10 +104,10 @@ def audit(
     model: Any,
     panoramas: Any,
     truth: Any = None,
-    rotations: Rotations = ROTATIONS,
+    rotations: Rotations = DEFAULT_ROTATIONS,
     seed: int = 0,
     stride: int | None = None,
-    bands: Bands = BANDS,
+    bands: Bands = DEFAULT_BANDS,
     classes: bool | None = None,
     output: OutputKey = None,
     step: Callable[[], None] = lambda: None,

@@ -23,7 +23,7 @@ from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 
-PARTS = 8
+ROLL_PARTS = 8
 """Default rolls go by 1/8 to 7/8 of the width, so that every place is compared at several distances from a cut."""
 SEAM_PARTS = 32
 """1/32 of the width (11.25°) from a cut counts as the seam, and one total stride in any case, since a coarser network
@@ -252,7 +252,7 @@ def _grouped_shifts(
 def _default_shifts(width: int, stride: int | None, step: int) -> list[int]:
     """Return up to seven multiples of the stride around the circle, and as many rolls that are no multiples."""
     unit = lcm(stride or 1, step)
-    around = [round(part * width / PARTS / unit) * unit for part in range(1, PARTS)]
+    around = [round(part * width / ROLL_PARTS / unit) * unit for part in range(1, ROLL_PARTS)]
     exact = sorted({shift for shift in around if 0 < shift < width})
     offsets = unit // step - 1
     between = {shift + step * (1 + index % offsets) for index, shift in enumerate(exact)} if offsets else set()

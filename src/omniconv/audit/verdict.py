@@ -22,7 +22,7 @@ They are round numbers chosen by judgement, not calibrated. For scale: the flat 
 Graded is always an excess: at the seam over elsewhere; of rolls that are no multiples of the stride over multiples, far
 from any cut; near a pole over two central views of the same place; under rotation over resampling alone.
 """
-ROUNDING = 1e-4
+ROUNDING_ERROR = 1e-4
 """Smaller relative differences are rounding: float32 sums in another order; equivariant U-Nets stay below 1e-5."""
 
 
@@ -80,7 +80,7 @@ def percent(share: float) -> str:
 def _seam(shift: ShiftError) -> Grade:
     errors = shift.seam
     measure, classes = errors.measure, errors.changed is not None
-    if errors is shift.exact and errors.difference.everywhere < ROUNDING:
+    if errors is shift.exact and errors.difference.everywhere < ROUNDING_ERROR:
         by = f"multiples of {shift.stride} columns" if shift.stride != 1 else "any number of columns"
         return Grade("seam", LEVELS[0], f"Rolling the panorama by {by} does not change the output.")
     intro = "When the panorama is cut elsewhere"

@@ -14,12 +14,12 @@ from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.surfaces import panorama
 from omniconv.tasks.metrics import Confusion
 
-ROTATIONS = 8
-BANDS = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60, 90)}
+ROTATED_VIEWS = 8
+LATITUDE_RANGES = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60, 90)}
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class EarthView:
     """Image of the Earth with its labels and the part to measure on.
 
     Attributes:
@@ -52,18 +52,18 @@ class Result:
     predictions: tuple[np.ndarray, np.ndarray]
 
 
-def views(earth: Earth, seed: int) -> tuple[View, list[View]]:
+def views(earth: Earth, seed: int) -> tuple[EarthView, list[EarthView]]:
     """Return the upright view, and views after random rotations of the sphere."""
     image = np.moveaxis(earth.image, -1, 0).astype(np.float32) / 255
-    upright = View(image, earth.land, earth.unseen)
+    upright = EarthView(image, earth.land, earth.unseen)
     rotated = []
-    for rotation in Rotation.random(ROTATIONS, rng=np.random.default_rng(seed)).as_matrix():
+    for rotation in Rotation.random(ROTATED_VIEWS, rng=np.random.default_rng(seed)).as_matrix():
         labels = [panorama.rotate(part, rotation, "nearest") for part in (earth.land, earth.unseen)]
-        rotated.append(View(panorama.rotate(image, rotation), labels[0], labels[1]))
+        rotated.append(EarthView(panorama.rotate(image, rotation), labels[0], labels[1]))
     return upright, rotated
 
 
-def measure(name: str, run: RunFolder, device: str, upright: View, rotated: list[View]) -> Result:
+def measure(name: str, run: RunFolder, device: str, upright: EarthView, rotated: list[EarthView]) -> Result:
     """Measure a run's network on the upright and the rotated views."""
     predictor = Predictor.open(run.path, device)
     first, *others = (_labels(predictor, view) for view in (upright, *rotated))
@@ -72,17 +72,17 @@ def measure(name: str, run: RunFolder, device: str, upright: View, rotated: list
     return Result(name, *scores, seconds, (first, others[0]))
 
 
-def score(views: list[View], predicted: list[np.ndarray]) -> dict[str, float]:
+def score(views: list[EarthView], predicted: list[np.ndarray]) -> dict[str, float]:
     """Return the mean IoU of land and sea: by pixels, by area, and by area in bands of the view's absolute latitude."""
     height, width = views[0].land.shape
     areas = panorama.pixel_areas(height, width)
     latitude = np.abs(90 - (np.arange(height) + 0.5) * 180 / height)[:, None]
     weights = {"IoU": np.ones_like(areas), "IoU by area": areas}
-    weights |= {band: areas * ((latitude >= low) & (latitude < high)) for band, (low, high) in BANDS.items()}
+    weights |= {band: areas * ((latitude >= low) & (latitude < high)) for band, (low, high) in LATITUDE_RANGES.items()}
     return {name: _iou(views, predicted, weight) for name, weight in weights.items()}
 
 
-def _iou(views: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> float:
+def _iou(views: list[EarthView], predicted: list[np.ndarray], weight: np.ndarray) -> float:
     confusion = Confusion(len(CLASSES))
     for view, labels in zip(views, predicted, strict=True):
         confusion.update(*(torch.from_numpy(part) for part in (labels, view.land, weight * view.measured)))
@@ -90,7 +90,7 @@ def _iou(views: list[View], predicted: list[np.ndarray], weight: np.ndarray) -> 
     return float(iou) if isinstance(iou, float) else float("nan")
 
 
-def _labels(predictor: Predictor, view: View) -> np.ndarray:
+def _labels(predictor: Predictor, view: EarthView) -> np.ndarray:
     height, width = predictor.preprocessing.size
     image = panorama.resize(view.image, height, width)
     size = (view.land.shape[0], view.land.shape[1])

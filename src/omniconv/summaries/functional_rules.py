@@ -26,7 +26,6 @@ from omniconv.summaries.receptive_field import (
 
 AxisMaps = list[AxisMap] | None
 """One for each grid axis; ``None`` if every output depends on the whole image."""
-INTERPOLATION_REACH = {"nearest-exact": 0, "bicubic": 2}
 
 
 def function_maps(name: str, result: Tensor, arguments: Sequence[Any], options: dict[str, Any]) -> AxisMaps:
@@ -73,7 +72,7 @@ def interpolate_maps(  # type: ignore[no-untyped-def]
     if mode in ("area", "nearest"):
         rule = adaptive_pool_map if mode == "area" else regrid_map
         return [rule(old, new) for old, new in _sizes(input, result)]
-    reach = INTERPOLATION_REACH.get(mode, 1)
+    reach = {"nearest-exact": 0, "bicubic": 2}.get(mode, 1)  # 1 is linear, in one to three dimensions
     return [interpolation_map(old, new, reach, antialias) for old, new in _sizes(input, result)]
 
 

@@ -19,9 +19,9 @@ from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (ocnn.Conv, ocnn.Conv1d, ocnn.Conv2d, ocnn.Conv3d)
 TRANSPOSED = (ocnn.ConvTranspose, ocnn.ConvTranspose1d, ocnn.ConvTranspose2d, ocnn.ConvTranspose3d)
-POOLS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
+POOL_LAYERS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
 OTHERS = (ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.Upsample, ocnn.Downsample)
-OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS, *OTHERS)
+OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOL_LAYERS, *OTHERS)
 
 
 @singledispatch
@@ -43,7 +43,7 @@ def _transposed(layer: Any, result: Tensor, x: Tensor) -> AxisMaps:
     return _on_grid(layer, result, transposed_map)
 
 
-for _classes, _rule in (((*CONVOLUTIONS, *POOLS), _window), (TRANSPOSED, _transposed)):
+for _classes, _rule in (((*CONVOLUTIONS, *POOL_LAYERS), _window), (TRANSPOSED, _transposed)):
     for _class in _classes:
         layer_maps.register(_class, _rule)
 

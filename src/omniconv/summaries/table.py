@@ -15,7 +15,7 @@ from omniconv.summaries.tracing import BATCH, LayerCall, trace
 from omniconv.surfaces import Surface
 
 FieldSize = tuple[int | float, ...]
-HEADER = ("layer", "kind", "output", "receptive field", "parameters", "multiply-adds")
+COLUMNS = ("layer", "kind", "output", "receptive field", "parameters", "multiply-adds")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Summary:
 
     def __str__(self) -> str:
         total = ("total", "", "", _field_text(self.receptive_field), f"{self.parameters:,}", f"{self.multiply_adds:,}")
-        table = [HEADER, *(row.cells() for row in self.rows), total]
+        table = [COLUMNS, *(row.cells() for row in self.rows), total]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join(_aligned(cells, widths)).rstrip() for cells in table]
         rule = "─" * max(map(len, lines))

@@ -9,8 +9,8 @@ from typing import Any
 
 from omniconv.data.images import read_image
 from omniconv.demo.comparison import measure, views
+from omniconv.demo.comparison_page import band_table, comparison_table, write_page
 from omniconv.demo.earth import FILES, load_earth, write_training_folder
-from omniconv.demo.page import band_table, comparison_table, write_page
 from omniconv.errors import FileError
 from omniconv.files import make_folder
 from omniconv.inference.predictor import choose_device

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omniconv.demo.comparison import BANDS, ROTATIONS, Result, View
+from omniconv.demo.comparison import LATITUDE_RANGES, ROTATED_VIEWS, EarthView, Result
 from omniconv.demo.earth import CLASSES, FIRST_UNSEEN_LONGITUDE
 from omniconv.report.charts import bars
 from omniconv.report.globe import globe
@@ -14,7 +14,7 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, paint
 
 Table = tuple[list[str], list[list[str | float]]]
-HEADER = ["network", "IoU", "IoU rotated", "by area", "by area rotated", "s / epoch"]
+QUALITY_COLUMNS = ["network", "IoU", "IoU rotated", "by area", "by area rotated", "s / epoch"]
 GLOBES = ((120.0, 20.0, "from over China"), (120.0, -60.0, "from the south"))
 """Longitude, latitude and name of the globes, which show the unseen part."""
 
@@ -25,20 +25,20 @@ def comparison_table(results: list[Result]) -> Table:
     for result in results:
         both = result.upright, result.rotated
         rows.append([result.name, *(part[name] for name in ("IoU", "IoU by area") for part in both), result.seconds])
-    return HEADER, rows
+    return QUALITY_COLUMNS, rows
 
 
 def band_table(results: list[Result]) -> Table:
     """Return a row for each network, in bands of latitude."""
-    header = ["network", *BANDS, *(f"{band} rotated" for band in BANDS)]
+    header = ["network", *LATITUDE_RANGES, *(f"{band} rotated" for band in LATITUDE_RANGES)]
     rows: list[list[str | float]] = [
-        [result.name, *(part[band] for part in (result.upright, result.rotated) for band in BANDS)]
+        [result.name, *(part[band] for part in (result.upright, result.rotated) for band in LATITUDE_RANGES)]
         for result in results
     ]
     return header, rows
 
 
-def write_page(path: Path, results: list[Result], upright: View, rotated: View, training: np.ndarray) -> Path:
+def write_page(path: Path, results: list[Result], upright: EarthView, rotated: EarthView, training: np.ndarray) -> Path:
     """Write the report of the demonstration as one HTML file.
 
     Args:
@@ -52,7 +52,7 @@ def write_page(path: Path, results: list[Result], upright: View, rotated: View, 
     page.text(
         "Each network was trained on one image of the Earth in which everything east of "
         f"{FIRST_UNSEEN_LONGITUDE:.0f}° E was blanked out, and is measured on that part only: upright, and after "
-        f"{ROTATIONS} random rotations of the sphere. Training images were augmented by random colours and random "
+        f"{ROTATED_VIEWS} random rotations of the sphere. Training images were augmented by random colours and random "
         "rotations about the Earth's axis, the same for every network; the network in the last row was trained with "
         "random rotations of the whole sphere instead. The network of the last epoch is measured: the unseen part was "
         "not used to select it."
@@ -61,7 +61,7 @@ def write_page(path: Path, results: list[Result], upright: View, rotated: View, 
     page.table(*comparison_table(results), caption="Mean IoU of land and sea on the unseen part.", best=_best())
     page.table(*band_table(results), caption="Mean IoU by area, in bands of the image's latitude.", best="max")
     for kind in ("upright", "rotated"):
-        groups = {band: {result.name: getattr(result, kind)[band] for result in results} for band in BANDS}
+        groups = {band: {result.name: getattr(result, kind)[band] for result in results} for band in LATITUDE_RANGES}
         page.svg(bars(groups, f"{kind}, by latitude", "mean IoU"))
     page.heading("Training image")
     page.row([(training, "training image, as a map"), *_globes(training, "training image")])
@@ -71,7 +71,7 @@ def write_page(path: Path, results: list[Result], upright: View, rotated: View, 
     return path
 
 
-def _show(page: Page, title: str, view: View, results: list[Result], index: int) -> None:
+def _show(page: Page, title: str, view: EarthView, results: list[Result], index: int) -> None:
     image = np.moveaxis(np.round(view.image * 255).astype(np.uint8), 0, -1)
     page.heading(title)
     page.legend(legend(CLASSES))
@@ -90,4 +90,4 @@ def _globes(image: np.ndarray, caption: str) -> list[tuple[np.ndarray, str]]:
 
 
 def _best() -> dict[str, str]:
-    return {name: "min" if name == HEADER[-1] else "max" for name in HEADER[1:]}
+    return {name: "min" if name == QUALITY_COLUMNS[-1] else "max" for name in QUALITY_COLUMNS[1:]}
