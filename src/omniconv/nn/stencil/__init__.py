@@ -1,8 +1,8 @@
 """Operators on ``Stencil``: samples that lie anywhere, with fixed sparse weights ``S_m`` for each tap m.
 
-``modules`` has the convolution ``y = Σ_m W_m (S_m x)``, the product with one matrix (average pooling, interpolation,
-resampling) and max and Lp pooling; ``window_pool`` has poolings of interpolated windows. All multiply in channels last,
-``(batch, samples, channels)``, through a backend of ``backends``: custom ops, or torch's own operators for export.
+``modules`` has the convolution ``y = Σ_m W_m (S_m x)`` and the product with one matrix (average pooling, interpolation,
+resampling), ``window_pool`` max and Lp pooling. They multiply in channels last, ``(batch, samples, channels)``, through
+a backend of ``backends``: custom ops, or torch's own operators for export.
 
 ``tables`` builds matrix and transpose in the smallest layout of ``layouts`` and shares the tensors among layers.
 ``ops`` gathers rows by ``embedding_bag`` in chunks that fit a cache and multiplies them by the weights; ``halo_ops``

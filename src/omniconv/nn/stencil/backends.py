@@ -6,8 +6,6 @@ the tensors as buffers and can change its backend.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,36 +20,22 @@ from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class Backend(Protocol):
-    """How a stencil is multiplied by signals in channels last, ``(B, N, C)``."""
-
-    @staticmethod
-    def build(stencil: Stencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:
-        """Return the integers and tensors of a stencil; ``by_tap`` if they are for ``convolve``."""
-
-    def matmul(self, x: Tensor, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
-
-    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator, then by a weight ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
-
-
 class CustomOps:
     """Custom ops on the smallest layout of the stencil; their references where forward derivatives are asked for."""
 
     @staticmethod
     def build(stencil: Stencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:
-        """Pack the layouts of the stencil and its transpose."""
+        """Return the integers and tensors of a stencil, ``by_tap`` if they are for ``convolve``."""
         return packed_layouts(stencil, by_tap)
 
     def matmul(self, x: Tensor, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator."""
+        """Multiply by every operator: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
         if needs_forward_ad():
             return reference_matmul(x, unpack_layouts(plan, tables)[0])
         return stencil_matmul(x, plan, tables)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator, then by a weight."""
+        """Multiply by every operator, then by a weight ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
         if needs_forward_ad():
             return reference_convolution(x, weight, bias, unpack_layouts(plan, tables)[0])
         return stencil_convolution(x, weight, bias, plan, tables)
@@ -106,3 +90,7 @@ class StandardOps:
     def _gather(self, x: Tensor, plan: list[int], tables: list[Tensor]) -> Tensor:
         (width,), (indices, values) = plan, tables
         return values @ x.index_select(1, indices).unflatten(1, (-1, width)).to(values.dtype)  # (B, N', taps, C)
+
+
+Backend = CustomOps | StandardOps
+"""How ``SparseOperator`` multiplies; both have the same methods."""

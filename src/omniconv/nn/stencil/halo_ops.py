@@ -20,13 +20,7 @@ from omniconv.nn.stencil.reference import reference_halo_convolution
 
 @torch.library.custom_op("omniconv::halo_convolution", mutates_args=())
 def halo_convolution(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    faces: Tensor,
-    order: Tensor,
-    plan: list[int],
-    tables: list[Tensor],
+    x: Tensor, weight: Tensor, bias: Tensor | None, faces: Tensor, order: Tensor, plan: list[int], tables: list[Tensor]
 ) -> Tensor:
     """Convolve ``(B, N, C)`` with a weight ``(O, C, 3, 3)`` to ``(B, N, O)``.
 
@@ -52,15 +46,9 @@ def halo_convolution(
 
 @torch.library.custom_op("omniconv::halo_convolution_gradients", mutates_args=())
 def _gradients(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    faces: Tensor,
-    plan: list[int],
-    tables: list[Tensor],
-    of_x: bool,
+    gradient: Tensor, x: Tensor, weight: Tensor, faces: Tensor, plan: list[int], tables: list[Tensor], of_x: bool,
     of_weight: bool,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the gradients of ``halo_convolution`` with respect to input and weight."""
     (halo, transpose), dtype = unpack_layouts(plan, tables), table_dtype(tables)
     kernel = weight.detach().to(dtype)

@@ -1,17 +1,15 @@
-"""Modules on stencils without learned parameters: convolution, matrix product, max and Lp pooling."""
+"""Modules on stencils without learned parameters: convolution, and the product with one matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
-from omniconv.nn.grid.pool import safe_pow
 from omniconv.nn.stencil.backends import Backend, CustomOps, HaloOps, StandardOps
 from omniconv.nn.stencil.tables import cached_tables
 from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
@@ -55,14 +53,6 @@ class SparseOperator(nn.Module):
         """Multiply by every operator, then by a weight ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
         return self.backend.convolve(x, weight, bias, self.shared.plan, self.tables)
 
-    def to_channels_last(self, x: Tensor) -> Tensor:
-        """Return a signal ``(B, C, *shape)`` as ``(B, N, C)``."""
-        return to_channels_last(x, self.stencil)
-
-    def to_channels_first(self, y: Tensor) -> Tensor:
-        """Return an output ``(B, N', C)`` as a signal ``(B, C, *shape)``, channels last in memory."""
-        return to_channels_first(y, self.stencil)
-
     def _load_tables(self, dtype: torch.dtype, device: torch.device) -> None:
         self.shared = cached_tables(self.stencil, self.backend.build, self.by_tap, dtype, device)
         for index, tensor in enumerate(
@@ -94,7 +84,8 @@ class StencilConvolution(SparseOperator):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory."""
-        return self.to_channels_first(self.multiply(self.to_channels_last(x), weight.flatten(2), bias))
+        y = self.multiply(to_channels_last(x, self.stencil), weight.flatten(2), bias)
+        return to_channels_first(y, self.stencil)
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         by_tap = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (taps · in, out)
@@ -131,51 +122,7 @@ class StencilProduct(SparseOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
-        return self.to_channels_first(self.matmul(self.to_channels_last(x)))
-
-
-class StencilMaxPool(nn.Module):
-    """Maximum of the samples of each window, which are the neighbours in a stencil's first operator."""
-
-    windows: Tensor
-
-    def __init__(self, stencil: Stencil) -> None:
-        super().__init__()
-        self.stencil = stencil
-        self.register_buffer("windows", torch.from_numpy(_windows(stencil)), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
-        return to_channels_first(self._gather_windows(x).amax(2), self.stencil)
-
-    def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maxima and the index of each."""
-        values, taps = self._gather_windows(x).max(2)  # (B, N', C)
-        switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, taps)
-        return to_channels_first(values, self.stencil), to_channels_first(switches, self.stencil)
-
-    def _gather_windows(self, x: Tensor) -> Tensor:
-        """Return the samples of each window, ``(B, N', window, C)``."""
-        samples = to_channels_last(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
-        return samples.unflatten(1, tuple(self.windows.shape))
-
-
-class StencilLpPool(StencilProduct):
-    """p-norm of the samples of each window, weighted by their share of the window.
-
-    Args:
-        stencil: averages; they are scaled by the largest number of samples in a window, so that windows of equal
-            shares give the p-norm.
-        p: exponent.
-    """
-
-    def __init__(self, stencil: Stencil, p: float) -> None:
-        super().__init__(stencil)
-        self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
-        return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
+        return to_channels_first(self.matmul(to_channels_last(x, self.stencil)), self.stencil)
 
 
 def to_channels_last(x: Tensor, stencil: Stencil) -> Tensor:
@@ -189,7 +136,7 @@ def to_channels_last(x: Tensor, stencil: Stencil) -> Tensor:
 
 
 def to_channels_first(y: Tensor, stencil: Stencil) -> Tensor:
-    """Return an output ``(B, N', C)`` of a stencil as ``(B, C, *shape)``."""
+    """Return an output ``(B, N', C)`` of a stencil as ``(B, C, *shape)``, channels last in memory."""
     return y.transpose(1, 2).unflatten(2, stencil.output_shape)
 
 
@@ -202,11 +149,3 @@ def _is_identity(stencil: Stencil) -> bool:
     if stencil.taps != 1 or stencil.inputs != stencil.outputs or stencil.nnz != stencil.outputs:
         return False
     return bool((stencil.fused.diagonal() == 1).all())
-
-
-def _windows(stencil: Stencil) -> np.ndarray:
-    """Return the samples in each row of the first operator, ``(N', window)``; a shorter row repeats its last."""
-    operator = stencil.operators[0]
-    counts = np.diff(operator.indptr)
-    slots = np.minimum(np.arange(counts.max())[None, :], counts[:, None] - 1)
-    return operator.indices[operator.indptr[:-1, None] + slots].astype(np.int64)

@@ -1,4 +1,8 @@
-"""Pooling of windows whose samples lie between those of the surface: each is interpolated first."""
+"""Max and Lp pooling of windows given by a stencil.
+
+The samples of a window are either samples of the surface, the neighbours in a stencil's one operator, or lie between
+those: then the stencil has an operator for each of them that interpolates it.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +11,81 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omniconv.nn.grid.pool import safe_pow
-from omniconv.nn.stencil.modules import SparseOperator, StencilLpPool, StencilMaxPool
+from omniconv.nn.stencil.modules import SparseOperator, StencilProduct, to_channels_first, to_channels_last
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class InterpolatedMaxPool(SparseOperator):
-    """Maximum of the interpolated samples of each window; switches name the nearest sample of the surface.
+class _MaxPool(nn.Module):
+    """Base of max poolings; ``windows`` has the sample of the surface for each entry of a window, ``(N', window)``."""
 
-    Args:
-        stencil: one operator for each sample of a window.
-    """
+    stencil: Stencil
+    windows: Tensor
 
-    nearest: Tensor
+    def forward(self, x: Tensor) -> Tensor:
+        return to_channels_first(self._gather_windows(x).amax(2), self.stencil)
+
+    def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maxima and the index of each."""
+        values, entries = self._gather_windows(x).max(2)  # (B, N', C)
+        switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, entries)
+        return to_channels_first(values, self.stencil), to_channels_first(switches, self.stencil)
+
+    def _gather_windows(self, x: Tensor) -> Tensor:
+        """Return the samples of each window, ``(B, N', window, C)``."""
+        raise NotImplementedError
+
+
+class StencilMaxPool(_MaxPool):
+    """Maximum of the samples of each window, which are the neighbours in a stencil's first operator."""
+
+    def __init__(self, stencil: Stencil) -> None:
+        super().__init__()
+        self.stencil = stencil
+        self.register_buffer("windows", torch.from_numpy(_neighbours(stencil)), persistent=False)
+
+    def _gather_windows(self, x: Tensor) -> Tensor:
+        samples = to_channels_last(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
+        return samples.unflatten(1, tuple(self.windows.shape))
+
+
+class InterpolatedMaxPool(_MaxPool, SparseOperator):
+    """Maximum of the interpolated samples of each window; switches name the nearest sample of the surface."""
 
     def __init__(self, stencil: Stencil) -> None:
         super().__init__(stencil)
-        self.register_buffer("nearest", torch.from_numpy(_largest_entries(stencil)), persistent=False)
+        self.register_buffer("windows", torch.from_numpy(_largest_entries(stencil)), persistent=False)
+
+    def _gather_windows(self, x: Tensor) -> Tensor:
+        return _interpolate_windows(self, x)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.windows = fn(self.windows)
+        return super()._apply(fn, recurse)
+
+
+class StencilLpPool(StencilProduct):
+    """p-norm of the samples of each window, weighted by their share of the window.
+
+    Args:
+        stencil: averages; they are scaled by the largest number of samples in a window, so that windows of equal
+            shares give the p-norm.
+        p: exponent.
+    """
+
+    def __init__(self, stencil: Stencil, p: float) -> None:
+        super().__init__(stencil)
+        self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
-        return self.to_channels_first(_gather_windows(self, x).amax(2))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.nearest = fn(self.nearest)
-        return super()._apply(fn, recurse)
-
-    def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maxima, and the index of the sample nearest to each."""
-        values, taps = _gather_windows(self, x).max(2)  # (B, N', C)
-        switches = self.nearest.expand(*x.shape[:1], -1, -1).gather(2, taps)
-        return self.to_channels_first(values), self.to_channels_first(switches)
+        return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
 class InterpolatedLpPool(SparseOperator):
-    """p-norm of the interpolated samples of each window.
-
-    Args:
-        stencil: one operator for each sample of a window.
-        p: exponent.
-    """
+    """p-norm of the interpolated samples of each window."""
 
     def __init__(self, stencil: Stencil, p: float) -> None:
         super().__init__(stencil)
@@ -56,7 +93,8 @@ class InterpolatedLpPool(SparseOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
-        return self.to_channels_first(safe_pow(safe_pow(_gather_windows(self, x).abs(), self.p).sum(2), 1 / self.p))
+        powers = safe_pow(_interpolate_windows(self, x).abs(), self.p)
+        return to_channels_first(safe_pow(powers.sum(2), 1 / self.p), self.stencil)
 
 
 def make_max_pool(stencil: Stencil) -> StencilMaxPool | InterpolatedMaxPool:
@@ -69,9 +107,17 @@ def make_lp_pool(stencil: Stencil, p: float) -> StencilLpPool | InterpolatedLpPo
     return StencilLpPool(stencil, p) if stencil.taps == 1 else InterpolatedLpPool(stencil, p)
 
 
-def _gather_windows(operator: SparseOperator, x: Tensor) -> Tensor:
-    """Return the samples of each window, ``(B, N', taps, C)``, from a signal ``(B, C, *shape)``."""
-    return operator.matmul(operator.to_channels_last(x)).unflatten(1, (-1, operator.stencil.taps))
+def _interpolate_windows(operator: SparseOperator, x: Tensor) -> Tensor:
+    """Return the samples of each window, ``(B, N', window, C)``, from a signal ``(B, C, *shape)``."""
+    return operator.matmul(to_channels_last(x, operator.stencil)).unflatten(1, (-1, operator.stencil.taps))
+
+
+def _neighbours(stencil: Stencil) -> np.ndarray:
+    """Return the columns in each row of the first operator, ``(N', window)``; a shorter row repeats its last."""
+    operator = stencil.operators[0]
+    counts = np.diff(operator.indptr)
+    slots = np.minimum(np.arange(counts.max())[None, :], counts[:, None] - 1)
+    return operator.indices[operator.indptr[:-1, None] + slots].astype(np.int64)
 
 
 def _largest_entries(stencil: Stencil) -> np.ndarray:
