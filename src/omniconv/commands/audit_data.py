@@ -9,6 +9,7 @@ import numpy as np
 
 from omniconv.data.file_listing import find_images
 from omniconv.data.images import read_header
+from omniconv.data.layouts.dataset_folder import pick_evenly
 from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import IGNORE_INDEX, check_labels
 from omniconv.data.preprocessing import Preprocessing
@@ -35,7 +36,7 @@ def subsample(images: Sequence[Path], most: int) -> list[Path]:
     """
     if most < 1:
         raise InputError("most", most, "must be at least 1", "use --most 16")
-    return [images[index] for index in np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
+    return pick_evenly(images, most)
 
 
 def read_panoramas(preprocessing: Preprocessing, images: Sequence[Path]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.data.images import Header, read_header, read_image
-from omniconv.data.layouts.dataset_folder import Sample
+from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.masks import read_mask
 from omniconv.surfaces import Surface, panorama, surface
 
@@ -111,8 +111,7 @@ def channel_statistics(
         samples: the training samples.
         read: returns the image of a sample, ``(3, H, W)`` in 0 … 1.
     """
-    indices = np.linspace(0, len(samples) - 1, min(STATISTICS_IMAGES, len(samples))).astype(int)
-    picked = [samples[index] for index in indices]
+    picked = pick_evenly(samples, STATISTICS_IMAGES)
     sums = np.zeros((2, 3))
     for sample in picked:
         image = read(sample).astype(np.float64)

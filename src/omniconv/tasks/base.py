@@ -274,8 +274,3 @@ def channels_at_size(output: Tensor, size: tuple[int, int], preprocessing: Prepr
         else:
             height = min(size[0], 4 * (surface.panorama_height() or size[0]))
             yield panorama.resize(surface.to_equirectangular(channel.numpy(), height), *size)
-
-
-def pick_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return at most ``count`` samples, evenly from the first to the last, so that every class is among them."""
-    return [samples[index] for index in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from omniconv.data.images import read_image
 from omniconv.data.layouts.class_folders import EXPECTED, scan_class_folders
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.files import write_bytes
 from omniconv.report.page import Page
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, TrainedNetwork, pick_evenly
+from omniconv.tasks.base import Prediction, Table, TrainedNetwork
 from omniconv.tasks.labels import LabelTask
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from omniconv.data.classes import numbered_class_names
 from omniconv.data.images import read_header, read_image
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.layouts.image_masks import EXPECTED, scan_image_masks
 from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
 from omniconv.data.preprocessing import Preprocessing, resize_labels
@@ -24,7 +24,7 @@ from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, TrainedNetwork, channels_at_size, pick_evenly
+from omniconv.tasks.base import Prediction, Table, TrainedNetwork, channels_at_size
 from omniconv.tasks.labels import LabelTask
 
 LABELS, OVERLAYS = "labels", "overlays"

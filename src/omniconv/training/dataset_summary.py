@@ -13,7 +13,7 @@ import numpy as np
 
 from omniconv.data.file_listing import Skipped
 from omniconv.data.images import read_header, read_image
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, pick_evenly
 from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
 from omniconv.data.split import hold_out
 from omniconv.errors import FileError
@@ -21,7 +21,6 @@ from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import surface
 from omniconv.tasks import get_task
-from omniconv.tasks.base import pick_evenly
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.datasets import SampleReader
 from omniconv.training.settings import RunConfig

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from omniconv.data.classes import CLASSES_FILE, check_same_classes, read_class_names
 from omniconv.data.file_listing import Skipped, check_folder, visible_folders
 from omniconv.errors import FileError
 
+T = TypeVar("T")
 SPLITS = ("train", "val", "test")
 
 
@@ -102,6 +105,11 @@ def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, Datase
     for folder in folders.values():
         check_same_classes(folder.root, folder.classes, folders["train"].classes, "the train folder")
     return folders
+
+
+def pick_evenly(items: Sequence[T], count: int) -> list[T]:
+    """Return at most ``count`` items at equal distances from the first to the last, so that each class is among them."""
+    return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 
 def file_to_json(path: Path) -> list[str | int]:
