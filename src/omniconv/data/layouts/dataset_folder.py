@@ -108,7 +108,7 @@ def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, Datase
 
 
 def pick_evenly(items: Sequence[T], count: int) -> list[T]:
-    """Return at most ``count`` items at equal distances from the first to the last, so that each class is among them."""
+    """Return at most ``count`` items at equal distances, the first and the last included."""
     return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 
