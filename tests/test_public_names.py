@@ -14,7 +14,22 @@ import torch
 import omniconv
 
 SOURCE = Path(omniconv.__file__).parent
-DOCUMENTED = ("surfaces", "nn", "models", "summaries", "explain", "exporting", "audit", "convert")
+DOCUMENTED = (
+    "surfaces",
+    "nn",
+    "models",
+    "summaries",
+    "explain",
+    "exporting",
+    "audit",
+    "convert",
+    "data",
+    "report",
+    "tasks",
+    "training",
+    "inference",
+    "runs",
+)
 LEVELS = (
     ("errors",),
     ("checks", "files"),
@@ -46,19 +61,19 @@ ALSO_FORBIDDEN = {
 
 
 def public_names():
-    for room in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.audit", "omniconv.convert"):
-        for name in importlib.import_module(room).__all__:
-            yield room, name
+    for package in ("omniconv", "omniconv.nn", "omniconv.models", "omniconv.audit", "omniconv.convert"):
+        for name in importlib.import_module(package).__all__:
+            yield package, name
 
 
 def documented_modules():
     yield from (f"omniconv.{name}" for name in ("arithmetic", "checks", "errors", "files"))
-    for room in DOCUMENTED:
-        yield f"omniconv.{room}"
-        yield from (m.name for m in pkgutil.walk_packages([str(SOURCE / room)], f"omniconv.{room}."))
+    for package in DOCUMENTED:
+        yield f"omniconv.{package}"
+        yield from (m.name for m in pkgutil.walk_packages([str(SOURCE / package)], f"omniconv.{package}."))
 
 
-def imported_rooms(path):
+def imported_packages(path):
     """First names below ``omniconv``, and first names of other packages, that a file imports anywhere."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -75,16 +90,18 @@ def imported_rooms(path):
             yield rest.partition(".")[0] if first == "omniconv" else first
 
 
-@pytest.mark.parametrize(("room", "name"), list(public_names()))
-def test_public_name_is_there_and_described(room, name):
-    value = getattr(importlib.import_module(room), name)
+@pytest.mark.parametrize(("package", "name"), list(public_names()))
+def test_public_name_is_there_and_described(package, name):
+    value = getattr(importlib.import_module(package), name)
     if callable(value) or isinstance(value, type(ast)):
         assert value.__doc__
 
 
-@pytest.mark.parametrize("room", ["omniconv", "omniconv.nn", "omniconv.models", "omniconv.surfaces", "omniconv.audit"])
-def test_list_of_public_names_has_no_name_twice(room):
-    names = importlib.import_module(room).__all__
+@pytest.mark.parametrize(
+    "package", ["omniconv", "omniconv.nn", "omniconv.models", "omniconv.surfaces", "omniconv.audit"]
+)
+def test_list_of_public_names_has_no_name_twice(package):
+    names = importlib.import_module(package).__all__
     assert len(names) == len(set(names))
 
 
@@ -112,7 +129,8 @@ def test_examples_in_docstrings_run(module):
         ("import omniconv.surfaces", {"torch", "matplotlib"}),
         ("import omniconv.explain.api", {"torch", "matplotlib"}),
         ("import omniconv.nn", {"torch._dynamo", "scipy.spatial", "scipy.sparse.linalg", "omniconv.models"}),
-        ("import omniconv.models", {"torch._dynamo", "lightning", "matplotlib", "torchmetrics"}),
+        ("import omniconv.models, omniconv.training.settings", {"torch", "numpy", "scipy"}),
+        ("from omniconv.models import UNet, load", {"torch._dynamo", "lightning", "matplotlib", "torchmetrics"}),
         ("import omniconv.convert", {"lightning", "matplotlib", "torchmetrics"}),
     ],
 )
@@ -126,7 +144,7 @@ def test_imports_run_downward_only(package):
     own = next(number for number, level in enumerate(LEVELS) if package in level)
     forbidden = {name for level in LEVELS[own:] for name in level} - {package} | ALSO_FORBIDDEN.get(package, set())
     for path in (*(SOURCE / package).rglob("*.py"), *SOURCE.glob(f"{package}.py")):
-        wrong = forbidden & set(imported_rooms(path))
+        wrong = forbidden & set(imported_packages(path))
         assert not wrong, f"{path.relative_to(SOURCE)} imports {wrong}"
 
 

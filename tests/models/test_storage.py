@@ -88,7 +88,7 @@ def test_network_that_cannot_be_built_is_refused(name, arguments, text):
 
 
 def test_missing_file(tmp_path):
-    refuses(tmp_path / "none", "is not there; give the model.safetensors of a run")
+    refuses(tmp_path / "none", "does not exist; give the model.safetensors of a run")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 0.5, 0.99])
@@ -113,14 +113,14 @@ def test_folder_is_no_file(tmp_path):
 )
 def test_foreign_safetensors_are_refused(path, metadata):
     save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
-    refuses(path, r"was not written by this omniconv|does not say which network it holds")
+    refuses(path, r"was not written by this version of omniconv|does not name its network")
 
 
 @pytest.mark.parametrize("part", ["model", "arguments", "preprocessing"])
 @pytest.mark.parametrize("value", [None, 7, ["x"]])
 def test_description_of_another_kind_is_refused(path, part, value):
     rewrite(path, **{part: value})
-    refuses(path, "does not say which network it holds")
+    refuses(path, "does not name its network")
 
 
 @pytest.mark.parametrize(

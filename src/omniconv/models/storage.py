@@ -16,7 +16,8 @@ from omniconv.models.registry import get_model, model_name
 from omniconv.surfaces import surface
 
 FORMAT = "1"
-_DESCRIBED = {"model": str, "arguments": dict, "preprocessing": dict}
+COPY_AGAIN = "copy it again or train again"
+DESCRIPTION_TYPES = {"model": str, "arguments": dict, "preprocessing": dict}
 
 
 def build(name: str, arguments: dict[str, Any]) -> Model:
@@ -57,9 +58,8 @@ def save(model: Model, path: str | Path) -> None:
     try:
         text = json.dumps(description)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            "preprocessing", model.preprocessing, f"must be plain data ({error})", "use numbers, texts, lists"
-        ) from error
+        rule = f"must be plain data ({error})"
+        raise InputError("preprocessing", model.preprocessing, rule, "use numbers, strings, lists") from error
     content = to_bytes(tensors, metadata={"omniconv": FORMAT, "description": text})
     with atomic_write(path) as file:
         file.write(content)
@@ -76,44 +76,37 @@ def load(path: str | Path) -> Model:
     path = as_path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            description = _description(path, file.metadata())
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping, has only keys()
+            description = _read_description(path, file.metadata())
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # safe_open is not iterable
     except FileNotFoundError:
-        raise FileError(path, "is not there", "give the model.safetensors of a run") from None
+        raise FileError(path, "does not exist", "give the model.safetensors of a run") from None
     except (SafetensorError, OSError) as error:
-        raise FileError(path, f"is damaged or no safetensors file ({error})", "copy it again or train again") from error
+        raise FileError(path, f"is damaged or no safetensors file ({error})", COPY_AGAIN) from error
     try:
         model = build(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
-        raise FileError(
-            path, f"names a network that cannot be built ({error})", "copy it again or train again"
-        ) from error
-    precisions = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
-    if len(precisions) == 1:
-        model.to(precisions.pop())
+        raise FileError(path, f"names a network that cannot be built ({error})", COPY_AGAIN) from error
+    dtypes = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    if len(dtypes) == 1:
+        model.to(dtypes.pop())
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise FileError(
-            path, "holds weights that do not fit the network it names", "copy it again or train again"
-        ) from error
+        raise FileError(path, "holds weights that do not fit the network it names", COPY_AGAIN) from error
     model.preprocessing = description["preprocessing"]
     return model.eval()
 
 
-def _description(path: str | Path, metadata: dict[str, str] | None) -> dict[str, Any]:
+def _read_description(path: str | Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     version = (metadata or {}).get("omniconv")
     if version != FORMAT:
-        raise FileError(
-            path,
-            f"was not written by this omniconv (format {version}, not {FORMAT})",
-            "give the model.safetensors of a run",
-        )
+        rule = f"was not written by this version of omniconv (format {version}, not {FORMAT})"
+        raise FileError(path, rule, "give the model.safetensors of a run")
     try:
         description = json.loads((metadata or {})["description"])
-        result = {key: description[key] for key in _DESCRIBED}
+        parts = {key: description[key] for key in DESCRIPTION_TYPES}
     except (KeyError, TypeError, ValueError, RecursionError):
-        result = {}
-    if not result or any(not isinstance(result[key], kind) for key, kind in _DESCRIBED.items()):
-        raise FileError(path, "does not say which network it holds", "copy it again or train again")
-    return result
+        parts = {}
+    if not parts or any(not isinstance(parts[key], type_) for key, type_ in DESCRIPTION_TYPES.items()):
+        raise FileError(path, "does not name its network", COPY_AGAIN)
+    return parts
