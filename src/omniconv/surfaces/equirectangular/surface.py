@@ -75,7 +75,7 @@ class Equirectangular(Surface):
             raise InputError("poles", self.poles, f"must be 'over' with kernels={self.kernels!r}", "omit it")
         self._neighbours  # noqa: B018  # checks the height
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # shorter than the default: only the arguments that matter for these kernels
         own = f"poles={self.poles}" if self.height is None else f"height={self.height},kernels={self.kernels}"
         return f"equirectangular:{own}"
 

@@ -95,7 +95,8 @@ def _on_tangent_plane(directions: np.ndarray, corners: np.ndarray) -> np.ndarray
     right /= np.linalg.norm(right, axis=1, keepdims=True)
     basis = np.stack([right, np.cross(directions, right)], axis=2)
     depth = np.einsum("nkx,nx->nk", corners, directions)[..., None]
-    return (corners @ basis) / np.where(depth > 0.01, depth, np.nan)  # NaN beyond the horizon
+    # NaN at the horizon, where projections grow without bound, and beyond it
+    return (corners @ basis) / np.where(depth > 0.01, depth, np.nan)
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

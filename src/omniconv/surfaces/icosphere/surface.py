@@ -170,7 +170,7 @@ def _icosahedron() -> TriangleMesh:
     golden = (1 + np.sqrt(5)) / 2
     plane = np.array([(-1, golden, 0), (1, golden, 0), (-1, -golden, 0), (1, -golden, 0)])
     vertices = np.concatenate([plane, np.roll(plane, 1, axis=1), np.roll(plane, 2, axis=1)])
-    near = ((vertices[:, None] - vertices[None]) ** 2).sum(-1) < 4.5  # edges have length 2
+    near = ((vertices[:, None] - vertices[None]) ** 2).sum(-1) < 4.5  # edges have length 2, the next distance is 3.2
     triples = [t for t in combinations(range(12), 3) if all(near[i, j] for i, j in combinations(t, 2))]
     faces = [t if np.linalg.det(vertices[list(t)]) > 0 else (t[0], t[2], t[1]) for t in triples]
     return TriangleMesh(vertices / np.linalg.norm(vertices[0]), np.array(faces))

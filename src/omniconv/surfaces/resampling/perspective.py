@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 
+from omniconv.checks import check_number
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Surface
@@ -52,12 +54,12 @@ class View:
         if len(size) != 2 or not all(isinstance(length, int | np.integer) and length > 0 for length in size):
             raise InputError("size", self.size, "must be (height, width), whole numbers from 1", "use (480, 640)")
         object.__setattr__(self, "size", (int(size[0]), int(size[1])))
-        _check_angle("longitude", self.longitude, np.finfo(float).max)
-        _check_angle("latitude", self.latitude, 90)
-        _check_angle("roll", self.roll, np.finfo(float).max)
-        if not 0 < _number(self.field_of_view) < 180:
-            rule = "must be between 0 and 180 degrees"
-            raise InputError("field_of_view", self.field_of_view, rule, "use 90 for a face of a cube")
+        for name in ("longitude", "roll"):
+            check_number(name, getattr(self, name), isfinite, "must be a number, in degrees", "use 0")
+        rule = "must be a number from −90 to 90, in degrees"
+        check_number("latitude", self.latitude, lambda angle: abs(angle) <= 90, rule, "use 0 for the equator")
+        rule = "must be between 0 and 180 degrees"
+        check_number("field_of_view", self.field_of_view, lambda angle: 0 < angle < 180, rule, "use 90 for a face")
 
     @property
     def axes(self) -> np.ndarray:
@@ -231,14 +233,3 @@ def _linear(position: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarra
     position = np.clip(position, 0, size - 1)
     before = np.floor(position).astype(np.int64)
     return [(before, 1 - (position - before)), (np.minimum(before + 1, size - 1), position - before)]
-
-
-def _number(value: object) -> float:
-    """Return a number as float, anything else as NaN, which is in no range."""
-    return float(value) if isinstance(value, int | float | np.number) else float("nan")
-
-
-def _check_angle(argument: str, value: object, most: float) -> None:
-    if not abs(_number(value)) <= most:
-        span = f"a number from −{most} to {most}" if most < 360 else "a number"
-        raise InputError(argument, value, f"must be {span}, in degrees", "correct it")

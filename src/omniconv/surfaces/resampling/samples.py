@@ -96,20 +96,16 @@ class Samples:
             InputError: there is no finer level.
         """
         finer = self.surface.finer()
-        return Samples(finer, tuple(2 * size for size in self.shape) if finer.any_size else _fixed(finer.shape))
+        return Samples.of(finer, tuple(2 * size for size in self.shape) if finer.any_size else None)
 
 
 def _checked(surface: Surface, shape: Any, argument: str) -> tuple[int, ...]:
     sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
-    if len(sizes) != len(surface.shape) or not whole:
+    are_integers = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+    if len(sizes) != len(surface.shape) or not are_integers:
         rule = f"must be {len(surface.shape)} whole numbers from 1 on {surface}"
         raise InputError(argument, shape, rule, "give the shape of the grid")
     if not surface.any_size and sizes != surface.shape:
         rule = f"must end in the shape {surface.shape} of {surface}"
         raise InputError(argument, shape, rule, "use the surface of the signal, or omit the shape")
     return tuple(int(size) for size in sizes)
-
-
-def _fixed(shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size is not None)
