@@ -17,7 +17,7 @@ class TestClassifier(ModelBattery):
 
 @pytest.mark.parametrize("down", ["stride", "max", "average"])
 @pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
-def test_turning_the_panorama_does_not_change_the_answer(down, poles):
+def test_output_is_invariant_to_rolls_by_the_total_stride(down, poles):
     model = Classifier(2, 3, Equirectangular(poles), width=4, depth=2, down=down).double()
     x = torch.randn(2, 2, 12, 16, dtype=torch.float64)
     for mode in (model.train(), model.eval()):
@@ -25,7 +25,7 @@ def test_turning_the_panorama_does_not_change_the_answer(down, poles):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 17, 40])
-def test_any_size_goes(size):
+def test_any_size_is_accepted(size):
     model = Classifier(1, 4, width=2, depth=3).eval()
     assert model(torch.zeros(2, 1, size, size + 1)).shape == (2, 4)
 
@@ -46,6 +46,6 @@ def test_any_size_goes(size):
         ({"normalization": "group"}, "normalization='group': must be one of batch, none"),
     ],
 )
-def test_network_that_cannot_be_is_refused(arguments, text):
+def test_wrong_arguments_raise(arguments, text):
     with pytest.raises(InputError, match=text):
         Classifier(**{"in_channels": 3, "out_channels": 2, **arguments})

@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def rewrite(path, **changes):
-    """The same file with parts of its description changed; ``None`` takes a part out."""
+    """Change parts of the description in a file; ``None`` removes a part."""
     with safe_open(path, framework="pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
@@ -33,7 +33,7 @@ def rewrite(path, **changes):
     save_file(state, path, metadata=metadata)
 
 
-def refuses(path, text):
+def assert_raises(path, text):
     with pytest.raises(FileError, match=text) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -46,7 +46,7 @@ def refuses(path, text):
     ids=str,
 )
 @pytest.mark.parametrize("name", MODELS)
-def test_network_comes_back_with_its_surface_and_preprocessing(tmp_path, surface, name):
+def test_loaded_network_has_its_surface_and_preprocessing(tmp_path, surface, name):
     model = get_model(name)(1, 2, surface, width=2, depth=1, activation="elu")
     model.preprocessing = {"mean": [0.5, 0.25], "size": [8, 16], "classes": ["sea", "land"], "resize": None}
     save(model, tmp_path / "a.safetensors")
@@ -59,13 +59,13 @@ def test_network_comes_back_with_its_surface_and_preprocessing(tmp_path, surface
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_memory_layout_does_not_matter(tmp_path, layout):
+def test_memory_format_does_not_matter(tmp_path, layout):
     model = UNet(1, 2, width=2, depth=1).to(memory_format=layout)
     save(model, tmp_path / "a")
     assert torch.equal(load(tmp_path / "a").head[0].weight, model.head[0].weight)
 
 
-def test_preprocessing_must_be_plain(tmp_path):
+def test_preprocessing_must_be_plain_data(tmp_path):
     model = UNet(1, 2, width=2, depth=1)
     model.preprocessing = {"mean": np.float32(0.5)}
     with pytest.raises(InputError, match=r"preprocessing=.*must be plain data"):
@@ -82,45 +82,45 @@ def test_preprocessing_must_be_plain(tmp_path):
         ("unet", {"in_channels": 1, "out_channels": 2, "surface": "torus"}, "surface='torus': must be one of"),
     ],
 )
-def test_network_that_cannot_be_built_is_refused(name, arguments, text):
+def test_unknown_networks_and_arguments_raise(name, arguments, text):
     with pytest.raises(InputError, match=text):
         build(name, arguments)
 
 
 def test_missing_file(tmp_path):
-    refuses(tmp_path / "none", "does not exist; give the model.safetensors of a run")
+    assert_raises(tmp_path / "none", "does not exist; give the model.safetensors of a run")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 0.5, 0.99])
-def test_file_cut_short_is_damaged(path, keep):
+def test_truncated_file_raises(path, keep):
     content = path.read_bytes()
     path.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
-    refuses(path, "is damaged or no safetensors file")
+    assert_raises(path, "is damaged or no safetensors file")
 
 
 @pytest.mark.parametrize("content", [b"\x80\x04cos\nsystem\n(S'true'\ntR.", b"PK\x03\x04" + bytes(100), b"\xff" * 64])
-def test_pickle_or_noise_is_damaged(path, content):
+def test_pickles_and_noise_raise(path, content):
     path.write_bytes(content)
-    refuses(path, "is damaged or no safetensors file")
+    assert_raises(path, "is damaged or no safetensors file")
 
 
-def test_folder_is_no_file(tmp_path):
-    refuses(tmp_path, "is damaged or no safetensors file")
+def test_folder_raises(tmp_path):
+    assert_raises(tmp_path, "is damaged or no safetensors file")
 
 
 @pytest.mark.parametrize(
     "metadata", [None, {"format": "pt"}, {"omniconv": "2"}, {"omniconv": "1"}, {"omniconv": "1", "description": "{"}]
 )
-def test_foreign_safetensors_are_refused(path, metadata):
+def test_other_safetensors_files_raise(path, metadata):
     save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
-    refuses(path, r"was not written by this version of omniconv|does not name its network")
+    assert_raises(path, r"was not written by this version of omniconv|does not name its network")
 
 
 @pytest.mark.parametrize("part", ["model", "arguments", "preprocessing"])
 @pytest.mark.parametrize("value", [None, 7, ["x"]])
-def test_description_of_another_kind_is_refused(path, part, value):
+def test_description_of_wrong_types_raises(path, part, value):
     rewrite(path, **{part: value})
-    refuses(path, "does not name its network")
+    assert_raises(path, "does not name its network")
 
 
 @pytest.mark.parametrize(
@@ -136,25 +136,25 @@ def test_description_of_another_kind_is_refused(path, part, value):
         ({"arguments": {"in_channels": 1, "out_channels": 2, "activation": {}}}, "cannot be built"),
     ],
 )
-def test_tampered_description_runs_nothing(path, monkeypatch, changes, text):
+def test_tampered_description_executes_nothing(path, monkeypatch, changes, text):
     monkeypatch.setattr(os, "system", lambda command: pytest.fail("the file ran a command"))
     rewrite(path, **changes)
-    refuses(path, text)
+    assert_raises(path, text)
 
 
-def test_weights_of_another_network_are_refused(path):
+def test_weights_of_another_network_raise(path):
     rewrite(path, model="classifier", arguments={"in_channels": 1, "out_channels": 2, "width": 2, "depth": 1})
-    refuses(path, "holds weights that do not fit the network it names")
+    assert_raises(path, "holds weights that do not fit the network it names")
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
-def test_disk_that_refuses_leaves_the_old_file_whole(path, monkeypatch, call, reason):
-    def refusing(*arguments):
+def test_failed_write_leaves_the_old_file_unchanged(path, monkeypatch, call, reason):
+    def fail(*arguments):
         raise OSError(reason, os.strerror(reason))
 
     old = path.read_bytes()
-    monkeypatch.setattr(os, call, refusing)
+    monkeypatch.setattr(os, call, fail)
     with pytest.raises(FileError, match=os.strerror(reason).lower()):
         save(Classifier(1, 2, width=2, depth=1), path)
     monkeypatch.undo()

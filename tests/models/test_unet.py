@@ -13,7 +13,7 @@ from omniconv.models import UNet
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 
 DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
-WAYS = list(product(DOWN, UP))
+DOWN_UP = list(product(DOWN, UP))
 POLES = ("over", "zeros", "replicate", "reflect")
 
 
@@ -23,11 +23,11 @@ class TestUNet(ModelBattery):
         return UNet(3, 2, surface, width=4, depth=2)
 
 
-class TestUNetOfTheOriginalKind(ModelBattery):
+class TestOriginalUNet(ModelBattery):
     @staticmethod
     def build(surface):
-        kinds = {"down": "max", "up": "transposed", "normalization": "none", "head_kernel": 3}
-        return UNet(3, 2, surface, width=4, depth=2, **kinds)
+        options = {"down": "max", "up": "transposed", "normalization": "none", "head_kernel": 3}
+        return UNet(3, 2, surface, width=4, depth=2, **options)
 
 
 def test_original_has_its_number_of_parameters():
@@ -36,20 +36,20 @@ def test_original_has_its_number_of_parameters():
     assert sum(parameter.numel() for parameter in model.parameters()) == 31_030_658
 
 
-@pytest.mark.parametrize(("down", "up"), WAYS)
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
 @pytest.mark.parametrize("poles", POLES)
 @pytest.mark.parametrize("training", [True, False])
-def test_network_commutes_with_turns_by_its_total_stride(poles, down, up, training):
+def test_network_commutes_with_rolls_by_its_total_stride(poles, down, up, training):
     torch.manual_seed(0)
     model = UNet(2, 3, Equirectangular(poles), width=4, depth=2, down=down, up=up).double().train(training)
     x = torch.randn(2, 2, 11, 16, dtype=torch.float64)
     y = model(x)
-    for turn in (4, 8, -4):
-        torch.testing.assert_close(model(x.roll(turn, -1)), y.roll(turn, -1), rtol=0, atol=1e-9)
+    for shift in (4, 8, -4):
+        torch.testing.assert_close(model(x.roll(shift, -1)), y.roll(shift, -1), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("down", "up"), WAYS)
-def test_deepest_network_sees_a_ring_of_one_sample(down, up):
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
+def test_coarsest_signal_may_be_one_sample_wide(down, up):
     model = UNet(1, 1, Equirectangular(), width=2, depth=3, down=down, up=up).double().eval()
     x = torch.randn(1, 1, 5, 8, dtype=torch.float64)
     torch.testing.assert_close(model(x.roll(8, -1)), model(x), rtol=0, atol=1e-9)
@@ -57,24 +57,24 @@ def test_deepest_network_sees_a_ring_of_one_sample(down, up):
 
 @settings(deadline=None, max_examples=20)
 @given(
-    height=st.integers(5, 40), width=st.integers(5, 40), way=st.sampled_from(WAYS),
+    height=st.integers(5, 40), width=st.integers(5, 40), down_up=st.sampled_from(DOWN_UP),
     surface=st.sampled_from([Plane(), Plane(border="circular"), Equirectangular(), Equirectangular("replicate")]),
 )  # fmt: skip
-def test_any_size_goes_and_is_kept(height, width, way, surface):
-    down, up = way
+def test_any_size_is_accepted_and_kept(height, width, down_up, surface):
+    down, up = down_up
     model = UNet(1, 2, surface, width=2, depth=3, down=down, up=up).eval()
     assert model(torch.zeros(1, 1, height, width)).shape == (1, 2, height, width)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
-@pytest.mark.parametrize(("down", "up"), WAYS)
-def test_mesh_is_used_down_to_its_coarsest_level(level, down, up):
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
+def test_mesh_may_be_coarsened_to_its_coarsest_level(level, down, up):
     model = UNet(1, 2, Icosphere(level), width=2, depth=level, down=down, up=up)
     assert model(torch.randn(2, 1, *Icosphere(level).shape)).shape == (2, 2, *Icosphere(level).shape)
 
 
-@pytest.mark.parametrize(("down", "up"), WAYS)
-def test_blank_picture_gives_a_constant_where_there_is_no_edge(down, up):
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
+def test_constant_image_gives_a_constant_without_borders(down, up):
     model = UNet(1, 2, Equirectangular(), width=4, depth=2, down=down, up=up).double().eval()
     y = model(torch.full((1, 1, 16, 32), 0.3, dtype=torch.float64))
     if up == "linear":  # a learned step up writes a pattern of its own
@@ -95,6 +95,6 @@ def test_blank_picture_gives_a_constant_where_there_is_no_edge(down, up):
         ),
     ],
 )
-def test_network_that_cannot_be_is_refused(arguments, text):
+def test_wrong_arguments_raise(arguments, text):
     with pytest.raises(InputError, match=text):
         UNet(**{"in_channels": 3, "out_channels": 2, **arguments})

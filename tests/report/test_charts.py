@@ -54,7 +54,7 @@ def test_a_chart_drawn_twice_is_the_same(draw):
 
 
 @pytest.mark.parametrize("draw", ALL)
-def test_the_settings_of_matplotlib_neither_change_nor_matter(draw):
+def test_settings_of_matplotlib_do_not_change_and_do_not_matter(draw):
     expected = draw()
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
@@ -63,12 +63,12 @@ def test_the_settings_of_matplotlib_neither_change_nor_matter(draw):
 
 
 @pytest.mark.parametrize("draw", ALL)
-def test_what_a_chart_refers_to_is_in_it(draw):
+def test_charts_define_the_ids_they_refer_to(draw):
     svg = draw()
     assert set(re.findall(r"#([mp][0-9a-f]{8,})", svg)) <= set(re.findall(r' id="([^"]+)"', svg))
 
 
-def test_several_charts_share_no_name_but_of_equal_things():
+def test_ids_shared_by_charts_name_equal_elements():
     found: dict[str, str] = {}
     for svg in (draw() for draw in ALL):
         for node in ElementTree.fromstring(svg).iter():
@@ -77,11 +77,11 @@ def test_several_charts_share_no_name_but_of_equal_things():
                 assert found.setdefault(node.attrib["id"], drawn) == drawn
 
 
-def test_curves_carry_their_words():
+def test_curves_contain_their_texts():
     assert {"Loss", "epoch", "cross-entropy", "train", "validation"} <= set(texts(draw_curves()))
 
 
-def test_bars_carry_their_words_and_numbers():
+def test_bars_contain_their_texts_and_numbers():
     assert {"IoU by latitude", "north", "south", "plane", "sphere", "0.5", "0.91", "0.875"} <= set(texts(draw_bars()))
 
 
@@ -90,7 +90,7 @@ def test_the_confusion_is_in_percent_of_each_row():
     assert numbers == ["75", "25", "0", "0", "100", "0"]
 
 
-def test_the_ink_is_the_colour_of_the_page():
+def test_text_has_the_colour_of_the_page():
     assert "currentColor" in draw_curves()
     assert "#1b2733" not in draw_curves()
 
@@ -119,7 +119,7 @@ def test_a_long_name_ends_in_an_ellipsis():
 
 
 @pytest.mark.parametrize("count", [1, 9, 30])
-def test_many_things_fit(count):
+def test_many_series_are_drawn(count):
     names = [f"class number {number}" for number in range(count)]
     assert names[-1] in texts(curves({name: [(0, 1)] for name in names}, "t", "x", "y"))
     assert names[-1] in texts(bars({name: {"a": 1.0, "b": 2.0} for name in names}, "t", "y"))
@@ -129,7 +129,7 @@ def test_a_line_without_points_leaves_the_others():
     assert "full" in texts(curves({"empty": [], "full": [(1, 2)]}, "t", "x", "y"))
 
 
-def test_nothing_to_draw_is_refused():
+def test_empty_charts_raise():
     with pytest.raises(InputError, match="series=0"):
         curves({}, "t", "x", "y")
     with pytest.raises(InputError, match="groups=0"):
@@ -139,6 +139,6 @@ def test_nothing_to_draw_is_refused():
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.zeros((3, 3)), np.zeros(2)])
-def test_a_confusion_that_does_not_fit_its_names_is_refused(matrix):
+def test_matrix_of_another_size_than_its_names_raises(matrix):
     with pytest.raises(InputError, match=r"matrix=.*one row and one column per name"):
         confusion(matrix, ["sea", "land"])

@@ -92,7 +92,7 @@ def test_east_is_right_and_north_is_up():
     assert view[80, 50, 1] == 0
 
 
-def test_turning_the_panorama_turns_the_globe():
+def test_rolling_the_panorama_rotates_the_globe():
     image = np.random.default_rng(0).integers(0, 256, (36, 72, 3), np.uint8)
     turned = np.roll(image, 18, axis=1)
     np.testing.assert_array_equal(globe(turned, 90, 30, 64), globe(image, 0, 30, 64))
@@ -109,6 +109,6 @@ def test_other_arrays_than_rgb_images_are_refused(image):
         globe(image)
 
 
-def test_a_globe_without_size_is_refused():
+def test_size_zero_raises():
     with pytest.raises(InputError, match="size=0: must be a whole number from 1"):
         globe(np.zeros((4, 8, 3), np.uint8), size=0)

@@ -1,4 +1,4 @@
-"""A page is whole in one file, escapes what it is given, and shows pictures as they are."""
+"""Pages are one file, escape every text and embed pictures exactly."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_page_fetches_nothing(page, noise):
     assert "prefers-color-scheme: dark" in style[1]
 
 
-def test_parts_stand_in_the_order_of_their_calls(page):
+def test_parts_are_in_the_order_of_their_calls(page):
     page.facts({"first": 1})
     page.heading("second")
     page.text("third\n\nfourth")
@@ -120,7 +120,7 @@ def test_writing_twice_gives_the_same_file(page, noise, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.html", "b.html"}
 
 
-def test_writing_into_no_folder_is_refused(page, tmp_path):
+def test_writing_into_a_missing_folder_raises(page, tmp_path):
     with pytest.raises(FileError, match="cannot be written"):
         page.write(tmp_path / "missing" / "page.html")
 
@@ -170,14 +170,14 @@ def test_pictures_have_captions(page, noise):
     assert [image["alt"] for image in reader.attributes("img")] == ["left", "right", ""]
 
 
-def test_a_drawing_loses_its_prologue(page):
+def test_svg_prologue_is_removed(page):
     page.svg('<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg width="1"><path/></svg>\n', caption="drawing")
     assert '<svg width="1"><path/></svg>' in page.html()
     assert "<?xml" not in page.html()
 
 
 @pytest.mark.parametrize("text", ["", "drawing", "</svg><svg"])
-def test_what_is_no_drawing_is_refused(page, text):
+def test_text_without_svg_raises(page, text):
     with pytest.raises(InputError, match="must hold an <svg> element"):
         page.svg(text)
 
@@ -192,7 +192,7 @@ def test_numbers_are_right_aligned_and_the_best_are_bold(page):
     assert "<td>plane</td>" in html
 
 
-def test_numbers_that_read_the_same_share_the_honour(page):
+def test_equal_rounded_numbers_are_all_marked_best(page):
     page.table(["IoU"], [[0.91231], [0.91234], [0.5]], best="max")
     assert page.html().count("<strong>0.9123</strong>") == 2
 
@@ -204,7 +204,7 @@ def test_an_empty_table_and_one_without_numbers_have_no_best(page):
     read(page)
 
 
-def test_a_table_refuses_what_does_not_fit(page):
+def test_wrong_tables_raise(page):
     with pytest.raises(InputError, match="must have 2 cells"):
         page.table(["a", "b"], [[1]])
     with pytest.raises(InputError, match="best="):
@@ -220,7 +220,7 @@ def test_a_legend_shows_its_colours(page, colour):
 
 
 @pytest.mark.parametrize("colour", ["red;position:fixed", "url(x.png)", '"><b>', ""])
-def test_a_legend_refuses_more_than_a_colour(page, colour):
+def test_legend_colours_other_than_css_colours_raise(page, colour):
     with pytest.raises(InputError, match="must be a plain CSS colour"):
         page.legend([("land", colour)])
 
@@ -242,5 +242,5 @@ def test_a_column_shares_its_decimals(values, texts):
     assert column_texts(values) == texts
 
 
-def test_a_value_alone_has_no_idle_zeros():
+def test_single_value_has_no_trailing_zeros():
     assert [value_text(value) for value in (3e-4, 0.5, 12345678, None)] == ["0.0003", "0.5", "12,345,678", "–"]

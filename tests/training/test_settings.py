@@ -49,7 +49,7 @@ def round_trip(config, path):
     return RunConfig(**read_config(path))
 
 
-def test_every_field_has_another_value_here():
+def test_other_values_cover_every_setting():
     assert list(OTHER) == list(RunConfig.model_fields)
     assert all(OTHER[name] != field.default for name, field in RunConfig.model_fields.items())
 
@@ -74,7 +74,7 @@ def test_round_trip_of_odd_values(settings, tmp_path):
     assert round_trip(config, tmp_path / "config.yaml") == config
 
 
-def test_the_file_says_what_each_setting_means(tmp_path):
+def test_file_describes_each_setting(tmp_path):
     RunConfig().write(tmp_path / "config.yaml")
     lines = (tmp_path / "config.yaml").read_text().splitlines()
     for index, (name, field) in enumerate(RunConfig.model_fields.items()):
@@ -82,7 +82,7 @@ def test_the_file_says_what_each_setting_means(tmp_path):
         assert lines[2 * index + 1].startswith(f"{name}: ")
 
 
-def test_what_is_missing_keeps_its_default(tmp_path):
+def test_missing_settings_keep_their_defaults(tmp_path):
     (tmp_path / "a.yaml").write_text("epochs: 3\n")
     assert read_config(tmp_path / "a.yaml") == {"epochs": 3}
 
@@ -161,12 +161,12 @@ def test_ranges(name, value):
     [("task", "segmnt", "segment"), ("task", "clasify", "classify"), ("precision", "fb16", "bf16"),
      ("device", "cud", "cuda"), ("device", "gpu", "cpu")],
 )  # fmt: skip
-def test_choices_name_the_nearest(name, value, near):
+def test_wrong_choices_name_the_nearest(name, value, near):
     with pytest.raises(InputError, match=rf"^{name}='{value}': must be one of .*; did you mean {near}\?$"):
         RunConfig(**{name: value})
 
 
-def test_sizes_in_words():
+def test_sizes_as_text():
     assert parse_size("256") == (256, 256)
     assert parse_size("128x256") == parse_size("128X256") == (128, 256)
     for text in ("", "x", "1x2x3", "a", "-5", "12.5", "128 x", "0x10x"):
@@ -174,13 +174,13 @@ def test_sizes_in_words():
             parse_size(text)
 
 
-def test_names_in_words():
+def test_lists_of_names_as_text():
     assert RunConfig(augment="none").augment == RunConfig(augment="").augment == ()
     assert RunConfig(augment="flip").augment == ("flip",)
     assert RunConfig(augment="turn, colour,").augment == ("turn", "colour")
 
 
-def test_plain_is_plain():
+def test_plain_data_survives_yaml():
     plain = RunConfig(**OTHER).plain()
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
 
