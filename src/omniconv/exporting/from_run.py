@@ -77,7 +77,7 @@ def export_run(
 
 
 def describe(predictor: Predictor) -> dict[str, Any]:
-    """Return what a user of the file needs to know, as plain data."""
+    """Return what a user of the file needs to know, as plain data; the keys are part of the file format."""
     preprocessing = predictor.preprocessing
     place = "(height, width)" if preprocessing.surface.any_size else "samples of the surface"
     return {
@@ -85,7 +85,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "classes": list(predictor.classes),
         "surface": str(preprocessing.surface),
         "trained_size": list(preprocessing.size),
-        "values": "RGB from 0 to 1, channels first; the file subtracts mean and divides by spread itself",
+        "values": "RGB from 0 to 1, channels first; the file itself subtracts mean and divides by spread",
         "mean": list(preprocessing.mean),
         "spread": list(preprocessing.std),
         "answer": predictor.task.describe_output(preprocessing.surface),

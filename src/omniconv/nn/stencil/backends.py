@@ -93,4 +93,4 @@ class StandardOps:
 
 
 Backend = CustomOps | StandardOps
-"""How ``SparseOperator`` multiplies; both have the same methods."""
+"""Strategy of a ``SparseOperator``: classes with the same three methods."""
