@@ -121,7 +121,7 @@ REFUSED = [
     (pool({"kind": "averge"}), "kind='averge': must be one of max, average, lp; did you mean average?"),
     (pool({"count_include_pad": True}), "count_include_pad=True: needs --kind average; leave it out"),
     (pool({"p": "3"}), "p='3': needs --kind lp; add it, or leave this out"),
-    (pool({"kind": "lp", "p": "0"}), "p='0': must be a number from 0.5 to 16, to be drawn; write --p 2"),
+    (pool({"kind": "lp", "p": "0"}), "p='0': must be a number from 0.5 to 16; write --p 2"),
     (pool({"kind": "lp", "p": "x"}), "p='x': must be a number from 0.5 to 16"),
     (pool(padding="2"), "padding=2: must be smaller than the window, which spans 2; pad less"),
     (pool(kernel="9"), "input='7': is smaller than the window, which spans 9; pad with --padding same_upper, or"),

@@ -56,11 +56,7 @@ def predicted_class(scores: np.ndarray) -> np.ndarray:
 
 
 def has_class_scores(output: np.ndarray, classes: bool | None) -> bool:
-    """Return ``classes`` if given, else True for an output of several channels.
-
-    Raises:
-        InputError: ``classes`` is not True, False or None.
-    """
+    """Return ``classes`` if given, else True for an output of several channels."""
     if classes not in (True, False, None):
         raise InputError("classes", classes, "must be True, False or None", "use None: several channels are classes")
     return len(output) > 1 if classes is None else bool(classes)

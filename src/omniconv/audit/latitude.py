@@ -109,9 +109,6 @@ def band_edges(bands: Bands) -> tuple[float, ...]:
     Args:
         bands: number of bands of equal height, or their edges in any order.
 
-    Raises:
-        InputError: not a number from 1, fewer than two different edges, or edges beyond a pole.
-
     Example:
         >>> band_edges(3), band_edges([-30, 30])
         ((90.0, 30.0, -30.0, -90.0), (30.0, -30.0))
@@ -173,11 +170,7 @@ class RotationErrorByLatitude:
 
 
 def quality_bands(predictions: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:
-    """Measure predictions against the truth in bands; arguments as in ``by_latitude``.
-
-    Raises:
-        InputError: shapes, dtypes or classes that do not match.
-    """
+    """Measure predictions against the truth in bands; arguments as in ``by_latitude``."""
     are_classes = truth.dtype.kind in "iub"
     truth = truth if are_classes or truth.ndim != 3 else truth[:, None]
     predictions = _resized_to(truth, predictions)

@@ -29,10 +29,6 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
         model: a module or any function from ``(1, C, H, W)`` to a map ``(1, K, H', W')`` or ``(1, H', W')`` or to a
             vector ``(1, K)``; a network of ``oc.models`` on any surface; a ``Predictor``.
         output: key or index of the output to use when there are several; the first tensor by default.
-
-    Raises:
-        InputError: the model is not callable or takes no images. The yielded function raises it when the model
-            raises, or returns another shape, another dtype or non-finite values.
     """
     if isinstance(model, Predictor):
         with _evaluation_mode(model.model):
@@ -49,11 +45,7 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
 
 
 def check_panoramas(panoramas: Any) -> np.ndarray:
-    """Return panoramas as float32 ``(batch, channels, height, width)``.
-
-    Raises:
-        InputError: wrong shape or dtype, no panorama, or non-finite values.
-    """
+    """Return panoramas as float32 ``(batch, channels, height, width)``."""
     array = panoramas.detach().cpu().numpy() if isinstance(panoramas, Tensor) else np.asarray(panoramas)
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.size == 0 or array.dtype.kind != "f":

@@ -129,11 +129,7 @@ class RotationErrors:
 
 
 def rotation_matrices(rotations: Rotations, seed: int) -> np.ndarray:
-    """Return rotation matrices ``(n, 3, 3)``: n uniformly drawn ones, or the given ones after a check.
-
-    Raises:
-        InputError: neither a number from 1 nor rotation matrices, or a negative seed.
-    """
+    """Return rotation matrices ``(n, 3, 3)``: n uniformly drawn ones, or the given ones after a check."""
     if isinstance(rotations, int) and not isinstance(rotations, bool) and rotations >= 1:
         if not isinstance(seed, int) or seed < 0:
             raise InputError("seed", seed, "must be a whole number from 0", "use seed=0")

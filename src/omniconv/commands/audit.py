@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from omniconv.audit.run import Audit
-    from omniconv.commands.load_model import LoadedModel
 
 Table = tuple[list[str], list[list[str | float]]]
 QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
@@ -54,13 +53,14 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
         omniconv audit runs/DATA DATA --json audit.json
         omniconv audit mine:network PANORAMAS --size 512x1024 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
-    IMAGES are files or folders of whole spheres: rows from pole to pole, columns all around. If a folder contains
-    images/ and masks/, the quality by latitude is measured against the masks.
+    IMAGES are files or folders of panoramas of the full sphere: rows from pole to pole, columns all around. If a folder
+    contains images/ and masks/, the quality by latitude is measured against the masks.
 
     Errors are graded none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, for
     values, from a change by 1, 5 and 20 % of the standard deviation.
     """
     from omniconv.audit.run import audit as run_audit
+    from omniconv.commands.audit_data import read_data
     from omniconv.commands.load_model import load_model
 
     mean, std = (_parse_colour(name, options[name]) for name in ("mean", "std"))
@@ -68,7 +68,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
     out = options["out"] or (loaded.run / "audit" if loaded.run else Path("audit"))
     targets = _targets(out, options["json_file"], options["overwrite"])
-    panoramas, truth = _read_data(loaded, images, options["labels"], options["most"], size)
+    panoramas, truth = read_data(loaded, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
         result = run_audit(
             loaded.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
@@ -119,25 +119,8 @@ def latitude_table(result: Audit) -> Table | None:
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def _read_data(
-    loaded: LoadedModel, images: tuple[Path, ...], labels: Path | None, most: int, size: tuple[int, ...] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read panoramas, and label maps if there are any."""
-    from omniconv.commands.audit_data import list_images, read_panoramas, read_truth, subsample
-    from omniconv.data.images import read_header
-
-    listed, masks_beside = list_images(images)
-    chosen = subsample(listed, most)
-    if len(chosen) < len(listed):
-        log(f"{len(chosen)} of {len(listed)} images, at equal distances; use --most for more")
-    preprocessing = loaded.preprocessing(size, [read_header(image).size for image in chosen])
-    masks = labels or (None if loaded.is_global else masks_beside)
-    truth = read_truth(preprocessing, chosen, masks, loaded.classes) if masks else None
-    return read_panoramas(preprocessing, chosen), truth
-
-
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
-    """Return the files to write, checked before the audit takes its time."""
+    """Return the files to write, checked before the audit, which takes long."""
     from omniconv.files import check_writable
     from omniconv.run_folder import check_json
 

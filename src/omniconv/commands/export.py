@@ -34,8 +34,6 @@ def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size:
 
     exported = export_run(run, file_format, out, overwrite, parse_size(size) if size else None)
     for one in exported.differences:
-        shape = " × ".join(map(str, one.shape))
-        click.echo(
-            f"{shape}: {one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
-        )
+        errors = f"{one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
+        click.echo(f"{' × '.join(map(str, one.shape))}: {errors}")
     click.echo(exported.path)

@@ -17,23 +17,17 @@ from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.surfaces import Equirectangular
 
-CURE = "give the folder of a run, its model.safetensors, or package.module:callable"
+MODEL_CURE = "give the folder of a run, its model.safetensors, or package.module:callable"
 Colour = tuple[float, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """Network with its name.
+    """Network with its name."""
 
-    Attributes:
-        model: a ``Predictor``, the user's own module, or a function that runs an exported program.
-        title: name in the report.
-        run: folder of the run, if it is one.
-    """
-
-    model: Any
-    title: str
-    run: Path | None = None
+    model: Any  # a Predictor, the user's own module, or a function that runs an exported program
+    title: str  # name in the report
+    run: Path | None = None  # folder of the run, if it is one
 
     @property
     def is_global(self) -> bool:
@@ -46,11 +40,7 @@ class LoadedModel:
         return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORE_INDEX
 
     def with_normalization(self, mean: Colour, std: Colour) -> LoadedModel:
-        """Return the network with its input normalised by channel; unchanged if neither is given.
-
-        Raises:
-            InputError: a network that normalises its input itself, or unusable numbers.
-        """
+        """Return the network with its input normalised by channel; unchanged if neither is given."""
         if mean is None and std is None:
             return self
         if not isinstance(self.model, nn.Module):
@@ -64,11 +54,7 @@ class LoadedModel:
         return replace(self, model=WithNormalization(self.model, mean, std))
 
     def preprocessing(self, size: tuple[int, ...] | None, sizes: list[tuple[int, int]]) -> Preprocessing:
-        """Return how images of some sizes are read: as in the run, else at their own size, from 0 to 1.
-
-        Raises:
-            InputError: a size for a surface of fixed size.
-        """
+        """Return the preprocessing of images of these sizes: that of the run, else only resizing to a common size."""
         if isinstance(self.model, Predictor):
             own = self.model.preprocessing
             if size and not own.surface.any_size:
@@ -79,15 +65,9 @@ class LoadedModel:
 
 
 def load_model(name: str, device: str, trust: bool = False) -> LoadedModel:
-    """Load the network of a run, of a file or of the user's own code.
+    """Load a run's folder, a ``model.safetensors``, a ``.pt2`` program or ``package.module:callable``.
 
-    Args:
-        name: a run's folder, a ``model.safetensors``, a ``.pt2`` program, or ``package.module:callable``.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        trust: allow ``.pt2`` files, which can execute code that they contain.
-
-    Raises:
-        InputError: no such network, or one that cannot be used.
+    ``trust`` allows ``.pt2`` files, which can execute code that they contain.
     """
     path = Path(name)
     chosen_device = choose_device(device)
@@ -97,7 +77,7 @@ def load_model(name: str, device: str, trust: bool = False) -> LoadedModel:
     if attribute and not path.exists():
         return LoadedModel(_import_model(module, attribute, name).to(chosen_device), name)
     if not path.exists():
-        raise FileError(name, "does not exist", CURE)
+        raise FileError(name, "does not exist", MODEL_CURE)
     return LoadedModel(Predictor.open(path, device), name, path if path.is_dir() else None)
 
 
@@ -110,7 +90,7 @@ def _import_model(module: str, attribute: str, name: str) -> nn.Module:
             target = getattr(target, part)
         target = target if isinstance(target, nn.Module) else target()
     except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", CURE) from error
+        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", MODEL_CURE) from error
     finally:
         sys.path.remove("")
     if not isinstance(target, nn.Module):

@@ -18,7 +18,7 @@ def log(text: str) -> None:
 
 
 def is_terminal() -> bool:
-    """Return whether the standard output is a terminal."""
+    """Return True if the standard output is a terminal; it is None in a program without a console."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 

@@ -20,36 +20,22 @@ LATITUDE_RANGES = {"0–30°": (0, 30), "30–60°": (30, 60), "60–90°": (60,
 
 @dataclass(frozen=True, eq=False)
 class EarthView:
-    """Image of the Earth with its labels and the part to measure on.
+    """Image of the Earth with its labels and the part to measure on."""
 
-    Attributes:
-        image: float32 ``(3, H, W)`` from 0 to 1.
-        land: uint8 ``(H, W)``, 1 on land.
-        measured: bool ``(H, W)``, True where predictions are measured.
-    """
-
-    image: np.ndarray
-    land: np.ndarray
-    measured: np.ndarray
+    image: np.ndarray  # float32 (3, H, W) from 0 to 1
+    land: np.ndarray  # uint8 (H, W), 1 on land
+    measured: np.ndarray  # bool (H, W), True where predictions are measured
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Measures of one network.
-
-    Attributes:
-        name: name of the network.
-        upright: measures on the upright view.
-        rotated: measures over all rotated views together.
-        seconds: median time of an epoch.
-        predictions: predicted labels of the upright and of the first rotated view.
-    """
+    """Measures of one network."""
 
     name: str
-    upright: dict[str, float]
-    rotated: dict[str, float]
-    seconds: float
-    predictions: tuple[np.ndarray, np.ndarray]
+    upright: dict[str, float]  # measures on the upright view
+    rotated: dict[str, float]  # measures over all rotated views together
+    seconds: float  # median time of an epoch
+    predictions: tuple[np.ndarray, np.ndarray]  # labels of the upright and of the first rotated view
 
 
 def views(earth: Earth, seed: int) -> tuple[EarthView, list[EarthView]]:

@@ -39,15 +39,7 @@ def band_table(results: list[Result]) -> Table:
 
 
 def write_page(path: Path, results: list[Result], upright: EarthView, rotated: EarthView, training: np.ndarray) -> Path:
-    """Write the report of the demonstration as one HTML file.
-
-    Args:
-        path: file to write.
-        results: measures of the networks.
-        upright: the upright view.
-        rotated: the first rotated view.
-        training: the training image, uint8 ``(H, W, 3)``.
-    """
+    """Write the report as one HTML file; ``training`` is the training image, uint8 ``(H, W, 3)``."""
     page = Page("Land and sea on three surfaces", subtitle="one U-Net and training, three kinds of neighbourhoods")
     page.text(
         "Each network was trained on one image of the Earth in which everything east of "

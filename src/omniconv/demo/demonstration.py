@@ -38,18 +38,9 @@ ShowTable = Callable[[list[str], list[list[str | float]], str], None]
 
 
 def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, show: ShowTable) -> Path:
-    """Train and measure every network, and write ``report.html``.
+    """Train and measure every network, and write ``report.html``; an earlier demonstration in ``out`` is replaced.
 
-    Args:
-        out: folder of the demonstration; an earlier demonstration in it is replaced.
-        given: settings chosen by the user: ``epochs``, ``seed``, ``device``.
-        log: prints a line.
-        progress_bar: show a progress bar for each training.
-        show: prints a table of results.
-
-    Raises:
-        InputError: the extra ``omniconv[demo]`` is missing.
-        FileError: the folder holds something else, or cannot be written.
+    ``given`` has the settings chosen by the user: ``epochs``, ``seed``, ``device``.
     """
     config = RunConfig(**(SETTINGS | given))
     choose_device(config.device)

@@ -26,25 +26,15 @@ FIRST_UNSEEN_LONGITUDE = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Earth:
-    """Image of the whole Earth with its labels.
+    """Image of the Earth with its labels."""
 
-    Attributes:
-        image: uint8 ``(H, W, 3)``.
-        land: uint8 ``(H, W)``, 1 on land.
-        unseen: bool ``(H, W)``, True where the Earth is held out of the training.
-    """
-
-    image: np.ndarray
-    land: np.ndarray
-    unseen: np.ndarray
+    image: np.ndarray  # uint8 (H, W, 3)
+    land: np.ndarray  # uint8 (H, W), 1 on land
+    unseen: np.ndarray  # bool (H, W), True in the part that is held out of the training
 
 
 def load_earth() -> Earth:
-    """Load the Earth at the image's own size, 360 × 720.
-
-    Raises:
-        InputError: the extra ``omniconv[demo]`` is not installed.
-    """
+    """Load the Earth at the image's own size, 360 × 720."""
     spec = find_spec("cartopy")
     if spec is None or spec.origin is None or find_spec("global_land_mask") is None:
         raise InputError("demo", "omniconv[demo]", "is not installed", "pip install 'omniconv[demo]'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from omniconv.explain.scene import (
     Kind,
     Mark,
@@ -13,6 +15,7 @@ from omniconv.explain.scene import (
     kernel_panel,
     kernel_weights,
     legend,
+    numbered,
     padded_cell_index,
     padded_panel,
     ramp,
@@ -39,12 +42,7 @@ INPUT, KERNEL, OUTPUT = range(3)  # panels
 
 
 def conv_scene(geometry: Geometry, seed: int = 0) -> Scene:
-    """Return the scene of a convolution: the kernel moves over the padded input, each window gives one output.
-
-    Args:
-        geometry: windows on the input.
-        seed: of the weights.
-    """
+    """Return the scene of a convolution: the kernel moves over the padded input, each window gives one output."""
     samples, weights = ramp(geometry.sizes, seed), kernel_weights(geometry.arguments.kernel, seed)
     constant = number_text(geometry.arguments.border.value)
     panels = (
@@ -52,13 +50,12 @@ def conv_scene(geometry: Geometry, seed: int = 0) -> Scene:
         kernel_panel(geometry, weights),
         result_panel("output", geometry),
     )
-    windows = convolve(geometry, samples, weights)
     return Scene(
         f"Convolution: {sizes_text(geometry.sizes)} → {sizes_text(geometry.outputs)}",
         subtitle(geometry),
         geometry.sizes,
         panels,
-        tuple(_conv_step(geometry, window, weights, number) for number, window in enumerate(windows, start=1)),
+        numbered(_conv_step(geometry, window, weights) for window in convolve(geometry, samples, weights)),
         tuple(conv_facts(geometry)),
         legend(
             panels,
@@ -69,13 +66,7 @@ def conv_scene(geometry: Geometry, seed: int = 0) -> Scene:
 
 
 def transposed_scene(geometry: Geometry, output_padding: Index, seed: int = 0) -> Scene:
-    """Return the scene of a transposed convolution: each input sample times the kernel is added to the output.
-
-    Args:
-        geometry: windows of the input samples on the output.
-        output_padding: of the layer, for its formula.
-        seed: of the weights.
-    """
+    """Return the scene of a transposed convolution: each input sample times the kernel is added to the output."""
     samples, weights = ramp(geometry.outputs, seed), kernel_weights(geometry.arguments.kernel, seed)
 
     def text(position: Index, source: int | None) -> str:
@@ -90,18 +81,18 @@ def transposed_scene(geometry: Geometry, output_padding: Index, seed: int = 0) -
     )
     totals: dict[int, Number] = {}
     steps = []
-    for number, window in enumerate(scatter(geometry, samples, weights), start=1):
+    for window in scatter(geometry, samples, weights):
         for tap, value in zip(window.taps, window.values, strict=True):
             if tap.source is not None:
                 totals[tap.source] = totals.get(tap.source, 0) + value
-        steps.append(_transposed_step(geometry, window, weights, totals, number))
+        steps.append(_transposed_step(geometry, window, weights, totals))
     more = [f"output padding {sizes_text(output_padding)}"] if any(output_padding) else []
     return Scene(
         f"Transposed convolution: {sizes_text(geometry.outputs)} → {sizes_text(geometry.sizes)}",
         subtitle(geometry, *more),
         geometry.sizes,
         panels,
-        tuple(steps),
+        numbered(steps),
         tuple(transposed_facts(geometry, output_padding)),
         legend(
             panels,
@@ -111,70 +102,54 @@ def transposed_scene(geometry: Geometry, output_padding: Index, seed: int = 0) -
     )
 
 
-def _conv_step(geometry: Geometry, window: Window, weights: list[int], number: int) -> Step:
-    current = result_cell_index(OUTPUT, window.index)
-    notes = [f"×{number_text(weight)}" for weight in weights]
-    cells = [padded_cell_index(INPUT, geometry, tap.position) for tap in window.taps]
-    track, track_marks = _kernel_track(geometry, window, notes)
-    links = copy_links(INPUT, geometry, window.taps)
+def _conv_step(geometry: Geometry, window: Window, weights: list[int]) -> Step:
     terms = [f"{factor_text(read)}·{factor_text(weight)}" for read, weight in zip(window.values, weights, strict=True)]
     constant = number_text(geometry.arguments.border.value)
-    marks = (
-        *(Mark(cell, Role.TAP, note="" if track else note) for cell, note in zip(cells, notes, strict=True)),
-        *track_marks,
-        *source_marks(links),
-        Mark(current, Role.CURRENT),
-    )
-    return Step(
-        f"Step {number} of {len(geometry.indices)}: output {index_text(window.index)}",
-        (
-            f"{PLUS.join(terms)} {equals(window.result)}",
-            *past_edge_lines(geometry, window.taps, "is a copy of", constant),
-        ),
-        marks,
-        (Update(current, number_text(window.result)),),
-        tuple(track or cells),
-        current,
-        links,
+    copies = past_edge_lines(geometry, window.taps, "is a copy of", constant)
+    step = _window_step(geometry, window, weights, (INPUT, OUTPUT))
+    return replace(
+        step,
+        title=f"output {index_text(window.index)}",
+        lines=(f"{PLUS.join(terms)} {equals(window.result)}", *copies),
+        updates=(Update(step.current, number_text(window.result)),),
     )
 
 
-def _transposed_step(
-    geometry: Geometry, window: Window, weights: list[int], totals: dict[int, Number], number: int
-) -> Step:
-    current = result_cell_index(INPUT, window.index)
-    cells = [padded_cell_index(OUTPUT, geometry, tap.position) for tap in window.taps]
-    track, track_marks = _kernel_track(geometry, window, [f"×{number_text(weight)}" for weight in weights])
-    links = copy_links(OUTPUT, geometry, window.taps)
+def _transposed_step(geometry: Geometry, window: Window, weights: list[int], totals: dict[int, Number]) -> Step:
     added = [("+" if value >= 0 else "") + number_text(value) for value in window.values]
-    sources = dict.fromkeys(tap.source for tap in window.taps if tap.source is not None)
     terms = [
         unbroken(f"{window.result}·{factor_text(weight)} = {number_text(value)} to {index_text(tap.position)}")
         for tap, weight, value in zip(window.taps, weights, window.values, strict=True)
     ]
+    copies = past_edge_lines(geometry, window.taps, "is added to", "dropped")
+    sources = dict.fromkeys(tap.source for tap in window.taps if tap.source is not None)
+    cells = [padded_cell_index(OUTPUT, geometry, geometry.coordinates(source)) for source in sources]
+    step = _window_step(geometry, window, weights, (OUTPUT, INPUT), added)
+    return replace(
+        step,
+        title=f"input {index_text(window.index)}",
+        lines=("; ".join(terms), *copies),
+        updates=tuple(Update(cell, number_text(totals[source])) for cell, source in zip(cells, sources, strict=True)),
+        links=tuple((copy, sample) for sample, copy in step.links),
+    )
+
+
+def _window_step(
+    geometry: Geometry, window: Window, weights: list[int], panels: tuple[int, int], notes: list[str] | None = None
+) -> Step:
+    """Return a step with its marks and links, without texts; ``panels`` are those of the taps and of the windows."""
+    tap_panel, window_panel = panels
+    cells = [padded_cell_index(tap_panel, geometry, tap.position) for tap in window.taps]
+    is_row = len(geometry.sizes) == 1  # only the kernel of a row moves, and shows the weights itself
+    track = [padded_cell_index(KERNEL, geometry, tap.position) for tap in window.taps] if is_row else []
+    factors = [f"×{number_text(weight)}" for weight in weights]
+    notes = notes or ([""] * len(cells) if is_row else factors)
+    links = copy_links(tap_panel, geometry, window.taps)
+    current = result_cell_index(window_panel, window.index)
     marks = (
-        *(Mark(cell, Role.TAP, note=note) for cell, note in zip(cells, added, strict=True)),
-        *track_marks,
+        *(Mark(cell, Role.TAP, note) for cell, note in zip(cells, notes, strict=True)),
+        *(Mark(cell, Role.TAP, text=factor) for cell, factor in zip(track, factors, strict=False)),
         *source_marks(links),
         Mark(current, Role.CURRENT),
     )
-    return Step(
-        f"Step {number} of {len(geometry.indices)}: input {index_text(window.index)}",
-        ("; ".join(terms), *past_edge_lines(geometry, window.taps, "is added to", "dropped")),
-        marks,
-        tuple(
-            Update(padded_cell_index(OUTPUT, geometry, geometry.coordinates(source)), number_text(totals[source]))
-            for source in sources
-        ),
-        tuple(track or cells),
-        current,
-        tuple((copy, sample) for sample, copy in links),
-    )
-
-
-def _kernel_track(geometry: Geometry, window: Window, notes: list[str]) -> tuple[list, list[Mark]]:
-    """Return the cells of the moving kernel of a row, and marks with its weights; nothing for a grid."""
-    if len(geometry.sizes) > 1:
-        return [], []
-    track = [padded_cell_index(KERNEL, geometry, tap.position) for tap in window.taps]
-    return track, [Mark(cell, Role.TAP, text=note) for cell, note in zip(track, notes, strict=True)]
+    return Step("", (), marks, (), tuple(track or cells), current, links)

@@ -1,6 +1,7 @@
 """An explanation as an animated GIF: frames of the drawing, the arithmetic of the step and the facts.
 
-The SVG of ``svg.py`` is rasterised by resvg. What steps share is rasterised once, as text takes half of the time.
+The SVG of ``svg.py`` is rasterised by resvg. The parts that do not change between steps are rasterised once, as text
+takes half of the time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFont
@@ -19,8 +19,8 @@ from omniconv.explain.page import resource
 from omniconv.explain.scene import CellIndex, Scene, Step
 from omniconv.explain.svg import HATCH, Drawing, draw_key, points_text, tag, text_tag
 
-LAST = 3  # the last frame stays so many times as long as the others
-SAMPLED = 4  # frames that the palette is made from
+LAST = 3  # duration of the last frame, in durations of the others
+SAMPLED = 4  # number of frames whose colours make the palette
 UNCHANGED = 255  # palette index of pixels that stay as in the frame before
 MARGIN, MIN_WIDTH = 24.0, 640.0
 HEAD, LINE, TEXT = 66.0, 20.0, 13.0  # heights of the head and of a line; font size
@@ -29,15 +29,7 @@ MAX_LINES = 2  # of each text of a step
 
 
 def gif_bytes(scene: Scene, seconds: float) -> bytes:
-    """Return an animation that repeats for ever.
-
-    Args:
-        scene: what is shown.
-        seconds: duration of a step.
-
-    Raises:
-        InputError: the scene is too large to be drawn.
-    """
+    """Return an animation that repeats for ever; a step takes ``seconds``."""
     frames = Frames(scene)
     palette = Palette(frames.render(every=-(-len(scene.steps) // SAMPLED)))
     first, *changes = _changes(frames.render(), palette)
@@ -51,14 +43,7 @@ def gif_bytes(scene: Scene, seconds: float) -> bytes:
 
 
 class Frames:
-    """Frames of a scene, from top to bottom: head, panels, step, facts, legend.
-
-    Args:
-        scene: what is shown.
-
-    Raises:
-        InputError: the scene is too large to be drawn.
-    """
+    """Frames of a scene, from top to bottom: head, panels, step, facts, legend."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.layout = scene, wide_layout(scene)
@@ -75,9 +60,9 @@ class Frames:
         self._static = "".join([self._head(), facts, legend, *self._panels()])
 
     def render(self, every: int = 1) -> Iterator[Image.Image]:
-        """Return an RGB image for each step, or for each ``every``-th step up to the last."""
+        """Yield an RGB image for each step, or for each ``every``-th step up to the last."""
         everything = (0.0, 0.0, float(self.size[0]), float(self.size[1]))
-        base = rasterise(self._static, everything)  # transparent between the panels, where the band lies below it
+        base = rasterise(self._static, everything)  # transparent between the panels, so that the band shows
         shown: dict[CellIndex, str] = {}
         for left, step in zip(range(len(self.scene.steps) - 1, -1, -1), self.scene.steps, strict=True):
             for update in step.updates:
@@ -126,9 +111,8 @@ class Frames:
 
     def _head(self) -> str:
         subtitle = wrapped(self.scene.subtitle, self.text_width, TEXT, 1)[0]
-        return text_tag((MARGIN, 36), self.scene.title, 19, "heading") + text_tag(
-            (MARGIN, 57), subtitle, TEXT, "line index"
-        )
+        title = text_tag((MARGIN, 36), self.scene.title, 19, "heading")
+        return title + text_tag((MARGIN, 57), subtitle, TEXT, "line index")
 
     def _facts(self) -> tuple[str, float]:
         y = self.facts_top
@@ -155,7 +139,7 @@ class Frames:
 
 
 def rasterise(content: str, box: Box) -> Image.Image:
-    """Return a part of a drawing as an RGBA image, one pixel for each unit; the box must have whole numbers."""
+    """Return a part of a drawing as an RGBA image, one pixel for each unit; the box must have integer coordinates."""
     import resvg_py
 
     left, top, right, bottom = box
@@ -170,7 +154,7 @@ def rasterise(content: str, box: Box) -> Image.Image:
 
 
 def _paste(image: Image.Image, content: str, box: Box) -> None:
-    """Rasterise content that lies in a box, and draw it over an image."""
+    """Rasterise the part of a drawing inside a box, and draw it over an image."""
     left, top = (max(0, int(edge)) for edge in box[:2])
     right, bottom = (min(size, int(edge) + 1) for size, edge in zip(image.size, box[2:], strict=True))
     image.alpha_composite(rasterise(content, (left, top, right, bottom)), (left, top))
@@ -194,8 +178,7 @@ def _font_file(bold: bool) -> str:
     """Return DejaVu Sans of Matplotlib's data, which has all signs of the formulas, and is the same everywhere."""
     import matplotlib
 
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name)
+    return f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf"
 
 
 @cache
@@ -228,12 +211,9 @@ def _broken(words: Sequence[str], width: float, size: float) -> list[str]:
 
 
 class Palette:
-    """The most frequent colours of some frames, as one palette for all, so that nothing flickers.
+    """Most frequent colours of some RGB frames, used for all frames so that nothing flickers.
 
     Colours are matched exactly: Pillow 13's ``quantize(palette=...)`` turns white into (252, 253, 252).
-
-    Args:
-        frames: RGB images whose colours are counted.
     """
 
     def __init__(self, frames: Iterable[Image.Image]) -> None:
@@ -258,7 +238,7 @@ class Palette:
 
 
 def _changes(frames: Iterable[Image.Image], palette: Palette) -> Iterator[Image.Image]:
-    """Return the first frame whole, and of each later one only the pixels that differ from the one before."""
+    """Yield the first frame, then each later one with only the pixels that differ from the frame before."""
     before = None
     for frame in frames:
         indices = palette.indices(frame)

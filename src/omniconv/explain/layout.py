@@ -14,7 +14,7 @@ from omniconv.explain.windows import too_large
 WIDTH, HEIGHT = 852.0, 460.0  # pixels for the panels; with its margins a GIF is 900 wide
 MAX_CELL, MIN_CELL = 46.0, 18.0  # pixels
 ROW_WIDTH, ROW_CELL = 520.0, 30.0  # rows keep to this width as long as their cells are larger than ROW_CELL
-MIN_SCALE = 0.72  # of a drawing on a narrow page, where 11-pixel indices are still read
+MIN_SCALE = 0.72  # of a drawing on a narrow page, where 11-pixel indices can still be read
 GAP = 44.0  # between panels side by side
 TITLE = 24.0  # height of a title above its panel
 NAMES = 116.0  # width of the titles at the left of rows
@@ -29,25 +29,15 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Layout:
-    """Panels of a scene in their positions.
-
-    Args:
-        panels: of the scene.
-        cell: pixels of a cell.
-        origins: of each panel.
-        titles: start of the baseline of each title.
-        size: width and height of the whole.
-        stacked: whether panels stand one below the other.
-        titles_left: whether titles stand at the left of their panels, instead of above.
-    """
+    """Panels of a scene in their positions."""
 
     panels: tuple[Panel, ...]
-    cell: float
-    origins: tuple[Point, ...]
-    titles: tuple[Point, ...]
-    size: Point
-    stacked: bool
-    titles_left: bool = False
+    cell: float  # pixels of a cell
+    origins: tuple[Point, ...]  # of each panel
+    titles: tuple[Point, ...]  # start of the baseline of each title
+    size: Point  # width and height of all panels together
+    stacked: bool  # panels are one below the other
+    titles_left: bool = False  # titles are at the left of their panels, instead of above
 
     def box(self, index: CellIndex) -> Box:
         """Return the box of a cell."""
@@ -90,7 +80,7 @@ def around(boxes: list[Box]) -> Box:
 
 
 def moved(box: Box, by: Point) -> Box:
-    """Return a box in the coordinates around an origin."""
+    """Return a box shifted by an offset."""
     return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
 
 
@@ -104,11 +94,7 @@ def band_between(one: Box, other: Box, vertical: bool) -> list[Point]:
 
 
 def cell_size(scene: Scene) -> float:
-    """Return the pixels of a cell: as large as the width and height of a wide page allow.
-
-    Raises:
-        InputError: the cells would be too small to be read.
-    """
+    """Return the pixels of a cell: as large as the width and height of a wide page allow."""
     panels = scene.panels
     if scene.is_row:
         width, across, down = WIDTH - NAMES, max(map(_cells_across, panels)), 1
@@ -125,11 +111,7 @@ def cell_size(scene: Scene) -> float:
 
 
 def wide_layout(scene: Scene) -> Layout:
-    """Return rows below each other with their titles at the left, grids side by side.
-
-    Raises:
-        InputError: the cells would be too small to be read.
-    """
+    """Return rows below each other with their titles at the left, grids side by side."""
     cell = cell_size(scene)
     if scene.is_row:
         return _stacked(scene, cell, titles_left=True)
@@ -144,11 +126,7 @@ def wide_layout(scene: Scene) -> Layout:
 
 
 def narrow_layout(scene: Scene) -> Layout:
-    """Return all panels below each other, with their titles above.
-
-    Raises:
-        InputError: the cells would be too small to be read.
-    """
+    """Return all panels below each other, with their titles above."""
     return _stacked(scene, cell_size(scene), titles_left=False)
 
 
@@ -176,7 +154,7 @@ def _stacked(scene: Scene, cell: float, titles_left: bool) -> Layout:
 
 
 def _gap(upper: Panel, lower: Panel) -> float:
-    """Return the room for a band; a moving kernel stands close to the samples that it reads."""
+    """Return the height left for a band; a moving kernel is drawn close to the samples that it reads."""
     tracks = [panel.cells[0][0].kind == Kind.HIDDEN for panel in (upper, lower)]
     samples = [any(cell.kind == Kind.SAMPLE for cell in panel.cells[0]) for panel in (upper, lower)]
     return 4.0 if any(tracks) and any(samples) else BAND

@@ -20,12 +20,7 @@ from omniconv.explain.svg import HATCH, Drawing, draw_key, points_text
 def html_text(scene: Scene, seconds: float) -> str:
     """Return a page with the panels, the arithmetic of each step, buttons, a slider and the facts.
 
-    Args:
-        scene: what is shown.
-        seconds: duration of a step while the page plays.
-
-    Raises:
-        InputError: the scene is too large to be drawn.
+    A step takes ``seconds`` while the page plays.
     """
     layouts = {"wide": wide_layout(scene), "narrow": narrow_layout(scene)}
     drawing = Drawing(scene, layouts["wide"].cell)
@@ -74,15 +69,8 @@ def _step_data(scene: Scene, drawing: Drawing) -> list[dict[str, Any]]:
     shown: dict[CellIndex, str] = {}
     steps = []
     for step in scene.steps:
-        shown.update({update.cell: update.text for update in step.updates})
-        steps.append(
-            {
-                "title": step.title,
-                "lines": step.lines,
-                "updates": [
-                    [update.cell[0], "-".join(map(str, update.cell)), drawing.update(update)] for update in step.updates
-                ],
-                "overlays": drawing.overlays(step, shown),
-            }
-        )
+        shown |= {update.cell: update.text for update in step.updates}
+        updates = [(update.cell[0], "-".join(map(str, update.cell)), drawing.update(update)) for update in step.updates]
+        overlays = drawing.overlays(step, shown)
+        steps.append({"title": step.title, "lines": step.lines, "updates": updates, "overlays": overlays})
     return steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,9 +20,6 @@ PAIR = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 def parse_sizes(text: str) -> tuple[int, ...]:
     """Parse ``7`` as a row of seven samples, ``5x8`` as five rows of eight.
 
-    Raises:
-        InputError: the text is neither.
-
     Example:
         >>> parse_sizes("7"), parse_sizes("5x8")
         ((7,), (5, 8))
@@ -36,17 +33,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def parse_numbers(name: str, text: str, ndim: int, least: int = 1) -> tuple[int, ...]:
-    """Parse ``3`` for all axes, ``3,2`` or ``3x2`` for each.
-
-    Args:
-        name: of the option, for errors.
-        text: its value.
-        ndim: number of axes.
-        least: smallest number allowed.
-
-    Raises:
-        InputError: another number of axes, or not a whole number from ``least``.
-    """
+    """Parse ``3`` for all axes, ``3,2`` or ``3x2`` for each."""
     parts = re.split("[,x]", text.lower())
     if len(parts) not in (1, ndim) or not all(NUMBER.fullmatch(part) and int(part) >= least for part in parts):
         one = max(least, 3 if name == "kernel" else 1)
@@ -57,9 +44,6 @@ def parse_numbers(name: str, text: str, ndim: int, least: int = 1) -> tuple[int,
 
 def parse_padding(text: str, ndim: int) -> tuple[PaddingRule, ...]:
     """Parse ``1`` for all sides, ``1,2`` by axis, ``1:0,2:1`` by side (before:after), or a name of padding.
-
-    Raises:
-        InputError: none of these.
 
     Example:
         >>> parse_padding("1:0,2", 2), parse_padding("same", 1)
@@ -80,9 +64,6 @@ def parse_padding(text: str, ndim: int) -> tuple[PaddingRule, ...]:
 def parse_border(text: str, ndim: int, value: float = 0.0) -> Border:
     """Parse ``circular`` for all sides, ``pole,circular`` by axis, ``zeros:reflect,circular`` by side (before:after).
 
-    Raises:
-        InputError: an unknown mode, another number of axes, or ``pole`` without a circular last axis.
-
     Example:
         >>> parse_border("reflect:zeros,circular", 2).modes
         (('reflect', 'zeros'), ('circular', 'circular'))
@@ -101,37 +82,25 @@ def parse_border(text: str, ndim: int, value: float = 0.0) -> Border:
 
 
 def parse_seed(text: str) -> int:
-    """Parse a seed.
-
-    Raises:
-        InputError: not a whole number from 0 to 999999999.
-    """
+    """Parse a seed, a whole number from 0."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise InputError("seed", text, "must be a whole number from 0 to 999999999", "write --seed 0")
     return int(text)
 
 
-def parse_float(name: str, text: str, within: Callable[[float], bool], rule: str, cure: str) -> float:
-    """Parse a finite number for which ``within`` holds.
-
-    Raises:
-        InputError: it is none.
-    """
+def parse_float(name: str, text: str, least: float, most: float, example: str) -> float:
+    """Parse a number from ``least`` to ``most``."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or not within(number):
-        raise InputError(name, text, rule, cure)
+    if not least <= number <= most:
+        raise InputError(name, text, f"must be a number from {least:g} to {most:g}", f"write --{name} {example}")
     return number
 
 
 def require_choice(name: str, text: str, choices: Sequence[str]) -> None:
-    """Check that a text is one of some names.
-
-    Raises:
-        InputError: it is none; the error suggests the nearest.
-    """
+    """Check that a text is one of some names; the error suggests the nearest."""
     if text not in choices:
         near = get_close_matches(text, choices, n=1)
         cure = f"did you mean {near[0]}?" if near else f"write --{name} {choices[0]}"

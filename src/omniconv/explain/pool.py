@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from omniconv.explain.scene import (
@@ -17,6 +17,7 @@ from omniconv.explain.scene import (
     Update,
     copy_links,
     legend,
+    numbered,
     padded_cell_index,
     padded_panel,
     result_cell_index,
@@ -43,26 +44,15 @@ TITLES = {"max": "Max", "average": "Average", "lp": "Power (Lp)"}
 
 @dataclass(frozen=True)
 class Pooling:
-    """Arguments of a pooling that its windows do not depend on, except for ``ceil_mode``.
-
-    Args:
-        kind: what a window computes.
-        ceil_mode: whether sizes are rounded up.
-        count_include_pad: whether means count zeros of the padding.
-        p: exponent of the norm.
-    """
+    """Arguments of a pooling in addition to those of its windows."""
 
     kind: PoolKind
     ceil_mode: bool = False
     count_include_pad: bool = False
-    p: float = 2.0
+    p: float = 2.0  # exponent of kind "lp"
 
     def windows(self, geometry: Geometry, samples: Sequence[Number]) -> list[Window]:
-        """Return the result of each window.
-
-        Raises:
-            InputError: a window without a sample that counts.
-        """
+        """Return the result of each window."""
         if self.kind == "max":
             return max_pool(geometry, samples)
         if self.kind == "average":
@@ -93,44 +83,22 @@ class Pooling:
 
 
 def pool_scene(geometry: Geometry, pooling: Pooling, seed: int = 0) -> Scene:
-    """Return the scene of a pooling.
-
-    Args:
-        geometry: windows on the input.
-        pooling: what they compute.
-        seed: of the order of the samples.
-
-    Raises:
-        InputError: a window without a sample that counts.
-    """
+    """Return the scene of a pooling of shuffled samples."""
     samples = shuffled(geometry.sizes, seed)
-    windows = pooling.windows(geometry, samples)
-    panels = (
-        padded_panel("input", geometry, _sample_text(samples, pooling)),
-        result_panel("output", geometry),
-    )
+    panels = padded_panel("input", geometry, _sample_text(samples, pooling)), result_panel("output", geometry)
     return Scene(
         f"{TITLES[pooling.kind]} pooling: {sizes_text(geometry.sizes)} → {sizes_text(geometry.outputs)}",
         subtitle(geometry, *pooling.options),
         geometry.sizes,
         panels,
-        _numbered([_pool_step(geometry, pooling, window, "output") for window in windows]),
+        numbered(_pool_step(geometry, pooling, window, "output") for window in pooling.windows(geometry, samples)),
         (*pool_facts(geometry, pooling.ceil_mode), *pooling.facts),
         pooling.legend(panels, "output"),
     )
 
 
 def unpool_scene(geometry: Geometry, pooling: Pooling, seed: int = 0) -> Scene:
-    """Return the scene of max pooling with switches, and of unpooling to the size of its input.
-
-    Args:
-        geometry: windows of the pooling.
-        pooling: a max pooling.
-        seed: of the order of the samples.
-
-    Raises:
-        InputError: a window without a sample, so without a switch.
-    """
+    """Return the scene of max pooling with switches, and of unpooling to the size of its input."""
     samples = shuffled(geometry.sizes, seed)
     windows = pooling.windows(geometry, samples)
     panels = (
@@ -150,16 +118,9 @@ def unpool_scene(geometry: Geometry, pooling: Pooling, seed: int = 0) -> Scene:
         subtitle(geometry, *pooling.options),
         geometry.sizes,
         panels,
-        _numbered(steps),
+        numbered(steps),
         (*pool_facts(geometry, pooling.ceil_mode), unpool_fact(geometry), *pooling.facts),
         pooling.legend(panels, "pooled"),
-    )
-
-
-def _numbered(steps: list[Step]) -> tuple[Step, ...]:
-    return tuple(
-        replace(step, title=f"Step {number} of {len(steps)}: {step.title}")
-        for number, step in enumerate(steps, start=1)
     )
 
 
@@ -177,7 +138,7 @@ def _unpooled_panel(geometry: Geometry) -> Panel:
 
 def _pool_step(geometry: Geometry, pooling: Pooling, window: Window, name: str) -> Step:
     current = result_cell_index(OUTPUT, window.index)
-    cells = [padded_cell_index(INPUT, geometry, tap.position) for tap in window.taps]
+    cells = tuple(padded_cell_index(INPUT, geometry, tap.position) for tap in window.taps)
     is_max = pooling.kind == "max"
     maximum = cells[window.values.index(window.result)] if is_max else None
     links = copy_links(INPUT, geometry, window.taps)
@@ -189,7 +150,7 @@ def _pool_step(geometry: Geometry, pooling: Pooling, window: Window, name: str) 
     switch = (window.switch, f"@{window.switch}") if is_max else ()
     update = Update(current, number_text(window.result), *switch)
     lines = {"max": _max_lines, "average": _average_lines, "lp": _lp_lines}[pooling.kind](window, pooling)
-    return Step(f"{name} {index_text(window.index)}", lines, marks, (update,), tuple(cells), current, links)
+    return Step(f"{name} {index_text(window.index)}", lines, marks, (update,), cells, current, links)
 
 
 def _unpool_step(geometry: Geometry, window: Window, values: list[Number]) -> Step:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import product
 from math import prod
 
@@ -20,7 +21,7 @@ MAX_DISTINCT = 99  # a cell has room for two digits: above this, samples are ran
 
 
 class Kind(StrEnum):
-    """What a cell holds; also its CSS class."""
+    """Content of a cell; also its CSS class."""
 
     SAMPLE = "sample"
     COPY = "copy"
@@ -32,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a step does with a cell, in drawing order; also its CSS class."""
+    """Role of a cell in a step, in drawing order; also its CSS class."""
 
     SOURCE = "source"
     TAP = "tap"
@@ -42,49 +43,31 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Cell:
-    """A square of a panel.
-
-    Args:
-        kind: what it holds.
-        text: the number in it.
-        source: flat index of the sample whose colour it has.
-        hint: tooltip.
-    """
+    """A square of a panel."""
 
     kind: Kind
     text: str = ""
-    source: int | None = None
-    hint: str = ""
+    source: int | None = None  # flat index of the sample whose colour it has
+    hint: str = ""  # tooltip
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A row or grid of cells.
-
-    Args:
-        title: stands above or beside it.
-        cells: row by row.
-        first: row and column of the first cell; negative where padding comes first.
-        core: rows and columns of the grid without its padding, which is framed.
-        start: offset of the first cell in cells; rows only.
-        pitch: distance of neighbouring cells in cells; rows only.
-        numbered: whether rows and columns show their indices.
-        arcs_below: whether arcs are drawn below it.
-    """
+    """A row or grid of cells."""
 
     title: str
     cells: tuple[tuple[Cell, ...], ...]
-    first: tuple[int, int] = (0, 0)
-    core: tuple[int, int] = (0, 0)
-    start: float = 0
-    pitch: int = 1
-    numbered: bool = True
-    arcs_below: bool = False
+    first: tuple[int, int] = (0, 0)  # row and column of the first cell; negative where padding comes first
+    core: tuple[int, int] = (0, 0)  # rows and columns of the grid without its padding, drawn with a frame
+    start: float = 0  # horizontal offset of the first cell, in cells; only for rows
+    pitch: int = 1  # distance of neighbouring cells, in cells; only for rows
+    numbered: bool = True  # rows and columns show their indices
+    arcs_below: bool = False  # arcs are drawn below the panel
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A highlight of a cell during one step: with a note in its corner, or with a text in place of its own."""
+    """A highlight of a cell during one step, with a note in its corner or a text that replaces the cell's own."""
 
     cell: CellIndex
     role: Role
@@ -94,7 +77,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Update:
-    """A number that a step writes into a cell for good, perhaps with the colour of a sample and a note."""
+    """A number that a step writes into a cell, where it stays, perhaps with the colour of a sample and a note."""
 
     cell: CellIndex
     text: str
@@ -104,48 +87,28 @@ class Update:
 
 @dataclass(frozen=True)
 class Step:
-    """One frame of the animation.
-
-    Args:
-        title: which window.
-        lines: its arithmetic.
-        marks: highlighted cells.
-        updates: numbers that it writes.
-        window: cells of the window, which a band connects with ``current``.
-        current: the output (transposed: input) cell of the window.
-        links: pairs of cells, from where a number comes to where it is read or added.
-    """
+    """One frame of the animation."""
 
     title: str
-    lines: tuple[str, ...]
+    lines: tuple[str, ...]  # arithmetic of the window
     marks: tuple[Mark, ...]
     updates: tuple[Update, ...]
-    window: tuple[CellIndex, ...]
-    current: CellIndex
-    links: tuple[tuple[CellIndex, CellIndex], ...] = ()
+    window: tuple[CellIndex, ...]  # cells of the window, which a band connects with current
+    current: CellIndex  # output cell of the window; input cell of a transposed convolution
+    links: tuple[tuple[CellIndex, CellIndex], ...] = ()  # from the origin of a number to the cell that shows or adds it
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A whole explanation.
+    """All parts of an explanation."""
 
-    Args:
-        title: the layer and its sizes.
-        subtitle: its arguments.
-        sizes: of the grid whose samples have colours.
-        panels: side by side, rows one below the other.
-        steps: one frame each.
-        facts: names and formulas that hold for all steps.
-        legend: kinds and roles that appear, with their meaning.
-    """
-
-    title: str
-    subtitle: str
-    sizes: Index
+    title: str  # the layer and its sizes
+    subtitle: str  # its arguments
+    sizes: Index  # of the grid whose samples have colours
     panels: tuple[Panel, ...]
     steps: tuple[Step, ...]
-    facts: tuple[tuple[str, str], ...]
-    legend: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]  # names and formulas that hold for all steps
+    legend: tuple[tuple[str, str], ...]  # kinds and roles that appear, with their meaning
 
     @property
     def is_row(self) -> bool:
@@ -175,13 +138,9 @@ def kernel_weights(kernel: Sequence[int], seed: int) -> list[int]:
 def padded_panel(
     title: str, geometry: Geometry, text: Callable[[Index, int | None], str], arcs_below: bool = False
 ) -> Panel:
-    """Return the grid of a geometry with its padding and overhang.
+    """Return the grid of a geometry with its padding and overhang; its size is appended to the title.
 
-    Args:
-        title: name of the grid; its size is appended.
-        geometry: windows on the grid.
-        text: number of a cell, from its position and the flat index of the sample that it shows.
-        arcs_below: whether arcs are drawn below it.
+    ``text`` returns the number of a cell from its position and the flat index of the sample that it shows.
     """
     cells = [_padded_cell(geometry, position, text) for position in product(*geometry.positions)]
     shape = tuple(map(len, geometry.positions))
@@ -192,12 +151,11 @@ def padded_panel(
 
 
 def result_panel(title: str, geometry: Geometry, texts: Sequence[str] = ()) -> Panel:
-    """Return one cell for each window; on a row it stands at the centre of its window."""
+    """Return one cell for each window; on a row it is at the centre of its window."""
     outputs, indices = geometry.outputs, geometry.indices
-    cells = [
-        Cell(Kind.RESULT, text, hint=f"{title} {index_text(index)}")
-        for index, text in zip(indices, texts or [""] * len(indices), strict=True)
-    ]
+    hints = [f"{title} {index_text(index)}" for index in indices]
+    texts = texts or [""] * len(indices)
+    cells = [Cell(Kind.RESULT, text, hint=hint) for text, hint in zip(texts, hints, strict=True)]
     start, pitch = 0.0, 1
     if len(outputs) == 1:
         start, pitch = (geometry.arguments.spans[0] - 1) / 2, geometry.arguments.stride[0]
@@ -227,20 +185,22 @@ def result_cell_index(panel: int, index: Index) -> CellIndex:
 
 
 def copy_links(panel: int, geometry: Geometry, taps: Sequence[Tap]) -> tuple[tuple[CellIndex, CellIndex], ...]:
-    """Return pairs of cells, from each sample to the copy of it that a window reads."""
-    return tuple(
-        (
-            padded_cell_index(panel, geometry, geometry.coordinates(tap.source)),
-            padded_cell_index(panel, geometry, tap.position),
-        )
-        for tap in taps
-        if tap.source is not None and not tap.inside
-    )
+    """Return pairs of cells, from each sample to its copy that a window reads."""
+    copies = [(geometry.coordinates(t.source), t.position) for t in taps if t.source is not None and not t.inside]
+    index = partial(padded_cell_index, panel, geometry)
+    return tuple((index(sample), index(copy)) for sample, copy in copies)
 
 
 def source_marks(links: Sequence[tuple[CellIndex, CellIndex]]) -> tuple[Mark, ...]:
     """Return marks of the samples whose copies a window reads."""
     return tuple(Mark(sample, Role.SOURCE) for sample in dict.fromkeys(sample for sample, _ in links))
+
+
+def numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps with their numbers in the titles."""
+    steps = list(steps)
+    titles = [f"Step {number} of {len(steps)}: {step.title}" for number, step in enumerate(steps, start=1)]
+    return tuple(replace(step, title=title) for step, title in zip(steps, titles, strict=True))
 
 
 def legend(panels: Sequence[Panel], roles: dict[Role, str], kinds: dict[Kind, str]) -> tuple[tuple[str, str], ...]:

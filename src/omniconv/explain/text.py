@@ -43,12 +43,12 @@ def index_text(index: Index) -> str:
 
 
 def sizes_text(sizes: Sequence[int]) -> str:
-    """Return ``5 × 8``, which no line breaks in."""
+    """Return ``5 × 8``, with no-break spaces."""
     return "\u00a0×\u00a0".join(map(str, sizes))
 
 
 def unbroken(text: str) -> str:
-    """Return a text that no line breaks in."""
+    """Return a text with no-break spaces."""
     return text.replace(" ", "\u00a0")
 
 
@@ -68,14 +68,7 @@ def subtitle(geometry: Geometry, *more: str) -> str:
 
 
 def past_edge_lines(geometry: Geometry, taps: Sequence[Tap], copy: str, constant: str) -> tuple[str, ...]:
-    """Return one line about the taps of a window that fall past an edge, or none.
-
-    Args:
-        geometry: of the windows.
-        taps: of one window.
-        copy: words between the position of a copy and its sample.
-        constant: words behind the positions of constants.
-    """
+    """Return one line about the taps of a window past an edge, or none: "1 ``copy`` 0", "-1 is ``constant``"."""
     copies = [
         unbroken(f"{index_text(tap.position)} {copy} {index_text(geometry.coordinates(tap.source))}")
         for tap in taps

@@ -1,4 +1,4 @@
-"""Windows of a layer on a padded grid, and what each of them computes: a slow reference for every layer, without torch.
+"""Windows of a layer on a padded grid, and their results: a slow reference for every layer, without torch.
 
 A position counts from the first sample of each axis: it is negative before the axis, and at least its size after it.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import inf, prod
+from operator import add
 
 import numpy as np
 
@@ -36,24 +37,16 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of a layer, one entry for each axis.
+    """Arguments of a layer, one entry for each axis; ``border`` defines the content of the padding."""
 
-    Args:
-        kernel: taps.
-        stride: step from one window to the next.
-        padding: a name, or samples before and after.
-        dilation: step between taps.
-        border: what the padded samples hold.
-    """
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
+    kernel: Index
+    stride: Index
     padding: tuple[PaddingRule, ...]
-    dilation: tuple[int, ...]
+    dilation: Index
     border: Border
 
     @property
-    def spans(self) -> tuple[int, ...]:
+    def spans(self) -> Index:
         """Samples that the dilated kernel covers on each axis."""
         return tuple(map(span, self.kernel, self.dilation))
 
@@ -65,39 +58,22 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Tap:
-    """One tap of a window.
+    """One tap of a window."""
 
-    Args:
-        position: grid position that it falls on, perhaps past an edge.
-        source: flat index of the sample that it reads, ``None`` for a constant.
-        inside: whether the position is a sample of the grid itself.
-        overhang: whether the position lies past the padding too, where a last pooling window hangs over.
-    """
-
-    position: Index
-    source: int | None
-    inside: bool
-    overhang: bool
+    position: Index  # on the grid, perhaps past an edge
+    source: int | None  # flat index of the sample that it reads; None for a constant
+    inside: bool  # the position is a sample of the grid itself
+    overhang: bool  # the position is past the padding too, as can happen in the last pooling window with ceil_mode
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Windows of a layer on a grid.
-
-    Args:
-        arguments: of the layer.
-        sizes: samples of the grid that the windows lie on.
-        outputs: number of windows on each axis.
-        overhangs: samples by which the last window of each axis hangs over the padded end.
-
-    Raises:
-        InputError: more samples are reflected than the axis has.
-    """
+    """Windows of a layer on a grid."""
 
     arguments: Arguments
-    sizes: Index
-    outputs: Index
-    overhangs: Index
+    sizes: Index  # samples of the grid
+    outputs: Index  # number of windows on each axis
+    overhangs: Index  # samples by which the last window of each axis exceeds the padded axis
 
     def __post_init__(self) -> None:
         for size, sides, modes in zip(self.sizes, self.amounts, self.arguments.border.modes, strict=True):
@@ -122,12 +98,10 @@ class Geometry:
         return [range(-before, size + after + over) for size, (before, after), over in axes]
 
     def taps(self, index: Index) -> list[Tap]:
-        """Return the taps of a window in reading order; tap t of window o lies at o·s − p + t·d on each axis."""
+        """Return the taps of a window in reading order; tap t of window o is at o·s − p + t·d on each axis."""
         starts = [o * s - before for o, s, (before, _) in zip(index, self.arguments.stride, self.amounts, strict=True)]
-        axes = [
-            [start + t * step for t in range(taps)]
-            for start, taps, step in zip(starts, self.arguments.kernel, self.arguments.dilation, strict=True)
-        ]
+        ends = map(add, starts, self.arguments.spans)
+        axes = map(range, starts, ends, self.arguments.dilation)
         return [Tap(at, self.sources[at], self.inside(at), self.in_overhang(at)) for at in product(*axes)]
 
     def inside(self, position: Index) -> bool:
@@ -135,7 +109,7 @@ class Geometry:
         return all(0 <= index < size for index, size in zip(position, self.sizes, strict=True))
 
     def in_overhang(self, position: Index) -> bool:
-        """Return whether a position lies behind the padding."""
+        """Return whether a position is past the padding at the end of an axis."""
         axes = zip(position, self.sizes, self.amounts, strict=True)
         return any(index >= size + after for index, size, (_, after) in axes)
 
@@ -164,20 +138,12 @@ class Geometry:
 
 
 def conv_geometry(sizes: Index, arguments: Arguments) -> Geometry:
-    """Return the windows of a convolution.
-
-    Raises:
-        InputError: an axis has no output, or more samples are reflected than the axis has.
-    """
+    """Return the windows of a convolution."""
     return Geometry(arguments, sizes, _output_sizes(sizes, arguments), (0,) * len(sizes))
 
 
 def transposed_geometry(sizes: Index, arguments: Arguments, output_padding: Index) -> Geometry:
-    """Return the windows, one for each *input* sample, on the output grid of a transposed convolution.
-
-    Raises:
-        InputError: ``output_padding`` does not fit, an axis has no output, or more samples are reflected than it has.
-    """
+    """Return the windows, one for each *input* sample, on the output grid of a transposed convolution."""
     cure = "leave it out, or give --padding in numbers"
     check_output_padding(output_padding, arguments.padding, arguments.stride, arguments.dilation, cure)
     outputs = _output_sizes(sizes, arguments, transposed=True, output_padding=output_padding)
@@ -185,15 +151,10 @@ def transposed_geometry(sizes: Index, arguments: Arguments, output_padding: Inde
 
 
 def pool_geometry(sizes: Index, arguments: Arguments, ceil_mode: bool) -> Geometry:
-    """Return the windows of a pooling; with ``ceil_mode`` the last ones may hang over.
-
-    Raises:
-        InputError: as many zeros beyond an edge as a window spans, no output, or more reflected than the axis has.
-    """
+    """Return the windows of a pooling; with ``ceil_mode`` the last ones may exceed the padded axes."""
     check_pool_padding(arguments.padding, arguments.spans, arguments.border.modes)
-    axes = list(
-        zip(sizes, arguments.kernel, arguments.stride, arguments.amounts(sizes), arguments.dilation, strict=True)
-    )
+    amounts = arguments.amounts(sizes)
+    axes = list(zip(sizes, arguments.kernel, arguments.stride, amounts, arguments.dilation, strict=True))
     overhangs = tuple(overhang(*axis) if ceil_mode else 0 for axis in axes)
     outputs = []
     for (size, _, stride, sides, _), over, reach in zip(axes, overhangs, arguments.spans, strict=True):
@@ -204,11 +165,7 @@ def pool_geometry(sizes: Index, arguments: Arguments, ceil_mode: bool) -> Geomet
 
 
 def require_drawable(geometry: Geometry) -> Geometry:
-    """Return the geometry if it is small enough to be drawn; nothing has been computed on it yet.
-
-    Raises:
-        InputError: too many cells on an axis, or too many windows.
-    """
+    """Return the geometry if it is small enough to be drawn; nothing has been computed on it yet."""
     cells, windows = max(map(len, geometry.positions)), prod(geometry.outputs)
     if cells > MAX_CELLS:
         raise too_large(geometry.sizes, f"{cells} cells on an axis, more than {MAX_CELLS}")
@@ -226,23 +183,14 @@ def too_large(sizes: Index, reason: str) -> InputError:
 
 @dataclass(frozen=True)
 class Window:
-    """Result of one window.
-
-    Args:
-        index: of the output, or of the input of a transposed convolution.
-        taps: in reading order.
-        values: what each tap reads, or for a transposed convolution adds.
-        result: the output, or the input of a transposed convolution.
-        switch: flat index of the sample that a max pooling took.
-        counted: number of taps that a mean counts.
-    """
+    """Result of one window; for a transposed convolution ``index`` and ``result`` are those of its input sample."""
 
     index: Index
-    taps: tuple[Tap, ...]
-    values: tuple[Number, ...]
+    taps: tuple[Tap, ...]  # in reading order
+    values: tuple[Number, ...]  # number that each tap reads, or for a transposed convolution adds
     result: Number
-    switch: int = 0
-    counted: int = 0
+    switch: int = 0  # flat index of the largest sample, for max pooling
+    counted: int = 0  # number of taps that a mean counts
 
 
 def convolve(geometry: Geometry, samples: Sequence[Number], weights: Sequence[Number]) -> list[Window]:
@@ -252,9 +200,9 @@ def convolve(geometry: Geometry, samples: Sequence[Number], weights: Sequence[Nu
 
 
 def scatter(geometry: Geometry, samples: Sequence[Number], weights: Sequence[Number]) -> list[Window]:
-    """Return each input sample times the weights: what a transposed convolution adds where the taps fall.
+    """Return each input sample times the weights, which a transposed convolution adds at the positions of the taps.
 
-    What falls past an edge is added to the sample that the convolution reads there; what falls on zeros is dropped.
+    Past an edge they are added to the sample that the convolution reads there; on constants they are dropped.
     """
     return [
         Window(index, tuple(geometry.taps(index)), tuple(sample * weight for weight in weights), sample)
@@ -263,7 +211,7 @@ def scatter(geometry: Geometry, samples: Sequence[Number], weights: Sequence[Num
 
 
 def max_pool(geometry: Geometry, samples: Sequence[Number]) -> list[Window]:
-    """Return each window's largest sample and its switch; constants never count, the first of equals does."""
+    """Return each window's largest sample and its switch, the first of equal samples; constants never count."""
     windows = []
     for index in geometry.indices:
         taps = _require_samples(geometry, index, geometry.taps(index))

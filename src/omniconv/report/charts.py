@@ -38,9 +38,6 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_la
     Returns:
         One ``<svg>`` element.
 
-    Raises:
-        InputError: there is no line.
-
     Example:
         >>> curves({"train": [(1, 0.9), (2, 0.4)]}, "Loss", "epoch", "loss")[:4]
         '<svg'
@@ -68,9 +65,6 @@ def bars(groups: Mapping[str, Mapping[str, float]], title: str, y_label: str) ->
 
     Returns:
         One ``<svg>`` element.
-
-    Raises:
-        InputError: there is no group or no value.
 
     Example:
         >>> bars({"tropics": {"plane": 0.8, "sphere": 0.9}}, "IoU by latitude", "IoU")[:4]
@@ -103,9 +97,6 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
 
     Returns:
         One ``<svg>`` element.
-
-    Raises:
-        InputError: the matrix is not square, or its side is not the number of names.
 
     Example:
         >>> confusion(np.array([[9, 1], [0, 10]]), ["sea", "land"])[:4]

@@ -36,9 +36,6 @@ def globe(
     Returns:
         uint8 (size, size, 3).
 
-    Raises:
-        InputError: ``image`` is no RGB image, or ``size`` is below 1.
-
     Example:
         >>> sea = np.full((90, 180, 3), (0, 80, 160), np.uint8)
         >>> globe(sea, longitude=30.0, size=64)[32, 32].tolist()

@@ -36,9 +36,6 @@ def palette(classes: int) -> np.ndarray:
     Returns:
         uint8 (classes, 3).
 
-    Raises:
-        InputError: ``classes`` is below 1.
-
     Example:
         >>> palette(2).tolist()
         [[58, 71, 88], [230, 159, 0]]
@@ -58,9 +55,6 @@ def paint(labels: np.ndarray, classes: int, ignored: int = 255) -> np.ndarray:
 
     Returns:
         uint8 (H, W, 3).
-
-    Raises:
-        InputError: a label is neither a class nor ``ignored``, or the array has another shape or dtype.
 
     Example:
         >>> paint(np.array([[0, 1]]), classes=2).tolist()
@@ -93,9 +87,6 @@ def overlay(
     Returns:
         uint8 (H, W, 3).
 
-    Raises:
-        InputError: the sizes differ, a label is no class, or ``opacity`` is outside 0 to 1.
-
     Example:
         >>> image = np.full((1, 2, 3), 100, np.uint8)
         >>> overlay(image, np.array([[0, 0]]), classes=2).tolist() == image.tolist()
@@ -123,9 +114,6 @@ def error_map(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> 
     Returns:
         uint8 (H, W, 3).
 
-    Raises:
-        InputError: an array has another shape or dtype, or the sizes differ.
-
     Example:
         >>> error_map(np.array([[1, 1]]), np.array([[1, 0]])).tolist()
         [[[226, 229, 232], [225, 29, 42]]]
@@ -143,9 +131,6 @@ def legend(class_names: Sequence[str]) -> list[tuple[str, str]]:
     Args:
         class_names: names in the order of their labels, the background first; at least one.
 
-    Raises:
-        InputError: there is no name.
-
     Example:
         >>> legend(["sea", "land"])
         [('sea', '#3a4758'), ('land', '#e69f00')]
@@ -159,9 +144,6 @@ def png_bytes(picture: Picture) -> bytes:
 
     Args:
         picture: a Pillow image, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
-
-    Raises:
-        InputError: an array of another shape or dtype.
 
     Example:
         >>> png_bytes(np.zeros((2, 2), np.uint8))[1:4]
@@ -184,9 +166,6 @@ def contact_sheet(tiles: Sequence[tuple[Picture, str]], columns: int, tile_width
 
     Returns:
         RGB image, as wide as ``columns`` thumbnails with margins between and around them.
-
-    Raises:
-        InputError: there is no tile, a number is below 1, or an array has another shape or dtype.
 
     Example:
         >>> contact_sheet([(np.zeros((10, 20, 3), np.uint8), "night")], columns=1, tile_width=100).width

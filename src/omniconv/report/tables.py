@@ -36,9 +36,6 @@ class Column(NamedTuple):
 def make_columns(header: Sequence[str], rows: Sequence[Sequence[Cell]], best: Best) -> list[Column]:
     """Return the columns of a table; arguments as in :meth:`omniconv.report.page.Page.table`.
 
-    Raises:
-        InputError: a row has more or fewer cells than the header, or ``best`` names no column or another choice.
-
     Example:
         >>> [cell.best for cell in make_columns(["IoU"], [[0.81], [0.92]], best="max")[0].cells]
         [False, True]

@@ -29,11 +29,7 @@ AxisMaps = list[AxisMap] | None
 
 
 def function_maps(name: str, result: Tensor, arguments: Sequence[Any], options: dict[str, Any]) -> AxisMaps:
-    """Return the axis maps of a call of a torch function.
-
-    Raises:
-        KeyError: no rule for a function of this name or for these arguments.
-    """
+    """Return the axis maps of a call of a torch function."""
     return _RULES[name](result, *arguments, **options)
 
 
