@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -90,6 +91,17 @@ def check_choice(name: str, value: Any, choices: Iterable[str], cure: str) -> st
     if not isinstance(value, str) or value not in choices:
         raise InputError(name, value, f"must be one of {', '.join(choices)}", cure)
     return value
+
+
+def did_you_mean(value: Any, choices: Iterable[str], otherwise: str) -> str:
+    """Return a cure for a wrong name: the nearest choice, or ``otherwise`` if none is near.
+
+    Example:
+        >>> did_you_mean("unett", ["classifier", "unet"], "correct the name")
+        'did you mean unet?'
+    """
+    near = get_close_matches(str(value), list(choices), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int = 1) -> tuple[int, int, int]:

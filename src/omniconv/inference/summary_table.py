@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from omniconv.checks import did_you_mean
 from omniconv.data.preprocessing import default_size
 from omniconv.errors import InputError
 from omniconv.inference.predictor import Predictor
@@ -33,8 +33,7 @@ def summary_table(what: str, classes: int, settings: dict[str, Any]) -> str:
         network = build(config.network, config.network_arguments(classes))
         return _table(network, config.size or default_size(surface(config.surface), []))
     if not Path(what).exists():
-        near = get_close_matches(what, TASKS, n=1)
-        cure = f"did you mean {near[0]}?" if near else "check the path for a typing error"
+        cure = did_you_mean(what, TASKS, "check the path for a typing error")
         raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", cure)
     if settings:
         name, value = next(iter(settings.items()))

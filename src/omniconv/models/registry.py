@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
+from omniconv.checks import check_choice, did_you_mean
 from omniconv.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def get_model(name: str) -> type[Model]:
         >>> get_model("unet").output
         'dense'
     """
-    if not isinstance(name, str) or name not in MODELS:
-        near = get_close_matches(str(name), MODELS, n=1)
-        cure = f"did you mean {near[0]}?" if near else "correct the name"
-        raise InputError("model", name, f"must be one of {', '.join(MODELS)}", cure)
-    entry = MODELS[name]
+    entry = MODELS[check_choice("model", name, MODELS, did_you_mean(name, MODELS, "correct the name"))]
     if isinstance(entry, str):
         module, _, class_name = entry.partition(":")
         entry = MODELS[name] = getattr(import_module(module), class_name)

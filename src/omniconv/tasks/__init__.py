@@ -10,10 +10,10 @@ program is added by ``register_task``. ``TASKS`` itself imports no task: ``get_t
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from omniconv.checks import check_choice, did_you_mean
 from omniconv.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def get_task(name: str) -> Task:
         >>> get_task("segment").default_model
         'unet'
     """
-    if not isinstance(name, str) or name not in TASKS:
-        near = get_close_matches(str(name), TASKS, n=1) or [next(iter(TASKS))]
-        raise InputError("task", name, f"must be one of {', '.join(TASKS)}", f"did you mean {near[0]}?")
-    entry = TASKS[name]
+    entry = TASKS[check_choice("task", name, TASKS, did_you_mean(name, TASKS, f"use {next(iter(TASKS))}"))]
     if isinstance(entry.task, str):
         module, _, class_name = entry.task.partition(":")
         entry = TASKS[name] = entry._replace(task=getattr(import_module(module), class_name)())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from omniconv.checks import to_builtin
+from omniconv.checks import did_you_mean, to_builtin
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import atomic_write
 from omniconv.models.registry import MODELS, get_model, models_for
@@ -47,8 +46,7 @@ def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
     def check(value: str) -> str:
         known = list(choices())
         if value not in known:
-            near = get_close_matches(value, known, n=1) or known
-            raise _RuleError(f"must be one of {', '.join(known)}", f"did you mean {near[0]}?")
+            raise _RuleError(f"must be one of {', '.join(known)}", did_you_mean(value, known, f"use {known[0]}"))
         return value
 
     return AfterValidator(check)
@@ -258,8 +256,7 @@ def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any
         settings = cast(type[BaseModel], settings.model_fields[part].annotation)
     argument, value = ".".join([*outer, name]), details["input"]
     if name not in settings.model_fields:
-        near = get_close_matches(name, settings.model_fields, n=1)
-        cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(settings.model_fields)}"
+        cure = did_you_mean(name, settings.model_fields, f"use one of {', '.join(settings.model_fields)}")
         return argument, value, "is an unknown setting", cure
     rule_error = details.get("ctx", {}).get("error")
     if isinstance(rule_error, _RuleError):
