@@ -1,7 +1,7 @@
-"""Figures and pages for people to look at; uses no tensors.
+"""Pictures, charts and HTML reports; uses no tensors.
 
-``pictures.py`` turns labels into colours: painted, laid over the image, compared with the truth, or as thumbnails on a
-sheet. ``globe.py`` draws a panorama as a globe. ``charts.py`` draws lines, bars and confusion matrices as inline SVG
-(matplotlib). ``page.py`` collects texts, tables (``tables.py``), pictures and charts and renders them by the Jinja
-template ``templates/page.html`` into one HTML file; what stands on a page is decided by ``runs`` and ``demo``.
+``pictures`` draws label maps in colours, as overlays on the image, as error maps, and thumbnails on a contact sheet.
+``globe`` draws a panorama as a globe. ``charts`` draws lines, bars and confusion matrices as inline SVG (matplotlib).
+``page`` collects texts, tables (``tables``), pictures and charts and renders them by the Jinja template
+``templates/page.html`` into one HTML file; ``runs``, ``tasks`` and ``demo`` decide on the contents of a page.
 """

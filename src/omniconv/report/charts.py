@@ -1,9 +1,10 @@
-"""Charts as inline SVG: text stays text, text and lines have the colour of the page's text, output is deterministic."""
+"""Charts as inline SVG: text can be selected, text and lines have the page's text colour, output is deterministic."""
 
 from __future__ import annotations
 
 import html
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,19 +25,11 @@ BLUE = (0.0, 0.447, 0.698)
 INK = "#1b2733"  # placeholder for currentColor, which matplotlib does not know
 WIDTH, HEIGHT = 5.0, 3.0  # inches of 96 pixels: two charts fit side by side on a desktop
 MAX_NAME_LENGTH = 24
+LINE_LETTERS = 60  # letters at font size 10 that fit the width of a chart
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_label: str, y_label: str) -> str:
-    """Return a line chart, such as the loss over the epochs.
-
-    Args:
-        series: points (x, y) of each named line; not-a-number leaves a gap. At least one line.
-        title: title of the chart.
-        x_label: quantity along the horizontal axis, with its unit.
-        y_label: quantity along the vertical axis, with its unit.
-
-    Returns:
-        One ``<svg>`` element.
+    """Return a line chart as an ``<svg>`` element, such as the loss over the epochs; NaN leaves a gap in a line.
 
     Example:
         >>> curves({"train": [(1, 0.9), (2, 0.4)]}, "Loss", "epoch", "loss")[:4]
@@ -55,16 +48,10 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_la
 
 
 def bars(groups: Mapping[str, Mapping[str, float]], title: str, y_label: str) -> str:
-    """Return a grouped bar chart, such as the IoU of each surface in each latitude band.
+    """Return a grouped bar chart as an ``<svg>`` element, such as the IoU of each surface in each latitude band.
 
-    Args:
-        groups: values of each group by series: one cluster of bars per group, one colour per series. A value that is
-            missing or not-a-number leaves a gap. At least one group.
-        title: title of the chart.
-        y_label: quantity along the vertical axis, with its unit.
-
-    Returns:
-        One ``<svg>`` element.
+    ``groups`` has the values of each group by series: one cluster of bars per group, one colour per series. A value
+    that is missing or NaN leaves a gap.
 
     Example:
         >>> bars({"tropics": {"plane": 0.8, "sphere": 0.9}}, "IoU by latitude", "IoU")[:4]
@@ -83,20 +70,15 @@ def bars(groups: Mapping[str, Mapping[str, float]], title: str, y_label: str) ->
             if len(names) * len(groups) <= 10:
                 labels = ["" if np.isnan(height) else f"{height:.3g}" for height in heights]
                 axes.bar_label(container, labels, padding=2, fontsize=8)
-        _label_groups(axes, list(groups), room=60 // len(groups))
+        _label_groups(axes, list(groups), max_letters=LINE_LETTERS // len(groups))
         _add_legend(figure, axes.containers, names)
         return _to_svg(figure, title)
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
-    """Return a picture of a confusion matrix, in percent of each true class.
+    """Return a confusion matrix as an ``<svg>`` element, in percent of each true class; a row of zeros stays empty.
 
-    Args:
-        matrix: counts (classes, classes); rows are true classes, columns predicted ones. A row of zeros stays empty.
-        names: class names in the order of their labels.
-
-    Returns:
-        One ``<svg>`` element.
+    ``matrix`` has counts: rows are true classes, columns predicted ones.
 
     Example:
         >>> confusion(np.array([[9, 1], [0, 10]]), ["sea", "land"])[:4]
@@ -120,7 +102,7 @@ def _new_matrix_chart(names: Sequence[str]) -> tuple[Figure, Axes]:
     side = min(0.52, 12 / len(names)) * len(names)
     figure.set_layout_engine("none")  # a layout engine would shrink the cells to make room for long names
     figure.set_size_inches(max(side, 1.6) / 0.775, max(side, 1.6) / 0.77)
-    _label_groups(axes, names, room=5)
+    _label_groups(axes, names, max_letters=5)
     axes.set_yticks(range(len(names)), [_truncate_name(name) for name in names])
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
     axes.grid(False)
@@ -173,15 +155,15 @@ def _new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
 def _add_legend(figure: Figure, artists: Sequence[Any], names: Iterable[str]) -> None:
     """Add a legend below the axes; the figure grows by its lines."""
     short = [_truncate_name(name) for name in names]
-    columns = max(1, 60 // (6 + max(map(len, short))))
-    figure.set_figheight(HEIGHT + 0.22 * -(-len(short) // columns))
+    columns = max(1, LINE_LETTERS // (6 + max(map(len, short))))  # 6 for the line's symbol and the gap
+    figure.set_figheight(HEIGHT + 0.22 * math.ceil(len(short) / columns))  # 0.22 inches per line of the legend
     figure.legend(artists, short, ncols=columns, loc="outside lower left", frameon=False, columnspacing=1.6)
 
 
-def _label_groups(axes: Axes, names: Sequence[str], room: int) -> None:
-    """Label the groups along the horizontal axis, slanted if a name has more than ``room`` letters."""
+def _label_groups(axes: Axes, names: Sequence[str], max_letters: int) -> None:
+    """Label the groups along the horizontal axis, slanted if a name has more than ``max_letters`` letters."""
     short = [_truncate_name(name) for name in names]
-    slanted = max(map(len, short)) > room
+    slanted = max(map(len, short)) > max_letters
     layout: dict[str, Any] = {"rotation": 45, "ha": "right"} if slanted else {"rotation": 0, "ha": "center"}
     axes.set_xticks(range(len(names)), short, rotation_mode="anchor", **layout)
     axes.tick_params(length=0)

@@ -11,7 +11,7 @@ from omniconv.checks import check_integer
 from omniconv.report.pictures import check_rgb
 from omniconv.surfaces import panorama
 
-OVERSAMPLING = 2
+OVERSAMPLING = 2  # samples per pixel along each axis, for an antialiased edge
 
 
 def globe(
@@ -26,15 +26,11 @@ def globe(
     The image is interpolated on the sphere, across longitude 180° and the poles, so that no seam shows.
 
     Args:
-        image: uint8 (H, W, 3); row 0 is next to the north pole, column 0 next to longitude -180°, and longitude
-            increases eastward with the column. Samples are at pixel centres.
+        image: uint8 (H, W, 3), from latitude 90° and longitude -180°.
         longitude: longitude in degrees at the centre of the view.
         latitude: latitude in degrees at the centre of the view, -90 to 90.
         size: width and height of the result in pixels; the globe fills it.
         background: colour around the globe, each channel 0 to 255.
-
-    Returns:
-        uint8 (size, size, 3).
 
     Example:
         >>> sea = np.full((90, 180, 3), (0, 80, 160), np.uint8)
@@ -60,13 +56,13 @@ def _view(side: int, longitude: float, latitude: float) -> tuple[np.ndarray, np.
     tilt = math.radians(latitude)
     up = depth * math.sin(tilt) + north * math.cos(tilt)
     ahead = depth * math.cos(tilt) - north * math.sin(tilt)
-    turned = math.radians(longitude) + np.arctan2(east, ahead)
-    return panorama.unit_vectors(np.arcsin(np.clip(up, -1, 1)), turned), squared <= 1
+    longitudes = math.radians(longitude) + np.arctan2(east, ahead)
+    return panorama.unit_vectors(np.arcsin(np.clip(up, -1, 1)), longitudes), squared <= 1
 
 
 def _shrink(image: np.ndarray, side: int) -> np.ndarray:
     """Return the image, averaged over pixels if it is finer than the view, which would alias."""
-    rows = math.ceil(side * math.pi / 2)
+    rows = math.ceil(side * math.pi / 2)  # at the centre of the view a row of the image is then one pixel high
     height, width = image.shape[:2]
     if height <= rows:
         return image

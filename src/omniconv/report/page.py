@@ -24,7 +24,7 @@ CSS_COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]+|(rgb|hsl)a?\([0-9.,%/ ]+\)
 
 
 class Page:
-    """Report that grows from top to bottom and is written as one HTML file.
+    """Report that is filled from top to bottom and written as one HTML file.
 
     Every text is escaped: a class called ``<b>`` is shown as ``<b>``. The page needs no script, no network and no other
     file, and is laid out for phones and desktops, light and dark.
@@ -108,7 +108,7 @@ class Page:
         self._parts.append(("legend", entries))
 
     def html(self) -> str:
-        """Return the whole page as text."""
+        """Return the page as HTML text."""
         return _template().render(title=self._title, subtitle=self._subtitle, parts=self._parts)
 
     def write(self, path: str | Path) -> None:
@@ -135,7 +135,7 @@ def _template() -> Template:
 
 
 def _embed(picture: Picture, caption: str) -> dict[str, Any]:
-    """Return what the template needs of a picture: its size, its caption and its file as a data URL."""
+    """Return the size, the caption and the file of a picture (a data URL) for the template."""
     image = as_image(picture)
     kind, content = "png", png_bytes(image)
     is_photograph = image.mode == "RGB" and image.getcolors(MAX_EXACT_COLOURS) is None

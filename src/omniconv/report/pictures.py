@@ -1,4 +1,4 @@
-"""Pictures of labels: painted, laid over the image, compared with the truth, laid out on a sheet."""
+"""Pictures of label maps: in class colours, as overlays and error maps, and thumbnails on a contact sheet."""
 
 from __future__ import annotations
 
@@ -26,15 +26,9 @@ Picture = np.ndarray | Image.Image
 
 
 def palette(classes: int) -> np.ndarray:
-    """Return the colours of classes: grey-blue for the background, the Okabe-Ito colours, then evenly spaced hues.
+    """Return the colours of classes, uint8 (classes, 3): grey-blue for the background, Okabe-Ito, then spaced hues.
 
     The colour of a class does not depend on the number of classes.
-
-    Args:
-        classes: number of classes, background included; at least 1.
-
-    Returns:
-        uint8 (classes, 3).
 
     Example:
         >>> palette(2).tolist()
@@ -46,15 +40,7 @@ def palette(classes: int) -> np.ndarray:
 
 
 def paint(labels: np.ndarray, classes: int, ignored: int = 255) -> np.ndarray:
-    """Return labels painted in the colours of their classes.
-
-    Args:
-        labels: integers (H, W), 0 to ``classes - 1`` or ``ignored``.
-        classes: number of classes, background included.
-        ignored: label of pixels that do not count; they are hatched in light grey.
-
-    Returns:
-        uint8 (H, W, 3).
+    """Return labels (H, W) in the colours of their classes, uint8 (H, W, 3); ignored pixels are hatched in light grey.
 
     Example:
         >>> paint(np.array([[0, 1]]), classes=2).tolist()
@@ -73,19 +59,9 @@ def paint(labels: np.ndarray, classes: int, ignored: int = 255) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: int, opacity: float = 0.45, ignored: int = 255
 ) -> np.ndarray:
-    """Return the image under translucent class colours, with a line of full colour along the edges of classes.
+    """Return an image (H, W, 3) under translucent class colours, with opaque lines along the edges of classes.
 
-    The background, class 0, stays as it is in the image.
-
-    Args:
-        image: uint8 (H, W, 3).
-        labels: integers (H, W), 0 to ``classes - 1`` or ``ignored``.
-        classes: number of classes, background included.
-        opacity: 0 shows the image alone, 1 the colours alone.
-        ignored: label of pixels that do not count; they are hatched.
-
-    Returns:
-        uint8 (H, W, 3).
+    The image is unchanged in the background, class 0. Ignored pixels are hatched.
 
     Example:
         >>> image = np.full((1, 2, 3), 100, np.uint8)
@@ -104,15 +80,7 @@ def overlay(
 
 
 def error_map(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> np.ndarray:
-    """Return a picture of where a prediction is wrong: red on light grey.
-
-    Args:
-        truth: true labels, integers (H, W).
-        prediction: predicted labels, integers (H, W).
-        ignored: pixels with this true label do not count and are hatched.
-
-    Returns:
-        uint8 (H, W, 3).
+    """Return a picture (H, W, 3) of wrong labels (H, W), red on light grey; ignored true labels are hatched.
 
     Example:
         >>> error_map(np.array([[1, 1]]), np.array([[1, 0]])).tolist()
@@ -126,10 +94,7 @@ def error_map(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> 
 
 
 def legend(class_names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each class name with its CSS colour.
-
-    Args:
-        class_names: names in the order of their labels, the background first; at least one.
+    """Return each class name with its CSS colour; the background comes first.
 
     Example:
         >>> legend(["sea", "land"])
@@ -140,10 +105,7 @@ def legend(class_names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def png_bytes(picture: Picture) -> bytes:
-    """Return the picture as a PNG file.
-
-    Args:
-        picture: a Pillow image, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
+    """Return a Pillow image, or uint8 of shape (H, W), (H, W, 3) or (H, W, 4), as a PNG file.
 
     Example:
         >>> png_bytes(np.zeros((2, 2), np.uint8))[1:4]
@@ -155,17 +117,9 @@ def png_bytes(picture: Picture) -> bytes:
 
 
 def contact_sheet(tiles: Sequence[tuple[Picture, str]], columns: int, tile_width: int = 220) -> Image.Image:
-    """Return a sheet of thumbnails of one width on white, each above its caption.
+    """Return thumbnails of one width in reading order on white, each above its caption.
 
     A caption that is too long ends in an ellipsis.
-
-    Args:
-        tiles: pictures with their captions, in reading order; at least one.
-        columns: thumbnails per row.
-        tile_width: width of a thumbnail in pixels.
-
-    Returns:
-        RGB image, as wide as ``columns`` thumbnails with margins between and around them.
 
     Example:
         >>> contact_sheet([(np.zeros((10, 20, 3), np.uint8), "night")], columns=1, tile_width=100).width
@@ -201,14 +155,14 @@ def check_label_map(argument: str, labels: np.ndarray) -> None:
 
 
 def check_same_size(argument: str, value: np.ndarray, other_argument: str, other: np.ndarray) -> None:
-    """Check that two images have one height and width."""
+    """Check that two images have the same height and width."""
     if value.shape[:2] != other.shape[:2]:
         rule = f"must have the height and width of {other_argument}, {other.shape[:2]}"
         raise InputError(argument, value.shape[:2], rule, "resize one of them")
 
 
 def as_image(picture: Picture) -> Image.Image:
-    """Return a picture as a Pillow image: uint8 (H, W), (H, W, 3) or (H, W, 4); a Pillow image is not copied."""
+    """Return uint8 (H, W), (H, W, 3) or (H, W, 4) as a Pillow image; a Pillow image is not copied."""
     if isinstance(picture, Image.Image):
         return picture
     shaped = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
@@ -232,14 +186,10 @@ def _hatched(colours: np.ndarray, ignored: np.ndarray) -> np.ndarray:
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:
-    """Return which pixels have a neighbour above, below, left or right of another label, bool (H, W)."""
-    edges = np.zeros(labels.shape, bool)
-    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= vertical
-    edges[:-1] |= vertical
-    edges[:, 1:] |= horizontal
-    edges[:, :-1] |= horizontal
-    return edges
+    """Return True for pixels with a neighbour above, below, left or right of another label, bool (H, W)."""
+    padded = np.pad(labels, 1, mode="edge")
+    neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    return np.logical_or.reduce([labels != neighbour for neighbour in neighbours])
 
 
 def _tile(picture: Picture, caption: str, width: int) -> Image.Image:

@@ -18,11 +18,11 @@ Best = str | Mapping[str, str] | None
 
 
 class Text(NamedTuple):
-    """Text of a cell, whether it is aligned as a number, and whether it is the best of its column."""
+    """Cell of a table as text."""
 
     text: str
-    numeric: bool
-    best: bool
+    numeric: bool  # aligned as a number
+    best: bool  # the best of its column
 
 
 class Column(NamedTuple):
@@ -53,8 +53,8 @@ def make_columns(header: Sequence[str], rows: Sequence[Sequence[Cell]], best: Be
 def column_texts(values: Sequence[Any]) -> list[str]:
     """Return the text of each value of a column.
 
-    Integers keep all digits, in groups of three; other numbers share as many decimals as show the largest with four
-    digits. ``None`` and not-a-number are a dash; everything else is its own text.
+    Integers keep all digits, in groups of three; other numbers have the number of decimals that shows the largest of
+    them with four digits. ``None`` and NaN are a dash; everything else is converted by ``str``.
 
     Example:
         >>> column_texts([0.5, 0.91234, None, "all"])
@@ -88,7 +88,7 @@ def value_text(value: Any, number_format: str = SINGLE_FORMAT) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a real number of Python or NumPy, and no bool."""
+    """Return True for a real number of Python or NumPy other than a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
