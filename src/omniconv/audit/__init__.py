@@ -1,10 +1,10 @@
 """Errors of a network at the seam of a panorama, at its poles and under rotations of the sphere.
 
 ``model_adapter`` turns any module, network of ``oc.models`` or predictor into a function of one panorama. ``shift``
-rolls panoramas about the axis (with ``total_stride`` it separates border effects from those of the stride);
-``rotation`` rotates the sphere and passes each trial to accumulators: its own, that by ``latitude`` and that by
-``position`` in the image. ``difference`` has the measures that all of them share. ``run`` takes all measures at once,
-``verdict`` grades them in words and ``plot`` draws them.
+rolls panoramas horizontally (with ``total_stride`` it separates border effects from those of the stride). ``rotation``
+rotates the sphere and passes each trial to three accumulators: the mean over the sphere, bands of ``latitude``, and the
+map of ``position``. All measure by ``difference``. ``run`` takes all measures at once, ``verdict`` grades them in words
+and ``plot`` draws them.
 """
 
 from omniconv.audit.latitude import LatitudeBands, by_latitude

@@ -24,28 +24,15 @@ Reduction = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """Difference of an output from a reference output.
+    """Difference of an output from a reference output."""
 
-    Attributes:
-        squared: squared difference summed over channels, ``(H, W)``.
-        class_changed: True where the predicted class differs, ``(H, W)``; ``None`` if channels are not class scores.
-        variance: area-weighted variance of the reference output, summed over channels.
-    """
-
-    squared: np.ndarray
-    class_changed: np.ndarray | None
-    variance: float
+    squared: np.ndarray  # squared difference summed over channels, (H, W)
+    class_changed: np.ndarray | None  # True where the predicted class differs; None if channels are not class scores
+    variance: float  # area-weighted variance of the reference output, summed over channels
 
 
 def difference(reference: np.ndarray, other: np.ndarray, areas: np.ndarray, class_scores: bool) -> Difference:
-    """Compare two outputs ``(K, H, W)``.
-
-    Args:
-        reference: output whose variance sets the scale.
-        other: output of the same shape.
-        areas: pixel areas, ``(H, W)``.
-        class_scores: channels are class scores; a single channel is the score of class 1 against 0.
-    """
+    """Compare two outputs ``(K, H, W)`` on pixels of areas ``(H, W)``; a single channel scores class 1 against 0."""
     changed = predicted_class(reference) != predicted_class(other) if class_scores else None
     return Difference(((reference - other) ** 2).sum(axis=0), changed, _variance(reference, areas))
 
@@ -63,16 +50,16 @@ def has_class_scores(output: np.ndarray, classes: bool | None) -> bool:
 
 
 class DifferenceAccumulator:
-    """Area-weighted sums of differences over panoramas, in bins."""
+    """Area-weighted sums of differences over panoramas, in bins; ``areas`` is the accumulated area of each bin."""
 
     def __init__(self) -> None:
-        self._squared = self._changed = self._areas = np.zeros(())
+        self._squared = self._changed = self.areas = np.zeros(())
         self._variance, self._count, self._class_scores = 0.0, 0, True
 
     def add(self, change: Difference, reduce: Reduction) -> None:
         """Add one difference, reduced to bins by ``reduce``."""
         self._squared = self._squared + reduce(change.squared)
-        self._areas = self._areas + reduce(np.ones_like(change.squared))
+        self.areas = self.areas + reduce(np.ones_like(change.squared))
         self._class_scores = change.class_changed is not None
         if change.class_changed is not None:
             self._changed = self._changed + reduce(change.class_changed.astype(np.float64))
@@ -80,19 +67,14 @@ class DifferenceAccumulator:
         self._count += 1
 
     @property
-    def areas(self) -> np.ndarray:
-        """Accumulated area of each bin."""
-        return self._areas
-
-    @property
     def changed(self) -> np.ndarray | None:
         """Share of the area whose class changes, per bin; NaN for empty bins, ``None`` without class scores."""
-        return _divide(self._changed, self._areas) if self._class_scores else None
+        return divide(self._changed, self.areas) if self._class_scores else None
 
     @property
     def squared(self) -> np.ndarray:
         """Mean squared difference relative to the mean variance of the references, per bin."""
-        return _divide(self._squared, self._areas) / (self._variance / self._count)
+        return divide(self._squared, self.areas) / (self._variance / self._count)
 
     @property
     def difference(self) -> np.ndarray:
@@ -128,7 +110,8 @@ class ChangeRate:
         return None if self.changed is None else 1 - self.changed
 
 
-def _divide(sums: np.ndarray, areas: np.ndarray) -> np.ndarray:
+def divide(sums: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return area-weighted means from their sums; NaN where the area is 0."""
     return np.divide(sums, areas, out=np.full(np.shape(areas), np.nan), where=np.asarray(areas) > 0)
 
 

@@ -5,7 +5,6 @@ Every row of a panorama counts with exactly the area that it has in a band; a ro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from omniconv.audit.difference import DifferenceAccumulator, predicted_class
+from omniconv.audit.difference import DifferenceAccumulator, divide, predicted_class
 from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function
 from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.data.masks import IGNORE_INDEX
@@ -23,7 +22,7 @@ from omniconv.tasks.metrics import Confusion
 
 Bands = int | Sequence[float]
 DEFAULT_BANDS = 12  # of 15° each
-ROW_ROUNDING = 1e-9  # a smaller part of a row in a band comes from the rounding of sines
+ROW_ROUNDING = 1e-9  # a smaller share of a row in a band comes from the rounding of sines
 MAIN_MEASURES = ("iou", "rmse", "changed", "difference")  # in order of preference
 
 
@@ -104,10 +103,7 @@ def by_latitude(
 
 
 def band_edges(bands: Bands) -> tuple[float, ...]:
-    """Return the edges of bands in degrees, from north to south.
-
-    Args:
-        bands: number of bands of equal height, or their edges in any order.
+    """Return the edges of bands in degrees, from north to south; given edges may be in any order.
 
     Example:
         >>> band_edges(3), band_edges([-30, 30])
@@ -140,11 +136,7 @@ def row_areas(height: int, edges: Sequence[float]) -> np.ndarray:
 
 
 class RotationErrorByLatitude:
-    """Accumulate rotation trials into bands of the upright panorama.
-
-    Args:
-        edges: edges of the bands from north to south.
-    """
+    """Accumulate rotation trials into bands of the upright panorama, whose ``edges`` go from north to south."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         self._edges = tuple(edges)
@@ -158,7 +150,7 @@ class RotationErrorByLatitude:
             accumulator.add(change, lambda values: values.sum(axis=1) @ areas)
 
     def result(self) -> LatitudeBands | None:
-        """Return the measures over all trials."""
+        """Return the measures over all trials; ``None`` for one output per image."""
         if not self._is_map:
             return None
         measures = {}
@@ -173,9 +165,8 @@ def quality_bands(predictions: np.ndarray, truth: np.ndarray, edges: Sequence[fl
     """Measure predictions against the truth in bands; arguments as in ``by_latitude``."""
     are_classes = truth.dtype.kind in "iub"
     truth = truth if are_classes or truth.ndim != 3 else truth[:, None]
-    predictions = _resized_to(truth, predictions)
     measure = _class_quality if are_classes else _value_quality
-    return measure(predictions, truth, edges)
+    return measure(_resized_to(truth, predictions), truth, edges)
 
 
 def _resized_to(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -195,8 +186,8 @@ def _resized_to(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         raise InputError("prediction", predictions.shape, rule, "give one for each panorama, and maps, not vectors")
     if scores and classes:
         _check_channels(truth, max(2, predictions.shape[1]))
-    size = (truth.shape[-2], truth.shape[-1])
-    predictions = panorama.resize(predictions, *size, "linear" if scores else "nearest")
+    height, width = truth.shape[-2:]
+    predictions = panorama.resize(predictions, height, width, "linear" if scores else "nearest")
     if classes:
         return predicted_class(predictions) if scores else predictions
     if predictions.shape != truth.shape:
@@ -234,9 +225,8 @@ def _value_quality(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[flo
     areas = row_areas(truth.shape[2], edges)
     known = np.isfinite(truth)
     squares = np.where(known, (predicted - truth).astype(np.float64) ** 2, 0).sum(axis=(0, 1, 3)) @ areas
-    counts = known.sum(axis=(0, 1, 3)) @ areas
-    rmse = tuple(math.sqrt(a / b) if b > 0 else math.nan for a, b in zip(squares, counts, strict=True))
-    return LatitudeBands(tuple(edges), _labelled_share(known.all(axis=1), areas), {"rmse": rmse})
+    rmse = np.sqrt(divide(squares, known.sum(axis=(0, 1, 3)) @ areas))
+    return LatitudeBands(tuple(edges), _labelled_share(known.all(axis=1), areas), {"rmse": tuple(rmse.tolist())})
 
 
 def _labelled_share(known: np.ndarray, areas: np.ndarray) -> tuple[float, ...]:

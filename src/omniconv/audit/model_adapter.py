@@ -1,9 +1,10 @@
-"""Networks, predictors and plain functions as one kind of function: panorama array in, output array out."""
+"""Networks, predictors and functions as functions of one panorama, from array to array."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -25,23 +26,23 @@ OutputKey = str | int | None
 def panorama_function(model: Any, output: OutputKey = None) -> Iterator[PanoramaFunction]:
     """Yield a network as a function of one panorama; it is in evaluation mode inside the context.
 
-    Args:
-        model: a module or any function from ``(1, C, H, W)`` to a map ``(1, K, H', W')`` or ``(1, H', W')`` or to a
-            vector ``(1, K)``; a network of ``oc.models`` on any surface; a ``Predictor``.
-        output: key or index of the output to use when there are several; the first tensor by default.
+    The network is a module or any function from ``(1, C, H, W)`` to a map ``(1, K, H', W')`` or ``(1, H', W')`` or to a
+    vector ``(1, K)``; a network of ``oc.models`` on any surface; or a ``Predictor``. The yielded function raises
+    ``InputError`` when the network raises, or returns another shape or dtype or non-finite values.
     """
     if isinstance(model, Predictor):
-        with _evaluation_mode(model.model):
-            yield lambda image: _checked(
-                _to_panorama(model.preprocessing.surface, model.run_network(image), image), model_name(model)
-            )
-        return
-    if not callable(model):
+        module, surface = model.model, model.preprocessing.surface
+
+        def run(image: np.ndarray) -> Tensor:
+            return _to_panorama(surface, model.run_network(image), image)
+
+    elif callable(model):
+        module, run = model, partial(_run, model, _input_surface(model), output)
+    else:
         rule = "must be a module, or a function of panoramas (batch, channels, height, width)"
         raise InputError("model", type(model).__name__, rule, "give a torch.nn.Module")
-    surface = _input_surface(model)
-    with _evaluation_mode(model):
-        yield lambda image: _checked(_run(model, image, surface, output), model_name(model))
+    with _evaluation_mode(module):
+        yield lambda image: _checked(run(image), model_name(model))
 
 
 def check_panoramas(panoramas: Any) -> np.ndarray:
@@ -59,13 +60,13 @@ def check_panoramas(panoramas: Any) -> np.ndarray:
 
 
 def model_name(model: Any) -> str:
-    """Name of a network in errors and reports."""
+    """Return the name of a network for errors and reports."""
     inner = model.model if isinstance(model, Predictor) else model
     return getattr(inner, "__name__", type(inner).__name__)
 
 
 def describe_error(error: BaseException) -> str:
-    """Type and message of an exception in one short line."""
+    """Return type and message of an exception in one short line."""
     return truncate(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
@@ -94,13 +95,13 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
             module.training = True
 
 
-def _run(model: Any, image: np.ndarray, surface: Surface | None, key: OutputKey) -> Tensor:
+def _run(model: Any, surface: Surface | None, key: OutputKey, image: np.ndarray) -> Tensor:
     signal = image if surface is None or surface.any_size else surface.from_equirectangular(image)
     x = _like_weights(torch.from_numpy(np.ascontiguousarray(signal))[None], model)
     try:
         with torch.inference_mode():
             result = model(x)
-    except (Exception, SystemExit) as error:  # a foreign forward may raise anything
+    except (Exception, SystemExit) as error:  # the user's forward may raise anything
         if isinstance(error, MemoryError) or "out of memory" in str(error):
             raise
         size = " × ".join(map(str, image.shape))

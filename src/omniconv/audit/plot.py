@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 WIDTH, DPI = 11.0, 110  # inches, dots per inch
-LINE_HEIGHT = 0.19  # inches
-LINE_LENGTH = 138  # letters of the verdict per line: what fits WIDTH at matplotlib's font size 10
+LINE_HEIGHT, PARAGRAPH_GAP = 0.19, 0.45  # inches; lines between two grades
+LINE_LENGTH = 138  # letters of the verdict per line that fit WIDTH at matplotlib's font size 10
 COLOURS = dict(zip(LEVELS, ("#2e8b57", "#d9a400", "#e06c00", "#c62828"), strict=True)) | {None: "#5b6b7b"}
 MEASURED, BASELINE = "#0072b2", "#8a97a3"
 MISSING_COLOUR = "#c9d0d6"
@@ -32,12 +32,12 @@ def draw(audit: Audit, panorama: np.ndarray | None = None) -> bytes:
 
     Args:
         audit: the measures.
-        panorama: one of the panoramas, ``(3, H, W)`` from 0 to 1, to show beside the map.
+        panorama: one of the panoramas, ``(3, H, W)`` from 0 to 1, to be shown too.
     """
     from matplotlib.figure import Figure
 
     texts = _verdict_lines(audit)
-    top = LINE_HEIGHT * (sum(text.count("\n") + 1 for _, text in texts) + 0.45 * len(texts)) + 0.75
+    top = LINE_HEIGHT * (sum(text.count("\n") + 1 for _, text in texts) + PARAGRAPH_GAP * len(texts)) + 0.75
     body = 5.6 if audit.position is not None else 2.9
     with chart_style():
         figure = Figure(figsize=(WIDTH, top + body), layout="constrained", dpi=DPI)
@@ -65,12 +65,12 @@ def _write_verdict(header: SubFigure, audit: Audit, texts: list[tuple[str | None
         y = 1 - top / height
         header.text(0.015, y, "■", color=COLOURS[level], va="top", fontsize=11)
         header.text(0.035, y, text, va="top", linespacing=1.25)
-        top += LINE_HEIGHT * (text.count("\n") + 1 + 0.45)
+        top += LINE_HEIGHT * (text.count("\n") + 1 + PARAGRAPH_GAP)
 
 
 def _draw_charts(charts: SubFigure, audit: Audit, panorama: np.ndarray | None) -> None:
-    beside = 2 if audit.quality is not None else 1
-    grid = charts.add_gridspec(2, 1 + beside, width_ratios=[4.2, *[1.25] * beside], height_ratios=[1.55, 1])
+    profiles = 2 if audit.quality is not None else 1
+    grid = charts.add_gridspec(2, 1 + profiles, width_ratios=[4.2, *[1.25] * profiles], height_ratios=[1.55, 1])
     _draw_map(charts, charts.add_subplot(grid[0, 0]), audit)
     _draw_rotation_by_latitude(charts.add_subplot(grid[0, 1]), audit)
     if audit.quality is not None:

@@ -1,10 +1,10 @@
-"""Change of a network's output with a place's position in the image.
+"""Change of a network's output at a place of the sphere with the position of that place in the image.
 
-The output at a place is compared with that for rotated copies which show the same place at the image centre: within
-45° of the equator and 135° of the central meridian, far from poles and seam. Such copies differ from one another too,
-by resampling, by the network's stride and by its orientation. The control therefore compares consecutive pairs of
-them at the same place. The excess of the upright panorama over the control is due to the position in the image: to
-borders and distortion.
+The output at a place is compared with that for rotated copies of the panorama which show the same place at the image
+centre: within 45° of the equator and 135° of the central meridian, far from poles and seam. The outputs for such
+copies also differ from one another, by resampling, by the network's stride and by the orientation. The control
+therefore compares consecutive pairs of copies at the same place. The excess of the upright panorama over the control is
+due to the position in the image: to borders and distortion.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, difference
+from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, difference, divide
 from omniconv.audit.model_adapter import OutputKey
 from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.surfaces import panorama
@@ -27,7 +27,7 @@ POLE_RADIUS = 15.0  # degrees; the two caps cover 3.4 % of the sphere
 
 @dataclass(frozen=True, eq=False)
 class BorderEffects:
-    """Change of the output with a place's position in the panorama.
+    """Change of the output at a place of the sphere with its position in the panorama.
 
     Attributes:
         map: mean change at each output pixel between the upright panorama and copies that show the place at the
@@ -67,7 +67,7 @@ def border_effects(
     classes: bool | None = None,
     output: OutputKey = None,
 ) -> BorderEffects | None:
-    """Map how much a network's output depends on a place's position in the panorama.
+    """Map how much a network's output at a place of the sphere depends on its position in the panorama.
 
     Args:
         model, panoramas, classes, output: as in ``shift_error``.
@@ -109,14 +109,14 @@ class PositionEffect:
         polar = areas * (np.abs(directions[..., 2]) > np.sin(np.radians(90 - POLE_RADIUS)))
         pair = difference(self._last_central, trial.restored, trial.areas, trial.class_scores)
         control = replace(pair, variance=trial.rotated.variance)  # both on the scale of the upright output
-        for change, over_map, over_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
-            over_map.add(change, lambda values: values * areas)
-            over_poles.add(change, lambda values: (values * polar).sum())
+        for change, by_pixel, at_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
+            by_pixel.add(change, lambda values: values * areas)
+            at_poles.add(change, lambda values: (values * polar).sum())
         self._last_central = np.where(central, trial.restored, self._last_central)
         self._seen = self._seen | central
 
     def result(self) -> BorderEffects | None:
-        """Return the measures over all trials."""
+        """Return the measures over all trials; ``None`` for one output per image."""
         if self._seen.shape == (1, 1):
             return None
         change, control = (part.difference if part.changed is None else part.changed for part in self._maps)
@@ -132,5 +132,4 @@ def _is_central(directions: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     weights = weights * np.isfinite(values)
-    sums, totals = np.nansum(values * weights, axis=axis), weights.sum(axis=axis)
-    return np.divide(sums, totals, out=np.full(sums.shape, np.nan), where=totals > 0)
+    return divide(np.nansum(values * weights, axis=axis), weights.sum(axis=axis))

@@ -77,23 +77,14 @@ def rotation_consistency(
 
 @dataclass(frozen=True, eq=False)
 class RotationTrial:
-    """Outputs of a network for one panorama under one rotation.
+    """Outputs of a network for one panorama under one rotation."""
 
-    Attributes:
-        matrix: rotation matrix.
-        upright: output for the upright panorama, ``(K, H, W)``.
-        restored: output for the rotated panorama, rotated back.
-        class_scores: channels are class scores.
-        rotated: difference of ``restored`` from ``upright``.
-        baseline: difference of the output for the panorama rotated there and back from ``upright``.
-    """
-
-    matrix: np.ndarray
-    upright: np.ndarray
-    restored: np.ndarray
-    class_scores: bool
-    rotated: Difference
-    baseline: Difference
+    matrix: np.ndarray  # rotation matrix
+    upright: np.ndarray  # output for the upright panorama, (K, H, W)
+    restored: np.ndarray  # output for the rotated panorama, rotated back
+    class_scores: bool  # channels are class scores
+    rotated: Difference  # of restored from upright
+    baseline: Difference  # of the output for the panorama rotated there and back from upright
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,8 +114,9 @@ class RotationErrors:
 
     def result(self) -> RotationConsistency:
         """Return the measures over all trials."""
-        each = [(_angle(matrix), single.total().measure) for matrix, single in self._by_rotation.values()]
-        degrees, measures = zip(*each, strict=True)
+        matrices, singles = zip(*self._by_rotation.values(), strict=True)
+        degrees = tuple(np.degrees(Rotation.from_matrix(np.stack(matrices)).magnitude()).tolist())
+        measures = tuple(single.total().measure for single in singles)
         return RotationConsistency(self._rotated.total(), self._baseline.total(), measures, degrees, self._is_map)
 
 
@@ -174,8 +166,3 @@ def run_rotation_trials(
 
 def _rotate_back(output: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return output if output.shape[1:] == (1, 1) else rotate(output, GRID, matrix.T)
-
-
-def _angle(matrix: np.ndarray) -> float:
-    """Rotation angle in degrees, from trace = 1 + 2 cos(angle)."""
-    return float(np.degrees(np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))))

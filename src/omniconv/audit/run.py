@@ -31,7 +31,7 @@ from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.run_folder import finite
 
-ASPECT_TOLERANCE = 0.02  # of the ratio 2: one row more or less in a hundred still counts as a whole sphere
+ASPECT_TOLERANCE = 0.02  # of width / height = 2: one row more or less in a hundred still counts as a full sphere
 REPEAT_TOLERANCE = 1e-3
 """A larger difference between two runs on one panorama is noted: far above nondeterministic sums in float32, far below
 the effect of dropout or other noise."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.difference import DifferenceAccumulator, difference, has_class_scores
+from omniconv.audit.difference import DifferenceAccumulator, difference, divide, has_class_scores
 from omniconv.audit.model_adapter import OutputKey, PanoramaFunction, check_panoramas, model_name, panorama_function
 from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
@@ -26,9 +26,9 @@ from omniconv.surfaces import panorama
 ROLL_PARTS = 8
 """Default rolls go by 1/8 to 7/8 of the width, so that every place is compared at several distances from a cut."""
 SEAM_PARTS = 32
-"""1/32 of the width (11.25°) from a cut counts as the seam, and one total stride in any case, since a coarser network
-mixes the border into a whole step."""
-REACH_SHARE = 0.9  # share of all changes that lie within ``Profile.reach`` of a cut
+"""Pixels within 1/32 of the width (11.25°) of a cut count as the seam, and at least those within one total stride,
+since one sample of the coarsest signal mixes them with the border."""
+REACH_SHARE = 0.9  # share of all changes within ``Profile.reach`` of a cut
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Profile:
         everywhere: over the whole sphere, weighted by area.
         at_seam: near a cut; ``None``, as all below, for one output per image.
         elsewhere: farther away.
-        seam_share: share of all changes that lie at the seam; NaN without changes.
+        seam_share: share of all changes that are at the seam; NaN without changes.
         reach: distance from a cut in degrees that contains 90 % of all changes; NaN without changes.
         by_distance: by output column from the cut; NaN where no roll left a column at that distance.
     """
@@ -160,14 +160,9 @@ def shift_error(
 
 
 def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarray, take_root: bool = False) -> Profile:
-    """Summarise an additive measure that was binned by distance from the cut.
+    """Summarise the mean of an additive measure at each distance from the cut, with NaN for empty bins.
 
-    Args:
-        amounts: mean of each distance from the cut; NaN for empty bins.
-        areas: area of each distance.
-        near: number of distances that count as the seam.
-        degrees: distances in degrees.
-        take_root: amounts are squares; report their roots.
+    The first ``near`` distances count as the seam. With ``take_root`` amounts are squares: their roots are returned.
 
     Example:
         >>> change = profile(np.array([0.3, 0.1, 0.0]), np.ones(3), 1, np.array([5.0, 15.0, 25.0]))
@@ -177,22 +172,19 @@ def profile(amounts: np.ndarray, areas: np.ndarray, near: int, degrees: np.ndarr
     totals = np.nan_to_num(amounts) * areas
 
     def mean(part: slice) -> float:
-        area = areas[part].sum()
-        value = float(totals[part].sum() / area) if area > 0 else np.nan
+        value = float(divide(totals[part].sum(), areas[part].sum()))
         return float(np.sqrt(value)) if take_root else value
 
+    everywhere = mean(slice(None))
     if len(areas) == 1:
-        return Profile(mean(slice(None)))
+        return Profile(everywhere)
     cumulated = np.cumsum(totals)
-    total = cumulated[-1]
-    return Profile(
-        everywhere=mean(slice(None)),
-        at_seam=mean(slice(near)),
-        elsewhere=mean(slice(near, None)),
-        seam_share=float(cumulated[min(near, len(cumulated)) - 1] / total) if total > 0 else np.nan,
-        reach=float(degrees[np.searchsorted(cumulated, REACH_SHARE * total)]) if total > 0 else np.nan,
-        by_distance=tuple((np.sqrt(amounts) if take_root else amounts).tolist()),
-    )
+    seam_share = reach = np.nan
+    if cumulated[-1] > 0:
+        seam_share = float(cumulated[:near][-1] / cumulated[-1])
+        reach = float(degrees[np.searchsorted(cumulated, REACH_SHARE * cumulated[-1])])
+    by_distance = tuple((np.sqrt(amounts) if take_root else amounts).tolist())
+    return Profile(everywhere, mean(slice(near)), mean(slice(near, None)), seam_share, reach, by_distance)
 
 
 def _roll_errors(
@@ -238,10 +230,8 @@ def _grouped_shifts(
     shifts: Sequence[int] | None, width: int, stride: int | None, step: int
 ) -> tuple[list[int], list[int]]:
     """Return rolls by multiples of the stride, and other rolls."""
-    if shifts is None:
-        chosen = _default_shifts(width, stride, step)
-    else:
-        chosen = [_checked_shift(shift, width, step) for shift in shifts]
+    given = None if shifts is None else [_checked_shift(shift, width, step) for shift in shifts]
+    chosen = _default_shifts(width, stride, step) if given is None else given
     if not chosen:
         raise InputError("shifts", shifts, f"must contain a roll for {width} columns and a stride of {stride}",
                          "give wider panoramas, or rolls in columns")  # fmt: skip

@@ -25,16 +25,9 @@ RESHAPING = ("unflatten", "view", "reshape")
 def total_stride(model: Any, panorama: np.ndarray, output: OutputKey = None) -> int | None:
     """Return the distance in panorama columns between samples of the coarsest signal inside a network.
 
-    Networks of omniconv know it. For other modules it is computed from the layers' receptive fields; what cannot be
-    traced (compiled programs, custom reshaping) is measured from the sizes of one run.
-
-    Args:
-        model: network as in ``shift_error``.
-        panorama: a panorama that the network takes, ``(C, H, W)``.
-        output: as in ``shift_error``.
-
-    Returns:
-        The stride, or ``None`` on surfaces whose samples are not panorama columns.
+    Networks of omniconv know it. For other modules it is computed from the layers' receptive fields; if they cannot be
+    traced (compiled programs, custom reshaping), it is measured from the sizes of one run. It is ``None`` on surfaces
+    whose samples are not panorama columns.
 
     Example:
         >>> from torch import nn
@@ -83,7 +76,7 @@ class _SizeObserver(TorchDispatchMode):
         resizes = any(part in name for part in RESIZING)
         divides = self.size[0] % grid[0] == self.size[1] % grid[1] == 0
         reshapes = any(part in name for part in RESHAPING) and divides
-        down, across = (round(whole / part) for whole, part in zip(self.size, grid, strict=True))
+        down, across = (round(full / coarse) for full, coarse in zip(self.size, grid, strict=True))
         # Equal factors in both axes tell a coarser image from a matrix that a layer uses inside.
         if (resizes or reshapes) and down == across:
             self.stride = max(self.stride, across)
