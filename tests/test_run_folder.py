@@ -75,5 +75,5 @@ def test_metrics(tmp_path):
         {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75, "seconds": 3},
     ]
     path.write_text("epoch,train_loss,val_loss,seconds\n0,0.5")
-    with pytest.raises(FileError, match="is cut short; delete it"):
+    with pytest.raises(FileError, match="is truncated; delete it"):
         read_metrics(path)

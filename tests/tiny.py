@@ -74,7 +74,7 @@ def splits(task: str, root: Path) -> dict[str, DatasetFolder]:
 def trained(root: Path, task: str, data: Path, **settings: object) -> RunFolder:
     """Train a run in ``root``."""
     given = SMALL | {"task": task, "data": str(data)} | settings
-    return start_run(given, None, None, str(root), log=lambda text: None, progress_bar=False)
+    return start_run(given, log=lambda text: None, out=str(root))
 
 
 def rows_without_seconds(path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 from omniconv.errors import InputError
 
 MAX_ELEMENTS = 2**36
-"""Largest integer argument and weight: anything larger is a mistake that would end in an out-of-memory error."""
+"""Largest integer argument and largest number of weights: more is a mistake that would end out of memory."""
 
 
 def to_builtin(value: Any) -> Any:
-    """Convert NumPy integers to ``int`` and sequences to tuples; return everything else as it is.
+    """Convert NumPy integers to ``int`` and sequences to tuples; return everything else unchanged.
 
     Example:
         >>> to_builtin([3, (1, 2)])
@@ -26,7 +27,7 @@ def to_builtin(value: Any) -> Any:
 
 
 def is_integer(value: object, least: int = 1) -> bool:
-    """Return True for an ``int`` from ``least`` to ``MAX_ELEMENTS``; a bool is none.
+    """Return True for an ``int`` from ``least`` to ``MAX_ELEMENTS`` that is not a bool.
 
     Example:
         >>> is_integer(3), is_integer(0), is_integer(True), is_integer(3.0)
@@ -45,7 +46,7 @@ def check_integer(name: str, value: Any, least: int, cure: str) -> int:
     """Return an integer (also NumPy's) as an ``int``.
 
     Raises:
-        InputError: it is no integer from ``least`` to ``MAX_ELEMENTS``.
+        InputError: it is not an integer from ``least`` to ``MAX_ELEMENTS``.
     """
     value = to_builtin(value)
     if not is_integer(value, least):
@@ -54,19 +55,20 @@ def check_integer(name: str, value: Any, least: int, cure: str) -> int:
 
 
 def check_number(name: str, value: Any, within: Callable[[float], bool], rule: str, cure: str) -> float:
-    """Return a real number for which ``within`` is true as a ``float``; a bool is none.
+    """Return a real number for which ``within`` is true as a ``float``.
 
     Raises:
-        InputError: it is no number, or ``within`` is false.
+        InputError: it is not a number, or a bool, or ``within`` is false.
 
     Example:
         >>> check_number("p", 2, lambda p: p > 0, "must be above 0", "use p=2")
         2.0
     """
-    number = _real(value)
-    if number is None or not within(number):
-        raise InputError(name, value, rule, cure)
-    return number
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an int above the largest float
+            if within(number := float(value)):
+                return number
+    raise InputError(name, value, rule, cure)
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -75,22 +77,10 @@ def check_flag(name: str, value: Any) -> bool:
     Raises:
         InputError: a string or another object.
     """
-    if (
-        value is None or isinstance(value, bool | Integral) or type(value).__name__ in ("bool", "bool_")
-    ):  # NumPy's; NumPy itself is not imported here
+    is_numpy_bool = type(value).__name__ in ("bool", "bool_")  # by name, since this module does not import NumPy
+    if value is None or isinstance(value, Integral) or is_numpy_bool:
         return bool(value)
     raise InputError(name, value, "must be True or False", f"use {name}=True")
-
-
-def check_choice(name: str, value: Any, choices: Iterable[str], cure: str) -> str:
-    """Return the value if it is one of the choices.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if not isinstance(value, str) or value not in choices:
-        raise InputError(name, value, f"must be one of {', '.join(choices)}", cure)
-    return value
 
 
 def did_you_mean(value: Any, choices: Iterable[str], otherwise: str) -> str:
@@ -102,6 +92,18 @@ def did_you_mean(value: Any, choices: Iterable[str], otherwise: str) -> str:
     """
     near = get_close_matches(str(value), list(choices), n=1)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def check_choice(name: str, value: Any, choices: Collection[str], cure: str = "") -> str:
+    """Return the value if it is one of the choices; ``cure`` is by default the most similar choice, or the first.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        cure = cure or did_you_mean(value, choices, f"use {next(iter(choices))}")
+        raise InputError(name, value, f"must be one of {', '.join(choices)}", cure)
+    return value
 
 
 def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int = 1) -> tuple[int, int, int]:
@@ -117,19 +119,6 @@ def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int 
     )
     groups = check_integer("groups", groups, 1, cure)
     if inputs % groups or outputs % groups:
-        raise InputError(
-            "groups",
-            groups,
-            f"must divide in_channels={inputs} and out_channels={outputs}",
-            "use groups=1 or another number of channels",
-        )
+        rule = f"must divide in_channels={inputs} and out_channels={outputs}"
+        raise InputError("groups", groups, rule, "use groups=1 or another number of channels")
     return inputs, outputs, groups
-
-
-def _real(value: object) -> float | None:
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None

@@ -1,21 +1,22 @@
-"""Command line: commands parse their arguments and call the packages below, which are imported when needed."""
+"""Command line: commands parse their arguments, then import and call the packages that do the work."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from omniconv import __version__
+from omniconv.checks import did_you_mean
 from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
 from omniconv.errors import InputError
+from omniconv.tasks import TASKS, get_task
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch-size or --width"
 
 
 class NearestGroup(click.Group):
-    """Command group that suggests the nearest command for a mistyped one."""
+    """Command group that suggests the most similar command for a misspelt one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command, or raise an error that names the nearest one."""
+        """Return the command, or raise an error that names the most similar one."""
         if args and self.get_command(ctx, args[0]) is None:
-            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            cure = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(self.list_commands(ctx))}."
-            raise click.UsageError(f"No such command '{args[0]}'. {cure}", ctx)
+            names = self.list_commands(ctx)
+            cure = did_you_mean(args[0], names, f"the commands are {', '.join(names)}")
+            raise click.UsageError(f"No such command '{args[0]}': {cure}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -57,11 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("omniconv: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # as by `omniconv --help | head -1`
+    except BrokenPipeError:  # for example of `omniconv --help | head -1`
         return 0
     except (OSError, MemoryError) as error:
         click.echo(f"omniconv: {' '.join(str(error).split()) or OUT_OF_MEMORY}", err=True)
-    except RuntimeError as error:  # on the CPU torch has no exception of its own for want of memory
+    except RuntimeError as error:  # torch has no exception class for lack of CPU memory
         if "memory" not in str(error):
             raise
         click.echo(f"omniconv: {OUT_OF_MEMORY}", err=True)
@@ -82,7 +83,7 @@ def commands() -> None:
 
 
 def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Callable]:
-    """Return a decorator that adds options for settings of a run; commands may show defaults of their own."""
+    """Return a decorator that adds options for settings of a run; ``defaults`` are shown instead of the usual ones."""
 
     def add(command: Callable) -> Callable:
         for name in reversed(names):
@@ -98,8 +99,8 @@ def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     if setting.annotation is bool:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", name, default=None, help=setting.description)
     text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
-    kind = setting.annotation if setting.annotation in (int, float) else str
-    return click.option(*flags, name, type=kind, default=None, help=text)
+    option_type = setting.annotation if setting.annotation in (int, float) else str
+    return click.option(*flags, name, type=option_type, default=None, help=text)
 
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
@@ -119,26 +120,18 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
 @click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run")
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
-def train(
-    task: str | None,
-    data: str | None,
-    config: Path | None,
-    resume: Path | None,
-    name: str | None,
-    out: str | None,
-    **settings: Any,
-) -> None:
+def train(config: Path | None, resume: Path | None, name: str | None, out: str | None, **settings: Any) -> None:
     """Train a network on a folder of images."""
     from omniconv.runs.resume import resume_run
     from omniconv.runs.start import start_run
 
-    given = _given(task=task, data=data, **settings)
+    given = _given(**settings)
     if resume is None:
-        run = start_run(given, config, name, out, log=log, progress_bar=is_terminal())
+        run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out)
     elif config or name or out:
         raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
     else:
-        run = resume_run(resume, given, log=log, progress_bar=is_terminal())
+        run = resume_run(resume, given, log, is_terminal())
     click.echo(run.path)
 
 
@@ -151,7 +144,7 @@ def train(
 def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
-    Without DATA it is measured on the images that the run held out, on which its best epoch was selected.
+    DATA is by default the images that the run held out, on which its best epoch was selected.
     """
     from omniconv.inference.evaluation import evaluate as run_evaluation
     from omniconv.inference.evaluation import find_samples
@@ -204,18 +197,38 @@ def report(run: Path, device: str | None) -> None:
     click.echo(write_report(open_run(run), predictor))
 
 
-@commands.command()
+@commands.command(
+    help=f"""Show the layers of a network: output size, receptive field, parameters, multiply-adds.
+
+    WHAT is a task ({" or ".join(TASKS)}, with options of train) or the folder of a run."""
+)
 @click.argument("what")
 @click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="output channels of the network")
 @_setting_options(*NETWORK)
 def summary(what: str, classes: int, **settings: Any) -> None:
-    """Show the layers of a network: output size, receptive field, parameters, multiply-adds.
+    """Show the layers of a network."""
+    from omniconv.data.preprocessing import default_size
+    from omniconv.models import build
+    from omniconv.summaries import summary as layer_table
+    from omniconv.surfaces import surface
 
-    WHAT is a task ('segment' or 'classify', with options of train) or the folder of a run.
-    """
-    from omniconv.inference.summary_table import summary_table
-
-    click.echo(summary_table(what, classes, _given(**settings)))
+    given = _given(**settings)
+    if what in TASKS:
+        config = RunConfig(task=what, **given)
+        config.check_model()
+        network = build(config.network, config.network_arguments(get_task(what).in_channels, classes))
+        size = config.size or default_size(surface(config.surface), [])
+    elif not Path(what).exists():
+        cure = did_you_mean(what, TASKS, "check the path for a typing error")
+        raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", cure)
+    elif given:
+        name, value = next(iter(given.items()))
+        raise InputError(name, value, "cannot be changed for the network of a run", "leave it out")
+    else:
+        predictor = _predictor(Path(what), "cpu")
+        network, size = predictor.model, predictor.preprocessing.size
+    grid = size if network.surface.any_size else ()
+    click.echo(layer_table(network, (network.arguments["in_channels"], *grid)))
 
 
 @commands.command()

@@ -1,20 +1,22 @@
-"""The one error class for what a user can correct."""
+"""Errors that a user can correct."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 Error = TypeVar("Error", bound="InputError")
+MAX_VALUE_LENGTH = 200
+"""Longest representation of a value in an error message."""
 
 
 class InputError(ValueError):
-    """Wrong input; its text is one line with the argument, the value received, the rule and the cure.
+    """Invalid input; the message is one line with the argument, its value, the violated rule and how to correct it.
 
     Args:
         argument: the argument, option or setting that is wrong.
         value: the value received.
-        rule: what it must be.
-        cure: what to do about it.
+        rule: the rule that the value violates.
+        cure: how to correct the input.
 
     Example:
         >>> raise InputError("stride", 0, "must be at least 1", "use stride=1 to keep every sample")
@@ -26,33 +28,30 @@ class InputError(ValueError):
         super().__init__(f"{argument}={_show(value)}: {rule}; {cure}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # By default unpickling calls __init__ with the one text in args; errors of data loader workers are pickled.
+        # Data loader workers pickle their errors, and by default unpickling would call __init__ with the message only.
         return (_rebuild, (type(self), self.args[0]))
 
 
 class FileError(InputError):
-    """A file or folder that cannot be used; the text starts with its path."""
+    """A file or folder that cannot be used; the message starts with its path."""
 
     def __init__(self, path: object, rule: str, cure: str) -> None:
         ValueError.__init__(self, f"{path}: {rule}; {cure}")
 
     @classmethod
     def from_input_error(cls, path: object, error: InputError) -> FileError:
-        """Return the error of wrong input that came from a file."""
+        """Return the error of an invalid input that was read from a file."""
         return _rebuild(cls, f"{path}: {error}")
 
 
-MAX_VALUE_LENGTH = 200
-
-
 def truncate(text: str) -> str:
-    """Return a text for one line; of a long one the middle is left out."""
+    """Return a text without its middle if it is longer than ``MAX_VALUE_LENGTH``."""
     half, quarter = MAX_VALUE_LENGTH // 2, MAX_VALUE_LENGTH // 4
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:half]} … {text[-quarter:]}"
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of another library's error, or its class if it has none, on one line.
+    """Return the message of another library's error on one line, or its class if the message is empty.
 
     Example:
         >>> one_line(ValueError("a")), one_line(MemoryError())
@@ -61,8 +60,8 @@ def one_line(error: BaseException) -> str:
     return truncate(" ".join(str(error).split()) or type(error).__name__)
 
 
-def _rebuild(kind: type[Error], text: str) -> Error:
-    error = kind.__new__(kind)
+def _rebuild(error_class: type[Error], text: str) -> Error:
+    error = error_class.__new__(error_class)
     error.args = (text,)
     return error
 

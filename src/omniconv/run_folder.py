@@ -1,4 +1,4 @@
-"""Folder of a run: names of its files, and their reading and writing as CSV and JSON."""
+"""Folder of a training run: paths of its files, and reading and writing of CSV and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        config: every setting, resolved.
+        config: all settings, resolved.
         environment: versions and machine.
         data: training and validation samples, and their preprocessing.
         checkpoint: state of the training after its last complete epoch.
@@ -45,27 +45,27 @@ class RunFolder:
 
 
 def new_run(name: str, out: str | None) -> RunFolder:
-    """Make a new folder: ``out``, or ``runs/NAME`` (``runs/NAME-2`` … where that exists).
+    """Create the folder ``out``, by default ``runs/NAME`` (or ``runs/NAME-2`` and so on if that exists).
 
     Raises:
         InputError: ``name`` cannot be the name of a folder.
-        FileError: ``out`` is not empty, or the folder cannot be made.
+        FileError: ``out`` is not empty, or the folder cannot be created.
     """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise InputError("name", name, "must be a folder name without / and leading dot", "use --out for a path")
-    if out is None:
-        return _with_checkpoints(claim_folder(Path("runs") / name))
-    folder = make_folder(out)
+    folder = make_folder(out) if out is not None else claim_folder(Path("runs") / name)
     if any(folder.iterdir()):
         raise FileError(folder, "is not empty", "choose another --out, or continue that run by --resume")
-    return _with_checkpoints(folder)
+    run = RunFolder(folder)
+    make_folder(run.checkpoint.parent)
+    return run
 
 
 def open_run(path: str | Path) -> RunFolder:
     """Return the paths of an existing run.
 
     Raises:
-        FileError: no folder of that name, or it has no ``config.yaml``.
+        FileError: the folder does not exist, or has no ``config.yaml``.
     """
     run = RunFolder(Path(path))
     cure = "give the folder of a run, such as runs/NAME"
@@ -77,7 +77,7 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str, ...]) -> None:
-    """Check that a run's folder is not in a place where samples are searched: its images would become samples.
+    """Check that a run's folder is not inside the searched folders of its data set, where its images would be samples.
 
     Args:
         run: the folder of the run.
@@ -85,7 +85,7 @@ def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str
         searched_folders: names of the folders of ``data`` that are searched; empty if all are.
 
     Raises:
-        FileError: it is.
+        FileError: it is inside one of them.
     """
     run, data = Path(run).resolve(), Path(data).resolve()
     if run.is_relative_to(data) and (not searched_folders or set(searched_folders) & set(run.relative_to(data).parts)):
@@ -93,7 +93,7 @@ def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a ``metrics.csv``; none if there is no such file.
+    """Return the rows of a ``metrics.csv``, ``[]`` if the file does not exist.
 
     Raises:
         FileError: the file is damaged.
@@ -106,29 +106,29 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     except (TypeError, ValueError) as error:
         raise FileError(path, "is damaged", "delete it") from error
     if any("epoch" not in row or "seconds" not in row for row in rows):
-        raise FileError(path, "is cut short", "delete it")
+        raise FileError(path, "is truncated", "delete it")
     return rows
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write indented JSON atomically."""
+    """Write indented JSON atomically; NaN and infinity become ``null``."""
     with atomic_write(path, "w") as file:
         json.dump(finite(content), file, indent=2, allow_nan=False)
         file.write("\n")
 
 
 def check_json(path: Path) -> None:
-    """Check the name of a JSON file to write.
+    """Check the path of a JSON file to write.
 
     Raises:
-        InputError: another suffix, or a folder of that name.
+        InputError: the suffix is not ``.json``, or the path is a folder.
     """
     if path.suffix != ".json" or (path.exists() and not path.is_file()):
         raise InputError("json", str(path), "must be a file named *.json", "use --json measures.json")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file, ``None`` if there is no such file.
+    """Return the content of a JSON file, ``None`` if the file does not exist.
 
     Raises:
         FileError: the file is damaged.
@@ -142,15 +142,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def finite(value: Any) -> Any:
-    """Replace NaN and infinity in plain data, which JSON cannot express, by ``None``."""
+    """Replace NaN and infinity, which JSON cannot express, by ``None`` in nested dictionaries and lists."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _with_checkpoints(folder: Path) -> RunFolder:
-    run = RunFolder(folder)
-    make_folder(run.checkpoint.parent)
-    return run

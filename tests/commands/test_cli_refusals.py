@@ -52,9 +52,9 @@ def train(*arguments, **settings):
 @pytest.mark.parametrize(
     ("arguments", "cure"),
     [
-        (["trian", "segment", "data"], "Did you mean 'train'?"),
-        (["predct"], "Did you mean 'predict'?"),
-        (["xyz"], "There are: audit, demo, evaluate, explain, export, predict, report, summary, train."),
+        (["trian", "segment", "data"], "did you mean train?"),
+        (["predct"], "did you mean predict?"),
+        (["xyz"], "the commands are audit, demo, evaluate, explain, export, predict, report, summary, train"),
         (["train", "segment", "data", "--surfce", "plane"], "--surface"),
         (["train", "segment", "data", "--epoch", "3"], "--epochs"),
         (["summary", "segment", "--dept", "3"], "--depth"),
@@ -79,8 +79,8 @@ def test_resume_excludes_other_options(refused, data):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train"], "TASK=None: is needed; write: omniconv train classify|segment DATA"),
-        (["train", "segment"], "DATA=None: is needed; write: omniconv train segment DATA"),
+        (["train"], "TASK=None: is required; write: omniconv train classify|segment DATA"),
+        (["train", "segment"], "DATA=None: is required; write: omniconv train segment DATA"),
         (["train", "segmnt", "data"], "task='segmnt': must be one of classify, segment; did you mean segment?"),
         (["summary", "clasify"], "did you mean classify?"),
         (["summary", "runs/none"], "must be one of classify, segment or the folder of a run"),
@@ -318,12 +318,12 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
 def test_evaluate_with_other_classes(refused, here, segment_run):
     segment_folder(here / "data", 2, "sea land")
     line = refused("evaluate", segment_run.path, "data")
-    assert "data: has the classes sea, land, but the network knows class 0, class 1; use data of the same" in line
+    assert "data: has the classes sea, land, but the network has class 0, class 1; use data of the same" in line
 
 
 def test_evaluate_with_another_layout(refused, segment_run, classify_run, classify_data, segment_data):
     assert "does not exist; expected images/" in refused("evaluate", segment_run.path, classify_data)
-    assert "has the classes images, masks, but the network knows" in refused(
+    assert "has the classes images, masks, but the network has" in refused(
         "evaluate", classify_run.path, segment_data
     )
 
@@ -337,7 +337,7 @@ def test_predict_without_images(refused, here, segment_run):
 def test_predict_onto_the_images(refused, here, segment_run):
     save(here / "photos/labels/a.png", picture(0)[0])
     line = refused("predict", segment_run.path, "photos/labels", "--out", "photos")
-    assert "photos: holds the images themselves; choose another folder with --out" in line
+    assert "photos: contains the images to predict; choose another folder with --out" in line
 
 
 # Disks

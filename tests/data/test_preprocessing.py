@@ -23,7 +23,7 @@ SURFACES = ("plane", "equirectangular", "icosphere:2")
 @pytest.mark.parametrize("name", SURFACES)
 def test_round_trip_through_json(name):
     first = Preprocessing(surface(name), (16, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), binary=True)
-    assert Preprocessing.from_plain(json.loads(json.dumps(first.plain()))) == first
+    assert Preprocessing.from_json(json.loads(json.dumps(first.to_json()))) == first
 
 
 def test_keys_of_the_first_file_format_are_still_read_and_written():
@@ -34,9 +34,9 @@ def test_keys_of_the_first_file_format_are_still_read_and_written():
         "spread": [0.2] * 3,
         "binary": False,
     }
-    read = Preprocessing.from_plain(written)
+    read = Preprocessing.from_json(written)
     assert read == Preprocessing(surface("icosphere:2"), (8, 16), (0.1,) * 3, (0.2,) * 3)
-    assert read.plain() == written
+    assert read.to_json() == written
 
 
 @pytest.mark.parametrize("name", SURFACES)

@@ -93,10 +93,10 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
 def test_other_classes_are_refused(classify_run, segment_run, tmp_path):
     folder = classify_folder(tmp_path / "a", 1)
     (folder / "dark").rename(folder / "dim")
-    with pytest.raises(FileError, match=r"has the classes bright, dim, but the network knows bright, dark; use data"):
+    with pytest.raises(FileError, match=r"has the classes bright, dim, but the network has bright, dark; use data"):
         evaluate(opened(classify_run), scan("classify", folder))
     named = scan("segment", segment_folder(tmp_path / "b", 1, "sea land"))
-    with pytest.raises(FileError, match=r"has the classes sea, land, but the network knows class 0, class 1"):
+    with pytest.raises(FileError, match=r"has the classes sea, land, but the network has class 0, class 1"):
         evaluate(opened(segment_run), named)
 
 

@@ -79,7 +79,7 @@ def test_inputs_are_never_overwritten(predictor, photos, tmp_path, out):
 @pytest.mark.parametrize("part", ["labels", "overlays"])
 def test_images_where_predictions_would_go_are_refused(tmp_path, part):
     save(tmp_path / part / "deep/a.png", picture(0)[0])
-    with pytest.raises(FileError, match="holds the images themselves; choose another folder with --out"):
+    with pytest.raises(FileError, match="contains the images to predict; choose another folder with --out"):
         check_out(tmp_path, scan_images([tmp_path / part]))
     check_out(tmp_path / "out", scan_images([tmp_path / part]))
 
@@ -87,7 +87,7 @@ def test_images_where_predictions_would_go_are_refused(tmp_path, part):
 def test_a_link_to_the_images_is_seen_through(tmp_path):
     save(tmp_path / "photos/labels/a.png", picture(0)[0])
     (tmp_path / "link").symlink_to(tmp_path / "photos")
-    with pytest.raises(FileError, match="holds the images themselves"):
+    with pytest.raises(FileError, match="contains the images to predict"):
         check_out(tmp_path / "link", scan_images([tmp_path / "photos/labels"]))
 
 
@@ -139,7 +139,7 @@ def test_results_do_not_lie_among_the_images(tmp_path):
     save(folder / "a.png", picture(0)[0])
     listed = scan_images([folder])
     for out in (folder, folder / "found"):
-        with pytest.raises(FileError, match="is among the images, so predictions would be taken for images"):
+        with pytest.raises(FileError, match="is inside a folder of images, so that predictions would be taken"):
             check_out(out, listed, [folder])
     check_out(tmp_path / "found", listed, [folder])
 

@@ -152,5 +152,5 @@ def test_nothing_good(tmp_path):
     root = segment(tmp_path)
     for mask in (root / "masks").iterdir():
         mask.write_text("no mask")
-    with pytest.raises(FileError, match=rf"^{root}: all 3 samples are bad; mend them, first .*a\.png: "):
+    with pytest.raises(FileError, match=rf"^{root}: all 3 samples are bad; repair them; the first is .*a\.png: "):
         inspect(scan("segment", root), skip_bad=True)

@@ -48,7 +48,7 @@ def interrupted_after(epoch, monkeypatch, root, data, **settings):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(SMALL | {"task": "segment", "data": str(data)} | settings, None, None, str(root), stop, False)
+        start_run(SMALL | {"task": "segment", "data": str(data)} | settings, stop, out=str(root))
     return RunFolder(root)
 
 
@@ -113,7 +113,7 @@ def test_resume_with_workers_equals_an_uninterrupted_run(uninterrupted, tmp_path
 
 
 def test_same_settings_give_the_same_weights_again(uninterrupted, tmp_path):
-    run = start_run({}, uninterrupted.config, None, str(tmp_path / "again"), quiet, False)
+    run = start_run({}, quiet, config_file=uninterrupted.config, out=str(tmp_path / "again"))
     assert_equal_runs(uninterrupted, run)
     assert run.config.read_text() == uninterrupted.config.read_text()
     assert json.loads(run.evaluation.read_text()) == json.loads(uninterrupted.evaluation.read_text())
@@ -153,7 +153,7 @@ def test_every_task_on_every_surface(task, surface, tmp_path, classify_data, seg
     assert str(network.surface) == read_config(run.config)["surface"]
     assert network.preprocessing["task"] == task
     assert network.preprocessing["classes"] == (["bright", "dark"] if task == "classify" else ["class 0", "class 1"])
-    preprocessing = Preprocessing.from_plain(network.preprocessing["preparation"])
+    preprocessing = Preprocessing.from_json(network.preprocessing["preparation"])
     assert preprocessing.surface == network.surface
     assert ("by_area" in json.loads(run.evaluation.read_text())) == (task == "segment" and surface != "plane")
 

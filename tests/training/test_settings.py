@@ -180,16 +180,16 @@ def test_lists_of_names_as_text():
     assert RunConfig(augment="turn, colour,").augment == ("turn", "colour")
 
 
-def test_plain_data_survives_yaml():
-    plain = RunConfig(**OTHER).plain()
-    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+def test_settings_survive_yaml():
+    content = RunConfig(**OTHER).model_dump(mode="json")
+    assert yaml.safe_load(yaml.safe_dump(content)) == content
 
 
 def test_network_arguments():
     assert RunConfig().network == "unet"
     assert RunConfig(task="classify").network == "classifier"
-    assert "up" not in RunConfig(task="classify").network_arguments(2)
-    assert RunConfig(width=3).network_arguments(5) == {
+    assert "up" not in RunConfig(task="classify").network_arguments(3, 2)
+    assert RunConfig(width=3).network_arguments(3, 5) == {
         "in_channels": 3, "out_channels": 5, "width": 3, "depth": 3, "down": "stride", "surface": "plane",
         "up": "linear",
     }  # fmt: skip

@@ -1,54 +1,48 @@
-"""Random changes of images and of targets that lie over them, drawn anew each time an image is used."""
+"""Random augmentations of images and of targets with one value per pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 from scipy.spatial.transform import Rotation
 
+from omniconv.checks import did_you_mean
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 
 Interpolation = Literal["nearest", "linear"]
-Pair = tuple[np.ndarray, np.ndarray | None]
-Augmentation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator, Interpolation], Pair]
+Target = np.ndarray | None
+Pair = tuple[np.ndarray, Target]
+Augmentation = Callable[[np.ndarray, Target, Generator, Interpolation], Pair]
 
 
-def flip(
-    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
-) -> Pair:
+def flip(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
     """Mirror left and right with probability 1/2."""
     if random.random() < 0.5:
         return image, target
     return image[..., ::-1], None if target is None else target[..., ::-1]
 
 
-def turn(
-    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
-) -> Pair:
+def turn(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
     """Roll a panorama about the vertical axis by a random number of columns."""
     columns = int(random.integers(image.shape[-1]))
     return np.roll(image, columns, -1), None if target is None else np.roll(target, columns, -1)
 
 
-def rotate(
-    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
-) -> Pair:
+def rotate(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
     """Rotate the sphere of a panorama by a random rotation, uniform over all of them."""
     rotation = Rotation.random(rng=random).as_matrix()
     rotated = None if target is None else panorama.rotate(target, rotation, interpolation)
     return panorama.rotate(image, rotation), rotated
 
 
-def colour(
-    image: np.ndarray, target: np.ndarray | None, random: np.random.Generator, interpolation: Interpolation = "nearest"
-) -> Pair:
+def colour(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
     """Mix the channels by a random matrix near the identity, then change contrast and brightness.
 
-    It keeps a network from memorising the colours of a single image.
+    This keeps a network from memorising the colours of a single image.
     """
     channels = image.shape[0]
     mixing = np.eye(channels) + random.normal(0, 0.1, (channels, channels))
@@ -61,20 +55,16 @@ AUGMENTATIONS: dict[str, Augmentation] = {"flip": flip, "turn": turn, "rotate": 
 
 
 def augment(
-    image: np.ndarray,
-    target: np.ndarray | None,
-    names: Sequence[str],
-    random: np.random.Generator,
-    interpolation: Interpolation = "nearest",
+    image: np.ndarray, target: Target, names: Sequence[str], random: Generator, interpolation: Interpolation = "nearest"
 ) -> Pair:
     """Apply augmentations one after the other.
 
     Args:
         image: ``(channels, height, width)``, floating point, 0 … 1.
-        target: ``(..., height, width)``, changed with the image; ``None`` where it belongs to the whole image.
+        target: ``(..., height, width)``, or ``None`` for a target with one value per image.
         names: keys of ``AUGMENTATIONS``.
-        random: source of the random numbers.
-        interpolation: ``nearest`` for targets of labels, ``linear`` for those of values.
+        random: random number generator.
+        interpolation: ``nearest`` for labels, ``linear`` for real values.
 
     Example:
         >>> image, _ = augment(np.zeros((3, 4, 8), np.float32), None, ["flip", "turn"], np.random.default_rng(0))
@@ -94,7 +84,6 @@ def parse_augmentations(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in AUGMENTATIONS:
-            near = get_close_matches(str(name), AUGMENTATIONS, n=1)
-            cure = f"did you mean {near[0]}?" if near else "write none to do without"
+            cure = did_you_mean(name, AUGMENTATIONS, "write none to use no augmentation")
             raise InputError("augment", name, f"must be among {', '.join(AUGMENTATIONS)}", cure)
     return tuple(names)

@@ -21,7 +21,7 @@ STATISTICS_IMAGES = 200
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Steps from an image file to the input of a network.
+    """Conversion of an image file to the input of a network.
 
     An image is resized to ``size``, resampled to the surface, and normalized per channel.
 
@@ -30,7 +30,7 @@ class Preprocessing:
         size: rows and columns that images are resized to before they are resampled to the surface.
         mean: mean of each channel, in 0 … 1.
         std: standard deviation of each channel.
-        binary: masks are 0 and 255, and 255 is class 1.
+        binary: masks contain 0 and 255, and 255 is class 1; a setting of segmentation, stored in every run.
     """
 
     surface: Surface
@@ -40,14 +40,14 @@ class Preprocessing:
     binary: bool = False
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Preprocessing:
-        """Rebuild from the result of ``plain``, which is what the files of runs and models hold."""
-        tuples: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        tuples |= {"surface": surface(plain["surface"]), "std": tuples.pop("spread")}
+    def from_json(cls, content: dict[str, Any]) -> Preprocessing:
+        """Rebuild from the result of ``to_json``."""
+        tuples: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        tuples |= {"surface": surface(content["surface"]), "std": tuples.pop("spread")}
         return cls(**tuples)
 
-    def plain(self) -> dict[str, Any]:
-        """Return plain numbers, texts and lists, as files hold them; there the key of ``std`` is ``spread``."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of run and model files, in which the key of ``std`` is ``spread``."""
         return {
             "surface": str(self.surface), "size": list(self.size), "mean": list(self.mean), "spread": list(self.std),
             "binary": self.binary,
@@ -59,7 +59,8 @@ class Preprocessing:
         if not self.surface.spherical:
             return _channels_first(read_image(path, self.size))
         header = read_header(path)
-        # Pillow shrinks a huge file fast, but not across longitude 180°: the last factor of 4 is ours.
+        # Pillow shrinks large images fast, but does not wrap around at longitude 180°; panorama.resize does, so it
+        # does the last factor of 4.
         larger = (min(header.height, 4 * height), min(header.width, 4 * width))
         return panorama.resize(_channels_first(read_image(path, larger)), height, width)
 
@@ -68,14 +69,14 @@ class Preprocessing:
         return resize_labels(read_mask(path, image_header, self.binary), self.size)
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
-        """Return an image ``(3, *size)`` resampled to the surface and normalized, the input of the network."""
+        """Resample an image ``(3, *size)`` to the surface and normalize it."""
         signal = image if self.surface.any_size else self.surface.from_equirectangular(image)
         shape = (-1, *[1] * (signal.ndim - 1))
         mean, std = (np.reshape(values, shape) for values in (self.mean, self.std))
         return np.ascontiguousarray((signal - mean) / std, dtype=np.float32)
 
     def labels_on_surface(self, labels: np.ndarray) -> np.ndarray:
-        """Return labels of ``size`` resampled to the surface, int64, the target of the loss."""
+        """Resample labels of ``size`` to the surface, int64."""
         labels = labels if self.surface.any_size else self.surface.from_equirectangular(labels, "nearest")
         return labels.astype(np.int64)
 
@@ -88,10 +89,10 @@ class Preprocessing:
 
 
 def default_size(surface: Surface, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the size that images are resized to unless the user sets one.
+    """Return the default size that images are resized to.
 
-    It is that of the panorama from which a mesh loses nothing; else the images' own size if it is one size of at most
-    512 rows and columns (1024 columns of a panorama); else 256 × 256, or 256 × 512 for panoramas.
+    For a mesh it is the size of a panorama as fine as the mesh. Otherwise it is the images' own size if they have one
+    size of at most 512 rows and columns (on a sphere 1024), else 256 × 256, or 256 × 512 on a sphere.
     """
     height = surface.panorama_height()
     if height is not None:
@@ -105,7 +106,7 @@ def default_size(surface: Surface, sizes: Sequence[tuple[int, int]]) -> tuple[in
 def channel_statistics(
     samples: Sequence[Sample], read: Callable[[Sample], np.ndarray]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel over at most ``STATISTICS_IMAGES`` images, evenly picked.
+    """Return mean and standard deviation of each channel over at most ``STATISTICS_IMAGES`` images.
 
     Args:
         samples: the training samples.
@@ -117,12 +118,12 @@ def channel_statistics(
         image = read(sample).astype(np.float64)
         sums += image.mean(axis=(1, 2)), (image**2).mean(axis=(1, 2))
     mean, square = sums / len(picked)
-    std = np.sqrt(np.maximum(square - mean**2, 1e-4))  # so that noise of a constant channel is not amplified
+    std = np.sqrt(np.maximum(square - mean**2, 1e-4))  # at least 0.01, not to amplify noise of a constant channel
     return tuple(np.round(mean, 6).tolist()), tuple(np.round(std, 6).tolist())
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return labels ``(H, W)`` at another size, by nearest neighbour."""
+    """Resize labels ``(H, W)`` by nearest neighbour."""
     if labels.shape == size:
         return labels
     return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))

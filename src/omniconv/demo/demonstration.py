@@ -53,7 +53,7 @@ def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, sho
         log(f"\n{name}")
         folder = out / _folder(name)
         chosen = SETTINGS | {"data": str(data)} | settings | given
-        run = start_run(chosen, None, None, str(folder), log, progress_bar)
+        run = start_run(chosen, log, progress_bar, out=str(folder))
         results.append(measure(name, run, config.device, upright, rotated))
     show(*comparison_table(results), "Mean IoU of land and sea on the part of the Earth that was held out")
     show(*band_table(results), "Mean IoU by area, in bands of latitude")

@@ -1,5 +1,5 @@
-"""Use of trained networks, for any task: prediction of images, files of predictions, evaluation, summaries.
+"""Use of trained networks, for any task: prediction of images, files of predictions, evaluation.
 
-A ``Predictor`` has the network of a run with its preprocessing; the network's ``omniconv.tasks`` object turns its
-outputs into predictions of the images' own size, writes them as files and measures them.
+A ``Predictor`` has the network of a run with its preprocessing. Its ``omniconv.tasks`` object converts the network's
+outputs to predictions at the size of the image files, writes them to files and computes their metrics.
 """

@@ -18,10 +18,9 @@ from omniconv.training.dataset_splits import read_splits
 
 
 def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Return the measures of a network over all samples of a folder, as plain data like ``evaluation.json``.
+    """Return the task's measures over all samples of a folder, the content of ``evaluation.json``.
 
-    The measures are those of the task. For dense tasks on a sphere, ``by_area`` holds them again with each pixel
-    weighted by its area.
+    For dense tasks on a sphere, ``by_area`` has the same measures with each pixel weighted by its area.
 
     Args:
         predictor: the network.
@@ -29,7 +28,7 @@ def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], Non
         step: called after each sample.
 
     Raises:
-        FileError: other classes than the network's, or a file that cannot be used.
+        FileError: the classes are not the network's, or a file cannot be used.
     """
     check_classes(predictor, folder)
     task, classes = predictor.task, predictor.classes
@@ -49,7 +48,7 @@ def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], Non
 
 
 def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str | None = None) -> DatasetFolder:
-    """Return the samples of a data set, or those that a run held out if there is none.
+    """Return the samples of a data set, or without one those that a run held out.
 
     Args:
         predictor: the network of the run.
@@ -63,7 +62,8 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
     if data is None:
         held_out = read_splits(open_run(run).data).validation
         if held_out is None:
-            raise InputError("DATA", None, "is needed: the run held out no images", "write: omniconv evaluate RUN DATA")
+            rule = "is required, since the run held out no images"
+            raise InputError("DATA", None, rule, "write: omniconv evaluate RUN DATA")
         return held_out
     splits = find_splits(predictor.task.scan, data, predictor.task.expected)
     for name in (split,) if split else ("test", "val", "all", "train"):
@@ -73,7 +73,7 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
 
 
 def check_classes(predictor: Predictor, folder: DatasetFolder) -> None:
-    """Check that a folder names the classes of the network, or none."""
+    """Check that a folder has the classes of the network, or does not name its classes."""
     if folder.classes and folder.classes != predictor.classes:
-        rule = f"has the classes {', '.join(folder.classes)}, but the network knows {', '.join(predictor.classes)}"
+        rule = f"has the classes {', '.join(folder.classes)}, but the network has {', '.join(predictor.classes)}"
         raise FileError(folder.root, rule, "use data of the same classes, in the same order")

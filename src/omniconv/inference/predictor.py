@@ -1,4 +1,4 @@
-"""A trained network with everything between an image file and a prediction of the file's own size."""
+"""Prediction of image files by a trained network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from omniconv.tasks.base import Task
 
 
 class Predictor:
-    """Predictions of a network that a run has saved.
+    """Predictor of image files, from a network that a run has saved.
 
     Args:
-        model: the network; its ``preprocessing`` says how images become its input.
+        model: the network, with its ``preprocessing``.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Attributes:
@@ -43,27 +43,26 @@ class Predictor:
         try:
             self.task: Task = get_task(saved["task"])
             self.classes: tuple[str, ...] = tuple(map(str, saved["classes"]))
-            self.preprocessing = Preprocessing.from_plain(saved["preparation"])
+            self.preprocessing = Preprocessing.from_json(saved["preparation"])
             self._check()
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError("preprocessing", saved, f"is not what a run writes ({error})",
-                             "copy the file again or train again") from error  # fmt: skip
+            rule = f"was not written by a training run ({error})"
+            raise InputError("preprocessing", saved, rule, "copy the file again or train again") from error
 
     def _check(self) -> None:
-        """Check that the saved values fit each other and the network."""
         size, mean, std = self.preprocessing.size, self.preprocessing.mean, self.preprocessing.std
         numbers = (*size, *mean, *std)
         if len(size) != 2 or (len(mean), len(std)) != (3, 3) or not np.isfinite(numbers).all() or min(numbers) <= 0:
-            raise ValueError("size, mean or spread is out of range")
+            raise ValueError("size, mean or standard deviation is out of range")
         if self.task.out_channels(self.classes) != self.model.arguments["out_channels"]:
-            raise ValueError("the classes are those of another network")
+            raise ValueError("the number of classes is not that of the network")
 
     @classmethod
     def open(cls, run: str | Path, device: str = "auto") -> Predictor:
-        """Open the network of a run's folder or of a ``model.safetensors``.
+        """Load the network of a run's folder or of a ``model.safetensors``.
 
         Raises:
-            FileError: no such run, one that has no network yet, or a damaged file.
+            FileError: the run does not exist or has no network yet, or the file is damaged.
         """
         path = Path(run)
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Predictions of many images as files that mirror their folders."""
+"""Prediction files of many images, in the folder structure of the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ImageList = Sequence[tuple[Path, Path]]
 def write_predictions(
     predictor: Predictor, images: ImageList, out: Path, step: Callable[[], None] = lambda: None
 ) -> list[Path]:
-    """Predict images one after the other, and write the files of the task.
+    """Predict images one at a time, and write the task's prediction files.
 
     Args:
         predictor: the network.
@@ -38,26 +38,26 @@ def write_predictions(
 
 
 def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:
-    """Check, before anything is written, that predictions replace and join no image, and that all can be opened.
+    """Check before predicting that images can be opened, and that predictions are not written among or over them.
 
     Args:
-        task: names the files that it writes.
+        task: the task, which names its prediction files.
         out: folder to write to.
         images: the images to predict.
-        inputs: the files and folders that they were found in.
+        inputs: the files and folders that contain the images.
         overwrite: allow earlier predictions to be replaced.
 
     Raises:
-        FileError: ``out`` holds an image or lies in one of ``inputs``, an output exists already, or an image cannot be
-            opened.
+        FileError: ``out`` is inside one of ``inputs`` or contains an image, a prediction file exists already, or an
+            image cannot be opened.
     """
     if any(folder.is_dir() and out.resolve().is_relative_to(folder.resolve()) for folder in inputs):
-        rule = "is among the images, so predictions would be taken for images next time"
+        rule = "is inside a folder of images, so that predictions would be taken for images next time"
         raise FileError(out, rule, "choose another folder with --out")
     targets = task.prediction_files(out, [stem for _, stem in images])
     written = {(out / target.relative_to(out).parts[0]).resolve() for target in targets}
     if any(file.resolve().is_relative_to(part) for part in written for file, _ in images):
-        raise FileError(out, "holds the images themselves", "choose another folder with --out")
+        raise FileError(out, "contains the images to predict", "choose another folder with --out")
     for target in targets:
         if target.exists() and not overwrite:
             raise FileError(target, "exists already", "add --overwrite, or choose another folder with --out")

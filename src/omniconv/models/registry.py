@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from omniconv.checks import check_choice, did_you_mean
+from omniconv.checks import check_choice
 from omniconv.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def get_model(name: str) -> type[Model]:
         >>> get_model("unet").output
         'dense'
     """
-    entry = MODELS[check_choice("model", name, MODELS, did_you_mean(name, MODELS, "correct the name"))]
+    entry = MODELS[check_choice("model", name, MODELS)]
     if isinstance(entry, str):
         module, _, class_name = entry.partition(":")
         entry = MODELS[name] = getattr(import_module(module), class_name)

@@ -1,4 +1,4 @@
-"""Resume of a run, on the same samples it began with."""
+"""Resumption of a run with the samples that it started with."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from omniconv.runs.start import finish_run
 from omniconv.training.callbacks import Log
 from omniconv.training.checkpoints import read_checkpoint
 from omniconv.training.dataset_splits import read_splits
+from omniconv.training.datasets import SampleReader
+from omniconv.training.fit import PreparedRun
 from omniconv.training.preflight import build_network
 from omniconv.training.settings import RunConfig, read_config
 
@@ -24,11 +26,11 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
     Args:
         path: the run's folder.
         given: settings that the user changes.
-        log: takes lines of text for the user.
-        progress_bar: show one.
+        log: called with lines of text for the user.
+        progress_bar: show a progress bar.
 
     Raises:
-        InputError: not a run, or a setting that cannot change.
+        InputError: the folder is not a run, or a setting cannot change.
     """
     run = open_run(path)
     for name in given:
@@ -37,7 +39,7 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
     settings = read_config(run.config)
     missing = [name for name in RunConfig.model_fields if name not in settings]
     if missing:
-        raise FileError(run.config, f"is cut short: it lacks {missing[0]}", "restore it, or start a new run")
+        raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))
     choose_device(config.device)
     done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
@@ -52,4 +54,6 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
     log(str(run.path))
     log(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
-    return finish_run(run, config, splits, network, log, progress_bar, resume=True)
+    count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)
+    reader = SampleReader(splits.task, splits.preprocessing, count)
+    return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar)

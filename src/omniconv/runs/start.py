@@ -1,4 +1,4 @@
-"""Start of a run: everything is checked before its folder is made."""
+"""Start of a run: settings, data and network are checked before its folder is created."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ import torch
 from omniconv.errors import InputError
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
-from omniconv.models import Model
 from omniconv.run_folder import RunFolder, check_outside, new_run, write_json
 from omniconv.runs.page import write_report
 from omniconv.tasks import TASKS, get_task
 from omniconv.training.callbacks import Log
-from omniconv.training.dataset_splits import DatasetSplits, write_splits
+from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import summarize_dataset, write_samples
-from omniconv.training.datasets import SampleReader
-from omniconv.training.fit import fit
+from omniconv.training.fit import PreparedRun, fit
 from omniconv.training.preflight import build_network, resolve_settings
 from omniconv.training.settings import RunConfig, read_config
 
@@ -31,17 +29,23 @@ PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", 
 
 
 def start_run(
-    given: dict[str, Any], config_file: Path | None, name: str | None, out: str | None, log: Log, progress_bar: bool
+    given: dict[str, Any],
+    log: Log,
+    progress_bar: bool = False,
+    *,
+    config_file: Path | None = None,
+    name: str | None = None,
+    out: str | None = None,
 ) -> RunFolder:
     """Train in a new folder, then evaluate and report the result.
 
     Args:
         given: settings that the user gave.
+        log: called with lines of text for the user.
+        progress_bar: show a progress bar.
         config_file: a file of further settings.
         name: name of the run; by default that of its data.
         out: the run's folder; by default ``runs/NAME``.
-        log: takes lines of text for the user.
-        progress_bar: show one.
 
     Raises:
         InputError: the settings or the data cannot be used; nothing has been written then.
@@ -50,7 +54,7 @@ def start_run(
     for argument in ("task", "data"):
         if not settings.get(argument):
             task_name = settings.get("task") or "|".join(TASKS)
-            raise InputError(argument.upper(), None, "is needed", f"write: omniconv train {task_name} DATA")
+            raise InputError(argument.upper(), None, "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
     config.check_model()
     choose_device(config.device)
@@ -70,40 +74,32 @@ def start_run(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return finish_run(run, config, summary.splits, network, log, progress_bar, reader=summary.reader)
+    return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
 
 
-def finish_run(
-    run: RunFolder,
-    config: RunConfig,
-    splits: DatasetSplits,
-    network: Model,
-    log: Log,
-    progress_bar: bool,
-    resume: bool = False,
-    reader: SampleReader | None = None,
-) -> RunFolder:
-    """Train by ``fit``, whose arguments these are, evaluate the best network on the held-out samples, and report.
+def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
+    """Train by ``fit``, evaluate the best network on the held-out samples, and write the report.
 
     Raises:
-        KeyboardInterrupt: the user or the system ended it.
+        KeyboardInterrupt: the user or the system ended the training.
     """
+    folder, splits = run.folder, run.splits
     try:
-        fit(run, config, splits, network, log, progress_bar, resume, reader)
+        fit(run, log, progress_bar)
     except KeyboardInterrupt:
-        log(f"interrupted; resume with: omniconv train --resume {run.path}")
+        log(f"interrupted; resume with: omniconv train --resume {folder.path}")
         raise
-    predictor = Predictor.open(run.path, config.device)
+    predictor = Predictor.open(folder.path, run.config.device)
     if splits.validation:
         evaluation = evaluate(predictor, splits.validation)
-        write_json(run.evaluation, evaluation)
+        write_json(folder.evaluation, evaluation)
         log(f"best epoch, on the held-out images that selected it: {splits.task.quality_line(evaluation)}")
-    write_report(run, predictor, splits.shown)
-    return run
+    write_report(folder, predictor, splits.shown)
+    return folder
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, machine and command as plain data."""
+    """Return the command, the machine, and the versions of Python and packages."""
     cuda = torch.cuda.is_available()
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if cuda else []
     return {

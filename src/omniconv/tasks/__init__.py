@@ -1,19 +1,19 @@
 """Training tasks: everything that depends on what a network is trained for, one file a task.
 
-A [`Task`][omniconv.tasks.base.Task] says how targets are found and read, which network serves it, which loss and
-metrics it has, and how predictions are computed, written, drawn and tabulated. ``training``, ``inference``, ``runs``,
+A [`Task`][omniconv.tasks.base.Task] defines how targets are found and read, the default network, the loss and the
+metrics, and how predictions are computed, written, drawn and tabulated. ``training``, ``inference``, ``runs``,
 ``exporting``, ``audit`` and the command line call the task object and never compare its name.
 
-To add a task, write a subclass of ``Task`` in a file of this package and add a line to ``TASKS``; a task of your own
-program is added by ``register_task``. ``TASKS`` itself imports no task: ``get_task`` does, since tasks import torch.
+To add a task, write a subclass of ``Task`` in a file of this package and add a line to ``TASKS``; a program that uses
+omniconv calls ``register_task``. ``get_task`` imports a task when it is first used, since tasks import torch.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, NamedTuple
 
-from omniconv.checks import check_choice, did_you_mean
+from omniconv.checks import check_choice
 from omniconv.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ __all__ = ["TASKS", "TaskEntry", "get_task", "register_task"]
 
 
 class TaskEntry(NamedTuple):
-    """A line of the registry.
+    """Entry of the registry.
 
     Attributes:
-        data: the folder layout that the task expects, in a few words for ``--help``.
-        task: the task, or the module and the name of its class, ``module:Class``.
+        data: short name of the folder layout that the task expects, for ``--help``.
+        task: the task, or where to import its class from, ``module:Class``.
     """
 
     data: str
@@ -51,19 +51,18 @@ def get_task(name: str) -> Task:
         >>> get_task("segment").default_model
         'unet'
     """
-    entry = TASKS[check_choice("task", name, TASKS, did_you_mean(name, TASKS, f"use {next(iter(TASKS))}"))]
+    entry = TASKS[check_choice("task", name, TASKS)]
     if isinstance(entry.task, str):
-        module, _, class_name = entry.task.partition(":")
-        entry = TASKS[name] = entry._replace(task=getattr(import_module(module), class_name)())
-    return entry.task  # type: ignore[return-value]  # no longer a text
+        entry = TASKS[name] = TaskEntry(entry.data, resolve_name(entry.task)())
+    return entry.task  # type: ignore[return-value]  # no longer a string
 
 
 def register_task(task: Task, data: str) -> None:
-    """Add a task under its name, so that every command takes it.
+    """Add a task under its name, so that every command accepts it.
 
     Args:
         task: the task.
-        data: the folder layout that it expects, in a few words for ``--help``.
+        data: short name of the folder layout that it expects, for ``--help``.
 
     Raises:
         InputError: another task has that name.

@@ -24,7 +24,7 @@ from omniconv.surfaces import Border, Surface, panorama
 Table = tuple[list[str], list[list[str | float | None]]]
 """Header and rows."""
 Prediction = tuple[Path, Path, np.ndarray]
-"""Image file, relative path of its output without suffix, and what ``Task.predict`` returned."""
+"""Image file, relative path of its output without suffix, and the result of ``Task.predict``."""
 
 
 class TrainedNetwork(Protocol):
@@ -38,32 +38,32 @@ class TrainedNetwork(Protocol):
         ...
 
     def predict(self, path: str | Path) -> np.ndarray:
-        """Return what ``Task.predict`` makes of an image file."""
+        """Return the result of ``Task.predict`` for an image file."""
         ...
 
 
 class Task(ABC):
-    """A task that networks are trained for. It holds no state of a run: one object serves all of them.
+    """Base class of tasks. A task has no state: one object serves all runs.
 
-    A target passes through these methods: ``scan`` lists it, ``load_target`` reads it as it is in its file,
-    ``resize_target`` brings it to the size of the training images, where augmentations change it together with its
-    image, and ``target_on_surface`` makes what the loss sees. For the evaluation ``compare`` holds the loaded target
-    against a prediction of the same size.
+    In training a target passes through ``scan``, which lists it, ``load_target``, which reads it at its own size,
+    ``resize_target``, which brings it to the size of the training images, the augmentations, which transform it
+    together with its image, and ``target_on_surface``, which returns the target of the loss. In evaluation ``compare``
+    takes the loaded target and a prediction of the same size.
 
     Attributes:
         name: name on the command line and in the files of a run.
-        output: output that the task needs of a network.
+        output: output that the task requires of a network.
         in_channels: channels of the network's input.
         default_model: name of the network used unless another one is chosen.
-        expected: a sentence on the folder layout that the task expects, for error messages.
+        expected: description of the folder layout that the task expects, for error messages.
         searched_folders: names of the folders of a data set that ``scan`` searches; empty if it searches all.
-        target_is_file: whether the target of a ``Sample`` is the path of a file, which must not change during a run;
-            else it is plain data.
-        target_interpolation: how augmentations resample a target that lies over its image; ``None`` where the target
-            belongs to the whole image.
+        target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run;
+            False if it is a number, a string or a tuple.
+        target_interpolation: how augmentations resample a target with one value per pixel; ``None`` for a target with
+            one value per image.
         validation_metrics: entries of ``metric().compute()`` that are logged after each epoch.
         best_metric: the one of them that selects the best epoch.
-        maximize: whether a larger ``best_metric`` is better.
+        maximize: True if a larger ``best_metric`` is better.
     """
 
     name: str
@@ -86,14 +86,14 @@ class Task(ABC):
 
         Args:
             root: a folder without splits.
-            classes: the class names where ``classes.txt`` gives them, else ``()``.
+            classes: the class names of ``classes.txt``, ``()`` without that file.
 
         Raises:
             FileError: the folder does not have the layout of the task.
         """
 
     def split_group(self, sample: Sample) -> Hashable:
-        """Return the group of a sample; the same share of each group is held out for validation."""
+        """Return the group of a sample; the same fraction of each group is held out for validation."""
         return None
 
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
@@ -105,12 +105,12 @@ class Task(ABC):
         return np.asarray(sample.target)
 
     def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
-        """Check a loaded target, and count what it holds of each class; counts are summed over all samples.
+        """Check a loaded target, and return its number of pixels (or 1 image) of each class.
 
         Args:
             sample: the sample, for error messages.
             target: result of ``load_target``.
-            classes: names of the classes, ``()`` where they are not known yet.
+            classes: names of the classes, ``()`` if they are not known yet.
 
         Raises:
             FileError: the target does not fit the classes.
@@ -118,11 +118,11 @@ class Task(ABC):
         return Counter()
 
     def resize_target(self, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Bring a loaded target to the size of the training images; as it is where it has no size."""
+        """Resize a loaded target to the size of the training images."""
         return target
 
     def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-        """Return the target of the loss for a resized and augmented target."""
+        """Convert a resized and augmented target to the target of the loss."""
         return target
 
     def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
@@ -132,20 +132,20 @@ class Task(ABC):
     def check_counts(  # noqa: B027  # optional
         self, training: DatasetFolder, counts: Counter[int], all_counts: Counter[int]
     ) -> None:
-        """Check the counts of the training samples and those of all splits together.
+        """Check the counts summed over the training samples and over all splits.
 
         Raises:
-            FileError: nothing can be learned from these targets.
+            FileError: no network can be trained with these targets.
         """
 
     def class_frequencies(self, classes: tuple[str, ...], counts: Counter[int]) -> tuple[float, ...]:
-        """Return the share of each class; empty for a task without classes."""
+        """Return the relative frequency of each class; empty for a task without classes."""
         return ()
 
     def describe_targets(
         self, classes: tuple[str, ...], counts: Counter[int], balance: bool
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return facts on the targets, and advice, to be printed before training: a name and a text each."""
+        """Return facts on the targets, and warnings, to be printed before training, by their headings."""
         return {}, {}
 
     # Network and training
@@ -164,14 +164,14 @@ class Task(ABC):
 
         Args:
             areas: area of each sample of the surface, with mean 1; ``None`` on a plane.
-            class_frequencies: share of each class, where rare classes are to be weighted up.
+            class_frequencies: relative frequency of each class with ``--balance``, which weights rare classes up.
         """
 
     @abstractmethod
     def metric(self, classes: int) -> Metric:
         """Return a metric whose ``update`` takes predictions, targets and the weight of each sample or ``None``.
 
-        Its ``compute`` gives a dictionary that contains ``validation_metrics``.
+        Its ``compute`` returns a dictionary with the keys ``validation_metrics``.
         """
 
     def training_loss(self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]) -> Tensor:
@@ -189,7 +189,7 @@ class Task(ABC):
         return criterion(output, target)
 
     def decide(self, output: Tensor) -> Tensor:
-        """Return predictions as ``metric`` takes them for a batch of network outputs."""
+        """Convert a batch of network outputs to the predictions that ``metric`` takes."""
         return output
 
     # Prediction and evaluation
@@ -201,15 +201,15 @@ class Task(ABC):
         Args:
             output: the network's output for the image, without a batch axis.
             size: rows and columns of the image file.
-            preprocessing: how the image was brought onto the network's surface.
+            preprocessing: preprocessing of the image.
         """
 
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return a prediction and a loaded target as ``metric`` takes them."""
+        """Convert a prediction and a loaded target to the arguments of ``metric().update``."""
         return torch.from_numpy(prediction), torch.from_numpy(target)
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
-        """Return the measures of an evaluation as plain data."""
+        """Return the measures of an evaluation in types that JSON can express."""
         return metric.compute()
 
     @abstractmethod
@@ -222,11 +222,11 @@ class Task(ABC):
 
     @abstractmethod
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
-        """Return every file that ``write_predictions`` would write."""
+        """Return the paths of all files that ``write_predictions`` would write."""
 
     @abstractmethod
     def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
-        """Write predictions, each as soon as it is drawn from the iterator, and return the files to look at first."""
+        """Write predictions, each as soon as the iterator yields it, and return the files to look at first."""
 
     # Report and export
 
@@ -239,12 +239,12 @@ class Task(ABC):
         Args:
             image: uint8 ``(H, W, 3)`` at the size of the training images.
             target: result of ``resize_target``.
-            sample: the files.
+            sample: the sample, for the caption.
             classes: names of the classes.
         """
 
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:  # noqa: B027  # optional
-        """Add figures to the quality section of a run's report, below the table."""
+        """Add figures below the table of measures in the report of a run."""
 
     @abstractmethod
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -252,16 +252,16 @@ class Task(ABC):
 
     @abstractmethod
     def describe_output(self, surface: Surface) -> str:
-        """Return a sentence on the output of an exported network: its axes and its meaning."""
+        """Describe the axes and the meaning of the output of an exported network."""
 
 
 def channels_at_size(output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Iterator[np.ndarray]:
-    """Resample a dense output ``(channels, *grid)`` to an image, channel by channel so that memory stays small.
+    """Resample a dense output ``(channels, *grid)`` to an image, one channel at a time to save memory.
 
     Args:
-        output: on the CPU.
-        size: rows and columns of the image; of its panorama on a surface that is no grid.
-        preprocessing: of the network.
+        output: the network's output, on the CPU.
+        size: rows and columns of the image; on a surface that is not a grid the image is a panorama.
+        preprocessing: preprocessing of the network.
 
     Yields:
         One array of ``size`` for each channel.

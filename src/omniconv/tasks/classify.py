@@ -43,7 +43,6 @@ class Classify(LabelTask):
     best_metric = "accuracy"
 
     def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
-        """List the class folders."""
         return scan_class_folders(root, classes)
 
     def split_group(self, sample: Sample) -> Hashable:
@@ -55,7 +54,6 @@ class Classify(LabelTask):
         return np.asarray(sample.target, np.int64)
 
     def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
-        """Count one image."""
         return Counter([int(target)])
 
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
@@ -63,7 +61,6 @@ class Classify(LabelTask):
         return output.softmax(0).numpy()
 
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return the likeliest and the true class."""
         return torch.tensor([int(prediction.argmax())]), torch.from_numpy(target)[None]
 
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
@@ -76,11 +73,9 @@ class Classify(LabelTask):
         return ["class", "recall", "images"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
-        """Return the accuracy."""
         return f"accuracy {evaluation['accuracy']:.4f}"
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
-        """Return the table and the overview."""
         return [out / TABLE, out / OVERVIEW]
 
     def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
@@ -102,7 +97,6 @@ class Classify(LabelTask):
     def tile(
         self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
     ) -> tuple[np.ndarray, str]:
-        """Return the image with its class."""
         return image, f"{classes[int(target)]}: {sample.image.name}"
 
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -110,7 +104,6 @@ class Classify(LabelTask):
         page.row([_predicted_tile(network, sample) for sample in pick_evenly(samples, REPORT_IMAGES)])
 
     def describe_output(self, surface: Surface) -> str:
-        """Return the axes of the logits."""
         return "logits (batch, class); softmax over the classes gives probabilities"
 
 

@@ -17,28 +17,26 @@ from omniconv.tasks.losses import NO_INDEX, CrossEntropy, balancing_weights
 from omniconv.tasks.metrics import Confusion
 
 RARE = 0.03
-"""Share of the labels below which training without ``balance`` often ends in a network that never predicts a class."""
+"""Relative frequency of a class below which a network trained without ``balance`` often never predicts it."""
 
 
 class LabelTask(Task):
     """A task with one class label for each sample or image: cross entropy, and measures of the confusion matrix.
 
     Attributes:
-        ignore_index: label that does not count; ``None`` where every label is a class.
+        ignore_index: label that the loss and the metrics ignore; ``None`` if every label is a class.
     """
 
     ignore_index: int | None = None
     validation_metrics = ("accuracy", "iou")
 
     def class_frequencies(self, classes: tuple[str, ...], counts: Counter[int]) -> tuple[float, ...]:
-        """Return the share of each class among the labels that count."""
         by_class = np.array([counts[index] for index in range(len(classes))])
         return tuple((by_class / by_class.sum()).round(6).tolist())
 
     def describe_targets(
         self, classes: tuple[str, ...], counts: Counter[int], balance: bool
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the classes and their shares, and a warning of rare ones."""
         frequencies = self.class_frequencies(classes, counts)
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(classes, frequencies, strict=True))
         facts = {"classes": ", ".join(classes), "class shares": shares}
@@ -50,16 +48,13 @@ class LabelTask(Task):
         return facts, {}
 
     def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
-        """Return the cross entropy."""
         weights = balancing_weights(class_frequencies) if class_frequencies else None
         return CrossEntropy(areas, weights, NO_INDEX if self.ignore_index is None else self.ignore_index)
 
     def metric(self, classes: int) -> Metric:
-        """Return a confusion matrix."""
         return Confusion(classes, self.ignore_index)
 
     def decide(self, output: Tensor) -> Tensor:
-        """Return the class with the largest logit."""
         return output.argmax(1)
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
@@ -67,6 +62,5 @@ class LabelTask(Task):
         return metric.compute() | {"confusion": metric.counts.tolist()}  # type: ignore[operator]
 
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:
-        """Add the confusion matrix."""
         matrix = np.array(evaluation["confusion"])
         page.svg(confusion(matrix, evaluation["classes"]), caption="Share of each true class (rows).")

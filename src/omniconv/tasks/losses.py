@@ -27,15 +27,15 @@ def cross_entropy(
         labels: ``(batch, ...)``.
         areas: weight of each sample, broadcast to the shape of ``labels``.
         class_weights: weight of each class.
-        ignore_index: label that does not count.
+        ignore_index: label of samples that are ignored.
     """
     losses = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction="none")
-    known = labels != ignore_index
-    weights = known.to(losses.dtype)
+    valid = labels != ignore_index
+    weights = valid.to(losses.dtype)
     if areas is not None:
         weights = weights * areas
     if class_weights is not None:
-        weights = weights * class_weights[labels.where(known, 0)]
+        weights = weights * class_weights[labels.where(valid, 0)]
     return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
 
@@ -45,7 +45,7 @@ def balancing_weights(frequencies: Sequence[float]) -> Tensor:
 
 
 class CrossEntropy(nn.Module):
-    """Module of ``cross_entropy`` with fixed weights, which are no part of the state dict."""
+    """Module form of ``cross_entropy``; its weights are non-persistent buffers."""
 
     areas: Tensor | None
     class_weights: Tensor | None
@@ -59,5 +59,4 @@ class CrossEntropy(nn.Module):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of a batch."""
         return cross_entropy(logits, labels, self.areas, self.class_weights, self.ignore_index)

@@ -49,7 +49,6 @@ class Segment(LabelTask):
     best_metric = "iou"
 
     def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
-        """List the images with their masks."""
         return scan_image_masks(root, classes)
 
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
@@ -57,14 +56,12 @@ class Segment(LabelTask):
         return read_mask(sample.target, read_header(sample.image), preprocessing.binary)
 
     def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
-        """Count the pixels of each label."""
         if classes:
             check_labels(sample.target, target, len(classes))
         counts = label_counts(target)
         return Counter({int(label): int(counts[label]) for label in counts.nonzero()[0]})
 
     def resize_target(self, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Resize by nearest neighbour."""
         return resize_labels(target, size)
 
     def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -86,7 +83,6 @@ class Segment(LabelTask):
             raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")
 
     def default_augmentations(self, surface: Surface) -> tuple[str, ...]:
-        """Return ``turn`` on a sphere and ``flip`` on a plane."""
         return ("turn",) if surface.spherical else ("flip",)
 
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
@@ -113,14 +109,12 @@ class Segment(LabelTask):
         return ["class", "IoU", "IoU by area"][: 1 + len(measures)], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
-        """Return accuracy, mean IoU and the IoU of each class."""
         by_class = zip(evaluation["classes"], evaluation["iou_by_class"], strict=True)
         each = ", ".join(f"{name} {'–' if iou is None else format(iou, '.4f')}" for name, iou in by_class)
         area = f", by area {evaluation['by_area']['iou']:.4f}" if "by_area" in evaluation else ""
         return f"accuracy {evaluation['accuracy']:.4f}, mean IoU {evaluation['iou']:.4f}{area} ({each})"
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
-        """Return the label file and the overlay of each image."""
         stems = list(stems)
         return [out / folder / f"{stem}.png" for folder in (LABELS, OVERLAYS) for stem in stems]
 
@@ -135,7 +129,6 @@ class Segment(LabelTask):
     def tile(
         self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
     ) -> tuple[np.ndarray, str]:
-        """Return the labels over their image."""
         return overlay(image, target, len(classes)), sample.image.name
 
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -165,7 +158,6 @@ class Segment(LabelTask):
         return row
 
     def describe_output(self, surface: Surface) -> str:
-        """Return the axes of the logits."""
         axes = "height, width" if surface.any_size else "samples of the surface"
         return f"logits (batch, class, {axes}); softmax over the classes gives probabilities"
 

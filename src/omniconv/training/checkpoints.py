@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read without unpickling code."""
+"""Checkpoints of the training: written atomically, and read without unpickling code."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PARTS = ("epoch", "state_dict", "optimizer_states", "lr_schedulers", "callbacks"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's reading and writing of checkpoints, through ``atomic_write`` and with ``weights_only``."""
+    """Checkpoint plugin for Lightning that writes by ``atomic_write`` and reads with ``weights_only``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write the file under another name, then rename it."""
-        content = io.BytesIO()  # written to memory first: torch's file writer replaces the disk's error by its own
+        """Write a checkpoint atomically."""
+        content = io.BytesIO()  # first into memory, since torch's file writer hides the OSError of a full disk
         torch.save(checkpoint, content)
         with atomic_write(path) as file:
             file.write(content.getbuffer())
@@ -33,22 +33,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         map_location: Callable | None = lambda storage, location: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read tensors and plain data.
+        """Read a checkpoint of tensors, numbers, strings and containers.
 
         Raises:
-            FileError: the file is cut short or holds anything else.
+            FileError: the file is truncated or contains other objects.
         """
         try:
             return torch.load(path, map_location=map_location, weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for files that are cut at different places
+        except Exception as error:  # torch raises many classes, depending on where a file is truncated
             raise FileError(path, "is damaged", "restore it from a copy, or delete it to start anew") from error
 
 
 def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
-    """Read a checkpoint of a run, checked to be one of this network.
+    """Read a checkpoint of a run, and check that it fits the network.
 
     Raises:
-        FileError: it is damaged, or of another network.
+        FileError: it is damaged, or belongs to another network.
     """
     checkpoint = AtomicCheckpointIO().load_checkpoint(path)
     if not isinstance(checkpoint, dict) or any(part not in checkpoint for part in PARTS):
@@ -56,8 +56,6 @@ def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
     saved = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
     for name, value in network.state_dict().items():
         if name not in saved or saved[name].shape != value.shape:
-            raise FileError(
-                path, f"does not belong to the network that config.yaml describes ({name} differs)",
-                "restore config.yaml, or start a new run",
-            )  # fmt: skip
+            rule = f"does not belong to the network that config.yaml describes ({name} differs)"
+            raise FileError(path, rule, "restore config.yaml, or start a new run")
     return checkpoint

@@ -1,4 +1,4 @@
-"""Training and validation samples of a run, kept in ``data.json`` so that it resumes on the same ones."""
+"""Training and validation samples of a run, stored in ``data.json`` so that it resumes with the same ones."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from omniconv.tasks.base import Task
 
 _CURE = "start a new run"
 _FREQUENCIES, _PREPROCESSING, _VALIDATION = "shares", "preparation", "measured"
-"""Keys of ``data.json``, which keep the names that the first runs were written with."""
+"""Keys of ``data.json``, with the names of the first version so that its runs can be read."""
 
 
 @dataclass(frozen=True)
 class DatasetSplits:
-    """Samples of a run, and how they are prepared.
+    """Samples of a run, and their preprocessing.
 
     Attributes:
         task: the task that reads their targets.
         training: samples to train on.
-        validation: held-out samples, ``None`` where there are none.
+        validation: held-out samples, ``None`` if there are none.
         preprocessing: from an image file to the network's input.
-        class_frequencies: share of each class among the labels; empty for a task without classes.
+        class_frequencies: relative frequency of each class; empty for a task without classes.
     """
 
     task: Task
@@ -43,16 +43,16 @@ class DatasetSplits:
 
     @property
     def shown(self) -> DatasetFolder:
-        """Samples for the report: the held-out ones where there are any."""
+        """Samples shown in the report: the held-out ones, if there are any."""
         return self.validation or self.training
 
 
 def write_splits(splits: DatasetSplits, path: Path) -> None:
-    """Write every sample with the size of its files, the classes and the preprocessing as JSON."""
+    """Write the samples with the sizes of their files, the classes and the preprocessing as JSON."""
     content: dict[str, Any] = {
         "task": splits.task.name,
         "classes": list(splits.classes),
-        _PREPROCESSING: splits.preprocessing.plain(),
+        _PREPROCESSING: splits.preprocessing.to_json(),
         _FREQUENCIES: list(splits.class_frequencies),
         "training": _to_json(splits.task, splits.training),
     }
@@ -62,10 +62,10 @@ def write_splits(splits: DatasetSplits, path: Path) -> None:
 
 
 def read_splits(path: Path) -> DatasetSplits:
-    """Read the samples of a run, and check that each file has the size it had.
+    """Read the samples of a run, and check that the size of each file has not changed.
 
     Raises:
-        FileError: the list is missing or damaged, or a file is missing or has changed since.
+        FileError: the list is missing or damaged, or a file is missing or has changed.
     """
     try:
         content = read_json(path)
@@ -74,11 +74,11 @@ def read_splits(path: Path) -> DatasetSplits:
         task, classes = get_task(content["task"]), tuple(content["classes"])
         training = _from_json(task, classes, content["training"])
         validation = _from_json(task, classes, content[_VALIDATION]) if _VALIDATION in content else None
-        preprocessing = Preprocessing.from_plain(content[_PREPROCESSING])
+        preprocessing = Preprocessing.from_json(content[_PREPROCESSING])
         return DatasetSplits(task, training, validation, preprocessing, tuple(content[_FREQUENCIES]))
+    except FileError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, FileError):
-            raise
         raise FileError(path, f"is damaged ({error})", _CURE) from error
 
 

@@ -1,4 +1,4 @@
-"""Check and summary of a data set before the first training step: facts to read and samples to look at."""
+"""Check and summary of a data set before the first training step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,8 +30,9 @@ T = TypeVar("T")
 SHOWN_SAMPLES = 12
 SHOWN_SKIPPED = 5
 FEW_STEPS = 200
-_SMALL = (64, 64)
-"""Size at which images are decoded to check them where they are not kept: a large JPEG is decoded small at once."""
+"""Number of training steps below which more are recommended."""
+_CHECK_SIZE = (64, 64)
+"""Size at which images that are not cached are decoded for the check: large JPEG files decode faster at small sizes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +52,12 @@ class Inspection:
 
 @dataclass(frozen=True, eq=False)
 class DatasetSummary:
-    """Samples of a run, and what was found in them.
+    """Samples of a run, with the results of their check.
 
     Attributes:
         splits: the samples.
-        inspections: check of each split, by its name.
-        reader: has read every sample, and remembers them if they fit into memory.
+        inspections: result of the check of each split, by its name.
+        reader: reader with all samples in its cache, if they fit into it.
     """
 
     splits: DatasetSplits
@@ -63,33 +65,30 @@ class DatasetSummary:
     reader: SampleReader
 
     def facts(self, config: RunConfig) -> dict[str, str]:
-        """Return what is to be printed before training, each fact as a name and a text."""
+        """Return facts and warnings to be printed before training, by their headings."""
         splits, validation = self.splits, self.splits.validation
         counts = _total(inspection.counts for inspection in self.inspections.values())
+        sizes = _total(inspection.sizes for inspection in self.inspections.values())
         targets, advice = splits.task.describe_targets(splits.classes, counts, config.balance)
+        common = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
         return {
             "training": f"{len(splits.training.samples)} images",
             "validation": f"{len(validation.samples)} images" if validation else "none, so quality is not measured",
             **targets,
-            "image sizes": self._sizes(),
+            "image sizes": ", ".join(common) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
             "resized to": "{}x{}".format(*splits.preprocessing.size),
             "surface": str(splits.preprocessing.surface),
-            **self._advice(config),
+            **self._advice(config, sizes),
             **advice,
             **self._skipped(),
         }
 
-    def _sizes(self) -> str:
-        sizes = _total(inspection.sizes for inspection in self.inspections.values())
-        shown = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
-        return ", ".join(shown) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
-
-    def _advice(self, config: RunConfig) -> dict[str, str]:
+    def _advice(self, config: RunConfig, sizes: Counter[tuple[int, int]]) -> dict[str, str]:
         advice = {}
-        steps = -(-len(self.splits.training.samples) * config.repeat // config.batch_size) * config.epochs
+        steps = ceil(len(self.splits.training.samples) * config.repeat / config.batch_size) * config.epochs
         if steps < FEW_STEPS:
             advice["note"] = f"only {steps} training steps; --epochs, --repeat or a smaller --batch-size give more"
-        sizes = _total(inspection.sizes for inspection in self.inspections.values())
+        # Tolerance of 1 %: a panorama may lack a few rows or columns of 2:1.
         flat = sum(count for (height, width), count in sizes.items() if abs(width / height - 2) >= 0.02)
         if flat and self.splits.preprocessing.surface.spherical:
             advice["attention"] = f"{flat} images are not twice as wide as high, but are used as whole panoramas"
@@ -104,9 +103,9 @@ class DatasetSummary:
 
 
 def summarize_dataset(config: RunConfig) -> DatasetSummary:
-    """Find, check and split the samples of a run, and choose how images are prepared.
+    """Find, check and split the samples of a run, and choose their preprocessing.
 
-    Each file is decoded once where all samples fit into memory, else once here and once in each epoch.
+    Each file is decoded once if all samples fit into the cache, else once here and once in each epoch.
 
     Raises:
         FileError: the folder or a file in it cannot be used.
@@ -123,7 +122,7 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
         good = list(_total(inspection.sizes for inspection in inspections.values()))
         if set(good) == set(sizes) or config.size:
             break
-        sizes = good  # skipped images had other sizes, and do not count for the default size
+        sizes = good  # again without the skipped images, whose sizes changed the default size
     counts = _total(inspection.counts for inspection in inspections.values())
     inspected = inspections.get("train") or inspections["all"]
     task.check_counts(inspected.folder, inspected.counts, counts)
@@ -143,11 +142,11 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
 
     Args:
         folder: result of a scan.
-        reader: reads the samples, and remembers them if they fit into memory.
+        reader: reads the samples, and caches them if they fit.
         skip_bad: move bad samples to ``folder.skipped``, each with its reason, instead of raising.
 
     Raises:
-        FileError: a sample cannot be used, or with ``skip_bad`` none can.
+        FileError: a sample cannot be used; with ``skip_bad``, none can.
     """
     good: list[Sample] = []
     bad: list[Skipped] = []
@@ -166,7 +165,7 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
             counts += counted
     if bad and not good:
         path, reason = bad[0]
-        raise FileError(folder.root, f"all {len(bad)} samples are bad", f"mend them, first {path}: {reason}")
+        raise FileError(folder.root, f"all {len(bad)} samples are bad", f"repair them; the first is {path}: {reason}")
     return Inspection(replace(folder, samples=tuple(good), skipped=folder.skipped + tuple(bad)), sizes, counts)
 
 
@@ -183,7 +182,7 @@ def _header_sizes(folders: Iterable[DatasetFolder]) -> list[tuple[int, int]]:
     """Return the sizes of the images whose header can be read, without decoding them."""
     sizes = set()
     for sample in (sample for folder in folders for sample in folder.samples):
-        with suppress(FileError):  # for `inspect` to report or to skip
+        with suppress(FileError):  # `inspect` reports or skips the file
             sizes.add(read_header(sample.image).size)
     return list(sizes)
 
@@ -192,7 +191,7 @@ def _check_sample(
     sample: Sample, classes: tuple[str, ...], reader: SampleReader
 ) -> tuple[tuple[int, int], Counter[int]]:
     header = read_header(sample.image)
-    image = reader.load_image(sample) if reader.caches else read_image(sample.image, _SMALL)
+    image = reader.load_image(sample) if reader.caches else read_image(sample.image, _CHECK_SIZE)
     target = reader.task.load_target(sample, reader.preprocessing)
     counts = reader.task.count_target(sample, target, classes)
     if reader.caches:

@@ -1,4 +1,4 @@
-"""Samples as tensors, equal for equal seed, epoch and position, whatever was read before."""
+"""Samples as tensors, which depend on the seed, the epoch and the position in it only."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from omniconv.data.preprocessing import Preprocessing
 from omniconv.tasks.base import Task
 
 Draw = tuple[int, int]
-"""Epoch, and position in it."""
+"""Epoch and position in it."""
 CACHE_BYTES = 2 * 2**30
+"""Largest size of all samples together that are kept in memory."""
 
 
 class EpochSampler(Sampler[Draw]):
-    """Sampler of ``(epoch, position)`` in an order set by seed and epoch alone, so that a resumed run continues it.
+    """Sampler of ``(epoch, position)`` in an order that depends on seed and epoch only, so that a run can resume.
 
     Args:
         samples: number of samples.
-        repeat: number of times that each is drawn in an epoch.
-        seed: of the order.
+        repeat: number of times that each sample is drawn in an epoch.
+        seed: seed of the order.
         shuffle: draw in random order.
     """
 
@@ -34,7 +35,7 @@ class EpochSampler(Sampler[Draw]):
         self.length, self.seed, self.shuffle, self.epoch = samples * repeat, seed, shuffle, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch whose order comes next; Lightning calls this."""
+        """Set the epoch of the next iteration; called by Lightning."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Draw]:
@@ -49,15 +50,15 @@ class EpochSampler(Sampler[Draw]):
 
 @dataclass(eq=False)
 class SampleReader:
-    """Reader of images and targets at the size of the preprocessing, which remembers them if all fit into memory.
+    """Reader of images and targets at the size of the preprocessing, with a cache if all samples fit into it.
 
     Args:
         task: reads the targets.
         preprocessing: reads the images.
-        count: number of samples to be read in all.
+        count: number of samples to be read in total.
 
     Attributes:
-        caches: whether samples are remembered, as they are where ``count`` of them fit into ``CACHE_BYTES``.
+        caches: True if ``count`` samples fit into ``CACHE_BYTES``.
     """
 
     task: Task
@@ -81,7 +82,7 @@ class SampleReader:
         return np.round(self.preprocessing.image(sample.image) * 255).astype(np.uint8)
 
     def store(self, sample: Sample, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Resize the target as ``task.load_target`` gave it, remember the sample if all fit, and return it."""
+        """Resize a loaded target, and return the image and the target, after adding them to the cache."""
         pair = image, self.task.resize_target(target, self.preprocessing.size)
         if self.caches:
             self._read[sample] = pair
@@ -100,8 +101,8 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
         samples: the samples.
         reader: reads them.
         preprocessing: from images to network inputs.
-        augmentations: names, applied before the image is resampled to the surface.
-        seed: of the augmentations.
+        augmentations: names of augmentations, applied before the image is resampled to the surface.
+        seed: seed of the augmentations.
     """
 
     samples: Sequence[Sample]

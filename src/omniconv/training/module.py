@@ -14,18 +14,18 @@ from omniconv.tasks import get_task
 from omniconv.training.settings import RunConfig
 
 WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises."""
+"""Fraction of the steps in which the learning rate rises."""
 
 
 class TrainingModule(L.LightningModule):
-    """Training by AdamW, with a learning rate that rises shortly and falls as a cosine.
+    """Training by AdamW with the learning rate schedule of ``learning_rate_factor``.
 
     Args:
         network: the network to train.
         config: the settings.
         classes: number of classes or output channels.
         areas: area of each sample on a sphere, mean 1; ``None`` on a plane.
-        class_frequencies: share of each class, where rare classes are weighted up in the loss.
+        class_frequencies: relative frequency of each class, to weight rare classes up in the loss.
     """
 
     areas: Tensor | None
@@ -46,29 +46,25 @@ class TrainingModule(L.LightningModule):
         self.register_buffer("areas", areas, persistent=False)
 
     def on_train_epoch_start(self) -> None:
-        """Seed the epoch, so that its random numbers do not depend on an interruption before it."""
+        """Seed each epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
         torch.manual_seed(self.config.seed + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Return the loss of a batch."""
         loss = self.task.training_loss(self.network, self.criterion, batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Log the loss of a held-out batch, and add it to the metric."""
         loss = self.task.validation_loss(self.network, self.criterion, batch, self.metric, self.areas)
         self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics over all held-out images."""
         computed = self.metric.compute()
         for name in self.task.validation_metrics:
             self.log(f"val_{name}", torch.tensor(float(computed[name])), prog_bar=name == self.task.best_metric)
         self.metric.reset()
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with a learning rate for each step."""
         config = self.config
         optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -77,7 +73,7 @@ class TrainingModule(L.LightningModule):
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.01."""
+    """Return the factor of the learning rate at a step: linear warm-up, then half a cosine from 1 down to 0.01."""
     warm_up = max(1, round(WARM_UP * steps))
     if step < warm_up:
         return (step + 1) / warm_up

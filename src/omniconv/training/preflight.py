@@ -39,8 +39,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     Raises:
         InputError: the network's settings do not fit each other, the task or the images.
     """
-    arguments = config.network_arguments(splits.task.out_channels(splits.classes))
-    arguments["in_channels"] = splits.task.in_channels
+    arguments = config.network_arguments(splits.task.in_channels, splits.task.out_channels(splits.classes))
     torch.manual_seed(config.seed)
     network = build(config.network, arguments)
     if network.surface.ndim != 2 and not network.surface.spherical:
@@ -49,7 +48,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     network.preprocessing = {
         "task": config.task,
         "classes": list(splits.classes),
-        "preparation": splits.preprocessing.plain(),
+        "preparation": splits.preprocessing.to_json(),
     }
     return network
 

@@ -182,11 +182,11 @@ class RunConfig(Settings):
             rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}"
             raise InputError("model", self.network, rule, f"use --model {task.default_model}")
 
-    def network_arguments(self, classes: int) -> dict[str, Any]:
-        """Return the arguments of the model for RGB images and this number of classes."""
+    def network_arguments(self, in_channels: int, out_channels: int) -> dict[str, Any]:
+        """Return the construction arguments of the model, with those settings that its constructor has."""
         accepted = signature(get_model(self.network)).parameters
-        own = {name: getattr(self, name) for name in ("width", "depth", "down", "up", "surface") if name in accepted}
-        return {"in_channels": 3, "out_channels": classes} | own
+        chosen = {name: getattr(self, name) for name in ("width", "depth", "down", "up", "surface") if name in accepted}
+        return {"in_channels": in_channels, "out_channels": out_channels} | chosen
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some settings changed, checked again."""
