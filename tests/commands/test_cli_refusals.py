@@ -323,9 +323,7 @@ def test_evaluate_with_other_classes(refused, here, segment_run):
 
 def test_evaluate_with_another_layout(refused, segment_run, classify_run, classify_data, segment_data):
     assert "does not exist; expected images/" in refused("evaluate", segment_run.path, classify_data)
-    assert "has the classes images, masks, but the network has" in refused(
-        "evaluate", classify_run.path, segment_data
-    )
+    assert "has the classes images, masks, but the network has" in refused("evaluate", classify_run.path, segment_data)
 
 
 def test_predict_without_images(refused, here, segment_run):
