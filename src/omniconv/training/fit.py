@@ -59,9 +59,9 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
         KeyboardInterrupt: the user or the system ended the training; the last checkpoint is complete.
     """
     splits, areas = run.splits, run.splits.preprocessing.areas()
-    areas = None if areas is None else torch.from_numpy(areas)
+    weights = None if areas is None else torch.from_numpy(areas)
     frequencies = splits.class_frequencies if run.config.balance else None
-    module = TrainingModule(run.network, run.config, len(splits.classes), areas, frequencies)
+    module = TrainingModule(run.network, run.config, len(splits.classes), weights, frequencies)
     checkpoint = run.folder.checkpoint if run.folder.checkpoint.is_file() else None
     first_epoch = read_checkpoint(checkpoint, run.network)["epoch"] + 1 if checkpoint else 0
     training = _loader(run, splits.training, train=True, epoch=first_epoch)
