@@ -49,7 +49,7 @@ def test_revert_restores_the_flat_network(kind):
     assert [type(module) for module in network.modules()] == classes
     assert set(vars(network)) == names
     after = network(x)
-    assert torch.equal(*(y["out"] if isinstance(y, dict) else y for y in (before, after)))
+    torch.testing.assert_close(*(y["out"] if isinstance(y, dict) else y for y in (before, after)))
 
 
 def test_revert_of_a_flat_network_changes_nothing():
@@ -63,7 +63,7 @@ def test_copy_does_not_change_the_original():
     network = oc.convert.to_equirectangular(flat, copy=True)
     assert network is not flat
     assert type(flat) is Tiny
-    assert torch.equal(flat(x), before)
+    torch.testing.assert_close(flat(x), before)
     assert not {id(p) for p in flat.parameters()} & {id(p) for p in network.parameters()}
 
 
@@ -72,7 +72,7 @@ def test_converting_again_and_in_part_changes_nothing():
     y = network(x)
     oc.convert.to_equirectangular(network.first)
     oc.convert.to_equirectangular(network)
-    assert torch.equal(network(x), y)
+    torch.testing.assert_close(network(x), y)
     joined = nn.Sequential(network, nn.Conv2d(2, 2, 3, padding=1).double())
     assert roll_error(oc.convert.to_equirectangular(joined), x, 1) < 1e-10
     assert type(oc.convert.revert(joined)[0]) is Tiny
@@ -115,10 +115,10 @@ def test_copies_stay_converted_and_revert_independently(again, convert):
     network, x = convert(tiny()), noise_image()
     y = network(x)
     twin = again(network)
-    assert torch.equal(twin(x), y)
+    torch.testing.assert_close(twin(x), y)
     oc.convert.revert(twin)
     assert type(twin) is Tiny
-    assert torch.equal(network(x), y)
+    torch.testing.assert_close(network(x), y)
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, pickled])
@@ -128,7 +128,7 @@ def test_fx_graphs_and_their_copies_are_converted(again):
     network, report = oc.convert.to_equirectangular(graph, report=True, size=(32, 64))
     assert not any(found.seam for found in report)
     twin = again(network)
-    assert torch.equal(twin(x), network(x))
+    torch.testing.assert_close(twin(x), network(x))
     assert roll_error(twin, x, 4) < 1e-10
     assert roll_error(oc.convert.revert(twin), x, 4) > 1e-3
     assert roll_error(network, x, 4) < 1e-10
@@ -145,7 +145,7 @@ def test_state_dicts_load_in_both_directions():
     flat, x = tiny(), noise_image()
     network = oc.convert.to_equirectangular(Tiny().double().eval())
     network.load_state_dict(flat.state_dict())
-    assert torch.equal(network(x), oc.convert.to_equirectangular(copy.deepcopy(flat))(x))
+    torch.testing.assert_close(network(x), oc.convert.to_equirectangular(copy.deepcopy(flat))(x))
     Tiny().load_state_dict(network.state_dict())
 
 
@@ -252,8 +252,8 @@ class Sliced(nn.Module):
 def test_slices_of_a_converted_network_are_converted(copied):
     network, x = oc.convert.to_equirectangular(Sliced().double()), noise_image()
     assert roll_error(network, x, 3) < 1e-13
-    assert torch.equal(network.layers[2:](copied(network.layers[:2])(x)), network(x))
+    torch.testing.assert_close(network.layers[2:](copied(network.layers[:2])(x)), network(x))
     assert "EquirectangularConv2d" in repr(copied(network.layers[:2]))
     flat = type(network.layers[0])(3, 3, 3).double()
-    assert torch.equal(flat(x), F.conv2d(x, flat.weight, flat.bias))
+    torch.testing.assert_close(flat(x), F.conv2d(x, flat.weight, flat.bias))
     assert type(oc.convert.revert(network)) is Sliced

@@ -218,7 +218,7 @@ def test_layers_that_are_used_twice_appear_twice():
     model = nn.Sequential(same, activation, pool, same, activation, pool, nn.Conv2d(2, 3, 1))
     network = convert(model, smooth_panoramas(4))
     unshared = nn.Sequential(*(copy.deepcopy(layer) for layer in model))
-    assert torch.equal(parameters(network), parameters(convert(unshared, smooth_panoramas(4))))
+    torch.testing.assert_close(parameters(network), parameters(convert(unshared, smooth_panoramas(4))))
     assert network(smooth_panoramas(1)).shape == (1, 3, HEIGHT // 4, HEIGHT // 2)
 
 
@@ -228,7 +228,7 @@ def test_grad_mode_and_autocast_of_the_caller_do_not_matter(around):
     wanted = convert(small(), x, steps=2)
     with around():
         found = convert(small().eval(), x, steps=2)
-        assert torch.equal(parameters(found), parameters(wanted))
+        torch.testing.assert_close(parameters(found), parameters(wanted))
     assert all(parameter.requires_grad for parameter in found.parameters())
 
 

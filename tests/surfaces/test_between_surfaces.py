@@ -154,9 +154,8 @@ def test_tangent_kernels_have_the_samples_of_a_panorama():
     tangent = Equirectangular(height=8, kernels="tangent")
     image = np.random.default_rng(0).random((8, 16))
     np.testing.assert_array_equal(resample(image, Equirectangular(), tangent), image)
-    np.testing.assert_array_equal(
-        resample(image, tangent, Icosphere(1)), resample(image, Equirectangular(), Icosphere(1))
-    )
+    found, expected = (resample(image, surface, Icosphere(1)) for surface in (tangent, Equirectangular()))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert resample(np.ones((32, 64)), Equirectangular(), tangent).shape == (8, 16)
 
 

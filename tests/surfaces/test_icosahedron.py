@@ -190,9 +190,9 @@ def test_transposed_convolution_inserts_zeros_except_at_central_children(kernel_
     spread[::4] = signal
     up, fine = Icosahedron(1).transposed_neighbours(kernel_size), Icosahedron(2).conv_neighbours(kernel_size)
     assert (up.outputs, up.inputs) == (320, 80)
-    np.testing.assert_array_equal(up.fused @ signal, fine.fused @ spread)
+    np.testing.assert_allclose(up.fused @ signal, fine.fused @ spread, rtol=1e-14)
     same = Icosahedron(2).transposed_neighbours(kernel_size, stride=1)
-    np.testing.assert_array_equal(same.fused @ spread, fine.fused @ spread)
+    np.testing.assert_allclose(same.fused @ spread, fine.fused @ spread, rtol=1e-14)
 
 
 def test_transposed_is_the_adjoint_away_from_the_caps():

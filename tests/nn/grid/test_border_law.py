@@ -1,8 +1,8 @@
-"""Every padding of ``nn.grid`` computes the samples that ``border_index``, the one definition of a border, names.
+"""Paddings of ``nn.grid`` and ``nn.rows`` read the samples of ``border_index``, the one definition of a border.
 
-Four implementations are held to it, with their adjoints: copies of whole strips (``padding``), indices without branches
-for symbolic sizes (``symbolic_padding``), and convolution and transposed convolution that add strips to the backend's
-own zero padding (``border_strips``).
+Tested, with their adjoints, are copies of strips (``padding``), indices without branches for symbolic sizes
+(``symbolic_padding``), and convolution and transposed convolution that add strips to the backend's own zero padding
+(``border_strips``); and the input rows of the tiles of row kernels (``tiles``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
 from omniconv.nn.grid.cube_tracing import indices_in_graph
 from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.grid.symbolic_padding import pad_axis, pad_axis_adjoint, source_index
+from omniconv.nn.rows.tiles import _row_pieces
 from omniconv.surfaces import Border, Cubemap
 from omniconv.surfaces.cubemap.faces import padded_pixels
 from omniconv.surfaces.neighbours.border import border_index
@@ -132,6 +133,18 @@ def test_source_index_is_border_index(mode, size):
     index, is_rolled = source_index(torch.from_numpy(positions), size, mode)
     expected = border_index(positions, size, mode)
     assert index.tolist() == expected.source.tolist()
+    assert is_rolled.tolist() == expected.is_rolled.tolist()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("height", SIZES)
+def test_row_tiles_read_the_rows_of_border_index(height, step):
+    positions = range(-3 * height - 1, 3 * height + 2, step)
+    source, is_rolled = np.full(len(positions), -1), np.zeros(len(positions), dtype=bool)
+    for piece, rows, is_beyond_pole in _row_pieces(positions, height):
+        source[piece], is_rolled[piece] = np.arange(height)[rows], is_beyond_pole
+    expected = border_index(np.array(positions), height, "pole")
+    assert source.tolist() == expected.source.tolist()
     assert is_rolled.tolist() == expected.is_rolled.tolist()
 
 
