@@ -196,7 +196,7 @@ class SurfaceContract:
         signal = resampled.from_equirectangular(image)
         exact = resampled.from_equirectangular(image.astype(np.float64))
         np.testing.assert_allclose(signal, exact, rtol=1e-5, atol=1e-3)
-        if height != resampled.panorama_height():  # else the panorama of a grid is the signal as it is
+        if height != resampled.panorama_height():  # else the panorama of a grid is the signal itself
             assert signal.dtype == result
         assert resampled.to_equirectangular(signal.astype(result), 4).dtype == result
 

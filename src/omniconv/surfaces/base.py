@@ -1,17 +1,19 @@
-"""The base class of surfaces: what a surface must state, and what follows from it."""
+"""Base class of surfaces: the members that a surface must define, and defaults that follow from them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from inspect import signature
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from scipy import sparse
 
+from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.neighbours.border import Border
@@ -172,7 +174,7 @@ class Surface(ABC):
         """
         if mode == "nearest":
             return panorama.sample(image, self.directions(), "nearest")
-        # Four rows for each row of detail: enough to average over, few enough that the matrix stays small.
+        # Four rows for each row of detail are enough to average over, and few enough that the matrix stays small.
         most_rows = 4 * (self.panorama_height() or image.shape[-2])
         return panorama.apply_matrix(image, most_rows, partial(_from_panorama, self), self.shape)
 
@@ -202,7 +204,6 @@ class Surface(ABC):
 
     @property
     def _count(self) -> int:
-        """Number of samples of a surface of one size."""
         return prod(size for size in self.shape if size is not None)
 
 
@@ -216,6 +217,40 @@ def check_halving(kernel_size: object, stride: object, condition: str) -> None:
     """Raise InputError unless a pooling window is 2 at stride 2, which leads to the next coarser level."""
     for argument, value in (("kernel_size", kernel_size), ("stride", stride)):
         check_supported(argument, value, (2,), condition, "use kernel_size=2, stride=2")
+
+
+@dataclass(frozen=True)
+class SubdividedIcosahedron(Surface):
+    """Base class of surfaces on an icosahedron with ``level`` subdivisions, whose kernels have size 3 or 1."""
+
+    level: int
+    finest: ClassVar[int]
+    kernels: ClassVar[str]
+    """The two kernel sizes, as error messages explain them."""
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.level, 0) or self.level > self.finest:
+            rule = f"must be a whole number from 0 to {self.finest}"
+            raise InputError("level", self.level, rule, f"use 5 for {type(self)(5).shape[0]:,} samples")
+
+    def coarser(self) -> Self:
+        """Return the next coarser level, or raise InputError at level 0."""
+        if self.level == 0:
+            rule = f"has no coarser level: an {self.short_name} of level L allows L steps of stride 2"
+            raise InputError("level", 0, rule, "use a higher level or fewer steps")
+        return replace(self, level=self.level - 1)
+
+    def finer(self) -> Self:
+        """Return the next finer level, or raise InputError at the finest one."""
+        return replace(self, level=self.level + 1)
+
+    def check_conv(self, kernel_size: int, stride: int, dilation: int) -> None:
+        """Raise InputError for arguments of a convolution that the surface does not support."""
+        condition = f"on an {self.short_name}"
+        if kernel_size not in (1, 3):
+            raise InputError("kernel_size", kernel_size, f"must be {self.kernels} {condition}", "use kernel_size=3")
+        check_supported("dilation", dilation, (1,), condition, "use a coarser level for a larger field")
+        check_supported("stride", stride, (1, 2), condition, "chain layers of stride 2")
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from omniconv.errors import InputError
 from omniconv.surfaces.neighbours.border import border_index
+from omniconv.surfaces.neighbours.stencil import csr_from_rows
 
 
 def pixel_directions(height: int, width: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def pixel_areas(height: int, width: int) -> np.ndarray:
 
 
 def pixel_coordinates(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return row and column of directions ``(…, 3)``, in pixels from the centre of the first pixel."""
+    """Return fractional row and column of directions ``(…, 3)``; 0 is the centre of the first pixel."""
     x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
     latitude = np.arctan2(z, np.hypot(x, y))
     rows = (np.pi / 2 - latitude) * height / np.pi - 0.5
@@ -69,9 +70,7 @@ def bilinear_pixels(directions: np.ndarray, height: int, width: int) -> tuple[np
 def bilinear_matrix(directions: np.ndarray, height: int, width: int) -> sparse.csr_array:
     """Return bilinear sampling of a flattened panorama at directions ``(n, 3)`` as a matrix (n, height · width)."""
     indices, weights = bilinear_pixels(directions, height, width)
-    rows = np.repeat(np.arange(len(indices)), 4)
-    entries = (weights.ravel(), (rows, indices.ravel()))
-    return sparse.csr_array(sparse.coo_array(entries, shape=(len(indices), height * width)))
+    return csr_from_rows(indices, weights, height * width)
 
 
 def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> np.ndarray:
@@ -93,6 +92,9 @@ def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> n
 
 def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.ndarray:
     """Rotate a panorama ``(…, H, W)`` by a matrix R: the value at direction ``d`` moves to ``R d``.
+
+    ``surfaces.rotate`` serves every surface by a sparse matrix. Here pixels are gathered without one, which takes less
+    memory: rotations of panoramas are mostly random, so that no matrix would be used twice.
 
     Raises:
         InputError: ``rotation`` is not a 3×3 rotation matrix.
@@ -129,13 +131,9 @@ def resize(image: np.ndarray, height: int, width: int, mode: str = "linear") -> 
 def apply_matrix(
     image: np.ndarray, max_rows: int, matrix: Callable[[int, int], sparse.csr_array], shape: tuple[int | None, ...]
 ) -> np.ndarray:
-    """Map a panorama ``(…, H, W)`` to a signal ``(…, *shape)`` by the matrix for its size.
+    """Map a panorama ``(…, H, W)`` to a signal ``(…, *shape)`` by ``matrix(height, width)``, (samples, pixels).
 
-    Args:
-        image: the panorama; it is first resized to at most ``max_rows`` rows.
-        max_rows: enough for the averages, few enough for the memory of the matrix.
-        matrix: returns for a height and a width the sparse matrix (samples, height · width).
-        shape: shape of the samples.
+    The panorama is first resized to at most ``max_rows`` rows, which bounds the memory of the matrix.
     """
     dtype, lead, (height, width) = np.result_type(image.dtype, np.float32), image.shape[:-2], image.shape[-2:]
     rows = min(height, max_rows)
@@ -145,7 +143,7 @@ def apply_matrix(
 
 
 def pad_panorama(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Extend a panorama by ``rows`` over each pole and by ``columns`` beyond each edge."""
+    """Pad a panorama by ``rows`` over each pole and by ``columns`` beyond each edge."""
     height, width = image.shape[-2:]
     row, is_rolled, _ = border_index(np.arange(-rows, height + rows), height, "pole")
     column = np.arange(-columns, width + columns)
@@ -162,7 +160,5 @@ def resize_matrix(size: int, target: int) -> tuple[sparse.csr_array, int]:
     taps = np.floor(centres - support).astype(np.int64)[:, None] + 1 + np.arange(2 * margin)
     weights = np.clip(1 - np.abs(taps - centres[:, None]) / support, 0, None)
     weights /= weights.sum(axis=1, keepdims=True)
-    columns = np.clip(taps + margin, 0, size + 2 * margin - 1)
-    rows = np.repeat(np.arange(target), taps.shape[1])
-    entries = (weights.ravel(), (rows, columns.ravel()))
-    return sparse.csr_array(sparse.coo_array(entries, shape=(target, size + 2 * margin))), margin
+    padded_size = size + 2 * margin
+    return csr_from_rows(np.clip(taps + margin, 0, padded_size - 1), weights, padded_size), margin

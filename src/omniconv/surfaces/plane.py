@@ -46,52 +46,42 @@ class Plane(Surface):
 
     @property
     def shape(self) -> Shape:
-        """Any size on every axis."""
         return (None,) * self.ndim
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Raise InputError: a plane has no directions."""
         raise self._not_spherical()
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return 1 for each sample."""
         if shape is None:
             raise InputError("shape", shape, "is required, since a plane has any size", "give the shape of the grid")
         return np.ones(shape)
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
-        """Raise InputError: a plane has no directions."""
         raise self._not_spherical()
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Raise InputError: a plane has no directions."""
         raise self._not_spherical()
 
     def coarser(self) -> Plane:
-        """Return the plane itself, which has any size."""
         return self
 
     def finer(self) -> Plane:
-        """Return the plane itself, which has any size."""
         return self
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
-        """Return ``border`` on every edge."""
         return Border.of(self.border, self.ndim)
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
-        """Return ``border`` on every edge."""
         return self.conv_neighbours()
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
-        """Return ``border`` on every edge."""
         return self.conv_neighbours()
 
     def panorama_height(self) -> None:
-        """Return ``None``: a plane has any size."""
+        return None
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
-        """Return the panorama as it is: a flat image with a seam and distorted poles."""
+        """Return the panorama unchanged, as a flat image with a seam and distorted poles."""
         self._check_two_axes()
         return image
 
@@ -101,9 +91,8 @@ class Plane(Surface):
         return panorama.resize(signal, height, 2 * height, mode)
 
     def _not_spherical(self) -> InputError:
-        return InputError(
-            "surface", str(self), "has no directions on a sphere", "use oc.Equirectangular() for panoramas"
-        )
+        cure = "use oc.Equirectangular() for panoramas"
+        return InputError("surface", str(self), "has no directions on a sphere", cure)
 
     def _check_two_axes(self) -> None:
         if self.ndim != 2:

@@ -35,8 +35,8 @@ def interpolation_matrix(directions: np.ndarray, size: int) -> sparse.csr_array:
             rows.append(some)
             pixels.append(pixel)
             weights.append(weight * shares[some, axis])
-    entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(pixels)))
-    return sparse.csr_array(sparse.coo_array(entries, shape=(len(points), 6 * size**2)))
+    entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(pixels))
+    return sparse.csr_array(entries, shape=(len(points), 6 * size**2))
 
 
 def _gauge(lengths: np.ndarray, reach: float) -> np.ndarray:

@@ -52,7 +52,6 @@ class Cubemap(Surface):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Faces, rows and columns."""
         return (6, self.size, self.size)
 
     @property
@@ -61,11 +60,9 @@ class Cubemap(Surface):
         return float(np.pi / 2 / self.size / np.sqrt(2))
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the unit vectors of the pixel centres, ``(6, size, size, 3)``."""
         return cube_faces.pixel_directions(self.size)
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the solid angles of the pixels, ``(6, size, size)``."""
         return cube_faces.pixel_areas(self.size)
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
@@ -73,39 +70,30 @@ class Cubemap(Surface):
         return interpolation_matrix(directions, self.size)
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the pixel that contains each direction."""
         face, row, column = cube_faces.face_coordinates(directions, self.size)
         row, column = (np.clip(np.rint(index).astype(np.int64), 0, self.size - 1) for index in (row, column))
         return (face * self.size + row) * self.size + column
 
     def coarser(self) -> Cubemap:
-        """Return faces of half the size.
-
-        Raises:
-            InputError: the size is odd.
-        """
         if self.size % 2:
             cure = "use a multiple of 2 for each step of stride 2"
             raise InputError("size", self.size, "must be even to be halved", cure)
         return Cubemap(self.size // 2)
 
     def finer(self) -> Cubemap:
-        """Return faces of twice the size."""
         return Cubemap(2 * self.size)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
-        """Return cube padding, for any kernel size and dilation."""
+        """Return cube padding: the same for any kernel size and dilation."""
         check_supported("stride", stride, (1, 2), "on a cubemap", "chain layers of stride 2")
         if stride == 2:
             self.coarser()
         return CubeBorder()
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
-        """Return cube padding."""
         return self.conv_neighbours(kernel_size, stride)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
-        """Return cube padding."""
         check_supported("scale_factor", scale_factor, (2,), "on a cubemap", "chain steps of 2")
         return self.conv_neighbours()
 

@@ -15,14 +15,7 @@ Pair = int | Sequence[int]
 
 @dataclass(frozen=True)
 class PanoramaKernels:
-    """Base class of kernels on a panorama of ``height`` rows and twice as many columns.
-
-    Args:
-        height: number of rows.
-
-    Raises:
-        InputError: a height that is not a whole number from 1.
-    """
+    """Base class of kernels on a panorama of ``height`` rows and twice as many columns."""
 
     height: int
     name: ClassVar[str]

@@ -19,12 +19,6 @@ from omniconv.surfaces.neighbours.row_stencil import RowStencil
 class RowKernels(PanoramaKernels):
     """Row stencils for convolution; pooling and resizing of the ordinary grid.
 
-    Args:
-        height: number of rows.
-
-    Raises:
-        InputError: a height that is not a whole number from 1.
-
     Example:
         >>> RowKernels(8).conv_neighbours(3, 2, 1).output_shape
         (4, 8)

@@ -1,8 +1,8 @@
-"""The grid of a panorama: rows of latitude, columns of longitude."""
+"""Panoramas: grids with rows of latitude and columns of longitude."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -24,18 +24,18 @@ Kernels = Literal["grid", "tangent", "rows"]
 
 @dataclass(frozen=True)
 class Equirectangular(Surface):
-    """Panoramas: of any size with flat kernels, or of one size with kernels that lie on the sphere.
+    """Panoramas: of any size with flat kernels, or of one size with kernels on the sphere.
 
     ``kernels="grid"`` accepts any (height, width), circular in longitude (Schubert et al., Circular CNNs, IV 2019): the
     ordinary convolution, whose kernel shrinks towards the poles as the pixels do.
 
-    ``kernels="tangent"`` accepts (height, 2 · height): a kernel lies on the tangent plane at its pixel and samples
-    between pixels (Coors et al., SphereNet, ECCV 2018). At the equator it is the ordinary one, and weights are those of
-    a flat convolution. Outputs of stride 2 are centred on the pixels of even rows and columns, as those of a flat
-    convolution with "same" padding; a rotation by an even number of columns remains one. A transposed convolution is
-    the exact adjoint. Max and Lp pooling compare the samples of a window on its own tangent plane (of 2×2: around the
-    corner where its four pixels meet), and switches are the pixel with the largest weight in the selected sample; means
-    over 2×2 are those of the four pixels by area, so that the mean over the sphere is preserved.
+    ``kernels="tangent"`` accepts (height, 2 · height): the taps of a kernel are on the tangent plane at its pixel, and
+    are interpolated between pixels (Coors et al., SphereNet, ECCV 2018). At the equator it is the ordinary kernel, and
+    weights are those of a flat convolution. Outputs of stride 2 are centred on the pixels of even rows and columns, as
+    in a flat convolution with "same" padding, so that a roll by an even number of columns remains a roll. A transposed
+    convolution is the exact adjoint. Max and Lp pooling compare the samples of a window on its own tangent plane (of
+    2×2: around the corner where its four pixels meet), and switches are the pixel with the largest weight in the
+    selected sample; means over 2×2 are those of the four pixels by area, so that the mean over the sphere is preserved.
 
     ``kernels="rows"`` accepts (height, 2 · height): every row has its own kernel and bias, shared along longitude, and
     kernels widen towards the poles as a flat view does on the panorama (Su & Grauman, SphConv, NIPS 2017). Outputs of
@@ -68,9 +68,8 @@ class Equirectangular(Surface):
         check_choice("poles", self.poles, get_args(Poles), "use poles='over'")
         check_choice("kernels", self.kernels, get_args(Kernels), "use kernels='grid'")
         if self.kernels == "grid" and self.height is not None:
-            raise InputError(
-                "height", self.height, "must be left out with kernels='grid', which has any size", "omit it"
-            )
+            rule = "must be left out with kernels='grid', which has any size"
+            raise InputError("height", self.height, rule, "omit it")
         if self.kernels != "grid" and self.poles != "over":
             raise InputError("poles", self.poles, f"must be 'over' with kernels={self.kernels!r}", "omit it")
         self._neighbours  # noqa: B018  # checks the height
@@ -81,20 +80,16 @@ class Equirectangular(Surface):
 
     @property
     def shape(self) -> Shape:
-        """Any height and width, or the one size of kernels on the sphere."""
         return (None, None) if self.height is None else (self.height, 2 * self.height)
 
     @property
     def latitude_axis(self) -> int:
-        """0: latitude decreases along the rows."""
         return 0
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the unit vectors of the pixel centres, ``(H, W, 3)``."""
         return panorama.pixel_directions(*self._size(shape))
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the areas of the pixels, ``(H, W)``."""
         return panorama.pixel_areas(*self._size(shape))
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
@@ -102,20 +97,13 @@ class Equirectangular(Surface):
         return panorama.bilinear_matrix(directions, *self._size(shape))
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the pixel that contains each direction."""
         return panorama.nearest_pixels(directions, *self._size(shape))
 
     def coarser(self) -> Equirectangular:
-        """Return half the height; the surface itself if it has any size.
-
-        Raises:
-            InputError: the height is odd.
-        """
-        return self if self.height is None else self._of_height(PanoramaKernels(self.height).half_height())
+        return self if self.height is None else replace(self, height=PanoramaKernels(self.height).half_height())
 
     def finer(self) -> Equirectangular:
-        """Return twice the height; the surface itself if it has any size."""
-        return self if self.height is None else self._of_height(2 * self.height)
+        return self if self.height is None else replace(self, height=2 * self.height)
 
     def conv_neighbours(self, kernel_size: Pair = 3, stride: int = 1, dilation: Pair = 1) -> Neighbours:
         """Return the border of the grid, the taps of tangent kernels, or a kernel for each row."""
@@ -134,15 +122,13 @@ class Equirectangular(Surface):
         return self._neighbours.resize_neighbours(scale_factor, mode)
 
     def panorama_height(self) -> int | None:
-        """Return the height; ``None`` for any size."""
         return self.height
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
-        """Return the panorama as it is, or resized to the one size of kernels on the sphere."""
+        """Return the panorama, resized where the surface has one size."""
         return image if self.height is None else panorama.resize(image, self.height, 2 * self.height, mode)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
-        """Resize the signal to ``(…, height, 2 · height)``."""
         return panorama.resize(signal, height, 2 * height, mode)
 
     @property
@@ -151,9 +137,6 @@ class Equirectangular(Surface):
             return _GridKernels("pole" if self.poles == "over" else self.poles)
         kernels = TangentKernels if self.kernels == "tangent" else RowKernels
         return kernels(self.height)  # type: ignore[arg-type]  # None is rejected there
-
-    def _of_height(self, height: int) -> Equirectangular:
-        return Equirectangular(self.poles, height, self.kernels)
 
     def _size(self, shape: tuple[int, ...] | None) -> tuple[int, int]:
         if self.height is not None:

@@ -23,7 +23,7 @@ from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling
 from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, check_odd, pair
 from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
 
 MIN_WEIGHT = 1e-9
 """Smaller interpolation weights are rounding errors of taps that coincide with a pixel, row or column."""
@@ -32,12 +32,6 @@ MIN_WEIGHT = 1e-9
 @dataclass(frozen=True)
 class TangentKernels(PanoramaKernels):
     """Stencils of tangent kernels; arguments are checked here.
-
-    Args:
-        height: number of rows.
-
-    Raises:
-        InputError: a height that is not a whole number from 1.
 
     Example:
         >>> TangentKernels(8).conv_neighbours(3, 2, 1).output_shape
@@ -76,9 +70,9 @@ class TangentKernels(PanoramaKernels):
 
 
 class KernelCentres(NamedTuple):
-    """KernelCentres of kernels: every ``step`` pixels from ``start`` on, along rows and along columns.
+    """Centres of kernels: every ``step`` pixels from ``start``, along rows and along columns.
 
-    Outputs of stride 2 lie on even rows and columns, as those of a flat convolution with "same" padding do; windows of
+    Outputs of stride 2 are centred on even rows and columns, as in a flat convolution with "same" padding; windows of
     an even size, which have no middle pixel, are centred half a pixel further.
     """
 
@@ -135,21 +129,18 @@ def _means_of_four(height: int) -> Stencil:
 
 @lru_cache(maxsize=16)
 def _window_means(kernels: TangentKernels, kernel_size: tuple[int, int], stride: int) -> PeriodicStencil:
-    """Return the means of the samples of tangent windows."""
     window = kernels.window_neighbours(kernel_size, stride)
     rows = np.arange(window.pattern.shape[0])
-    means = sparse.csr_array((np.full(len(rows), 1 / window.taps), (rows // window.taps, rows)))
+    means = csr_from_rows(rows.reshape(-1, window.taps), 1 / window.taps, len(rows))
     pattern = sparse.csr_array(means @ window.pattern)
     return PeriodicStencil(pattern, window.repeats, window.input_shape, window.output_shape, (1,))
 
 
 @lru_cache(maxsize=16)
 def _upsampling(height: int, mode: Resampling) -> Stencil:
-    """Return upsampling by 2: linear between pixel centres, or each pixel four times."""
     if mode == "nearest":
         rows, columns = np.arange(2 * height) // 2, np.arange(4 * height) // 2
-        pixels = (rows[:, None] * 2 * height + columns).reshape(-1, 1)
-        weights = np.ones_like(pixels, dtype=np.float64)
+        pixels, weights = (rows[:, None] * 2 * height + columns).reshape(-1, 1), 1.0
     else:
         directions = panorama.pixel_directions(2 * height, 4 * height).reshape(-1, 3)
         pixels, weights = panorama.bilinear_pixels(directions, height, 2 * height)
@@ -158,12 +149,7 @@ def _upsampling(height: int, mode: Resampling) -> Stencil:
 
 
 def _from_pixels(
-    pixels: np.ndarray, weights: np.ndarray, input_shape: tuple[int, int], output_shape: tuple[int, int]
+    pixels: np.ndarray, weights: np.ndarray | float, input_shape: tuple[int, int], output_shape: tuple[int, int]
 ) -> Stencil:
     """Return one operator from pixels and their weights, both ``(outputs, entries)``."""
-    index_type = np.int32 if pixels.size < 2**31 else np.int64  # the smaller one wherever it can count the entries
-    ends = np.arange(0, pixels.size + 1, pixels.shape[1], dtype=index_type)
-    shape = (len(pixels), input_shape[0] * input_shape[1])
-    operator = sparse.csr_array((weights.ravel(), pixels.ravel().astype(index_type), ends), shape=shape)
-    operator.sum_duplicates()
-    return Stencil((operator,), input_shape, output_shape)
+    return Stencil((csr_from_rows(pixels, weights, input_shape[0] * input_shape[1]),), input_shape, output_shape)

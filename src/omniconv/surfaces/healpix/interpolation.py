@@ -15,6 +15,7 @@ from scipy import sparse
 
 from omniconv.surfaces.healpix.indexing import cell_directions, cell_numbers, face_coordinates
 from omniconv.surfaces.healpix.neighbours import NORTH_EAST, NORTH_WEST, SOUTH_EAST, SOUTH_WEST, move
+from omniconv.surfaces.neighbours.stencil import csr_from_rows
 
 NEWTON_STEPS = 6
 """Steps of Newton's method for the inverse bilinear map; it converges quadratically from the middle."""
@@ -42,18 +43,14 @@ def bilinear_cells(directions: np.ndarray, nside: int) -> tuple[np.ndarray, np.n
 
 def interpolation_matrix(directions: np.ndarray, nside: int) -> sparse.csr_array:
     """Return bilinear interpolation of a signal at directions ``(n, 3)`` as a matrix (n, 12 · nside²)."""
-    cells, weights = bilinear_cells(directions, nside)
-    ends = np.arange(0, weights.size + 1, 4)
-    matrix = sparse.csr_array((weights.ravel(), cells.ravel(), ends), shape=(len(cells), 12 * nside * nside))
-    matrix.sum_duplicates()
-    return matrix
+    return csr_from_rows(*bilinear_cells(directions, nside), 12 * nside * nside)
 
 
 def mean_of_descendants(nside: int, levels: int) -> sparse.csr_array:
     """Return the mean of the cells ``levels`` finer in each cell, ``(12 · nside², 12 · nside² · 4^levels)``."""
-    cells, each = 12 * nside * nside, 4**levels
-    entries = np.full(cells * each, 1 / each), np.arange(cells * each), np.arange(0, cells * each + 1, each)
-    return sparse.csr_array(entries, shape=(cells, cells * each))
+    each = 4**levels
+    descendants = np.arange(12 * nside * nside * each).reshape(-1, each)
+    return csr_from_rows(descendants, 1 / each, descendants.size)
 
 
 @lru_cache(maxsize=8)

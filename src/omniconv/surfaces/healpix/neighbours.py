@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
 
 from omniconv.surfaces.healpix.indexing import cell_coordinates, cell_numbers
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
 
 NORTH_EAST, NORTH_WEST, SOUTH_WEST, SOUTH_EAST = DIRECTIONS = range(4)
 OFFSETS = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -85,16 +84,8 @@ def patch_stencil(nside: int, kernel_size: int, dilation: int, stride: int) -> S
     """Return the taps of a patch around every cell, or at stride 2 around the northern child of every coarser cell."""
     count = 12 * nside * nside
     cells = np.arange(3, count, 4) if stride == 2 else np.arange(count)
-    return Stencil.of([_mean_of_two(pair, count) for pair in patch(nside, cells, kernel_size, dilation)])
-
-
-def _mean_of_two(pair: tuple[np.ndarray, np.ndarray], count: int) -> sparse.csr_array:
-    """Return the mean of two cells of each output: rows of ½ and ½, or of 1 where both are the same."""
-    outputs = len(pair[0])
-    ends = np.arange(0, 2 * outputs + 1, 2)
-    matrix = sparse.csr_array((np.full(2 * outputs, 0.5), np.stack(pair, axis=1).ravel(), ends), shape=(outputs, count))
-    matrix.sum_duplicates()
-    return matrix
+    pairs = (np.stack(pair, axis=1) for pair in patch(nside, cells, kernel_size, dilation))
+    return Stencil.of([csr_from_rows(pair, 0.5, count) for pair in pairs])  # ½ and ½, or 1 where both are the same
 
 
 def _rotate_cell(x: np.ndarray, y: np.ndarray, turns: np.ndarray, nside: int) -> tuple[np.ndarray, np.ndarray]:

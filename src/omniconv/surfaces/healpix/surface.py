@@ -21,6 +21,7 @@ from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 FINEST = 1024
+"""The largest ``nside``: 12,582,912 cells."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,12 @@ class Healpix(Surface):
 
     @property
     def shape(self) -> tuple[int]:
-        """The number of cells."""
         return (12 * self.nside**2,)
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the unit vectors of the cell centres, ``(N, 3)``."""
         return cell_directions(self.nside)
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return 4π / N for each cell, ``(N,)``."""
         return np.full(self.shape, 4 * np.pi / self.shape[0])
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
@@ -78,7 +76,6 @@ class Healpix(Surface):
         return interpolation_matrix(directions, self.nside)
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the cell that contains each direction."""
         return cells_of(directions, self.nside)
 
     def faces(self) -> np.ndarray:
@@ -91,18 +88,12 @@ class Healpix(Surface):
         return cell_numbers(face, self.nside - 1 - row, self.nside - 1 - column, self.nside)
 
     def coarser(self) -> Healpix:
-        """Return half the ``nside``.
-
-        Raises:
-            InputError: at ``nside`` 1.
-        """
         if self.nside == 1:
             rule = "has no coarser level: cells of nside 2ᴸ allow L steps of stride 2"
             raise InputError("nside", 1, rule, "use a larger nside or fewer steps")
         return Healpix(self.nside // 2)
 
     def finer(self) -> Healpix:
-        """Return twice the ``nside``."""
         return Healpix(2 * self.nside)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Stencil:
@@ -155,19 +146,16 @@ class Healpix(Surface):
 
 @lru_cache(maxsize=FINEST.bit_length())
 def _windows(surface: Healpix) -> HaloStencil:
-    """Return the 3 × 3 windows of the twelve base faces."""
     return HaloStencil(patch_stencil(surface.nside, 3, 1, 1), surface.faces())
 
 
 @lru_cache(maxsize=FINEST.bit_length())
 def _children(nside: int) -> Stencil:
-    """Return the mean of the four children of each cell."""
     return Stencil.of([mean_of_descendants(nside, 1)])
 
 
 @lru_cache(maxsize=FINEST.bit_length())
 def _upsampling(nside: int) -> Stencil:
-    """Return interpolation from the cells of a level to those of the next finer one."""
     return Stencil.of([interpolation_matrix(cell_directions(2 * nside), nside)])
 
 

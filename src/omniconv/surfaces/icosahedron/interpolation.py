@@ -14,6 +14,7 @@ from scipy import sparse
 
 from omniconv.surfaces import panorama
 from omniconv.surfaces.icosahedron import faces
+from omniconv.surfaces.neighbours.stencil import csr_from_rows
 
 
 @lru_cache(maxsize=faces.FINEST + 1)
@@ -23,11 +24,7 @@ def vertex_values(level: int) -> sparse.csr_array:
     positions = np.empty((len(around), 3))
     positions[corner.ravel()] = faces.corners(level).reshape(-1, 3)
     weights = _plane_weights(positions, faces.centres(faces.corners(level))[around], around[:, 5] != around[:, 0])
-    rows = np.repeat(np.arange(len(around)), 6)
-    entries = (weights.ravel(), (rows, around.ravel()))
-    matrix = sparse.csr_array(sparse.coo_array(entries, shape=(len(around), len(corner))))
-    matrix.eliminate_zeros()
-    return matrix
+    return csr_from_rows(around, weights, len(corner))
 
 
 def _plane_weights(vertices: np.ndarray, centres: np.ndarray, has_sixth: np.ndarray) -> np.ndarray:
@@ -48,13 +45,14 @@ def _plane_weights(vertices: np.ndarray, centres: np.ndarray, has_sixth: np.ndar
 @lru_cache(maxsize=faces.FINEST)
 def upsample_matrix(level: int) -> sparse.csr_array:
     """Return upsampling to the next finer level: central children as their parents, others half way to the vertex."""
-    count, at_vertices = 20 * 4**level, vertex_values(level)
-    children = np.arange(4 * count)
-    shares = (np.tile([1, 0.5, 0.5, 0.5], count), (children, children // 4))
-    from_parent = sparse.coo_array(shares, shape=(4 * count, count))
-    halves = (np.full(3 * count, 0.5), (children[children % 4 > 0], faces.vertices(level)[0].ravel()))
-    from_vertex = sparse.csr_array(sparse.coo_array(halves, shape=(4 * count, at_vertices.shape[0])))
-    return sparse.csr_array(from_parent + from_vertex @ at_vertices)
+    at_corners, count = faces.vertices(level)[0], 20 * 4**level
+    # the weight of a central child's vertex is 0, so that any vertex may stand in its row
+    vertices = np.concatenate([at_corners[:, :1], at_corners], axis=1).reshape(-1, 1)
+    to_vertex = np.tile([0, 0.5, 0.5, 0.5], count)[:, None]
+    from_vertex = csr_from_rows(vertices, to_vertex, vertex_values(level).shape[0])
+    from_vertex.eliminate_zeros()
+    from_parent = csr_from_rows(np.arange(4 * count)[:, None] // 4, 1 - to_vertex, count)
+    return sparse.csr_array(from_parent + from_vertex @ vertex_values(level))
 
 
 def locate(level: int, directions: np.ndarray) -> np.ndarray:
@@ -82,11 +80,9 @@ def interpolation_matrix(level: int, directions: np.ndarray) -> sparse.csr_array
     smallest = by_corner.min(axis=1, keepdims=True)
     weights = np.concatenate([3 * smallest, by_corner - smallest], axis=1)  # of the centre and the three corners
     weights /= weights.sum(axis=1, keepdims=True)
-    count, at_vertices = len(face), vertex_values(level)
-    centres = (weights[:, 0], face, np.arange(count + 1))
-    corners = (weights[:, 1:].ravel(), faces.vertices(level)[0][face].ravel(), np.arange(0, 3 * count + 1, 3))
-    of_vertices = sparse.csr_array(corners, shape=(count, at_vertices.shape[0]))
-    return sparse.csr_array(sparse.csr_array(centres, shape=(count, 20 * 4**level)) + of_vertices @ at_vertices)
+    of_centres = csr_from_rows(face[:, None], weights[:, :1], 20 * 4**level)
+    of_vertices = csr_from_rows(faces.vertices(level)[0][face], weights[:, 1:], vertex_values(level).shape[0])
+    return sparse.csr_array(of_centres + of_vertices @ vertex_values(level))
 
 
 @lru_cache(maxsize=8)
@@ -95,12 +91,8 @@ def from_panorama(level: int, height: int, width: int, splits: int) -> sparse.cs
     parts = faces.corners(level)
     for _ in range(splits):
         parts = faces.split(parts)
-    count, points = 20 * 4**level, 4**splits
-    areas = faces.spherical_areas(parts).reshape(count, points)
+    count = 20 * 4**level
+    areas = faces.spherical_areas(parts).reshape(count, -1)
     share = (areas / areas.sum(axis=1, keepdims=True)).reshape(-1, 1)
     pixels, weights = panorama.bilinear_pixels(faces.centres(parts), height, width)
-    pointers = np.arange(count + 1) * 4 * points
-    entries = ((weights * share).ravel(), pixels.ravel(), pointers)
-    matrix = sparse.csr_array(entries, shape=(count, height * width))
-    matrix.sum_duplicates()
-    return matrix
+    return csr_from_rows(pixels.reshape(count, -1), (weights * share).reshape(count, -1), height * width)

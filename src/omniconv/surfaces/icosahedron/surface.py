@@ -10,19 +10,17 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_integer
-from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
+from omniconv.surfaces.base import Resampling, SubdividedIcosahedron, check_halving, check_supported
 from omniconv.surfaces.icosahedron import faces, interpolation
 from omniconv.surfaces.icosahedron.faces import FINEST
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
 
 CHILDREN = 4
 
 
 @dataclass(frozen=True)
-class Icosahedron(Surface):
+class Icosahedron(SubdividedIcosahedron):
     """20 · 4ˡ triangular faces of nearly equal size; the children of face f are 4f … 4f + 3, the central one first.
 
     A convolution has ten taps: the face, the three that share a side with it and their six further neighbours, in the
@@ -34,7 +32,7 @@ class Icosahedron(Surface):
 
     The paper draws this kernel, and the tables of the published code contain it. Two more kernels of that code, which
     the paper does not mention, are not implemented: one without the rotation on faces that point down, one of seven
-    taps. Stride, transposed convolution and linear interpolation are in neither; our definitions stand at each method.
+    taps. Stride, transposed convolution and linear interpolation are in neither; the methods below define them.
 
     Args:
         level: number of subdivisions of the icosahedron, 0 … 8.
@@ -47,18 +45,13 @@ class Icosahedron(Surface):
         ((20480,), (5120,), 10)
     """
 
-    level: int
     short_name: ClassVar[str] = "icosahedron"
     example: ClassVar[Mapping[str, int]] = {"level": 5}
-
-    def __post_init__(self) -> None:
-        if not is_integer(self.level, 0) or self.level > FINEST:
-            rule = f"must be a whole number from 0 to {FINEST}"
-            raise InputError("level", self.level, rule, "use 5 for 20,480 samples")
+    finest: ClassVar[int] = FINEST
+    kernels: ClassVar[str] = "3 (the ten taps) or 1 (the face alone)"
 
     @property
     def shape(self) -> tuple[int]:
-        """The number of faces."""
         return (20 * 4**self.level,)
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -74,30 +67,14 @@ class Icosahedron(Surface):
         return interpolation.interpolation_matrix(self.level, directions)
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the face that contains each direction."""
         return interpolation.locate(self.level, directions)
-
-    def coarser(self) -> Icosahedron:
-        """Return the next coarser level.
-
-        Raises:
-            InputError: at level 0.
-        """
-        if self.level == 0:
-            rule = "has no coarser level: an icosahedron of level L allows L steps of stride 2"
-            raise InputError("level", 0, rule, "use a higher level or fewer steps")
-        return Icosahedron(self.level - 1)
-
-    def finer(self) -> Icosahedron:
-        """Return the next finer level."""
-        return Icosahedron(self.level + 1)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Stencil:
         """Return the ten taps (``kernel_size=3``) or the face alone (1); stride 2 keeps the central children.
 
         A central child points down where its parent points up; its taps are those of its own level.
         """
-        self._check(kernel_size, stride, dilation)
+        self.check_conv(kernel_size, stride, dilation)
         if stride == 1:
             return _taps(self.level, kernel_size)
         self.coarser()
@@ -109,7 +86,7 @@ class Icosahedron(Surface):
         Away from the seams of the polar caps this is the adjoint of the convolution of stride 2 with the last six
         weights permuted (4 ↔ 7, 5 ↔ 8, 6 ↔ 9: the tap of the opposite direction).
         """
-        self._check(kernel_size, stride, dilation)
+        self.check_conv(kernel_size, stride, dilation)
         if stride == 1:
             return _taps(self.level, kernel_size)
         finer = _taps(self.finer().level, kernel_size)
@@ -118,11 +95,10 @@ class Icosahedron(Surface):
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return the four children of each parent, weighted by area, so that the mean over the sphere is preserved."""
         check_halving(kernel_size, stride, "on an icosahedron")
-        areas, parents = self.areas().reshape(-1, CHILDREN), self.coarser().shape[0]
-        weights = (areas / areas.sum(axis=1, keepdims=True)).ravel()
-        pointers = np.arange(parents + 1) * CHILDREN
-        entries = (weights, np.arange(self.shape[0]), pointers)
-        return Stencil.of([sparse.csr_array(entries, shape=(parents, self.shape[0]))])
+        self.coarser()
+        areas = self.areas().reshape(-1, CHILDREN)
+        weights = areas / areas.sum(axis=1, keepdims=True)
+        return Stencil.of([csr_from_rows(np.arange(areas.size).reshape(areas.shape), weights, areas.size)])
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return central children as their parents, the others half way to a plane fitted around their vertex.
@@ -161,13 +137,6 @@ class Icosahedron(Surface):
             fine = super().to_equirectangular(signal, self.panorama_height())
             return panorama.resize(fine, height, 2 * height)
         return super().to_equirectangular(signal, height, mode)
-
-    def _check(self, kernel_size: int, stride: int, dilation: int) -> None:
-        if kernel_size not in (1, 3):
-            rule = "must be 3 (the ten taps) or 1 (the face alone) on an icosahedron"
-            raise InputError("kernel_size", kernel_size, rule, "use kernel_size=3")
-        check_supported("dilation", dilation, (1,), "on an icosahedron", "use a coarser level for a larger field")
-        check_supported("stride", stride, (1, 2), "on an icosahedron", "chain layers of stride 2")
 
 
 def _table(level: int, kernel_size: int) -> np.ndarray:

@@ -11,11 +11,10 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import check_choice, is_integer
-from omniconv.errors import InputError
-from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
+from omniconv.checks import check_choice
+from omniconv.surfaces.base import Resampling, SubdividedIcosahedron, check_halving, check_supported
 from omniconv.surfaces.icosphere.triangle_mesh import TriangleMesh
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
 
 FINEST = 9
 """The finest level: 2,621,442 vertices."""
@@ -23,7 +22,7 @@ Laplacian = Literal["mass", "raw"]
 
 
 @dataclass(frozen=True)
-class Icosphere(Surface):
+class Icosphere(SubdividedIcosahedron):
     """10 · 4ˡ + 2 nearly uniform samples on the sphere, in nested order: the first ones are the next coarser level.
 
     A convolution is a weighted sum of four differential operators: identity, derivative to the east, derivative to the
@@ -43,21 +42,19 @@ class Icosphere(Surface):
         ((10242,), (2562,))
     """
 
-    level: int
     laplacian: Laplacian = "mass"
     short_name: ClassVar[str] = "icosphere"
     example: ClassVar[Mapping[str, int]] = {"level": 5}
+    finest: ClassVar[int] = FINEST
+    kernels: ClassVar[str] = "3 (the four operators) or 1 (the identity)"
     is_nested_prefix: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not is_integer(self.level, 0) or self.level > FINEST:
-            rule = f"must be a whole number from 0 to {FINEST}"
-            raise InputError("level", self.level, rule, "use 5 for 10,242 samples")
+        super().__post_init__()
         check_choice("laplacian", self.laplacian, get_args(Laplacian), "use laplacian='mass'")
 
     @property
     def shape(self) -> tuple[int]:
-        """The number of vertices."""
         return (10 * 4**self.level + 2,)
 
     @property
@@ -66,7 +63,6 @@ class Icosphere(Surface):
         return _subdivided(self.level)[0]
 
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the unit vectors of the vertices, ``(N, 3)``."""
         return self.mesh.vertices.copy()
 
     def areas(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -75,35 +71,17 @@ class Icosphere(Surface):
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Return linear interpolation on the triangles between vertices."""
-        vertices, weights = self.mesh.locate(directions)
-        ends = np.arange(0, weights.size + 1, 3)
-        return sparse.csr_array((weights.ravel(), vertices.ravel(), ends), shape=(len(vertices), *self.shape))
+        return csr_from_rows(*self.mesh.locate(directions), self.shape[0])
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the vertex nearest to each direction."""
         return self.mesh.tree.query(directions)[1]
-
-    def coarser(self) -> Icosphere:
-        """Return the next coarser level.
-
-        Raises:
-            InputError: at level 0.
-        """
-        if self.level == 0:
-            rule = "has no coarser level: an icosphere of level L allows L steps of stride 2"
-            raise InputError("level", 0, rule, "use a higher level or fewer steps")
-        return Icosphere(self.level - 1, self.laplacian)
-
-    def finer(self) -> Icosphere:
-        """Return the next finer level."""
-        return Icosphere(self.level + 1, self.laplacian)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Stencil:
         """Return identity, east, north and Laplacian (``kernel_size=3``), or the identity alone (1).
 
         Stride 2 keeps the rows of the coarser vertices; the derivatives are those of this level.
         """
-        self._check(kernel_size, stride, dilation)
+        self.check_conv(kernel_size, stride, dilation)
         stencil = _operators(self, kernel_size)
         if stride == 1:
             return stencil
@@ -115,7 +93,7 @@ class Icosphere(Surface):
 
         This is not the adjoint of the convolution of stride 2: the published network fills with zeros instead.
         """
-        self._check(kernel_size, stride, dilation)
+        self.check_conv(kernel_size, stride, dilation)
         stencil = _operators(self.finer() if stride == 2 else self, kernel_size)
         return Stencil.of([operator[:, : self.shape[0]] for operator in stencil.operators])
 
@@ -139,13 +117,6 @@ class Icosphere(Surface):
     def panorama_height(self) -> int:
         """Return 2^(level + 2): pixels at the equator are a little more than half as far apart as the vertices."""
         return 2 ** (self.level + 2)
-
-    def _check(self, kernel_size: int, stride: int, dilation: int) -> None:
-        if kernel_size not in (1, 3):
-            rule = "must be 3 (the four operators) or 1 (the identity) on an icosphere"
-            raise InputError("kernel_size", kernel_size, rule, "use kernel_size=3")
-        check_supported("dilation", dilation, (1,), "on an icosphere", "use a coarser level for a larger field")
-        check_supported("stride", stride, (1, 2), "on an icosphere", "chain layers of stride 2")
 
 
 @lru_cache(maxsize=FINEST + 2)
@@ -196,11 +167,9 @@ def _operators(surface: Icosphere, kernel_size: int) -> Stencil:
 @lru_cache(maxsize=FINEST + 1)
 def _upsample_matrix(level: int) -> sparse.csr_array:
     """Return linear interpolation along the edges from a level to the next finer one."""
-    coarse, fine = Icosphere(level).shape[0], Icosphere(level + 1).shape[0]
-    halves = np.full((fine - coarse, 2), 0.5)
-    rows = np.repeat(np.arange(coarse, fine), 2)
-    between = sparse.coo_array((halves.ravel(), (rows, _subdivided(level + 1)[1].ravel())), shape=(fine, coarse))
-    return sparse.csr_array(between + sparse.eye_array(fine, coarse))
+    coarse = Icosphere(level).shape[0]
+    between = csr_from_rows(_subdivided(level + 1)[1], 0.5, coarse)
+    return sparse.csr_array(sparse.vstack([sparse.eye_array(coarse), between]))
 
 
 @lru_cache(maxsize=FINEST + 1)
@@ -237,7 +206,6 @@ def balance_marginals(shares: sparse.csr_array, rows: np.ndarray, columns: np.nd
     # The system is singular: u is determined up to a constant, which v compensates. CG converges nevertheless.
     u, _ = cg(system, row_error - normalised @ column_error, rtol=1e-12)
     v = (column_error - shares.T @ u) / column_sums
-    entries = shares.tocoo()
-    return sparse.csr_array(
-        sparse.coo_array((entries.data * (1 + u[entries.row] + v[entries.col]), entries.coords), shape=shares.shape)
-    )
+    entries = shares.tocoo(copy=True)
+    entries.data *= 1 + u[entries.row] + v[entries.col]
+    return sparse.csr_array(entries)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from omniconv.surfaces.neighbours.stencil import csr_from_rows
+
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
 CHUNK = 8192
-"""Directions located at a time, so that the candidate triangles of a chunk stay in the processor's cache."""
+"""Directions that ``locate`` takes at a time, so that their candidate triangles stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +70,7 @@ class TriangleMesh:
 
     def gradient_along(self, field: np.ndarray) -> sparse.csr_array:
         """Return the derivative along vectors ``(F, 3)`` on the faces, averaged to the vertices by area, ``(N, N)``."""
-        values = np.einsum("fcx,fx->fc", self.hat_gradients, field)
-        on_faces = self._faces_by_vertices(values)
+        on_faces = self._faces_by_vertices(np.einsum("fcx,fx->fc", self.hat_gradients, field))
         return sparse.csr_array(self.face_to_vertex @ on_faces)
 
     @cached_property
@@ -82,9 +83,8 @@ class TriangleMesh:
     def cotangent_laplacian(self) -> sparse.csr_array:
         """Cotangent Laplacian ``(N, N)``: (cot α + cot β)/2 of the angles opposite each edge; rows sum to 0."""
         starts, ends = np.roll(self.faces, -1, axis=1).ravel(), np.roll(self.faces, -2, axis=1).ravel()
-        half = self.cotangents.ravel() / 2
         count = len(self.vertices)
-        one_way = sparse.coo_array((half, (starts, ends)), shape=(count, count))
+        one_way = sparse.csr_array((self.cotangents.ravel() / 2, (starts, ends)), shape=(count, count))
         weights = sparse.csr_array(one_way + one_way.T)
         return sparse.csr_array(weights - sparse.diags_array(weights.sum(axis=1)))
 
@@ -127,7 +127,7 @@ class TriangleMesh:
 
     @cached_property
     def _faces_around(self) -> np.ndarray:
-        """Faces around each vertex, ``(N, most)``; a vertex with fewer repeats its last one."""
+        """Faces around each vertex, ``(N, largest number)``; a vertex with fewer repeats its last one."""
         order = np.argsort(self.faces.ravel(), kind="stable")
         counts = np.bincount(self.faces.ravel())
         starts = np.cumsum(counts) - counts
@@ -135,9 +135,7 @@ class TriangleMesh:
         return (order // 3)[starts[:, None] + slots]
 
     def _faces_by_vertices(self, values: np.ndarray) -> sparse.csr_array:
-        rows = np.repeat(np.arange(len(self.faces)), 3)
-        entries = (values.ravel(), (rows, self.faces.ravel()))
-        return sparse.csr_array(sparse.coo_array(entries, shape=(len(self.faces), len(self.vertices))))
+        return csr_from_rows(self.faces, values, len(self.vertices))
 
     def _sum_at_vertices(self, values: np.ndarray) -> np.ndarray:
         return np.bincount(self.faces.ravel(), weights=values.ravel(), minlength=len(self.vertices))

@@ -127,7 +127,7 @@ class PeriodicStencil(Stencil):
         kernel_shape: tuple[int, ...],
     ) -> PeriodicStencil:
         size = self.input_shape[0] * self.step * taps, prod(input_shape)
-        pattern = sparse.csr_array(sparse.coo_array((values, coordinates), shape=size))
+        pattern = sparse.csr_array((values, coordinates), shape=size)
         return PeriodicStencil(pattern, self.repeats, input_shape, self.input_shape, kernel_shape)
 
 

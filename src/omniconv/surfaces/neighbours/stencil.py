@@ -65,9 +65,7 @@ class Stencil:
     @classmethod
     def from_table(cls, table: np.ndarray, inputs: int) -> Stencil:
         """Return a stencil that selects: output ``n`` sees at tap ``m`` the sample ``table[n, m]``."""
-        outputs, taps = table.shape
-        rows, ones = np.arange(outputs), np.ones(outputs)
-        return cls.of([sparse.coo_array((ones, (rows, table[:, m])), shape=(outputs, inputs)) for m in range(taps)])
+        return cls.of([csr_from_rows(column[:, None], 1.0, inputs) for column in table.T])
 
     @property
     def taps(self) -> int:
@@ -105,9 +103,8 @@ class Stencil:
             rows.append(entries.row.astype(index_type) * index_type(self.taps) + index_type(tap))
             columns.append(entries.col)
             values.append(entries.data)
-        shape = (self.outputs * self.taps, self.inputs)
-        stacked = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        return sparse.csr_array(sparse.coo_array(stacked, shape=shape))
+        stacked = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+        return sparse.csr_array(stacked, shape=(self.outputs * self.taps, self.inputs))
 
     @cached_property
     def transposed_by_tap(self) -> sparse.csr_array:
@@ -115,10 +112,20 @@ class Stencil:
         entries = self.fused.tocoo()
         output, tap = np.divmod(entries.row, self.taps)
         coordinates = entries.col.astype(np.int64) * self.taps + tap, output
-        shape = (self.inputs * self.taps, self.outputs)
-        return sparse.csr_array(sparse.coo_array((entries.data, coordinates), shape=shape))
+        return sparse.csr_array((entries.data, coordinates), shape=(self.inputs * self.taps, self.outputs))
 
     @cached_property
     def transposed(self) -> sparse.csr_array:
         """The transpose of ``fused`` in CSR: the operator of gradients with respect to the input."""
         return sparse.csr_array(self.fused.T)
+
+
+def csr_from_rows(columns: np.ndarray, weights: np.ndarray | float, size: int) -> sparse.csr_array:
+    """Return the matrix (rows, size) with ``weights`` at ``columns``, both ``(rows, entries)``; equal columns add."""
+    index_type = np.int32 if max(columns.size, size) < 2**31 else np.int64  # SciPy keeps int64, twice as large
+    ends = np.arange(0, columns.size + 1, columns.shape[1], dtype=index_type)
+    values = np.broadcast_to(weights, columns.shape).astype(np.float64).ravel()
+    # A copy of the columns: sum_duplicates sorts them in place, and some are cached tables.
+    matrix = sparse.csr_array((values, columns.astype(index_type).ravel(), ends), shape=(len(columns), size))
+    matrix.sum_duplicates()
+    return matrix

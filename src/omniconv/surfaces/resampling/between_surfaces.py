@@ -19,7 +19,7 @@ from scipy import sparse
 from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
 from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalise_rows
 from omniconv.surfaces.resampling.samples import Samples
 
@@ -107,9 +107,7 @@ def apply(stencil: Stencil, signal: np.ndarray, mode: Resampling) -> np.ndarray:
 def interpolate(source: Samples, directions: np.ndarray, mode: Resampling) -> sparse.csr_array:
     """Return interpolation at directions ``(n, 3)`` as a matrix (n, samples of the source)."""
     if mode == "nearest":
-        nearest = source.nearest_sample(directions)
-        count = len(nearest)
-        return sparse.csr_array((np.ones(count), nearest, np.arange(count + 1)), (count, source.count))
+        return csr_from_rows(source.nearest_sample(directions)[:, None], 1.0, source.count)
     return normalise_rows(source.interpolation_matrix(directions))
 
 
@@ -121,9 +119,8 @@ def check_mode(mode: str) -> None:
 def check_numbers(signal: np.ndarray) -> None:
     """Raise InputError for a dtype that cannot be interpolated."""
     if signal.dtype.kind not in "biufc":
-        raise InputError(
-            "signal", str(signal.dtype), "must have a numeric dtype to be interpolated", "use mode='nearest'"
-        )
+        rule = "must have a numeric dtype to be interpolated"
+        raise InputError("signal", str(signal.dtype), rule, "use mode='nearest'")
 
 
 def _target(source: Samples, target: Surface, shape: tuple[int, ...] | None) -> Samples:

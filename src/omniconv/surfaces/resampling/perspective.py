@@ -125,8 +125,7 @@ def view_of(
     image = apply(Stencil.of([matrix], samples.shape, fine.size), signal, mode)
     if times == 1:
         return image
-    blocks = image.reshape(*image.shape[:-2], height, times, width, times)
-    return blocks.mean(axis=(-3, -1))
+    return image.reshape(*image.shape[:-2], height, times, width, times).mean(axis=(-3, -1))
 
 
 def into_panorama(
@@ -185,8 +184,8 @@ def into_surface(
 
 def _oversampling(view: View, spacing: float) -> int:
     """Return the number of points along the side of a pixel: as many as samples of the surface, within memory."""
-    most = int(np.sqrt(MAX_POINTS / (view.size[0] * view.size[1])))
-    return max(1, min(round(view.spacing / spacing), most))
+    limit = int(np.sqrt(MAX_POINTS / (view.size[0] * view.size[1])))
+    return max(1, min(round(view.spacing / spacing), limit))
 
 
 def _covered(position: np.ndarray, size: int, pixel: float) -> np.ndarray:

@@ -56,8 +56,8 @@ def rotate(signal: np.ndarray, surface: Surface, rotation: np.ndarray, mode: Res
 
     Example:
         >>> from omniconv.surfaces import Equirectangular
-        >>> half_turn = np.diag([-1.0, -1.0, 1.0])
-        >>> rotate(np.array([[1, 2, 3, 4]]), Equirectangular(), half_turn, "nearest").tolist()
+        >>> by_180_degrees = np.diag([-1.0, -1.0, 1.0])
+        >>> rotate(np.array([[1, 2, 3, 4]]), Equirectangular(), by_180_degrees, "nearest").tolist()
         [[3, 4, 1, 2]]
     """
     signal = np.asarray(signal)

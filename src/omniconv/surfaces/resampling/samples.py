@@ -18,10 +18,6 @@ from omniconv.surfaces.base import Surface
 class Samples:
     """A spherical surface and the shape of its signals; every array is flat, with one entry for each sample.
 
-    Args:
-        surface: a spherical surface.
-        shape: shape of its signals, without ``None``.
-
     Example:
         >>> from omniconv.surfaces import Equirectangular
         >>> Samples.of(Equirectangular(), (8, 16)).count
@@ -33,11 +29,7 @@ class Samples:
 
     @classmethod
     def of(cls, surface: Surface, shape: tuple[int, ...] | None = None, argument: str = "shape") -> Samples:
-        """Check a surface and a shape, which error messages call ``argument``.
-
-        Raises:
-            InputError: not a spherical surface; a shape that is missing or not that of the surface.
-        """
+        """Check a surface and a shape, which error messages call ``argument``, or raise InputError."""
         if not isinstance(surface, Surface):
             cure = "use oc.Icosphere(5) or oc.surface('icosphere:5')"
             raise InputError("surface", surface, "must be a surface", cure)
@@ -50,11 +42,7 @@ class Samples:
 
     @classmethod
     def under(cls, signal: np.ndarray, surface: Surface) -> Samples:
-        """Return the samples of a signal ``(…, *shape)``.
-
-        Raises:
-            InputError: as ``of``; a signal whose last axes do not have the surface's shape.
-        """
+        """Return the samples of a signal ``(…, *shape)``, or raise InputError if it does not fit the surface."""
         ndim = getattr(surface, "ndim", 0)
         if signal.ndim < ndim:
             rule = f"must have at least {ndim} axes on {surface}"
@@ -90,11 +78,7 @@ class Samples:
         return self.surface.nearest_sample(directions, self.shape)
 
     def finer(self) -> Samples:
-        """Return the samples of the next finer level, or of twice the shape.
-
-        Raises:
-            InputError: there is no finer level.
-        """
+        """Return the samples of the next finer level, or of twice the shape; InputError if there is none."""
         finer = self.surface.finer()
         return Samples.of(finer, tuple(2 * size for size in self.shape) if finer.any_size else None)
 
