@@ -140,7 +140,8 @@ def _window_means(kernels: TangentKernels, kernel_size: tuple[int, int], stride:
 def _upsampling(height: int, mode: Resampling) -> Stencil:
     if mode == "nearest":
         rows, columns = np.arange(2 * height) // 2, np.arange(4 * height) // 2
-        pixels, weights = (rows[:, None] * 2 * height + columns).reshape(-1, 1), 1.0
+        pixels = (rows[:, None] * 2 * height + columns).reshape(-1, 1)
+        weights = np.ones(pixels.shape)
     else:
         directions = panorama.pixel_directions(2 * height, 4 * height).reshape(-1, 3)
         pixels, weights = panorama.bilinear_pixels(directions, height, 2 * height)
@@ -149,7 +150,7 @@ def _upsampling(height: int, mode: Resampling) -> Stencil:
 
 
 def _from_pixels(
-    pixels: np.ndarray, weights: np.ndarray | float, input_shape: tuple[int, int], output_shape: tuple[int, int]
+    pixels: np.ndarray, weights: np.ndarray, input_shape: tuple[int, int], output_shape: tuple[int, int]
 ) -> Stencil:
     """Return one operator from pixels and their weights, both ``(outputs, entries)``."""
     return Stencil((csr_from_rows(pixels, weights, input_shape[0] * input_shape[1]),), input_shape, output_shape)
