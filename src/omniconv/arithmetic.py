@@ -234,11 +234,7 @@ def parameters(
 
 
 def multiply_adds(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int | Sequence[int],
-    outputs: int | Sequence[int],
-    groups: int = 1,
+    in_channels: int, out_channels: int, kernel_size: int | Sequence[int], outputs: int | Sequence[int], groups: int = 1
 ) -> int:
     """Return the multiply-add operations of a convolution on one sample of the batch.
 

@@ -60,7 +60,7 @@ def test_conv_of_padded_faces_and_its_adjoint(monkeypatch, kernel, stride, dilat
     x = signal().requires_grad_()
     y = conv(x)
     assert y.shape == (2, 5, *coarse.shape)
-    rows, columns = conv.op.padding.amounts(SURFACE.shape)[1:]
+    rows, columns = conv.op.window.amounts(SURFACE.shape)[1:]
     framed = padded_faces(x, rows, columns)
     flat = F.conv2d(framed.transpose(1, 2).flatten(0, 1), conv.weight, conv.bias, stride, 0, dilation)
     torch.testing.assert_close(y, flat.unflatten(0, (2, 6)).transpose(1, 2))

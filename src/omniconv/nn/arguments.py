@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import SymInt, Tensor
@@ -57,33 +57,44 @@ def parse_window(surface: Surface, *values: Size) -> tuple[Any, ...]:
     return tuple(parsed)
 
 
-def parse_grid_window(
-    border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size
-) -> tuple[tuple[int, ...], tuple[int, ...], GridPadding, tuple[int, ...]]:
-    """Return kernel size, stride, padding and dilation of every grid axis.
+class AxisWindow(NamedTuple):
+    """Window of a convolution or pooling along one axis."""
 
-    Leading axes that a kernel does not extend along, such as the faces of a cube, get one tap and no padding.
-    """
-    ndim = border.kernel_ndim
-    named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-    kernel, steps, dilations = (per_axis(name, value, ndim) for name, value in named.items())
-    parsed = GridPadding(padding, kernel, steps, dilations, leading_axes=border.ndim - ndim)
-    ones = (1,) * (border.ndim - ndim)
-    return ones + kernel, ones + steps, parsed, ones + dilations
+    padding: PaddingRule
+    kernel_size: int
+    stride: int
+    dilation: int
+
+    @property
+    def span(self) -> int:
+        """Number of samples from the first tap to the last."""
+        return span(self.kernel_size, self.dilation)
+
+    @property
+    def symmetric_padding(self) -> int | None:
+        """Amount at both ends if it is the same for every input size, else ``None``."""
+        if self.padding in ("same_upper", "same_lower") and self.stride > 1:
+            return None
+        before, after = padding_amounts(self.padding, self.span, *self[1:])
+        return before if before == after else None
+
+    def amounts(self, size: int) -> tuple[int, int]:
+        """Return the padding before and after an axis of ``size`` samples."""
+        if self.padding == "same_upper" and self.stride > 1 and self.span == 2 and is_symbolic(size):
+            return 0, 1  # right for every size: where it is one too many, no window reaches it
+        return padding_amounts(self.padding, size, *self[1:])
 
 
-class GridPadding:
-    """Parsed padding of every axis of a grid.
+class GridWindow:
+    """Window of a convolution or pooling on every axis of a grid.
 
     Args:
         padding: a number, one per axis, one ``(before, after)`` pair per axis, or a name (``omniconv.arithmetic``).
         kernel_size: taps of each axis.
         stride: step of each axis.
         dilation: step between taps of each axis.
-        leading_axes: number of axes before these, which are not padded.
-
-    Attributes:
-        rules: padding, kernel size, stride and dilation of each axis.
+        leading_axes: number of axes before these that the kernel does not extend along, such as the faces of a cube;
+            they get one tap and no padding.
 
     Raises:
         InputError: an unknown name, a negative amount or a wrong number of axes.
@@ -97,35 +108,25 @@ class GridPadding:
         dilation: tuple[int, ...],
         leading_axes: int = 0,
     ) -> None:
-        own = zip(_by_axis(padding, len(kernel_size)), kernel_size, stride, dilation, strict=True)
-        self.rules: tuple[tuple[PaddingRule, int, int, int], ...] = ((0, 1, 1, 1),) * leading_axes + tuple(own)
+        rules, ones = _padding_by_axis(padding, len(kernel_size)), (1,) * leading_axes
+        self.padding = rules[0] if isinstance(rules[0], str) else rules
+        self.kernel_size, self.stride, self.dilation = ones + kernel_size, ones + stride, ones + dilation
+        axes = zip((0,) * leading_axes + rules, self.kernel_size, self.stride, self.dilation, strict=True)
+        self.axes = [AxisWindow(*axis) for axis in axes]
+
+    @classmethod
+    def parse(cls, border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size) -> GridWindow:
+        """Return the window on a grid with this border for arguments as the user gave them."""
+        named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+        kernel, steps, dilations = (per_axis(name, value, border.kernel_ndim) for name, value in named.items())
+        return cls(padding, kernel, steps, dilations, leading_axes=border.ndim - border.kernel_ndim)
 
     def amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Return ``(before, after)`` of each axis for an input of these sizes."""
-        return tuple(_amounts(size, *rule) for size, rule in zip(sizes, self.rules, strict=True))
-
-    @property
-    def as_given(self) -> PaddingRule | tuple[PaddingRule, ...]:
-        """The name that the user gave, or the padding of each axis."""
-        axes = tuple(rule for rule, *_ in self.rules)
-        return axes[0] if isinstance(axes[0], str) else axes
-
-    def symmetric(self, axis: int) -> int | None:
-        """Return the amount at both ends of an axis if it is the same for every input size, else ``None``."""
-        rule, kernel, stride, dilation = self.rules[axis]
-        if rule in ("same_upper", "same_lower") and stride > 1:
-            return None
-        before, after = padding_amounts(rule, span(kernel, dilation), kernel, stride, dilation)
-        return before if before == after else None
+        return tuple(axis.amounts(size) for axis, size in zip(self.axes, sizes, strict=True))
 
 
-def _amounts(size: int, rule: PaddingRule, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    if rule == "same_upper" and stride > 1 and is_symbolic(size) and span(kernel, dilation) == 2:
-        return 0, 1  # right for every size: where it is one too many, no window reaches it
-    return padding_amounts(rule, size, kernel, stride, dilation)
-
-
-def _by_axis(padding: Padding, ndim: int) -> tuple[PaddingRule, ...]:
+def _padding_by_axis(padding: Padding, ndim: int) -> tuple[PaddingRule, ...]:
     padding = to_builtin(padding)
     if isinstance(padding, str):
         if padding not in PADDING_NAMES:

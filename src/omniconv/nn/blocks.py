@@ -159,12 +159,7 @@ def _upsampling(in_channels: int, up: Up, surface: Surface) -> nn.Module:
         return Upsample(surface=surface)
     kernel_size = 2 if is_grid(surface) else 3  # a mesh has its own taps; on a grid U-Net's 2×2
     return ConvTranspose(
-        in_channels,
-        channels,
-        kernel_size,
-        2,
-        "same_upper" if kernel_size == 2 else "same",
-        surface=surface,
+        in_channels, channels, kernel_size, 2, "same_upper" if kernel_size == 2 else "same", surface=surface
     )
 
 

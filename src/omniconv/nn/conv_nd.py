@@ -9,12 +9,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
 from omniconv.nn.arguments import Padding, Size, check_factory, check_signal, check_tensor, check_weight, last_axes
-from omniconv.nn.grid.conv import (
-    GridConv,
-    GridConvTranspose,
-    make_grid_conv,
-    make_grid_conv_transpose,
-)
+from omniconv.nn.grid.conv import GridConv, GridConvTranspose, make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
@@ -84,7 +79,7 @@ class _ConvNd(_Layer):
             in_channels, out_channels, op.kernel_size, op.stride, 0, op.dilation, groups,
             check_flag("bias", bias), "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.op = op.padding.as_given, padding_mode, op
+        self.padding, self.padding_mode, self.op = op.window.padding, padding_mode, op
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a signal."""
@@ -144,7 +139,7 @@ class _ConvTransposeNd(_Layer):
             in_channels, out_channels, op.kernel_size, op.stride, 0, op.output_padding, groups,
             check_flag("bias", bias), op.dilation, "zeros", device, dtype,
         )  # fmt: skip
-        self.padding, self.padding_mode, self.op = op.padding.as_given, padding_mode, op
+        self.padding, self.padding_mode, self.op = op.window.padding, padding_mode, op
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve a signal back to ``output_size`` (or to the last axes of a full shape, as in torch)."""

@@ -29,12 +29,12 @@ from omniconv.checks import check_number
 from omniconv.errors import InputError
 from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import (
+    GridWindow,
     Padding,
     Size,
     check_fixed_size,
     check_mesh_padding,
     is_unit_stride,
-    parse_grid_window,
     parse_window,
     per_axis,
 )
@@ -145,7 +145,7 @@ def _make_pool(
     on_stencil: Callable[[Stencil], nn.Module],
 ) -> nn.Module:
     if isinstance(neighbours, Border):
-        return on_grid(neighbours, *parse_grid_window(neighbours, *window[:4]), window.ceil_mode)
+        return on_grid(neighbours, GridWindow.parse(neighbours, *window[:4]), window.ceil_mode)
     check_mesh_padding(window.padding)
     if per_axis("dilation", window.dilation, 1) != (1,):
         raise InputError("dilation", window.dilation, "must be 1 on a mesh", "leave it out")

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from omniconv.arithmetic import multiply_adds, span
-from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
+from omniconv.nn.arguments import GridWindow, Padding, Size, per_axis
 from omniconv.summaries.receptive_field import (
     AxisMap,
     adaptive_pool_map,
@@ -55,7 +55,7 @@ def window_maps(
     """Return the axis maps of a convolution or pooling (``axis_map=window_map``) or a transposed one on a grid."""
     named = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
     kernel, strides, dilations = (per_axis(name, value, len(sizes)) for name, value in named.items())
-    befores = [before for before, _ in GridPadding(padding, kernel, strides, dilations).amounts(sizes)]
+    befores = [before for before, _ in GridWindow(padding, kernel, strides, dilations).amounts(sizes)]
     axes = zip(kernel, dilations, strides, befores, strict=True)
     return [axis_map(span(taps, gap), step, before) for taps, gap, step, before in axes]
 

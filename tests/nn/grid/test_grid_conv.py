@@ -11,7 +11,7 @@ from torch import nn
 from omniconv.arithmetic import output_size
 from omniconv.errors import InputError
 from omniconv.nn import Conv
-from omniconv.nn.arguments import GridPadding
+from omniconv.nn.arguments import GridWindow
 from omniconv.nn.grid.conv import GridConv
 from omniconv.surfaces import Border, Equirectangular, Icosphere, Plane
 
@@ -48,7 +48,7 @@ def test_conv_equals_reference(case):
     generator = np.random.default_rng(0)
     x, bias = generator.normal(size=(2, 2, *shape)), generator.normal(size=4)
     weight = generator.normal(size=(4, 2 // groups, *kernel))
-    layer = GridConv(border, kernel, stride, GridPadding(padding, kernel, stride, dilation), dilation, groups)
+    layer = GridConv(border, GridWindow(padding, kernel, stride, dilation), groups)
     found = run_if_it_fits(layer, *map(torch.from_numpy, (x, weight, bias)))
     wanted = reference_convolution(x, weight, bias, stride, padding, dilation, groups, border)
     np.testing.assert_allclose(found, wanted, atol=1e-12)
@@ -198,6 +198,5 @@ def test_invalid_input_is_refused(layer, shape, text):
 
 
 def test_constant_border_is_padded_before_the_backend():
-    padding = GridPadding(1, (3,), (1,), (1,))
-    layer = GridConv(Border.of("zeros", 1, value=5.0), (3,), (1,), padding, (1,), groups=1)
+    layer = GridConv(Border.of("zeros", 1, value=5.0), GridWindow(1, (3,), (1,), (1,)), groups=1)
     assert layer(torch.zeros(1, 1, 3), torch.ones(1, 1, 3), None).flatten().tolist() == [5, 0, 5]

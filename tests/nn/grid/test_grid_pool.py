@@ -20,7 +20,7 @@ from pool_reference import (
 from omniconv.arithmetic import span
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, LpPool, MaxPool, MaxUnpool
-from omniconv.nn.arguments import GridPadding
+from omniconv.nn.arguments import GridWindow
 from omniconv.nn.grid.pool import GridAvgPool, GridLpPool, GridMaxPool
 from omniconv.surfaces import Border, Plane
 
@@ -29,11 +29,9 @@ DRAWN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthC
 
 def layer(kind, pooling, **options):
     """The fast pooling; what hypothesis drew may ask for what is refused, and that has tests of its own."""
-    padding = GridPadding(pooling.padding, pooling.kernel, pooling.stride, pooling.dilation)
+    window = GridWindow(pooling.padding, pooling.kernel, pooling.stride, pooling.dilation)
     try:
-        return kind(
-            pooling.border, pooling.kernel, pooling.stride, padding, pooling.dilation, pooling.ceil_mode, **options
-        )
+        return kind(pooling.border, window, pooling.ceil_mode, **options)
     except InputError:
         assume(False)
 

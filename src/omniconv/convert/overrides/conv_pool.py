@@ -28,7 +28,7 @@ from omniconv.convert.overrides.pad_tracking import (
     with_offset,
 )
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, per_axis
+from omniconv.nn.arguments import GridWindow, Padding, Size, per_axis
 from omniconv.nn.grid.conv import make_grid_conv
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.grid.pool import GridAvgPool, GridMaxPool
@@ -80,7 +80,7 @@ class Window(NamedTuple):
     def of_conv(cls, x: Tensor, weight: Tensor, stride: Size, padding: Padding, dilation: Size) -> Window:
         """Parse the arguments of ``F.conv2d``; the padding may depend on the size of the input."""
         kernel, step, gaps = tuple(weight.shape[2:]), per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
-        return cls(kernel, step, gaps, GridPadding(padding, kernel, step, gaps).amounts(x.shape[2:]))
+        return cls(kernel, step, gaps, GridWindow(padding, kernel, step, gaps).amounts(x.shape[2:]))
 
     @classmethod
     def of_pool(cls, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size = 1) -> Window:
@@ -194,7 +194,7 @@ def resolve_padding(
 
 def _pool_on_grid(build: Callable[..., Any], border: Border, window: Window) -> Any:
     kernel, stride, dilation, amounts = window
-    return build(border, kernel, stride, GridPadding(amounts, kernel, stride, dilation), dilation, False)
+    return build(border, GridWindow(amounts, kernel, stride, dilation), False)
 
 
 CONV_POOL_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {

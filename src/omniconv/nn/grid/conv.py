@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import check_output_padding, size_after, span
+from omniconv.arithmetic import check_output_padding, size_after
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding, Padding, Size, parse_grid_window, per_axis
+from omniconv.nn.arguments import GridWindow, Padding, Size, per_axis
 from omniconv.nn.grid.axis import Axis, convolve_and_crop, crop_adjoint, fast_path_is_cheaper
 from omniconv.nn.grid.border_strips import border_edges, gather_strips, scatter_add_strips, use_border_strips
 from omniconv.nn.grid.padding import pad, pad_adjoint, pad_adjoint_symbolic
@@ -27,34 +27,20 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 
 class GridConv(nn.Module):
-    """A convolution without parameters of its own: ``forward(x, weight, bias)``.
+    """Convolution without parameters of its own: ``forward(x, weight, bias)``.
 
     Zeros in equal numbers before and after an axis are left to the backend. Any other border is padded first or, on
     large CPU signals, added as strips (``border_strips``).
-
-    Args:
-        border: border of the grid.
-        kernel_size: taps of each axis.
-        stride: step of each axis.
-        padding: parsed padding of every axis.
-        dilation: step between the taps of each axis.
-        groups: groups of channels.
     """
 
-    def __init__(
-        self,
-        border: Border,
-        kernel_size: tuple[int, ...],
-        stride: tuple[int, ...],
-        padding: GridPadding,
-        dilation: tuple[int, ...],
-        groups: int,
-    ) -> None:
+    def __init__(self, border: Border, window: GridWindow, groups: int) -> None:
         super().__init__()
-        self.border, self.padding = border, padding
-        self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
-        self.backend_padding = tuple(_backend_padding(border, padding, axis) for axis in range(border.ndim))
-        self.pads = any(self.backend_padding[axis] != padding.symmetric(axis) for axis in range(border.ndim))
+        self.border, self.window, self.groups = border, window, groups
+        self.kernel_size, self.stride, self.dilation = window.kernel_size, window.stride, window.dilation
+        symmetric = [axis.symmetric_padding for axis in window.axes]
+        is_zeros = [border.value == 0 and modes == ("zeros", "zeros") for modes in border.modes]
+        self.backend_padding = tuple((amount or 0) * zeros for amount, zeros in zip(symmetric, is_zeros, strict=True))
+        self.pads = self.backend_padding != tuple(symmetric)
         self.lacks_axes = border.kernel_ndim < border.ndim
         self.convolve = CONVOLVE[border.ndim]
 
@@ -90,23 +76,21 @@ class GridConv(nn.Module):
     def axes(self, sizes: Sequence[int]) -> list[Axis]:
         """Return the axes of a grid of these sizes."""
         axes = []
-        for size, (before, after), (_, kernel, stride, dilation) in zip(
-            sizes, self.padding.amounts(sizes), self.padding.rules, strict=True
-        ):
-            outputs = (size + before + after - span(kernel, dilation)) // stride + 1
-            axes.append(Axis(size, outputs, kernel, stride, dilation, before))
+        for size, window in zip(sizes, self.window.axes, strict=True):
+            before, after = window.amounts(size)
+            outputs = (size + before + after - window.span) // window.stride + 1
+            axes.append(Axis(size, outputs, window.kernel_size, window.stride, window.dilation, before))
         return axes
 
     def own_amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Return the padding of each axis that is not left to the backend."""
-        amounts = self.padding.amounts(sizes)
+        amounts = self.window.amounts(sizes)
         return tuple((0, 0) if left else sides for left, sides in zip(self.backend_padding, amounts, strict=True))
 
     def _check_kernel_fits(self, sizes: Sequence[int], padded: Sequence[int]) -> None:
-        for axis, (size, left) in enumerate(zip(padded, self.backend_padding, strict=True)):
-            reach = span(self.kernel_size[axis], self.dilation[axis])
-            if statically_true(size + 2 * left < reach):
-                rule = f"is smaller on grid axis {axis} than the kernel, which spans {reach}"
+        for axis, (size, zeros, window) in enumerate(zip(padded, self.backend_padding, self.window.axes, strict=True)):
+            if statically_true(size + 2 * zeros < window.span):
+                rule = f"is smaller on grid axis {axis} than the kernel, which spans {window.span}"
                 raise InputError("input", tuple(sizes), rule, "pad more or use a smaller kernel or dilation")
 
 
@@ -117,10 +101,10 @@ class GridConvTranspose(GridConv):
         output_padding: for each axis, which of the ``stride`` output sizes that convolve to the input's size is meant.
     """
 
-    def __init__(self, *arguments, output_padding: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
-        super().__init__(*arguments)
+    def __init__(self, border: Border, window: GridWindow, groups: int, output_padding: tuple[int, ...]) -> None:
+        super().__init__(border, window, groups)
         self.output_padding = output_padding
-        self.convolve = CONVOLVE_TRANSPOSED[self.border.ndim]
+        self.convolve = CONVOLVE_TRANSPOSED[border.ndim]
 
     def forward(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: tuple[int, ...] | None = None
@@ -133,7 +117,7 @@ class GridConvTranspose(GridConv):
             return self._with_border_strips(x, weight, bias, axes)
         if is_symbolic(*unread):  # as output_padding they would be compared with the stride, which adds a guard
             y = self.convolve(x, weight, None, self.stride, 0, 0, self.groups, self.dilation)
-            return pad_adjoint_symbolic(y, unread, self.padding.amounts(sizes), self.border, bias)
+            return pad_adjoint_symbolic(y, unread, self.window.amounts(sizes), self.border, bias)
         if not self.pads:
             return self._convolve_transposed(x, weight, bias, unread, self.backend_padding)
         y = self._convolve_transposed(x, weight, None, unread, self.backend_padding)
@@ -160,11 +144,10 @@ class GridConvTranspose(GridConv):
 
     def default_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Return ``size · stride`` for the names of SAME padding, PyTorch's formula for numbers."""
+        axes = zip(sizes, self.window.axes, self.output_padding, strict=True)
         return tuple(
-            size_after(size, kernel, stride, rule, dilation, transposed=True, output_padding=extra)
-            for size, (rule, kernel, stride, dilation), extra in zip(
-                sizes, self.padding.rules, self.output_padding, strict=True
-            )
+            size_after(size, kernel, stride, padding, dilation, transposed=True, output_padding=extra)
+            for size, (padding, kernel, stride, dilation), extra in axes
         )
 
     def _unread(self, sizes: Sequence[int], output_sizes: Sequence[int]) -> tuple[int, ...]:
@@ -174,10 +157,9 @@ class GridConvTranspose(GridConv):
             InputError: a convolution of ``output_sizes`` does not give ``sizes``.
         """
         unread = []
-        for size, target, sides, (padding, kernel, stride, dilation) in zip(
-            sizes, output_sizes, self.padding.amounts(output_sizes), self.padding.rules, strict=True
-        ):
-            rest = to_int_if_static(target + sum(sides) - (size - 1) * stride - span(kernel, dilation))
+        for size, target, window in zip(sizes, output_sizes, self.window.axes, strict=True):
+            padding, _, stride, dilation = window
+            rest = to_int_if_static(target + sum(window.amounts(target)) - (size - 1) * stride - window.span)
             if not is_symbolic(rest) and not 0 <= rest < max(stride, dilation):
                 smallest = (size - 1) * stride + 1 if padding in SAME_NAMES else target - rest
                 rule = f"cannot come from {tuple(sizes)} at stride {stride}"
@@ -190,32 +172,18 @@ class GridConvTranspose(GridConv):
 def make_grid_conv(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int
 ) -> GridConv:
-    """Return the convolution on a grid for arguments as the user gave them.
-
-    Raises:
-        InputError: an argument out of range.
-    """
-    return GridConv(border, *parse_grid_window(border, kernel_size, stride, padding, dilation), groups)
+    """Return the convolution on a grid for arguments as the user gave them."""
+    return GridConv(border, GridWindow.parse(border, kernel_size, stride, padding, dilation), groups)
 
 
 def make_grid_conv_transpose(
     border: Border, kernel_size: Size, stride: Size, padding: Padding, dilation: Size, groups: int, output_padding: Size
 ) -> GridConvTranspose:
-    """Return the transposed convolution on a grid for arguments as the user gave them.
-
-    Raises:
-        InputError: an argument out of range.
-    """
-    kernel, steps, parsed, dilations = parse_grid_window(border, kernel_size, stride, padding, dilation)
+    """Return the transposed convolution on a grid for arguments as the user gave them."""
+    window = GridWindow.parse(border, kernel_size, stride, padding, dilation)
     extra = per_axis("output_padding", output_padding, border.kernel_ndim, least=0)
     extra = (0,) * (border.ndim - border.kernel_ndim) + extra
-    rules = [rule for rule, *_ in parsed.rules]
-    check_output_padding(extra, rules, steps, dilations, "pass an output_size to the layer's forward")
-    return GridConvTranspose(border, kernel, steps, parsed, dilations, groups, output_padding=extra)
-
-
-def _backend_padding(border: Border, padding: GridPadding, axis: int) -> int:
-    """Return the zeros at each end of an axis that are left to the backend."""
-    if border.modes[axis] != ("zeros", "zeros") or border.value != 0:
-        return 0
-    return padding.symmetric(axis) or 0
+    rules = [axis.padding for axis in window.axes]
+    cure = "pass an output_size to the layer's forward"
+    check_output_padding(extra, rules, window.stride, window.dilation, cure)
+    return GridConvTranspose(border, window, groups, extra)

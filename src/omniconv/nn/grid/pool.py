@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from omniconv.arithmetic import check_pool_padding, overhang, span, window_too_large
 from omniconv.errors import InputError
-from omniconv.nn.arguments import GridPadding
+from omniconv.nn.arguments import GridWindow
 from omniconv.nn.grid.conv import CONVOLVE
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.symbolic import is_symbolic, statically_true
@@ -41,81 +41,62 @@ AVG_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 
 
 
 class GridPool(nn.Module):
-    """Base of the pooling operators on grids.
-
-    Args:
-        border: border of the grid.
-        kernel_size: samples of a window on each axis.
-        stride: step of each axis.
-        padding: parsed padding of every axis.
-        dilation: step between the samples of a window on each axis.
-        ceil_mode: round output sizes up; what the last windows hold beyond the padding is ignored.
-
-    Raises:
-        InputError: zeros are padded by as many samples as the window spans, or more.
-    """
+    """Base of the pooling operators on grids."""
 
     needs_samples = True
     """Every window must hold a sample of the signal."""
 
-    def __init__(
-        self,
-        border: Border,
-        kernel_size: tuple[int, ...],
-        stride: tuple[int, ...],
-        padding: GridPadding,
-        dilation: tuple[int, ...],
-        ceil_mode: bool,
-    ) -> None:
+    def __init__(self, border: Border, window: GridWindow, ceil_mode: bool) -> None:
         super().__init__()
-        self.border, self.padding, self.ceil_mode = border, padding, ceil_mode
-        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.border, self.window, self.ceil_mode = border, window, ceil_mode
+        self.kernel_size, self.stride, self.dilation = window.kernel_size, window.stride, window.dilation
         self.backend_padding = self._backend_padding()
-        spans = list(map(span, kernel_size, dilation))
-        check_pool_padding([rule for rule, *_ in padding.rules], spans, border.modes)
+        axes = window.axes
+        check_pool_padding([axis.padding for axis in axes], [axis.span for axis in axes], border.modes)
 
     def padded(self, x: Tensor, border: Border, overhang_value: float) -> Tensor:
         """Pad the signal by a border, and by ``overhang_value`` where last windows exceed it under ``ceil_mode``."""
-        amounts = self.padding.amounts(x.shape[2:])
+        amounts = self.window.amounts(x.shape[2:])
         padded = pad(x, amounts, border)
         overhangs = self._overhangs(x.shape[2:], amounts)
         if self.needs_samples:
-            check_windows_hold_samples(x.shape[2:], amounts, overhangs, self.padding, border)
+            check_windows_hold_samples(x.shape[2:], amounts, overhangs, self.window, border)
         if any(is_symbolic(over) or over for over in overhangs):
             padded = F.pad(padded, [side for over in reversed(overhangs) for side in (0, over)], value=overhang_value)
-        check_window_fits(x.shape[2:], padded.shape[2:], self.padding)
+        check_window_fits(x.shape[2:], padded.shape[2:], self.window)
         return padded
 
     def _backend_padding(self) -> tuple[int, ...] | None:
         """Return the zeros of each axis if the backend can pad them: equal at both ends, at most half a window."""
-        amounts = [self.padding.symmetric(axis) for axis in range(self.border.ndim)]
-        axes = zip(amounts, self.kernel_size, self.border.modes, strict=True)
-        fits = all(
-            amount == 0 or (amount is not None and 2 * amount <= kernel and modes == ("zeros", "zeros"))
-            for amount, kernel, modes in axes
-        )
-        possible = fits and self.border.value == 0 and not self.ceil_mode
-        return tuple(amounts) if possible else None  # type: ignore[arg-type]  # no amount is None
+        if self.ceil_mode or self.border.value != 0:
+            return None
+        amounts = []
+        for window, modes in zip(self.window.axes, self.border.modes, strict=True):
+            amount = window.symmetric_padding
+            if amount is None or 2 * amount > window.kernel_size or (amount > 0 and modes != ("zeros", "zeros")):
+                return None
+            amounts.append(amount)
+        return tuple(amounts)
 
     def backend_can_pad(self, x: Tensor) -> bool:
         """Return True if the backend's own padding gives the result; symbolic sizes are always padded here."""
         if self.backend_padding is None or is_symbolic(*x.shape[2:]):
             return False
-        axes = zip(x.shape[2:], self.backend_padding, self.kernel_size, self.dilation, strict=True)
-        return all(size >= max(span(kernel, gap) - 2 * amount, gap) for size, amount, kernel, gap in axes)
+        axes = zip(x.shape[2:], self.backend_padding, self.window.axes, strict=True)
+        return all(size >= max(axis.span - 2 * amount, axis.dilation) for size, amount, axis in axes)
 
     def _overhangs(self, sizes: Sequence[int], amounts: Sequence[tuple[int, int]]) -> list[int]:
         if not self.ceil_mode:
             return [0] * len(sizes)
-        axes = zip(sizes, amounts, self.kernel_size, self.stride, self.dilation, strict=True)
-        return [overhang(size, kernel, stride, sides, dilation) for size, sides, kernel, stride, dilation in axes]
+        axes = zip(sizes, amounts, self.window.axes, strict=True)
+        return [overhang(size, axis.kernel_size, axis.stride, sides, axis.dilation) for size, sides, axis in axes]
 
 
 class GridMaxPool(GridPool):
     """The maximum of each window; padded zeros never win."""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    def __init__(self, border: Border, window: GridWindow, ceil_mode: bool) -> None:
+        super().__init__(border, window, ceil_mode)
         self.border_without_zeros = replace(self.border, value=-inf)
         self.nearest_border = replace(self.border, modes=tuple(map(_replicate_for_zeros, self.border.modes)))
 
@@ -148,8 +129,8 @@ class GridMaxPool(GridPool):
 class GridAvgPool(GridPool):
     """The mean of each window; padded zeros count only with ``count_include_pad``."""
 
-    def __init__(self, *arguments: object, count_include_pad: bool = False) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    def __init__(self, border: Border, window: GridWindow, ceil_mode: bool, count_include_pad: bool = False) -> None:
+        super().__init__(border, window, ceil_mode)
         self.needs_samples = not count_include_pad
         self.count_border = replace(self.border, value=float(count_include_pad))
         self.all_count = not self.ceil_mode and (
@@ -193,8 +174,8 @@ class GridAvgPool(GridPool):
 class GridLpPool(GridAvgPool):
     """The p-norm of each window, (Σ |x|^p)^(1/p); padded zeros add nothing."""
 
-    def __init__(self, *arguments: object, p: float) -> None:
-        super().__init__(*arguments, count_include_pad=True)
+    def __init__(self, border: Border, window: GridWindow, ceil_mode: bool, p: float) -> None:
+        super().__init__(border, window, ceil_mode, count_include_pad=True)
         self.p, self.is_even = p, p % 2 == 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -215,23 +196,23 @@ def safe_pow(x: Tensor, exponent: float) -> Tensor:
     return x.masked_fill(is_zero, 1).pow(exponent).masked_fill(is_zero, 0)
 
 
-def check_window_fits(sizes: Sequence[int], padded: Sequence[int], padding: GridPadding) -> None:
+def check_window_fits(sizes: Sequence[int], padded: Sequence[int], window: GridWindow) -> None:
     """Check that a window fits into each padded axis.
 
     Raises:
         InputError: an axis that is too small.
     """
-    for size, (_, kernel, _, dilation) in zip(padded, padding.rules, strict=True):
-        if statically_true(size < span(kernel, dilation)):
+    for size, axis in zip(padded, window.axes, strict=True):
+        if statically_true(size < axis.span):
             cure = "pad with 'same_upper' or use a smaller window"
-            raise window_too_large(tuple(sizes), span(kernel, dilation), cure)
+            raise window_too_large(tuple(sizes), axis.span, cure)
 
 
 def check_windows_hold_samples(
     sizes: Sequence[int],
     amounts: Sequence[tuple[int, int]],
     overhangs: Sequence[int],
-    padding: GridPadding,
+    window: GridWindow,
     border: Border,
 ) -> None:
     """Check that every window holds a sample of the signal, or a padded copy of one.
@@ -240,7 +221,7 @@ def check_windows_hold_samples(
         InputError: an axis shorter than the dilation of a window, which may then step over it from zeros to zeros.
     """
     for size, sides, over, (_, kernel, stride, dilation), modes in zip(
-        sizes, amounts, overhangs, padding.rules, border.modes, strict=True
+        sizes, amounts, overhangs, window.axes, border.modes, strict=True
     ):
         if is_symbolic(size) or size >= dilation or ("zeros" not in modes and not over):
             continue
