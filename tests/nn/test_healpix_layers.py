@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from dense_reference import dense_convolution
 
 from omniconv.arithmetic import parameters
 from omniconv.models import Classifier, UNet
@@ -23,7 +24,6 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.surfaces import Healpix
 
 SURFACE = Healpix(4)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from dense_reference import dense_convolution
 from torch import nn
 
 from omniconv.arithmetic import parameters
@@ -25,7 +26,6 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Icosahedron
 

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 import pytest
 import torch
+from dense_reference import dense_convolution
 from scipy import sparse
 
 from omniconv.arithmetic import parameters
@@ -26,7 +27,6 @@ from omniconv.nn.stencil.modules import (
     StencilConvolution,
     make_stencil_convolution,
 )
-from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()

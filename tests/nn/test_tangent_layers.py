@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from dense_reference import dense_convolution
 from torch import nn
 
 from omniconv.errors import InputError
@@ -24,7 +25,6 @@ from omniconv.nn import (
     SeparableConv,
     Upsample,
 )
-from omniconv.nn.stencil.reference import dense_convolution
 from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, panorama
 

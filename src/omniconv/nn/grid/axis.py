@@ -21,7 +21,7 @@ CHUNK_ELEMENTS = 2**21
 """Input elements that are convolved at once where outputs are cropped (8 MiB in float32): the allocator keeps blocks of
 this size, while the system maps larger ones anew each time."""
 MAX_SURPLUS = 0.05
-"""Largest share of surplus outputs; with more of them copying the padded signal is the cheaper way."""
+"""Largest share of surplus outputs; with more of them copying the padded signal is cheaper."""
 
 
 class Axis(NamedTuple):
@@ -51,12 +51,12 @@ class Axis(NamedTuple):
 
     @property
     def backend_padding(self) -> int:
-        """Zeros that the backend pads at each end, so that its windows fall on those asked for."""
+        """Zeros that the backend pads at each end, so that every output is among its outputs."""
         return self.before + self.surplus_before * self.stride
 
     @property
     def backend_outputs(self) -> int:
-        """Outputs that the backend computes."""
+        """Outputs that the backend computes, surplus ones included."""
         return self._last_start // self.stride + 1
 
     @property

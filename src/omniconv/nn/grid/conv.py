@@ -13,7 +13,7 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import GridWindow, Padding, Size, per_axis
 from omniconv.nn.grid.axis import Axis, convolve_and_crop, crop_adjoint, fast_path_is_cheaper
 from omniconv.nn.grid.border_strips import border_edges, gather_strips, scatter_add_strips, use_border_strips
-from omniconv.nn.grid.padding import pad, pad_adjoint, pad_adjoint_symbolic
+from omniconv.nn.grid.padding import pad, pad_adjoint
 from omniconv.nn.symbolic import is_symbolic, statically_true, to_int_if_static
 from omniconv.surfaces.neighbours.border import Border
 
@@ -55,7 +55,7 @@ class GridConv(nn.Module):
         return self._convolve(x, weight, bias, self.backend_padding)
 
     def _with_border_strips(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
-        """Convolve with the backend's zeros, then add what the border puts in their place."""
+        """Convolve with the backend's zeros, then add the convolved border strips."""
         edges = border_edges(self.border, axes)
         x, *strips = gather_strips(x, [edge.strip for edge in edges])
         zeros = [axis.backend_padding for axis in axes]
@@ -83,7 +83,7 @@ class GridConv(nn.Module):
         return axes
 
     def own_amounts(self, sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Return the padding of each axis that is not left to the backend."""
+        """Return the padding that is not left to the backend."""
         amounts = self.window.amounts(sizes)
         return tuple((0, 0) if left else sides for left, sides in zip(self.backend_padding, amounts, strict=True))
 
@@ -95,11 +95,7 @@ class GridConv(nn.Module):
 
 
 class GridConvTranspose(GridConv):
-    """The exact adjoint of ``GridConv`` with the same arguments: ``forward(x, weight, bias, output_size)``.
-
-    Args:
-        output_padding: for each axis, which of the ``stride`` output sizes that convolve to the input's size is meant.
-    """
+    """Exact adjoint of ``GridConv`` with the same arguments: ``forward(x, weight, bias, output_size)``."""
 
     def __init__(self, border: Border, window: GridWindow, groups: int, output_padding: tuple[int, ...]) -> None:
         super().__init__(border, window, groups)
@@ -115,18 +111,20 @@ class GridConvTranspose(GridConv):
         unread = self._unread(x.shape[2:], sizes)
         if self.pads and use_border_strips(x) and fast_path_is_cheaper(axes := self.axes(sizes)):
             return self._with_border_strips(x, weight, bias, axes)
-        if is_symbolic(*unread):  # as output_padding they would be compared with the stride, which adds a guard
-            y = self.convolve(x, weight, None, self.stride, 0, 0, self.groups, self.dilation)
-            return pad_adjoint_symbolic(y, unread, self.window.amounts(sizes), self.border, bias)
-        if not self.pads:
+        if is_symbolic(*unread):  # as output_padding torch compares them with the stride, which adds guards (2.13)
+            y = self._convolve_transposed(x, weight, None, 0)
+            y = F.pad(y, [side for rest in reversed(unread) for side in (0, rest)])
+            y = pad_adjoint(y, self.window.amounts(sizes), self.border)
+        elif self.pads:
+            y = self._convolve_transposed(x, weight, None, unread, self.backend_padding)
+            y = pad_adjoint(y, self.own_amounts(sizes), self.border)
+        else:
             return self._convolve_transposed(x, weight, bias, unread, self.backend_padding)
-        y = self._convolve_transposed(x, weight, None, unread, self.backend_padding)
-        y = pad_adjoint(y, self.own_amounts(sizes), self.border)
         # The bias is added last: the adjoint of the padding would add the biases of padded samples to their sources.
         return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * self.border.ndim)
 
     def _with_border_strips(self, x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Axis]) -> Tensor:
-        """Let the backend drop what falls beyond the edges, then add it to where the border sends it."""
+        """Let the backend drop the outputs beyond the edges, then add these to their source samples."""
         edges = border_edges(replace(self.border, value=0.0), axes)
         x, *pieces = gather_strips(x, [edge.outputs for edge in edges])
         zeros, unread = [axis.backend_padding for axis in axes], [axis.unread for axis in axes]

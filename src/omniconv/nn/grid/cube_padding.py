@@ -1,7 +1,7 @@
 """Padding of the six faces of a cube over its edges, and the adjoint.
 
-No pixel lies beyond a corner of the cube: a padded pixel there is the mean of the two nearest ones (for integer
-signals the first of the two, since labels have no mean).
+Three faces meet at a corner of the cube, so there is no pixel diagonally beyond it: a padded pixel there is the mean of
+the two nearest ones (for integer signals the first of the two, since labels have no mean).
 """
 
 from __future__ import annotations
@@ -19,19 +19,12 @@ Sides = tuple[int, int]
 
 
 class CubeStrip(NamedTuple):
-    """The padding along one edge of every face.
+    """Padding along one edge of every face."""
 
-    Attributes:
-        before: rows and columns of padding before the faces.
-        after: rows and columns of padding after the faces.
-        rows: first and last + 1 of the padded rows that belong to the strip.
-        columns: first and last + 1 of the padded columns that belong to the strip.
-    """
-
-    before: Sides
-    after: Sides
-    rows: Sides
-    columns: Sides
+    before: Sides  # rows and columns of padding before the faces
+    after: Sides  # rows and columns of padding after the faces
+    rows: Sides  # start and stop of the strip's rows in the padded faces
+    columns: Sides  # start and stop of the strip's columns in the padded faces
 
     def gather(self, x: Tensor) -> Tensor:
         """Return the padded pixels: ``(..., 6, size, size)`` to ``(..., 6, rows, columns)``."""
@@ -60,13 +53,7 @@ class CubeStrip(NamedTuple):
 
 
 def cube_strips(size: int, rows: Sides, columns: Sides) -> list[CubeStrip]:
-    """Return the four strips of padding: above and below with the corners, then left and right of the faces.
-
-    Args:
-        size: pixels along a face.
-        rows: rows of padding before and after the faces.
-        columns: columns of padding before and after the faces.
-    """
+    """Return the strips above and below faces of ``size`` pixels, corners included, then those left and right."""
     before, after = (rows[0], columns[0]), (rows[1], columns[1])
     all_columns, own_rows = (0, columns[0] + size + columns[1]), (rows[0], rows[0] + size)
     return [

@@ -1,8 +1,8 @@
 """Padding of a grid signal by its border, and the adjoint, which adds each padded sample back to its source.
 
-``border_index`` of ``surfaces.neighbours.border`` defines where padded samples come from. The functions here copy whole
+``border_index`` of ``surfaces.neighbours.border`` defines where padded samples come from. The functions here copy
 strips instead of single samples where the padding is not longer than the axis; ``tests/nn/grid/test_border_law.py``
-holds them to the definition.
+compares them with the definition.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import check_reflection
 from omniconv.errors import InputError
 from omniconv.nn.grid.cube_padding import pad_cube, pad_cube_adjoint
 from omniconv.nn.grid.symbolic_padding import (
+    along_axis,
     needs_symbolic_padding,
     pad_axis,
     pad_axis_adjoint,
@@ -30,12 +30,7 @@ Amounts = Sequence[tuple[int, int]]
 
 
 def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
-    """Pad a grid signal as its border says.
-
-    Args:
-        x: ``(batch, channels, *grid)``.
-        amounts: one ``(before, after)`` pair for each grid axis.
-        border: border of the grid.
+    """Pad a signal ``(batch, channels, *grid)`` by the samples before and after each grid axis, as its border says.
 
     Raises:
         InputError: ``reflect`` by as many samples as the axis has, or more.
@@ -64,10 +59,7 @@ def pad(x: Tensor, amounts: Amounts, border: Border) -> Tensor:
 def pad_adjoint(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
     """Apply the adjoint of ``pad``: add each padded sample to the sample it was copied from, drop constants.
 
-    Args:
-        y: ``(batch, channels, *padded grid)``; it may be changed.
-        amounts: as in ``pad``.
-        border: as in ``pad``.
+    The padded signal ``y`` may be changed.
     """
     if isinstance(border, CubeBorder):
         return pad_cube_adjoint(y, *amounts[1:]) if any(map(any, amounts)) else y
@@ -88,15 +80,6 @@ def pad_adjoint(y: Tensor, amounts: Amounts, border: Border) -> Tensor:
     return y
 
 
-def pad_adjoint_symbolic(
-    y: Tensor, unread: Sequence[int], amounts: Amounts, border: Border, bias: Tensor | None
-) -> Tensor:
-    """Append ``unread`` zeros (symbolic numbers) to the axes of ``y``, apply ``pad_adjoint``, and add a bias."""
-    y = F.pad(y, [side for axis in reversed(unread) for side in (0, axis)])
-    y = pad_adjoint(y, amounts, border)
-    return y if bias is None else y + bias.to(y.dtype).view(-1, *[1] * border.ndim)
-
-
 def border_strip(x: Tensor, axis: int, amount: int, mode: Mode, value: float, before: bool) -> Tensor:
     """Return the ``amount`` samples before or after one axis."""
     size = x.shape[axis]
@@ -113,7 +96,9 @@ def border_strip(x: Tensor, axis: int, amount: int, mode: Mode, value: float, be
     if _exceeds_axis(size, amount, mode):
         index, is_rolled = _indices(size, amount, mode, before, x)
         strip = x.index_select(axis, index)
-        return torch.where(_on_axis(is_rolled, axis, x), roll_half_width(strip), strip) if mode == "pole" else strip
+        if mode != "pole":
+            return strip
+        return torch.where(along_axis(is_rolled, axis, x.ndim), roll_half_width(strip), strip)
     strip = x.narrow(axis, _strip_start(size, amount, mode, before), amount)
     if mode == "circular":
         return strip
@@ -130,7 +115,7 @@ def border_strip_adjoint_(core: Tensor, strip: Tensor, axis: int, mode: Mode, be
     if _exceeds_axis(size, amount, mode):
         index, is_rolled = _indices(size, amount, mode, before, core)
         if mode == "pole":
-            strip = torch.where(_on_axis(is_rolled, axis, core), roll_half_width(strip, back=True), strip)
+            strip = torch.where(along_axis(is_rolled, axis, core.ndim), roll_half_width(strip, back=True), strip)
         return core.index_add_(axis, index, strip.clone())  # autograd keeps the strip, which may be a view of the core
     if mode != "circular":
         strip = strip.flip(axis)
@@ -141,7 +126,7 @@ def border_strip_adjoint_(core: Tensor, strip: Tensor, axis: int, mode: Mode, be
 
 
 def _exceeds_axis(size: int, amount: int, mode: Mode) -> bool:
-    """Return True if the strip is no contiguous (mirrored) part of the axis: it goes round more than once."""
+    """Return True if the strip is longer than the (mirrored) part of the axis that it copies."""
     return amount > size - (mode == "reflect")
 
 
@@ -158,7 +143,3 @@ def _indices(size: int, amount: int, mode: Mode, before: bool, like: Tensor) -> 
         check_reflection(amount, size, "pad less, or use 'replicate' or 'circular'")
     start = -amount if before else size
     return source_index(torch.arange(start, start + amount, device=like.device), size, mode)
-
-
-def _on_axis(flags: Tensor, axis: int, like: Tensor) -> Tensor:
-    return flags.view([-1 if other == axis else 1 for other in range(like.ndim)])

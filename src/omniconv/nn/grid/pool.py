@@ -23,7 +23,7 @@ from omniconv.surfaces.neighbours.border import Border, Sides
 def _max_pool1d(
     x: Tensor, kernel: tuple[int], stride: tuple[int], padding: int, dilation: tuple[int], **options: Any
 ) -> Any:
-    """Pool by ``max_pool2d`` where the size is symbolic: ``max_pool1d`` adds a guard that fixes it (torch 2.13)."""
+    """Pool by ``max_pool2d`` where the size is symbolic: ``max_pool1d`` specialises it to a constant (torch 2.13)."""
     if options or not is_symbolic(x.shape[2]):
         return F.max_pool1d(x, kernel, stride, padding, dilation, **options)
     return F.max_pool2d(x[:, :, None], (1, *kernel), (1, *stride), padding, (1, *dilation))[:, :, 0]
@@ -93,7 +93,7 @@ class GridPool(nn.Module):
 
 
 class GridMaxPool(GridPool):
-    """The maximum of each window; padded zeros never win."""
+    """Maximum of each window; padded zeros are never the maximum."""
 
     def __init__(self, border: Border, window: GridWindow, ceil_mode: bool) -> None:
         super().__init__(border, window, ceil_mode)
@@ -106,7 +106,6 @@ class GridMaxPool(GridPool):
         return MAX_POOL[self.border.ndim]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool ``(batch, channels, *grid)`` to ``(batch, channels, *output grid)``."""
         if self.backend_can_pad(x):
             return self.max_pool(x, self.kernel_size, self.stride, self.backend_padding, self.dilation)
         padded = self.padded(x, self.border_without_zeros, -inf)
@@ -115,7 +114,7 @@ class GridMaxPool(GridPool):
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the maxima, and the flat index of each in the unpadded grid.
 
-        A window of −∞ alone gives its first position or, if that lies beyond an edge, the sample next to it.
+        A window that holds only −∞ gives its first position or, if that is padding, the edge sample next to it.
         """
         window, dilation = (self.kernel_size, self.stride), self.dilation
         if self.backend_can_pad(x):
@@ -127,7 +126,7 @@ class GridMaxPool(GridPool):
 
 
 class GridAvgPool(GridPool):
-    """The mean of each window; padded zeros count only with ``count_include_pad``."""
+    """Mean of each window; padded zeros count only with ``count_include_pad``."""
 
     def __init__(self, border: Border, window: GridWindow, ceil_mode: bool, count_include_pad: bool = False) -> None:
         super().__init__(border, window, ceil_mode)
@@ -142,7 +141,6 @@ class GridAvgPool(GridPool):
             self.avg_pool, self.backend_padding = self._dilated_avg_pool, None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool ``(batch, channels, *grid)`` to ``(batch, channels, *output grid)``."""
         if self.backend_can_pad(x):
             return self.avg_pool(
                 x, self.kernel_size, self.stride, self.backend_padding, count_include_pad=self.count_include_pad
@@ -164,7 +162,7 @@ class GridAvgPool(GridPool):
         return self.avg_pool(self.padded(ones, self.count_border, 0), self.kernel_size, self.stride)
 
     def _dilated_avg_pool(self, x: Tensor, kernel_size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-        """Average by a depthwise convolution: torch's average pooling knows no dilation."""
+        """Average by a depthwise convolution: torch's average pooling has no dilation."""
         weight = x.new_full((1, 1, *kernel_size), 1 / prod(kernel_size))
         by_channel = x.flatten(0, 1).unsqueeze(1)
         y = CONVOLVE[self.border.ndim](by_channel, weight, None, stride, 0, self.dilation)
@@ -172,14 +170,13 @@ class GridAvgPool(GridPool):
 
 
 class GridLpPool(GridAvgPool):
-    """The p-norm of each window, (Σ |x|^p)^(1/p); padded zeros add nothing."""
+    """p-norm of each window, (Σ |x|^p)^(1/p); padded zeros add nothing."""
 
     def __init__(self, border: Border, window: GridWindow, ceil_mode: bool, p: float) -> None:
         super().__init__(border, window, ceil_mode, count_include_pad=True)
         self.p, self.is_even = p, p % 2 == 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool ``(batch, channels, *grid)`` to ``(batch, channels, *output grid)``."""
         padded = self.padded(x, self.border, 0)
         powers = safe_pow(padded if self.is_even else padded.abs(), self.p)
         return safe_pow(self.avg_pool(powers, self.kernel_size, self.stride) * prod(self.kernel_size), 1 / self.p)

@@ -1,4 +1,4 @@
-"""Resizing of signals on regular grids: interpolated where an axis grows, averaged where it shrinks, without a seam."""
+"""Resizing on regular grids without a seam: interpolation where an axis grows, averages where it shrinks."""
 
 from __future__ import annotations
 
@@ -36,19 +36,12 @@ class GridResize(nn.Module):
 
 
 def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", grows: bool = False) -> Tensor:
-    """Resize a grid signal with ``align_corners=False``, without a seam where its border closes.
+    """Resize ``(batch, channels, *grid)`` with ``align_corners=False``, without a seam where the border closes.
 
-    An axis that goes on beyond its edges (a ring, a pole) is padded by a number of samples that becomes a whole number
-    of outputs, resized, and cropped, so that the result does not depend on where the ring starts. Other axes end at
-    their edge samples, as in torch. ``linear`` averages where an axis shrinks: over windows where the ratio is an
-    integer, else with a triangle two steps wide.
-
-    Args:
-        x: ``(batch, channels, *grid)``.
-        size: the new grid.
-        border: border of the grid.
-        mode: ``linear`` or ``nearest``.
-        grows: no axis shrinks; a promise for symbolic sizes, where it cannot be checked.
+    A circular or pole axis is padded by samples that become an integer number of outputs, resized, and cropped, so that
+    the result does not depend on where the ring starts. Other axes end at their edge samples, as in torch. ``linear``
+    averages where an axis shrinks: over windows where the ratio is an integer, else with a triangle two steps wide.
+    ``grows`` states that no axis shrinks, which cannot be checked for symbolic sizes.
 
     Raises:
         InputError: a ``size`` that is not one whole number from 1 for each axis.
@@ -68,14 +61,9 @@ def resize(x: Tensor, size: Size, border: Border, mode: Resampling = "linear", g
 def resize_with(
     x: Tensor, size: tuple[int, ...], border: Border, reaches: Sequence[float], interpolate: Callable[..., Tensor]
 ) -> Tensor:
-    """Resize a grid signal by an interpolation that knows no border.
+    """Resize a grid signal by ``interpolate(x, size)``, which has ``align_corners=False`` and no border.
 
-    Args:
-        x: ``(batch, channels, *grid)``.
-        size: the new grid.
-        border: border of the grid.
-        reaches: support of the interpolation on each axis, in samples to each side.
-        interpolate: function of a signal and a size, with ``align_corners=False``.
+    ``reaches`` is the support of the interpolation on each axis, in samples to each side.
     """
     margins = _margins(x, size, border, reaches)
     x = pad(x, [(before, before) for before, _ in margins], border)
@@ -90,7 +78,7 @@ def resize_with(
 
 
 def _margins(x: Tensor, size: Sequence[int], border: Border, reaches: Sequence[float]) -> list[tuple[int, int]]:
-    """Return for each axis the samples to pad by, enough for the reach, and the whole number of outputs they become."""
+    """Return for each axis the samples to pad by, enough for the reach, and the number of outputs they become."""
     axes = zip(x.shape[2:], size, border.wraps, reaches, strict=True)
     return [_margin(old, new, reach) if wraps else (0, 0) for old, new, wraps, reach in axes]
 

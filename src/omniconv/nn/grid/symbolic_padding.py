@@ -1,6 +1,6 @@
 """Padding of one axis by index, and its adjoint, for sizes that are symbolic under ``torch.export``.
 
-Slower than the copies of whole strips in ``padding``, but without a branch on sizes or amounts: right for all of them.
+Slower than the copies of strips in ``padding``, but right for all sizes: there is no branch on sizes or amounts.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ def pad_axis(x: Tensor, axis: int, amounts: tuple[int, int], modes: Sides, value
     positions = torch.arange(-before, size + after, device=x.device)
     index, is_rolled = _source_index_of_sides(positions, size, modes, amounts)
     y = x.index_select(axis, index)
-    column = [-1 if other == axis else 1 for other in range(x.ndim)]
     if "pole" in modes:
-        y = torch.where(is_rolled.view(column), roll_half_width(y), y)
+        y = torch.where(along_axis(is_rolled, axis, x.ndim), roll_half_width(y), y)
     for is_beyond, mode in zip((positions < 0, positions >= size), modes, strict=True):
-        y = torch.where(is_beyond.view(column), value, y) if mode == "zeros" else y
+        y = torch.where(along_axis(is_beyond, axis, x.ndim), value, y) if mode == "zeros" else y
     return y
 
 
@@ -50,7 +49,6 @@ def pad_axis_adjoint(y: Tensor, axis: int, amounts: tuple[int, int], modes: Side
     size = y.shape[axis] - before - after
     positions = torch.arange(-before, size + after, device=y.device)
     index, is_rolled = _source_index_of_sides(positions, size, modes, amounts)
-    column = [-1 if other == axis else 1 for other in range(y.ndim)]
     core = y.index_select(axis, torch.arange(before, before + size, device=y.device))
     for start, stop, mode in ((0, before, modes[0]), (before + size, before + size + after, modes[1])):
         if mode == "zeros":
@@ -58,10 +56,15 @@ def pad_axis_adjoint(y: Tensor, axis: int, amounts: tuple[int, int], modes: Side
         own = torch.arange(start, stop, device=y.device)
         strip = y.index_select(axis, own)
         if mode == "pole":
-            rolled = roll_half_width(strip, back=True)
-            strip = torch.where(is_rolled.index_select(0, own).view(column), rolled, strip)
+            flags = along_axis(is_rolled.index_select(0, own), axis, y.ndim)
+            strip = torch.where(flags, roll_half_width(strip, back=True), strip)
         core = core.index_add(axis, index.index_select(0, own), strip)
     return core
+
+
+def along_axis(vector: Tensor, axis: int, ndim: int) -> Tensor:
+    """Return a view of a vector that broadcasts along one axis of a tensor with ``ndim`` axes."""
+    return vector.view([-1 if other == axis else 1 for other in range(ndim)])
 
 
 def roll_half_width(strip: Tensor, back: bool = False) -> Tensor:
@@ -81,7 +84,9 @@ def source_index(positions: Tensor, size: int, mode: Mode) -> tuple[Tensor, Tens
     """
     never = torch.zeros_like(positions, dtype=torch.bool)
     if mode == "circular":
-        return positions % torch.full_like(positions[:1], size), never  # a tensor: ``%`` by a SymInt adds guards
+        return positions % torch.full_like(
+            positions[:1], size
+        ), never  # by a tensor: the ONNX exporter fails at ``%`` by a SymInt (torch 2.13)
     if mode == "pole":
         folded = positions % torch.full_like(positions[:1], 2 * size)
         is_beyond = folded >= size

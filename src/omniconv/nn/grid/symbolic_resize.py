@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.grid.symbolic_padding import roll_half_width
+from omniconv.nn.grid.pool import AVG_POOL
+from omniconv.nn.grid.symbolic_padding import along_axis, roll_half_width
 from omniconv.nn.symbolic import statically_true, to_int_if_static
 from omniconv.surfaces.base import Resampling
 from omniconv.surfaces.neighbours.border import Border, Sides
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 def resize_symbolic(x: Tensor, size: tuple[int, ...], border: Border, mode: Resampling, grows: bool) -> Tensor:
@@ -38,15 +38,15 @@ def resize_symbolic(x: Tensor, size: tuple[int, ...], border: Border, mode: Resa
 
 
 def upsample_linear(x: Tensor, size: Sequence[int], border: Border) -> Tensor:
-    """Interpolate linearly axis by axis, whatever the ratio of a ring's old and new size."""
-    ends = Border(tuple(("replicate", "replicate") if not wraps else sides
-                        for wraps, sides in zip(border.wraps, border.modes, strict=True)))  # fmt: skip
+    """Interpolate linearly axis by axis, for any ratio of old and new size."""
+    modes = zip(border.wraps, border.modes, strict=True)
+    ends = Border(tuple(sides if wraps else ("replicate", "replicate") for wraps, sides in modes))
     old_sizes = x.shape[2:]
     x = pad(x, [(1, 1)] * len(size), ends)
     for axis, (old, new) in enumerate(zip(old_sizes, size, strict=True), start=2):
         position = (torch.arange(new, device=x.device, dtype=torch.float64) + 0.5) * old / new + 0.5
         before = position.floor()
-        weight = (position - before).to(x.dtype).view([-1 if other == axis else 1 for other in range(x.ndim)])
+        weight = along_axis((position - before).to(x.dtype), axis, x.ndim)
         left, right = (x.index_select(axis, (before + step).long()) for step in (0, 1))
         x = torch.lerp(left, right, weight)
     return x
@@ -102,9 +102,9 @@ def _shrink(x: Tensor, size: tuple[int, ...], border: Border) -> Tensor:
 
 
 def _triangle_weights(old: int, new: int, modes: Sides, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the weights ``(new, old)`` of the samples in each output: as they are, and rolled beyond a pole.
+    """Return the weights ``(new, old)`` of the samples in each output, and of samples rolled beyond a pole.
 
-    The sample at position p also stands at p ± old on a ring, and at −1 − p and 2·old − 1 − p beyond the poles.
+    The sample at position p repeats at p ± old on a ring, and at −1 − p and 2·old − 1 − p beyond the poles.
     """
     ratio = torch.full((1, 1), old, device=device, dtype=torch.float64) / new
     centre = (torch.arange(new, device=device, dtype=torch.float64)[:, None] + 0.5) * ratio - 0.5

@@ -23,11 +23,7 @@ class RowConvolution(nn.Module):
     """Convolution with a kernel for each output row: ``forward(x, weight, bias)``.
 
     Weights are ``(out, in / groups, taps)``, fastest with the taps first in memory (``init_row_weight``); a bias is
-    ``(out, output rows)``.
-
-    Args:
-        stencil: shapes of the kernels.
-        groups: groups of channels.
+    ``(out, output rows)``. Outputs are channels last in memory.
     """
 
     def __init__(self, stencil: RowStencil, groups: int) -> None:
@@ -41,7 +37,6 @@ class RowConvolution(nn.Module):
         self.compute = self.reference
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory."""
         check_signal(x, None, 2, self.stencil.input_shape)
         return (self.reference if needs_forward_ad() else self.compute)(x, weight, bias)
 
@@ -92,12 +87,10 @@ class TransposedRowConvolution(RowConvolution):
     """Exact adjoint of ``RowConvolution``: weights ``(in, out / groups, taps)``, bias ``(out, rows)``."""
 
     def custom_op(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute by omniconv's custom op."""
         y = row_convolution_adjoint(x, _taps_first(weight), self.plan, self.groups)
         return y if bias is None else y + bias[..., None].to(y.dtype)
 
     def reference(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute in torch's own operators: one grouped transposed convolution for each band of rows."""
         amounts, (_, dilation), stride = self._amounts, self.stencil.dilation, self.stencil.stride
         size = [length + 2 * before for length, (before, _) in zip(self.stencil.output_shape, amounts, strict=True)]
         padded = x.new_zeros(x.shape[0], weight.shape[1] * self.groups, *size)
@@ -114,11 +107,8 @@ class TransposedRowConvolution(RowConvolution):
 def init_row_weight(stencil: RowStencil, shape: tuple[int, ...], bound: float) -> Tensor:
     """Draw a weight ``(first, second, taps)``, taps first in memory as the ops read it, or a bias ``(out, rows)``.
 
-    Args:
-        stencil: shapes of the kernels.
-        shape: ``(first, second, taps)``, or ``(out,)`` for a bias.
-        bound: bound of the uniform distribution for one kernel with the taps of all rows; a row's own bound is larger
-            by √(all taps / its taps).
+    ``shape`` is ``(out,)`` for a bias. ``bound`` would be that of a single kernel with the taps of all rows; the bound
+    of each row is larger by √(all taps / its taps).
     """
     taps = torch.from_numpy(stencil.taps_by_row)
     factor = (stencil.taps / taps).sqrt().to(torch.get_default_dtype())

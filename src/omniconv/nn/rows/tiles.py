@@ -16,7 +16,7 @@ from torch import Tensor
 from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 TILE_BYTES = 15 * 2**18
-"""Approximate size of the windows of a tile, 3.75 MiB: they stay in the cache beside its outputs and kernels."""
+"""Approximate size of the windows of a tile, 3.75 MiB: they stay in the cache together with outputs and kernels."""
 MIN_OUTPUTS = 1024
 """Outputs of a row that a convolution needs to be fast: short rows take several batch elements into one tile."""
 
@@ -46,21 +46,13 @@ class RowPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class RowTile:
-    """Some output rows of a band and some elements of a batch.
-
-    Attributes:
-        plan: geometry of the convolution.
-        band: the rows' kernels.
-        rows: output rows.
-        batch: elements of the batch.
-        grid: rows and columns of the panorama that the kernels see.
-    """
+    """A range of output rows of a band and of elements of the batch."""
 
     plan: RowPlan
     band: RowBand
     rows: range
     batch: slice
-    grid: tuple[int, int]
+    grid: tuple[int, int]  # rows and columns of the input panorama
 
     @property
     def row_slice(self) -> slice:
@@ -69,7 +61,7 @@ class RowTile:
 
     @property
     def taps(self) -> slice:
-        """Taps of its rows in the weight."""
+        """Taps of these rows in the weight."""
         taps = prod(self.band.kernel_shape)
         start = self.band.first_tap + (self.rows.start - self.band.first_row) * taps
         return slice(start, start + len(self.rows) * taps)
@@ -81,11 +73,11 @@ class RowTile:
 
     @property
     def end_row(self) -> int:
-        """One past the last input row that it reads; no earlier tile reads further."""
+        """One past the last input row that is read; no earlier tile reads further."""
         return self._input_rows(self.band.kernel_shape[0] - 1)[-1] + 1
 
     def windows_shape(self, channels: int) -> tuple[int, ...]:
-        """Shape of its windows: batch, kernel rows, columns, rows, channels."""
+        """Return the shape of the windows: batch, kernel rows, columns, rows, channels."""
         columns = self.grid[1] + self.plan.dilation_w * (self.band.kernel_shape[1] - 1)
         return self.batch.stop - self.batch.start, self.band.kernel_shape[0], columns, len(self.rows), channels
 
@@ -122,7 +114,7 @@ class RowTile:
                     yield tap, columns, rows, input_rows, input_columns
 
     def _input_rows(self, tap: int) -> range:
-        """Return the input rows, also beyond the poles, that the outputs see through a row of taps."""
+        """Return the input rows, also beyond the poles, that a row of taps reads."""
         offset = self.plan.dilation_h * (tap - self.band.kernel_shape[0] // 2)
         first = self.rows.start * self.plan.stride + offset
         return range(first, first + self.plan.stride * len(self.rows), self.plan.stride)
@@ -134,14 +126,9 @@ class RowTile:
 
 
 def row_tiles(plan: RowPlan, batch: int, grid: tuple[int, int], pixel_bytes: int, use_cache: bool) -> Iterator[RowTile]:
-    """Yield the tiles of a row convolution, from north to south.
+    """Yield the tiles of a row convolution on a panorama with ``grid`` rows and columns, from north to south.
 
-    Args:
-        plan: geometry of the convolution.
-        batch: batch size.
-        grid: rows and columns of the panorama.
-        pixel_bytes: bytes of the channels of a pixel.
-        use_cache: keep tiles small enough for a CPU's cache; else a band is one tile.
+    With ``use_cache`` tiles are small enough for a CPU's cache; else each band is one tile.
     """
     elements = min(batch, -(-MIN_OUTPUTS * plan.stride // grid[1])) if use_cache else batch
     for band in plan.bands:
@@ -158,7 +145,7 @@ def row_tiles(plan: RowPlan, batch: int, grid: tuple[int, int], pixel_bytes: int
 
 
 def _row_pieces(rows: range, height: int) -> Iterator[tuple[slice, slice, bool]]:
-    """Yield positions in ``rows``, the input rows there, and whether they lie beyond a pole.
+    """Yield positions in ``rows``, their input rows, and True if these are beyond a pole.
 
     Rows on the grid are one piece; rows beyond a pole are mirrored, so that their order is reversed and each is a piece
     of its own. The index is that of ``border_index(..., "pole")``, without NumPy's cost for a few numbers.

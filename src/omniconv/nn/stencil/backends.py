@@ -21,7 +21,7 @@ from omniconv.surfaces.neighbours.stencil import Stencil
 
 
 class CustomOps:
-    """Custom ops on the smallest layout of the stencil; their references where forward derivatives are asked for."""
+    """Custom ops on the smallest layout of the stencil; the reference under forward-mode differentiation."""
 
     @staticmethod
     def build(stencil: Stencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:
@@ -46,13 +46,11 @@ class HaloOps(CustomOps):
 
     @staticmethod
     def build(stencil: HaloStencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:  # type: ignore[override]
-        """Pack the layouts of the halo and its transpose."""
         faces = torch.from_numpy(stencil.faces.astype(np.int32))
         plan, tables = packed_layouts(stencil.halo, by_tap=False)
         return plan, [faces, faces.flatten().argsort().int(), *tables]
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Convolve with a weight ``(9 · C, O)``."""
         faces, order, *halo = tables
         kernel = weight.view(3, 3, -1, weight.shape[1]).permute(3, 2, 0, 1)
         if needs_forward_ad():
@@ -61,7 +59,7 @@ class HaloOps(CustomOps):
 
 
 class StandardOps:
-    """Gather and dense matrix product, for ONNX and programs that run without omniconv.
+    """Gather and dense matrix product in torch's own operators, for ONNX and programs that run without omniconv.
 
     Example:
         >>> ring = Stencil.from_table(np.array([[0, 1], [1, 2], [2, 0]]), inputs=3)
@@ -78,11 +76,9 @@ class StandardOps:
         return [table.samples.shape[1]], [torch.from_numpy(table.samples.reshape(-1)), torch.from_numpy(table.values)]
 
     def matmul(self, x: Tensor, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator."""
         return self._gather(x, plan, tables).flatten(1, 2).to(x.dtype)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: list[Tensor]) -> Tensor:
-        """Multiply by every operator, then by a weight."""
         gathered = self._gather(x, plan, tables).flatten(2)
         product = (gathered @ weight.to(gathered.dtype)).to(x.dtype)
         return product if bias is None else product + bias
@@ -93,4 +89,4 @@ class StandardOps:
 
 
 Backend = CustomOps | StandardOps
-"""Strategy of a ``SparseOperator``: classes with the same three methods."""
+"""Strategy of a ``SparseOperator``: ``build``, ``matmul`` and ``convolve``."""

@@ -61,11 +61,9 @@ class IndexLayout:
 
     @property
     def rows(self) -> int:
-        """Rows of the matrix."""
         return self.indices.shape[0]
 
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
-        """Yield slices of the indices."""
         for first, end in _ranges(self.rows, size):
             yield first, end, EmbeddingBagArgs(self.indices[first:end], None, None)
 
@@ -85,11 +83,9 @@ class CsrLayout:
 
     @property
     def rows(self) -> int:
-        """Rows of the matrix."""
         return self.pointers.shape[0] - 1
 
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
-        """Yield slices of the entries, with pointers relative to the first of them."""
         if size >= self.rows:  # all at once reads no pointer, which on a GPU would wait for the device
             yield 0, self.rows, EmbeddingBagArgs(self.indices, self.pointers[:-1], self._decode(self.values))
             return
@@ -116,11 +112,9 @@ class EllLayout:
 
     @property
     def rows(self) -> int:
-        """Rows of the matrix."""
         return self.values.shape[0] * self.values.shape[1]
 
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
-        """Yield the indices of each output repeated for each of its taps."""
         _, taps, width = self.values.shape
         for first, end in _ranges(self.rows, _whole_outputs(size, taps)):
             outputs = slice(first // taps, end // taps)
@@ -133,26 +127,21 @@ class EllLayout:
 class EllTransposeLayout:
     """Transpose of an ELL layout with symmetric neighbourhoods; shares the indices and values of that layout.
 
-    Args:
-        indices: neighbours of each output, ``(outputs, width)``.
-        slot: ``slot[n, k]`` is n's position in the list of its k-th neighbour; uint8 ``(outputs, width)``.
-        values: values of the ELL layout, ``(outputs, taps, width)``.
-        by_tap: 1 to transpose each tap by itself (row ``n · taps + m`` is tap m of input n), 0 to transpose all taps
-            as one matrix (a row for each input, columns ``n · taps + m``).
+    ``slot[n, k]`` is n's position in the list of its k-th neighbour. With ``by_tap`` (1 or 0) each tap is transposed by
+    itself (row ``n · taps + m`` is tap m of input n), else all taps as one matrix (a row for each input, columns
+    ``n · taps + m``).
     """
 
     indices: Tensor
-    slot: Tensor
+    slot: Tensor  # uint8 (outputs, width)
     values: Tensor
     by_tap: int
 
     @property
     def rows(self) -> int:
-        """Rows of the transpose."""
         return self.values.shape[0] * (self.values.shape[1] if self.by_tap else 1)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
-        """Yield rows whose values are looked up in the lists of the neighbours."""
         _, taps, width = self.values.shape
         rows_per_input = taps if self.by_tap else 1
         tap = torch.arange(taps, device=self.indices.device, dtype=torch.int32)[:, None]
@@ -169,31 +158,22 @@ class EllTransposeLayout:
 class PeriodicLayout:
     """CSR layout of one period of each grid row, of which the others are copies with rolled columns.
 
-    Tangent kernels store one column of the panorama: 3 instead of 472 bytes a sample.
-
-    Args:
-        offsets: row pointers within each grid row, ``(grid rows, rows of one period)``.
-        row_starts: flat index of the first sample of the input row of each entry, ``(grid rows, width)``.
-        columns: input column of each entry, ``(grid rows, width)``.
-        values: value of each entry, ``(grid rows, width)``; grid rows with fewer entries repeat the last with value 0.
-        repeats: number of periods in a grid row.
-        step: input columns from one period to the next.
+    Tangent kernels store one column of the panorama: 3 instead of 472 bytes a sample. Grid rows with fewer than
+    ``width`` entries repeat the last with value 0.
     """
 
-    offsets: Tensor
-    row_starts: Tensor
-    columns: Tensor
-    values: Tensor
-    repeats: int
-    step: int
+    offsets: Tensor  # row pointers within each grid row, (grid rows, rows of one period)
+    row_starts: Tensor  # flat index of the first sample of the input row of each entry, (grid rows, width)
+    columns: Tensor  # input column of each entry, (grid rows, width)
+    values: Tensor  # (grid rows, width)
+    repeats: int  # periods in a grid row
+    step: int  # input columns from one period to the next
 
     @property
     def rows(self) -> int:
-        """Rows of the matrix."""
         return self.offsets.numel() * self.repeats
 
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
-        """Yield whole grid rows, the columns of each period rolled."""
         grid_rows, rows_per_period = self.offsets.shape
         rows_per_line = rows_per_period * self.repeats
         roll = torch.arange(self.repeats, device=self.offsets.device, dtype=torch.int32)[:, None] * self.step
@@ -254,8 +234,8 @@ def table_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
 
 
 def _unpack(packed: Sequence[int], tensors: Sequence[Tensor]) -> Layout:
-    kind, count, *numbers = packed
-    layout: Any = _LAYOUTS[kind]
+    class_index, count, *numbers = packed
+    layout: Any = _LAYOUTS[class_index]
     return layout(*(tensors[index] for index in numbers[:count]), *numbers[count:])
 
 

@@ -20,11 +20,7 @@ class SparseOperator(nn.Module):
     """Base of modules that multiply signals by a stencil's sparse matrices.
 
     The tables are non-persistent buffers ``table_0``, ``table_1``, …, shared in memory by all modules on one stencil.
-
-    Args:
-        stencil: neighbours and fixed weights.
-        by_tap: transpose each tap by itself, as ``convolve`` needs it.
-        backend: computes the products.
+    ``by_tap`` transposes each tap by itself, as ``convolve`` needs it.
     """
 
     def __init__(self, stencil: Stencil, by_tap: bool = False, backend: Backend | None = None) -> None:
@@ -55,9 +51,8 @@ class SparseOperator(nn.Module):
 
     def _load_tables(self, dtype: torch.dtype, device: torch.device) -> None:
         self.shared = cached_tables(self.stencil, self.backend.build, self.by_tap, dtype, device)
-        for index, tensor in enumerate(
-            self.shared.tensors
-        ):  # detach(): torch.jit.trace refuses one tensor in two modules
+        for index, tensor in enumerate(self.shared.tensors):
+            # detach(): torch.jit.trace refuses one tensor in two modules
             self.register_buffer(f"table_{index}", tensor.detach(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -68,22 +63,19 @@ class SparseOperator(nn.Module):
 
 
 class StencilConvolution(SparseOperator):
-    """``y = Σ_m W_m (S_m x)``: ``forward(x, weight, bias)`` with weights ``(out, in / groups, *kernel_shape)``.
+    """Convolution ``y = Σ_m W_m (S_m x)`` with weights ``(out, in / groups, *kernel_shape)``.
 
-    Args:
-        stencil: neighbours and fixed weights.
-        groups: groups of channels.
+    ``forward(x, weight, bias)`` maps ``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory.
     """
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
-        # padding faces by their halo and a dense convolution are faster than nine taps, but not group by group
+        # HaloOps is faster than a gather of nine taps (see halo_ops), but not group by group.
         backend = HaloOps() if isinstance(stencil, HaloStencil) and groups == 1 else CustomOps()
         super().__init__(stencil, by_tap=groups == 1, backend=backend)
         self.groups = groups
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory."""
         y = self.multiply(to_channels_last(x, self.stencil), weight.flatten(2), bias)
         return to_channels_first(y, self.stencil)
 
@@ -106,7 +98,6 @@ class PointwiseConvolution(nn.Module):
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``(batch, in, *shape)`` to ``(batch, out, *shape)``, channels last in memory without groups."""
         check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
         return self.multiply(x.flatten(2), weight.flatten(1), bias).unflatten(2, self.stencil.output_shape)
 
@@ -121,7 +112,6 @@ class StencilProduct(SparseOperator):
     """Product of every channel with the one matrix of a stencil: average pooling, interpolation, resampling."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
         return to_channels_first(self.matmul(to_channels_last(x, self.stencil)), self.stencil)
 
 

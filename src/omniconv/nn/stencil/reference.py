@@ -13,20 +13,6 @@ from torch import Tensor
 from omniconv.nn.stencil.layouts import Layout
 
 
-def dense_matmul(x: Tensor, operators: list[Tensor]) -> Tensor:
-    """Compute ``S_m x`` for M dense operators (N', N): ``(B, N, C)`` to ``(B, N', M, C)``."""
-    return torch.stack([torch.einsum("pn,bnc->bpc", operator.to(x), x) for operator in operators], dim=2)
-
-
-def dense_convolution(x: Tensor, weight: Tensor, operators: list[Tensor]) -> Tensor:
-    """Compute ``Σ_m W_m (S_m x)`` tap by tap: weight ``(O, C, M)``, result ``(B, N', O)``."""
-    gathered = dense_matmul(x, operators)
-    return sum(
-        (torch.einsum("bpc,oc->bpo", gathered[:, :, tap], weight[:, :, tap]) for tap in range(len(operators))),
-        start=x.new_zeros(()),
-    )
-
-
 def reference_matmul(x: Tensor, matrix: Layout) -> Tensor:
     """Compute what ``stencil_matmul`` computes, entry by entry: ``(B, N, C)`` to ``(B, rows, C)``."""
     ((_, rows, args),) = matrix.chunks(max(matrix.rows, 1))

@@ -30,33 +30,22 @@ Builder = Callable[[Stencil, bool], tuple[list[int], list[Tensor]]]
 class EllTable(NamedTuple):
     """ELL layout of a stencil in NumPy: all taps of an output share their samples.
 
-    Attributes:
-        samples: ``(outputs, width)``.
-        values: ``(outputs, taps, width)``.
-        counts: samples of each output; further entries have value 0 and name the output itself, or its first sample
-            where inputs and outputs are different sets.
+    Entries beyond ``counts`` have value 0 and name the output itself, or its first sample where inputs and outputs are
+    different sets.
     """
 
-    samples: np.ndarray
-    values: np.ndarray
-    counts: np.ndarray
+    samples: np.ndarray  # (outputs, width)
+    values: np.ndarray  # (outputs, taps, width)
+    counts: np.ndarray  # samples of each output
 
 
 class SparseTables:
-    """Tensors of a stencil on one device and in one precision, and the integers that describe their layout.
-
-    Args:
-        stencil: neighbours and fixed weights.
-        build: builds the integers and tensors.
-        by_tap: transpose each tap by itself, not all taps as one matrix.
-        dtype: float64 gives float64 tables; every other dtype gives float32, since a Laplacian rounded to bfloat16
-            would no longer map a constant to zero.
-        device: device of the tensors.
-    """
+    """Tensors of a stencil on one device and in one precision, and the integers that describe their layout."""
 
     def __init__(
         self, stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
     ) -> None:
+        # float32 at least: a Laplacian rounded to bfloat16 would no longer map a constant to zero
         self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
         self.device = device
         with torch.inference_mode(False):  # tensors made in inference mode could not be saved for a backward pass later

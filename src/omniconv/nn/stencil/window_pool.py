@@ -1,7 +1,7 @@
 """Max and Lp pooling of windows given by a stencil.
 
-The samples of a window are either samples of the surface, the neighbours in a stencil's one operator, or lie between
-those: then the stencil has an operator for each of them that interpolates it.
+A stencil with one operator names the samples of each window. A stencil with several operators interpolates one sample
+of the window by each of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omniconv.surfaces.neighbours.stencil import Stencil
 
 
 class _MaxPool(nn.Module):
-    """Base of max poolings; ``windows`` has the sample of the surface for each entry of a window, ``(N', window)``."""
+    """Base of max poolings; ``windows`` ``(N', window)`` has the index of the (nearest) sample of each entry."""
 
     stencil: Stencil
     windows: Tensor
@@ -69,10 +69,8 @@ class InterpolatedMaxPool(_MaxPool, SparseOperator):
 class StencilLpPool(StencilProduct):
     """p-norm of the samples of each window, weighted by their share of the window.
 
-    Args:
-        stencil: averages; they are scaled by the largest number of samples in a window, so that windows of equal
-            shares give the p-norm.
-        p: exponent.
+    The stencil averages; its means are scaled by the largest number of samples in a window, so that windows of equal
+    shares give the p-norm.
     """
 
     def __init__(self, stencil: Stencil, p: float) -> None:
@@ -80,7 +78,6 @@ class StencilLpPool(StencilProduct):
         self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
         return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
 
 
@@ -92,7 +89,6 @@ class InterpolatedLpPool(SparseOperator):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, *shape)`` to ``(batch, channels, *shape)``, channels last in memory."""
         powers = safe_pow(_interpolate_windows(self, x).abs(), self.p)
         return to_channels_first(safe_pow(powers.sum(2), 1 / self.p), self.stencil)
 
