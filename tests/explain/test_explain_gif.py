@@ -11,7 +11,7 @@ from PIL import Image
 
 from omniconv.errors import InputError
 from omniconv.explain.api import Options, explain_conv
-from omniconv.explain.gif import MARGIN, TEXT, Frames, gif_bytes, rasterise, text_width, wrapped
+from omniconv.explain.gif import FONT_SIZE, MARGIN, Frames, gif_bytes, rasterise, text_width, wrapped
 from omniconv.explain.layout import MAX_CELL, MIN_CELL
 from omniconv.explain.scene import Kind
 from omniconv.explain.svg import sample_colours, text_size
@@ -98,7 +98,7 @@ def test_numbers_fit_into_their_cells(scene, frames):
 def test_lines_fit_into_the_image(scene, frames):
     for step in scene.steps:
         for line, _ in frames.step_lines(step):
-            assert text_width(line, TEXT) <= frames.text_width + 4
+            assert text_width(line, FONT_SIZE) <= frames.text_width + 4
 
 
 def colour_at(image, x, y):

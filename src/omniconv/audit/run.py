@@ -1,4 +1,4 @@
-"""All measures of an audit in one call."""
+"""Audit of a network: all measures in one call, sharing the runs on rotated panoramas."""
 
 from __future__ import annotations
 

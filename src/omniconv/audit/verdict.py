@@ -19,8 +19,8 @@ difference relative to the output's standard deviation.
 They are round numbers chosen by judgement, not calibrated. For scale: the flat network of the demonstration changes
 0.7 % of the area at the seam against 0.1 % elsewhere ("slight"), the equirectangular one 0.
 
-Graded is always an excess: at the seam over elsewhere; of rolls that are no multiples of the stride over multiples, far
-from any cut; near a pole over two central views of the same place; under rotation over resampling alone.
+The graded value is always an excess: at the seam over elsewhere; of rolls by no multiples of the stride over multiples,
+far from any cut; near a pole over two central views of the same place; under rotation over resampling alone.
 """
 ROUNDING_ERROR = 1e-4
 """Smaller relative differences are rounding: float32 sums in another order; equivariant U-Nets stay below 1e-5."""

@@ -1,4 +1,4 @@
-"""An explanation as an animated GIF: frames of the drawing, the arithmetic of the step and the facts.
+"""Animated GIF of an explanation: frames with the drawing, the arithmetic of the step and the facts.
 
 The SVG of ``svg.py`` is rasterised by resvg. The parts that do not change between steps are rasterised once, as text
 takes half of the time.
@@ -14,26 +14,26 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageFont
 
-from omniconv.explain.layout import ARC, RULER, WIDTH, Box, around, moved, wide_layout
+from omniconv.explain.layout import ARC, RULER, WIDTH, Box, bounding_box, moved, wide_layout
 from omniconv.explain.page import resource
 from omniconv.explain.scene import CellIndex, Scene, Step
 from omniconv.explain.svg import HATCH, Drawing, draw_key, points_text, tag, text_tag
 
-LAST = 3  # duration of the last frame, in durations of the others
-SAMPLED = 4  # number of frames whose colours make the palette
+LAST_FRAME_STEPS = 3  # duration of the last frame, in durations of the others
+PALETTE_FRAMES = 4  # number of frames whose colours make the palette
 UNCHANGED = 255  # palette index of pixels that stay as in the frame before
 MARGIN, MIN_WIDTH = 24.0, 640.0
-HEAD, LINE, TEXT = 66.0, 20.0, 13.0  # heights of the head and of a line; font size
-FACT_NAMES = 132.0  # width of the names of facts
+HEAD_HEIGHT, LINE_HEIGHT, FONT_SIZE = 66.0, 20.0, 13.0  # heights of the head and of a line; font size
+FACT_NAMES_WIDTH = 132.0  # width of the names of facts
 MAX_LINES = 2  # of each text of a step
 
 
 def gif_bytes(scene: Scene, seconds: float) -> bytes:
     """Return an animation that repeats for ever; a step takes ``seconds``."""
     frames = Frames(scene)
-    palette = Palette(frames.render(every=-(-len(scene.steps) // SAMPLED)))
+    palette = Palette(frames.render(every=-(-len(scene.steps) // PALETTE_FRAMES)))
     first, *changes = _changes(frames.render(), palette)
-    durations = [round(1000 * seconds)] * len(changes) + [round(1000 * seconds * LAST)]
+    durations = [round(1000 * seconds)] * len(changes) + [round(1000 * seconds * LAST_FRAME_STEPS)]
     buffer = io.BytesIO()
     first.save(
         buffer, "GIF", save_all=True, append_images=changes, duration=durations, loop=0, optimize=False, disposal=1,
@@ -48,12 +48,12 @@ class Frames:
     def __init__(self, scene: Scene) -> None:
         self.scene, self.layout = scene, wide_layout(scene)
         self.drawing = Drawing(scene, self.layout.cell)
-        text = max(MIN_WIDTH, text_width(scene.title, 19, bold=True), text_width(scene.subtitle, TEXT))
+        text = max(MIN_WIDTH, text_width(scene.title, 19, bold=True), text_width(scene.subtitle, FONT_SIZE))
         self.text_width = max(self.layout.size[0], min(text, WIDTH))
-        self.origin = (round(MARGIN + (self.text_width - self.layout.size[0]) / 2), HEAD + 14 * scene.is_row)
+        self.origin = (round(MARGIN + (self.text_width - self.layout.size[0]) / 2), HEAD_HEIGHT + 14 * scene.is_row)
         self.step_top = self.origin[1] + self.layout.size[1] + 18
         step_lines = max(len(self.step_lines(step)) for step in scene.steps)
-        self.facts_top = self.step_top + 26 + LINE * step_lines + 14
+        self.facts_top = self.step_top + 26 + LINE_HEIGHT * step_lines + 14
         facts, bottom = self._facts()
         legend, bottom = self._legend(bottom + 14)
         self.size = (round(self.text_width + 2 * MARGIN), round(bottom + 8))
@@ -61,15 +61,17 @@ class Frames:
 
     def render(self, every: int = 1) -> Iterator[Image.Image]:
         """Yield an RGB image for each step, or for each ``every``-th step up to the last."""
-        everything = (0.0, 0.0, float(self.size[0]), float(self.size[1]))
-        base = rasterise(self._static, everything)  # transparent between the panels, so that the band shows
+        width, height = map(float, self.size)
+        base = rasterise(
+            self._static, (0.0, 0.0, width, height)
+        )  # transparent between the panels, where the band shows
         shown: dict[CellIndex, str] = {}
-        for left, step in zip(range(len(self.scene.steps) - 1, -1, -1), self.scene.steps, strict=True):
+        for remaining, step in zip(range(len(self.scene.steps) - 1, -1, -1), self.scene.steps, strict=True):
             for update in step.updates:
                 shown[update.cell] = update.text
                 box = moved(self.layout.box(update.cell), self.origin)
                 _paste(base, self._in_panel(update.cell[0], self.drawing.update(update)), box)
-            if left % every == 0:
+            if remaining % every == 0:
                 image = Image.new("RGBA", self.size, _variables()["paper"])
                 self._draw_step(image, base, step, shown)
                 yield image.convert("RGB")
@@ -79,25 +81,26 @@ class Frames:
         return [
             (part, "line index" if number else "line")
             for number, line in enumerate(step.lines)
-            for part in wrapped(line, self.text_width, TEXT, MAX_LINES)
+            for part in wrapped(line, self.text_width, FONT_SIZE, MAX_LINES)
         ]
 
     def _draw_step(self, image: Image.Image, base: Image.Image, step: Step, shown: dict[CellIndex, str]) -> None:
         corners = [(x + self.origin[0], y + self.origin[1]) for x, y in self.layout.band(step)]
-        _paste(image, tag("polygon", class_="band", points=points_text(corners)), around([(*c, *c) for c in corners]))
+        band = tag("polygon", class_="band", points=points_text(corners))
+        _paste(image, band, bounding_box([(*corner, *corner) for corner in corners]))
         image.alpha_composite(base)
         for number, layer in enumerate(self.drawing.overlays(step, shown)):
             if layer:  # the marks of each panel by themselves, as the time grows with the area
                 cells = [self.layout.box(mark.cell) for mark in step.marks if mark.cell[0] == number]
-                left, top, right, bottom = moved(around(cells), self.origin)
+                left, top, right, bottom = moved(bounding_box(cells), self.origin)
                 arcs = ARC + RULER if step.links else 3.0
                 _paste(image, self._in_panel(number, layer), (left - 3, top - arcs, right + 3, bottom + arcs))
         lines = self.step_lines(step)
-        width = max(text_width(step.title, 14, bold=True), *(text_width(line, TEXT) for line, _ in lines))
+        width = max(text_width(step.title, 14, bold=True), *(text_width(line, FONT_SIZE) for line, _ in lines))
         texts = [text_tag((MARGIN, self.step_top + 16), step.title, 14, "heading step")]
         for number, (line, class_) in enumerate(lines):
-            texts.append(text_tag((MARGIN, self.step_top + 40 + number * LINE), line, TEXT, class_))
-        bottom = self.step_top + 32 + len(lines) * LINE
+            texts.append(text_tag((MARGIN, self.step_top + 40 + number * LINE_HEIGHT), line, FONT_SIZE, class_))
+        bottom = self.step_top + 32 + len(lines) * LINE_HEIGHT
         _paste(image, "".join(texts), (MARGIN, self.step_top, MARGIN + width + 8, bottom))
 
     def _in_panel(self, number: int, content: str) -> str:
@@ -110,19 +113,19 @@ class Frames:
         return [*panels, titles]
 
     def _head(self) -> str:
-        subtitle = wrapped(self.scene.subtitle, self.text_width, TEXT, 1)[0]
+        subtitle = wrapped(self.scene.subtitle, self.text_width, FONT_SIZE, 1)[0]
         title = text_tag((MARGIN, 36), self.scene.title, 19, "heading")
-        return title + text_tag((MARGIN, 57), subtitle, TEXT, "line index")
+        return title + text_tag((MARGIN, 57), subtitle, FONT_SIZE, "line index")
 
     def _facts(self) -> tuple[str, float]:
         y = self.facts_top
         parts = [tag("path", class_="rule", d=f"M{MARGIN} {y:g}h{self.text_width:g}")]
         y += 8
         for name, text in self.scene.facts:
-            parts.append(text_tag((MARGIN, y + LINE), name, TEXT, "line index"))
-            for line in wrapped(text, self.text_width - FACT_NAMES, TEXT, 2):
-                y += LINE
-                parts.append(text_tag((MARGIN + FACT_NAMES, y), line, TEXT, "line"))
+            parts.append(text_tag((MARGIN, y + LINE_HEIGHT), name, FONT_SIZE, "line index"))
+            for line in wrapped(text, self.text_width - FACT_NAMES_WIDTH, FONT_SIZE, 2):
+                y += LINE_HEIGHT
+                parts.append(text_tag((MARGIN + FACT_NAMES_WIDTH, y), line, FONT_SIZE, "line"))
         return "".join(parts), y
 
     def _legend(self, top: float) -> tuple[str, float]:
@@ -190,23 +193,24 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 def wrapped(text: str, width: float, size: float, most: int) -> list[str]:
     """Return a text in lines of a width, broken at spaces; a text of more than ``most`` lines loses its middle."""
     words = text.split(" ")
-    lines, kept = _broken(words, width, size), min(len(words) - 1, 160)
+    lines = _break_lines(words, width, size)
+    kept = min(len(words) - 1, 160)  # two lines have room for fewer words, however short
     while len(lines) > most and kept > 1:
         kept -= 1
-        lines = _broken([*words[: -(-kept // 2)], "…", *words[len(words) - kept // 2 :]], width, size)
+        lines = _break_lines([*words[: -(-kept // 2)], "…", *words[len(words) - kept // 2 :]], width, size)
     return lines
 
 
-def _broken(words: Sequence[str], width: float, size: float) -> list[str]:
+def _break_lines(words: Sequence[str], width: float, size: float) -> list[str]:
     lines: list[list[str]] = []
-    room = 0.0
+    free = 0.0  # pixels left in the last line
     for word in words:
-        wide = text_width(f" {word}", size)
-        if not lines or wide > room:
+        word_width = text_width(f" {word}", size)
+        if not lines or word_width > free:
             lines.append([])
-            room = width + text_width(" ", size)
+            free = width + text_width(" ", size)  # the first word of a line has no space before it
         lines[-1].append(word)
-        room -= wide
+        free -= word_width
     return [" ".join(line) for line in lines]
 
 

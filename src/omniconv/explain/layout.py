@@ -50,7 +50,8 @@ class Layout:
 
     def band(self, step: Step) -> list[Point]:
         """Return the corners of the band that connects a window with its current cell."""
-        return band_between(around([self.box(cell) for cell in step.window]), self.box(step.current), self.stacked)
+        window = bounding_box([self.box(cell) for cell in step.window])
+        return band_between(window, self.box(step.current), self.stacked)
 
 
 def cell_box(panel: Panel, cell: float, row: int, column: int) -> Box:
@@ -61,7 +62,8 @@ def cell_box(panel: Panel, cell: float, row: int, column: int) -> Box:
 
 def extent(panel: Panel, cell: float) -> Box:
     """Return the box around all cells of a panel, in its coordinates."""
-    return around([cell_box(panel, cell, 0, 0), cell_box(panel, cell, len(panel.cells) - 1, len(panel.cells[0]) - 1)])
+    last = len(panel.cells) - 1, len(panel.cells[0]) - 1
+    return bounding_box([cell_box(panel, cell, 0, 0), cell_box(panel, cell, *last)])
 
 
 def frame(panel: Panel, cell: float) -> Box | None:
@@ -73,8 +75,8 @@ def frame(panel: Panel, cell: float) -> Box | None:
     return left, top, left + columns * cell, top + rows * cell
 
 
-def around(boxes: list[Box]) -> Box:
-    """Return the smallest box around others."""
+def bounding_box(boxes: list[Box]) -> Box:
+    """Return the smallest box that contains all boxes."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 

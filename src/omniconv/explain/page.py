@@ -1,4 +1,4 @@
-"""An explanation as one HTML file with a player: it fetches nothing and runs only its own script, named by its hash."""
+"""HTML page of an explanation with a player: one file that fetches nothing and runs only the script of known hash."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from omniconv.explain.text import (
     subtitle,
     unpool_fact,
 )
-from omniconv.explain.windows import Geometry, Index, Number, Window, average_pool, counts, lp_pool, max_pool
+from omniconv.explain.windows import Geometry, Index, Number, Window, average_pool, counts_in_mean, lp_pool, max_pool
 
 PoolKind = Literal["max", "average", "lp"]
 INPUT, OUTPUT, UNPOOLED = range(3)  # panels
@@ -174,7 +174,7 @@ def _max_lines(window: Window, pooling: Pooling) -> tuple[str, ...]:
 
 
 def _average_lines(window: Window, pooling: Pooling) -> tuple[str, ...]:
-    counted = [counts(tap, pooling.count_include_pad) for tap in window.taps]
+    counted = [counts_in_mean(tap, pooling.count_include_pad) for tap in window.taps]
     terms = [number_text(read) for read, is_counted in zip(window.values, counted, strict=True) if is_counted]
     total = f"({PLUS.join(terms)})" if len(terms) > 1 else "".join(terms)
     line, missing = f"{total} / {window.counted} {equals(window.result)}", len(counted) - sum(counted)

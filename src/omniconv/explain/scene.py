@@ -112,7 +112,7 @@ class Scene:
 
     @property
     def is_row(self) -> bool:
-        """Whether the grid has one axis."""
+        """True for a grid of one axis."""
         return len(self.sizes) == 1
 
 

@@ -196,7 +196,7 @@ def sample_colours(sizes: Sequence[int]) -> list[tuple[str, str]]:
         >>> sample_colours((1, 2))
         [('#ffeaa1', '#6f5a10'), ('#ffc2d4', '#7d2d4d')]
     """
-    light, dark = ((_row if len(sizes) == 1 else _grid)(sizes, scheme) for scheme in (0, 1))
+    light, dark = ((_row_colours if len(sizes) == 1 else _grid_colours)(sizes, scheme) for scheme in (0, 1))
     return [(_hex(one), _hex(other)) for one, other in zip(light, dark, strict=True)]
 
 
@@ -209,13 +209,13 @@ def _value(value: object) -> str:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _row(sizes: Sequence[int], scheme: int) -> np.ndarray:
+def _row_colours(sizes: Sequence[int], scheme: int) -> np.ndarray:
     stops = _rgb(STOPS[scheme])
     positions = np.linspace(0, len(stops) - 1, sizes[0])
     return np.stack([np.interp(positions, np.arange(len(stops)), channel) for channel in stops.T], -1)
 
 
-def _grid(sizes: Sequence[int], scheme: int) -> np.ndarray:
+def _grid_colours(sizes: Sequence[int], scheme: int) -> np.ndarray:
     corners = _rgb(CORNERS[scheme]).reshape(2, 2, 3)
     down, along = (np.linspace(0, 1, size) for size in sizes)
     rows = corners[0] + (corners[1] - corners[0]) * down[:, None, None]

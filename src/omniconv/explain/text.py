@@ -9,7 +9,7 @@ from omniconv.arithmetic import multiply_adds, receptive_field
 from omniconv.explain.windows import Arguments, Geometry, Index, Number, Tap
 
 PLUS = " +\u00a0"  # lines break before the sign only
-MAX_LISTED = 6
+MAX_LISTED = 6  # entries of a list before "3 more"
 
 Facts = list[tuple[str, str]]
 
@@ -68,7 +68,7 @@ def subtitle(geometry: Geometry, *more: str) -> str:
 
 
 def past_edge_lines(geometry: Geometry, taps: Sequence[Tap], copy: str, constant: str) -> tuple[str, ...]:
-    """Return one line about the taps of a window past an edge, or none: "1 ``copy`` 0", "-1 is ``constant``"."""
+    """Return a line about the taps of a window past an edge, such as "5 ``copy`` 1; −1 is ``constant``", or none."""
     copies = [
         unbroken(f"{index_text(tap.position)} {copy} {index_text(geometry.coordinates(tap.source))}")
         for tap in taps
@@ -150,22 +150,24 @@ def _padding_facts(geometry: Geometry, verb: str = "") -> Facts:
 def _size_formula(geometry: Geometry, axis: int) -> str:
     """Return ⌊(x + 2p − d(k − 1) − 1) / s⌋ + 1."""
     stride, result = geometry.arguments.stride[axis], geometry.outputs[axis]
-    return f"⌊({_room(geometry, axis)}) / {stride}⌋ + 1 = {result}"
+    return f"⌊({_padded_minus_span(geometry, axis)}) / {stride}⌋ + 1 = {result}"
 
 
 def _ceil_formula(geometry: Geometry, axis: int) -> str:
-    """Return the formula with ⌈ ⌉, minus a window that would start past the end."""
+    """Return the formula of ``ceil_mode``, minus a window that would start past the end."""
     arguments, result = geometry.arguments, geometry.outputs[axis]
-    stride, room = arguments.stride[axis], geometry.sizes[axis] + sum(geometry.amounts[axis]) - arguments.spans[axis]
-    dropped = -(-max(room, 0) // stride) + 1 - result
-    inner = f"max({_room(geometry, axis)}, 0)" if room < 0 else f"({_room(geometry, axis)})"
+    stride = arguments.stride[axis]
+    free = geometry.sizes[axis] + sum(geometry.amounts[axis]) - arguments.spans[axis]
+    dropped = -(-max(free, 0) // stride) + 1 - result
+    formula = _padded_minus_span(geometry, axis)
+    inner = f"max({formula}, 0)" if free < 0 else f"({formula})"
     rest = " − 1, as the last window would start past the end" if dropped else ""
     return f"⌈{inner} / {stride}⌉ + 1{rest} = {result}"
 
 
-def _room(geometry: Geometry, axis: int) -> str:
-    arguments = geometry.arguments
-    return f"{geometry.sizes[axis]}{_signed_sides(geometry.amounts[axis], '+')} − {_reach(arguments, axis)} − 1"
+def _padded_minus_span(geometry: Geometry, axis: int) -> str:
+    padded = f"{geometry.sizes[axis]}{_signed_sides(geometry.amounts[axis], '+')}"
+    return f"{padded} − {_span_minus_one(geometry.arguments, axis)} − 1"
 
 
 def _transposed_formula(geometry: Geometry, axis: int, extra: int) -> str:
@@ -175,7 +177,7 @@ def _transposed_formula(geometry: Geometry, axis: int, extra: int) -> str:
     if isinstance(rule, str) and rule != "valid":
         return f"{inputs}·{stride} = {result}"
     sides, more = _signed_sides(geometry.amounts[axis], "−"), f" + {extra}" if extra else ""
-    return f"({inputs} − 1)·{stride}{sides} + {_reach(arguments, axis)} + 1{more} = {result}"
+    return f"({inputs} − 1)·{stride}{sides} + {_span_minus_one(arguments, axis)} + 1{more} = {result}"
 
 
 def _same_formula(geometry: Geometry, axis: int) -> str:
@@ -186,7 +188,7 @@ def _same_formula(geometry: Geometry, axis: int) -> str:
 
 
 def _spans(arguments: Arguments) -> str:
-    return _by_axis([f"{_reach(arguments, axis)} + 1 = {span}" for axis, span in enumerate(arguments.spans)])
+    return _by_axis([f"{_span_minus_one(arguments, axis)} + 1 = {span}" for axis, span in enumerate(arguments.spans)])
 
 
 def _cost(arguments: Arguments, positions: Sequence[int], name: str) -> str:
@@ -195,7 +197,7 @@ def _cost(arguments: Arguments, positions: Sequence[int], name: str) -> str:
     return f"{taps} tap{'s' * (taps > 1)} · {count} {name}{'s' * (count > 1)} = {total:,}"
 
 
-def _reach(arguments: Arguments, axis: int) -> str:
+def _span_minus_one(arguments: Arguments, axis: int) -> str:
     return f"{arguments.dilation[axis]}·({arguments.kernel[axis]} − 1)"
 
 
@@ -205,13 +207,14 @@ def _signed_sides(sides: tuple[int, int], sign: str) -> str:
 
 
 def _by_axis(texts: Sequence[str]) -> str:
-    """Return one text for all axes if they agree, otherwise one for each axis."""
+    """Return one text for all axes if they agree, otherwise one for each axis, with its name."""
     if len(set(texts)) == 1:
         return texts[0] + " on both axes" * (len(texts) > 1)
     return "; ".join(f"{name} {text}" for name, text in zip(("height", "width"), texts, strict=True))
 
 
 def _by_value(values: Sequence[object]) -> str:
+    """Return one value for all axes if they agree, otherwise one for each axis."""
     texts = list(map(str, values))
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 

@@ -229,7 +229,7 @@ def average_pool(geometry: Geometry, samples: Sequence[Number], count_include_pa
         if not count_include_pad:
             _require_samples(geometry, index, taps)
         reads = tuple(0 if tap.source is None else samples[tap.source] for tap in taps)
-        counted = sum(counts(tap, count_include_pad) for tap in taps)
+        counted = sum(counts_in_mean(tap, count_include_pad) for tap in taps)
         windows.append(Window(index, tuple(taps), reads, sum(reads) / counted, counted=counted))
     return windows
 
@@ -239,8 +239,8 @@ def lp_pool(geometry: Geometry, samples: Sequence[Number], p: float) -> list[Win
     return _reduced(geometry, samples, 0, lambda reads: sum(abs(read) ** p for read in reads) ** (1 / p))
 
 
-def counts(tap: Tap, count_include_pad: bool) -> bool:
-    """Return whether a mean counts a tap."""
+def counts_in_mean(tap: Tap, count_include_pad: bool) -> bool:
+    """Return True for a tap that an average pooling counts."""
     return not tap.overhang and (tap.source is not None or count_include_pad)
 
 

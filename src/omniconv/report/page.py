@@ -16,7 +16,7 @@ from markupsafe import Markup
 from omniconv.errors import InputError
 from omniconv.files import atomic_write
 from omniconv.report.pictures import Picture, as_image, png_bytes
-from omniconv.report.tables import Best, Cell, make_columns, value_text
+from omniconv.report.tables import Best, CellValue, make_columns, value_text
 
 MAX_PNG_BYTES = 200_000  # a photograph above this becomes a JPEG
 MAX_EXACT_COLOURS = 4096  # label maps and charts have fewer colours, and stay exact
@@ -54,7 +54,7 @@ class Page:
         self._parts += [("paragraph", paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
 
     def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", best: Best = None
+        self, header: Sequence[str], rows: Sequence[Sequence[CellValue]], caption: str = "", best: Best = None
     ) -> None:
         """Add a table; numbers are right-aligned and share their decimals in each column.
 

@@ -13,12 +13,12 @@ DIGITS = 4
 SINGLE_FORMAT = f",.{DIGITS}g"
 MISSING = "–"
 
-Cell = str | float | None
+CellValue = str | float | None
 Best = str | Mapping[str, str] | None
 
 
-class Text(NamedTuple):
-    """Cell of a table as text."""
+class CellText(NamedTuple):
+    """CellValue of a table as text."""
 
     text: str
     numeric: bool  # aligned as a number
@@ -30,10 +30,10 @@ class Column(NamedTuple):
 
     name: str
     numeric: bool
-    cells: list[Text]
+    cells: list[CellText]
 
 
-def make_columns(header: Sequence[str], rows: Sequence[Sequence[Cell]], best: Best) -> list[Column]:
+def make_columns(header: Sequence[str], rows: Sequence[Sequence[CellValue]], best: Best) -> list[Column]:
     """Return the columns of a table; arguments as in :meth:`omniconv.report.page.Page.table`.
 
     Example:
@@ -99,7 +99,7 @@ def _column(name: str, values: Sequence[Any], choice: str | None) -> Column:
     # Compared as text: numbers that are rounded to the same text are all marked.
     best = {"max": max, "min": min}[choice](numbers)[1] if choice and numbers else None
     cells = [
-        Text(text, is_number(value) or (numeric and value is None), text == best)
+        CellText(text, is_number(value) or (numeric and value is None), text == best)
         for value, text in zip(values, texts, strict=True)
     ]
     return Column(name, numeric, cells)

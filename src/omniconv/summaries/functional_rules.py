@@ -25,16 +25,16 @@ from omniconv.summaries.receptive_field import (
 )
 
 AxisMaps = list[AxisMap] | None
-"""One for each grid axis; ``None`` if every output depends on the whole image."""
+"""One map for each grid axis; ``None`` if every output depends on all samples of the image."""
 
 
 def function_maps(name: str, result: Tensor, arguments: Sequence[Any], options: dict[str, Any]) -> AxisMaps:
-    """Return the axis maps of a call of a torch function."""
+    """Return the axis maps of a call of a torch function; raise KeyError if there is no rule for it."""
     return _RULES[name](result, *arguments, **options)
 
 
 def function_multiply_adds(name: str, result: Tensor, arguments: Sequence[Any], options: dict[str, Any]) -> int:
-    """Return the multiply-adds of a convolution or linear layer on the whole batch; 0 for every other function."""
+    """Return the multiply-adds of a convolution or linear layer for the batch; 0 for every other function."""
     family = name.rstrip("123d")
     if family not in ("conv", "conv_transpose", "linear"):
         return 0
@@ -116,7 +116,7 @@ def _narrow(result: Tensor, input: Tensor, dim: int, start: int, length: int) ->
 
 
 def _slice(result: Tensor, input: Tensor, index: Any) -> AxisMaps:
-    """Crops and strided slices; other indices have no rule."""
+    """Return the axis maps of crops and strided slices; other indices have no rule."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if parts[0] is ...:
         parts = [slice(None)] * (input.ndim - len(parts) + 1) + parts[1:]

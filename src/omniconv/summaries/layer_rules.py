@@ -55,7 +55,7 @@ def _(layer: ocnn.CoordConv, result: Tensor, x: Tensor) -> AxisMaps:
 
 @layer_maps.register
 def _(layer: ocnn.MaxUnpool, result: Tensor, x: Tensor) -> AxisMaps:
-    """An output depends on the windows that may have taken it as their maximum."""
+    """Return maps from an output to the windows that may have their maximum there."""
     if _on_mesh(layer):
         return _mesh_window(transposed_map, layer, _pool_span(layer.output_surface))
     return _on_grid(layer, result, transposed_map)
@@ -76,7 +76,7 @@ def _(layer: ocnn.Downsample, result: Tensor, x: Tensor) -> AxisMaps:
 @layer_maps.register
 def _(layer: ocnn.Upsample, result: Tensor, x: Tensor) -> AxisMaps:
     factor = layer.scale_factor
-    # Where the coarse samples are the first of the fine ones, a new sample lies between two old ones.
+    # Where the coarse samples are the first of the fine ones, a new sample is interpolated between two old ones.
     if _on_mesh(layer) and layer.surface.is_nested_prefix and layer.mode == "linear":
         return [AxisMap(lambda j: j // factor, lambda j: -(-j // factor), factor, 1)]
     if _on_mesh(layer):
@@ -90,7 +90,7 @@ def _(layer: ocnn.GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
-    """Return multiply-adds on the whole batch; a stencil adds one per stored entry and input channel."""
+    """Return multiply-adds on all samples of the batch; a stencil adds one per stored entry and input channel."""
     if isinstance(layer, ocnn.CoordConv):
         return layer_multiply_adds(layer.conv, result, x)
     if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
@@ -99,7 +99,7 @@ def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     entries = sum(stencil.nnz for stencil in stencils)
     rows = _row_kernels(layer)
     by_input = isinstance(layer, TRANSPOSED) and not stencils
-    positions = (x if by_input else result).shape[3 if rows else 2 :]  # taps of all rows stand side by side
+    positions = (x if by_input else result).shape[3 if rows else 2 :]  # the weights of all rows' taps are in one axis
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
     return len(x) * (dense + entries * layer.in_channels)
 
@@ -109,7 +109,7 @@ def _on_mesh(layer: Any) -> bool:
 
 
 def _on_grid(layer: Any, finer: Tensor, axis_map: Callable[[int, int, int], AxisMap]) -> AxisMaps:
-    """Windows along the kernel's axes; leading axes, such as the faces of a cube, are not mixed."""
+    """Return windows along the kernel's axes; leading axes, such as the faces of a cube, are not mixed."""
     sizes = finer.shape[2:]
     leading = len(sizes) - layer.surface.kernel_ndim if hasattr(layer, "surface") else 0
     dilation, rows = getattr(layer, "dilation", 1), _row_kernels(layer)
@@ -124,7 +124,7 @@ def _row_kernels(layer: nn.Module) -> list[RowConvolution]:
 
 
 def _mesh_window(axis_map: Callable[[int, int, int], AxisMap], layer: Any, width: Size) -> AxisMaps:
-    """Window on a mesh: a kernel of 3 is a sample and the ring around it; dilated by 2 it reaches the second ring."""
+    """Return a window on a mesh: a kernel of 3 is a sample and its ring of neighbours; at dilation 2 its second ring."""
     (taps,), (stride,) = per_axis("kernel_size", width, 1), per_axis("stride", layer.stride, 1)
     (gap,) = per_axis("dilation", getattr(layer, "dilation", 1), 1)
     reach = span(taps, gap)

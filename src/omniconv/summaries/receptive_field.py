@@ -82,8 +82,8 @@ class AxisField:
 
     def _union(self, other: AxisField) -> AxisField:
         if self.stride != other.stride:
-            # Without a common grid the larger field stands for both. A global field keeps the other one's stride, so
-            # that a squeeze-and-excitation block, say, does not hide the stride of the signal that it scales.
+            # Without a common grid the union is taken as the larger field. A global field gets the other one's stride,
+            # so that a squeeze-and-excitation block, say, does not hide the stride of the signal that it scales.
             size, stride = max(self.size, other.size), max(self.stride, other.stride)
             if size == inf:
                 period = stride.denominator
@@ -101,12 +101,12 @@ def union(fields: Iterable[AxisField]) -> AxisField:
 
 
 def window_map(span: int, stride: int = 1, before: int = 0) -> AxisMap:
-    """Convolution or pooling: output j reads ``span`` inputs from j · stride − before."""
+    """Return the map of a convolution or pooling: output j reads ``span`` inputs from j · stride − before."""
     return AxisMap(lambda j: j * stride - before, lambda j: j * stride - before + span - 1, 1, stride)
 
 
 def transposed_map(span: int, stride: int = 1, before: int = 0) -> AxisMap:
-    """Transposed convolution: output j reads the inputs whose windows (``window_map``'s arguments) contain it.
+    """Return the map of a transposed convolution: output j reads the inputs whose ``window_map`` windows contain it.
 
     These are ⌈(j + before − span + 1) / stride⌉ to ⌊(j + before) / stride⌋: at most ⌈span / stride⌉ of them. With a
     dilation that shares no factor with the stride some of them meet no tap: then this is an upper bound.
@@ -115,18 +115,18 @@ def transposed_map(span: int, stride: int = 1, before: int = 0) -> AxisMap:
 
 
 def slice_map(start: int, step: int = 1) -> AxisMap:
-    """Slice from ``start`` by ``step``; padding starts at ``-before``."""
+    """Return the map of a slice from ``start`` by ``step``; padding is a slice from ``-before``."""
     return AxisMap(lambda j: j * step + start, lambda j: j * step + start, 1, step)
 
 
 def interpolation_map(old: int, new: int, reach: int = 1, antialias: bool = False) -> AxisMap:
-    """Interpolation between sample centres; ``reach`` is 0 for nearest, 1 for linear (two neighbours), 2 for cubic.
+    """Return the map of an interpolation between sample centres; ``reach`` is 0 for nearest, 1 linear, 2 cubic.
 
-    A size next to a whole multiple (45 from 23) counts as that multiple (2), as the network intends it. ``antialias``
+    A size that differs from an integer multiple by rounding (45 from 23) counts as that multiple (2). ``antialias``
     averages over the shrinking factor.
     """
     outputs, inputs = _ratio(old, new)
-    wide = 2 * outputs  # the centre of output j lies at (2j + 1) · inputs / wide − 1/2
+    wide = 2 * outputs  # the centre of output j is at (2j + 1) · inputs / wide − 1/2
     if reach == 0:
         return AxisMap(*(lambda j: (2 * j + 1) * inputs // wide,) * 2, outputs, inputs)
     support = 2 * reach * (inputs if antialias and inputs > outputs else outputs)
@@ -139,19 +139,19 @@ def interpolation_map(old: int, new: int, reach: int = 1, antialias: bool = Fals
 
 
 def adaptive_pool_map(old: int, new: int) -> AxisMap:
-    """Adaptive pooling: output j reads ⌊j · old / new⌋ to ⌈(j + 1) · old / new⌉ − 1."""
+    """Return the map of an adaptive pooling: output j reads ⌊j · old / new⌋ to ⌈(j + 1) · old / new⌉ − 1."""
     outputs, inputs = new // gcd(old, new), old // gcd(old, new)
     return AxisMap(lambda j: j * inputs // outputs, lambda j: -(-(j + 1) * inputs // outputs) - 1, outputs, inputs)
 
 
 def regrid_map(old: int, new: int) -> AxisMap:
-    """Pixel shuffle and unshuffle, and ``interpolate(mode="nearest")``: output j reads ⌊j · old / new⌋."""
+    """Return the map of pixel (un)shuffle and ``interpolate(mode="nearest")``: output j reads ⌊j · old / new⌋."""
     outputs, inputs = _ratio(old, new)
     return AxisMap(*(lambda j: j * inputs // outputs,) * 2, outputs, inputs)
 
 
 def _ratio(old: int, new: int) -> tuple[int, int]:
-    """Return outputs per inputs in lowest terms, or the whole multiple that is intended."""
+    """Return outputs per inputs in lowest terms; a ratio that differs from an integer by rounding is that integer."""
     up, down = round(new / old), round(old / new)
     if up >= 1 and abs(new - up * old) < up:
         return up, 1

@@ -20,7 +20,7 @@ COLUMNS = ("layer", "kind", "output", "receptive field", "parameters", "multiply
 
 @dataclass(frozen=True)
 class Row:
-    """One call of one layer.
+    """Call of a layer.
 
     Attributes:
         name: dotted path of the layer in its network.
@@ -75,14 +75,14 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
     Sizes, receptive fields and multiply-adds are traced in one run on meta tensors, along every connection of the
     network.
 
-    - *Receptive fields* are those of the output with the largest one. Image borders are left out, so that they may
-      exceed the image. A sum or concatenation (a skip connection) has the union of its inputs' fields. Upsampling to
-      twice the size less one counts as upsampling to twice the size, so that at odd sizes an output may depend on up
-      to one sample of the coarser grid more. On a mesh, rings of neighbours are counted along a line: a kernel of 3,
-      one ring, has a field of 3. The statistics of normalisation layers are not counted.
-    - *Multiply-adds*: a convolution has output positions · taps · in / groups · out; a transposed one on a grid
-      the same with its input positions; one on a stencil one more for each stored entry and input channel; a linear
-      layer in · out. All else counts 0: pooling, resizing, normalisation, activation, attention, recurrent layers.
+    - *Receptive fields* are the largest of any output sample. Image borders are ignored, so that they may exceed the
+      image. A sum or concatenation (a skip connection) has the union of its inputs' fields. Upsampling to twice the
+      size less one counts as upsampling to twice the size, so that at odd sizes an output may depend on up to one
+      sample of the coarser grid more. On a mesh, rings of neighbours are counted along a line: a kernel of 3, one ring,
+      has a field of 3. The statistics of normalisation layers are not counted.
+    - *Multiply-adds*: a convolution has output positions · taps · in / groups · out; a transposed convolution on a grid
+      has input positions instead; on a stencil each stored entry adds one per input channel; a linear layer has
+      in · out. Pooling, resizing, normalisation, activation, attention and recurrent layers count 0.
 
     Args:
         model: any network of layers of omniconv and torch.
@@ -104,7 +104,7 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
         calls, network_field = trace(model, shape)
     except InputError as error:
         raise error if str(error).startswith("shape=") else _wrong_shape(shape, error) from error
-    except NotImplementedError:  # a function that has no meta implementation in torch; not the shape's fault
+    except NotImplementedError:  # a torch function without a meta implementation: another shape would not help
         raise
     except (RuntimeError, ValueError, IndexError) as error:
         raise _wrong_shape(shape, error) from error

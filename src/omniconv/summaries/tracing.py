@@ -1,4 +1,4 @@
-"""One run of a network on meta tensors: layers called, their output sizes, receptive fields and multiply-adds."""
+"""Trace of a network on meta tensors: layers called, their output sizes, receptive fields and multiply-adds."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ReceptiveField = tuple[AxisField, ...]
 
 @dataclass
 class LayerCall:
-    """One call of one layer; ``output`` is its channels and grid, ``multiply_adds`` those on the whole batch."""
+    """Call of a layer."""
 
     name: str
     layer: nn.Module
-    output: tuple[int, ...] = ()
+    output: tuple[int, ...] = ()  # channels and grid
     field: ReceptiveField = ()
-    multiply_adds: int = 0
+    multiply_adds: int = 0  # on all BATCH samples
 
     @property
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -56,14 +56,11 @@ def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[LayerCall], Rece
 
 
 def traced_stride(model: nn.Module, shape: Sequence[int]) -> int | None:
-    """Return the samples of the last axis by which an input must be rolled to roll every signal by whole samples.
+    """Return the total stride along the last axis: the least common multiple of the strides of all signals inside.
 
-    This is the total stride: the least common multiple of the strides of all signals inside. Adaptive pooling does not
-    count, since its windows depend on the size of the input.
-
-    Returns:
-        The stride, or ``None`` if the network cannot be traced exactly: it does not run on meta tensors, or
-        rearranges the samples of a grid by a function without a rule.
+    Adaptive pooling does not count, since its windows depend on the size of the input. The stride is ``None`` if the
+    network cannot be traced exactly: it does not run on meta tensors, or rearranges the samples of a grid by a function
+    without a rule.
 
     Example:
         >>> traced_stride(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(2)), (3, 16, 32))
@@ -74,7 +71,7 @@ def traced_stride(model: nn.Module, shape: Sequence[int]) -> int | None:
         tensors = chain(model.parameters(), model.buffers())
         copied = deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
         tracer, _ = _run(copied, shape, skip_adaptive=True)
-    except Exception:  # a foreign forward may raise anything on meta tensors
+    except Exception:  # the user's forward may raise anything on meta tensors
         return None
     return tracer.stride if tracer.is_exact else None
 
@@ -128,7 +125,7 @@ class _Tracer(TorchFunctionMode):
     ) -> Any:
         options = dict(kwargs or {})
         result = function(*args, **options)
-        # What omniconv's layers compute inside is left to their own rules: operators differ, the field does not.
+        # Layers of omniconv have rules of their own: their operators differ between surfaces, the field does not.
         if any(isinstance(call.layer, OMNICONV_LAYERS) for call in self.running):
             return result
         name = getattr(function, "__name__", "")
@@ -159,7 +156,7 @@ class _Tracer(TorchFunctionMode):
         self.calls.append(call)
 
     def field_of(self, tensors: Iterable[Tensor]) -> ReceptiveField:
-        """Return the receptive field of several tensors together; infinite if none of them was followed."""
+        """Return the union of the receptive fields of several tensors; infinite if none of them has one."""
         fields = [self.fields[id(tensor)][1] for tensor in tensors if id(tensor) in self.fields]
         return tuple(map(union, zip(*fields, strict=True))) if fields else self._infinite()
 
@@ -183,7 +180,7 @@ class _Tracer(TorchFunctionMode):
         return tuple(axis.through(axis_map) for axis, axis_map in zip(field, maps, strict=True))
 
     def _without_rule(self, name: str, field: ReceptiveField, given: list[Tensor], result: Tensor) -> ReceptiveField:
-        """Field after a pointwise function or a reduction: axes that are removed or shrink to 1 become infinite."""
+        """Return the field after a pointwise function or a reduction: axes removed or reduced to 1 become infinite."""
         grids = [tensor.shape[-self.axes :] for tensor in given if tensor.ndim > self.axes]
         grid = max(grids, key=torch.Size.numel, default=torch.Size())
         if grid.numel() == 1 or name in AXIS_ORDER or result.shape[-self.axes :] == grid:
