@@ -70,10 +70,9 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(out, options["json_file"], options["overwrite"])
     panoramas, truth = read_data(loaded, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
-        result = run_audit(
-            loaded.model, panoramas, truth, options["rotations"], options["seed"], options["stride"], options["bands"],
-            False if options["values"] else None, _parse_output(options["output"]), step,
-        )  # fmt: skip
+        same_name = {name: options[name] for name in ("rotations", "seed", "stride", "bands")}
+        classes, output = False if options["values"] else None, _parse_output(options["output"])
+        result = run_audit(loaded.model, panoramas, truth, classes=classes, output=output, step=step, **same_name)
     result = replace(result, network=f"{loaded.title} ({result.network})")
     _write(result, panoramas[0], targets)
     _print(result)
@@ -132,7 +131,7 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     for target in own:
         if target.exists() and not overwrite:
             raise FileError(target, "exists already", "add --overwrite, or choose another folder with --out")
-    targets = [*own, *([json_file] if json_file else [])]
+    targets = [*own, json_file] if json_file else own
     for target in targets:
         check_writable(target)
     return targets

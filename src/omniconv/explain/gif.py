@@ -62,9 +62,7 @@ class Frames:
     def render(self, every: int = 1) -> Iterator[Image.Image]:
         """Yield an RGB image for each step, or for each ``every``-th step up to the last."""
         width, height = map(float, self.size)
-        base = rasterise(
-            self._static, (0.0, 0.0, width, height)
-        )  # transparent between the panels, where the band shows
+        base = rasterise(self._static, (0.0, 0.0, width, height))  # transparent between panels, where the band shows
         shown: dict[CellIndex, str] = {}
         for remaining, step in zip(range(len(self.scene.steps) - 1, -1, -1), self.scene.steps, strict=True):
             for update in step.updates:

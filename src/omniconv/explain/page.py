@@ -9,12 +9,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from omniconv.explain.layout import Layout, narrow_layout, wide_layout
 from omniconv.explain.scene import CellIndex, Scene
 from omniconv.explain.svg import HATCH, Drawing, draw_key, points_text
+from omniconv.report.page import load_template
 
 
 def html_text(scene: Scene, seconds: float) -> str:
@@ -29,10 +29,7 @@ def html_text(scene: Scene, seconds: float) -> str:
     layout_data = {name: _layout_data(layout, drawing) for name, layout in layouts.items()}
     data = {"seconds": seconds, "layouts": layout_data, "steps": _step_data(scene, drawing)}
     style = resource("report", "page.css") + resource("explain", "drawing.css") + resource("explain", "player.css")
-    environment = Environment(
-        loader=PackageLoader("omniconv.explain"), autoescape=True, trim_blocks=True, undefined=StrictUndefined
-    )
-    return environment.get_template("page.html").render(
+    return load_template("explain").render(
         scene=scene,
         layout=layout_data["wide"],  # until the script chooses another one
         titles=Markup(drawing.titles(layouts["wide"])),

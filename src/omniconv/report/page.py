@@ -109,7 +109,7 @@ class Page:
 
     def html(self) -> str:
         """Return the page as HTML text."""
-        return _template().render(title=self._title, subtitle=self._subtitle, parts=self._parts)
+        return load_template("report").render(title=self._title, subtitle=self._subtitle, parts=self._parts)
 
     def write(self, path: str | Path) -> None:
         """Write the page atomically.
@@ -122,13 +122,11 @@ class Page:
 
 
 @cache
-def _template() -> Template:
+def load_template(package: str) -> Template:
+    """Return ``templates/page.html`` of a package of omniconv; texts are escaped, undefined variables raise errors."""
+    loader = PackageLoader(f"omniconv.{package}")
     environment = Environment(
-        loader=PackageLoader("omniconv.report"),
-        autoescape=True,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
+        loader=loader, autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     environment.filters["zip"] = lambda columns: zip(*columns, strict=True)
     return environment.get_template("page.html")

@@ -99,7 +99,7 @@ def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     entries = sum(stencil.nnz for stencil in stencils)
     rows = _row_kernels(layer)
     by_input = isinstance(layer, TRANSPOSED) and not stencils
-    positions = (x if by_input else result).shape[3 if rows else 2 :]  # the weights of all rows' taps are in one axis
+    positions = (x if by_input else result).shape[3 if rows else 2 :]  # one axis has the taps of all rows
     dense = multiply_adds(layer.in_channels, layer.out_channels, layer.weight.shape[2:], positions, layer.groups)
     return len(x) * (dense + entries * layer.in_channels)
 
@@ -124,7 +124,7 @@ def _row_kernels(layer: nn.Module) -> list[RowConvolution]:
 
 
 def _mesh_window(axis_map: Callable[[int, int, int], AxisMap], layer: Any, width: Size) -> AxisMaps:
-    """Return a window on a mesh: a kernel of 3 is a sample and its ring of neighbours; at dilation 2 its second ring."""
+    """Return a window on a mesh: a kernel of 3 is a sample and its ring of neighbours; at dilation 2, the second."""
     (taps,), (stride,) = per_axis("kernel_size", width, 1), per_axis("stride", layer.stride, 1)
     (gap,) = per_axis("dilation", getattr(layer, "dilation", 1), 1)
     reach = span(taps, gap)
