@@ -30,6 +30,20 @@ def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     return np.stack([cosine * np.cos(longitude), cosine * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
+def local_frames(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the unit vectors outward, east and north at points given by angles in radians, ``(…, 3 vectors, 3)``."""
+    latitude, longitude = np.broadcast_arrays(latitude, longitude)
+    outward, east = unit_vectors(latitude, longitude), unit_vectors(np.zeros_like(latitude), longitude + np.pi / 2)
+    return np.stack([outward, east, np.cross(outward, east)], axis=-2)
+
+
+def linear_weights(position: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the samples before and after positions on an axis and their weights, with replicated edges."""
+    position = np.clip(position, 0, size - 1)
+    before = np.floor(position).astype(np.int64)
+    return [(before, 1 - (position - before)), (np.minimum(before + 1, size - 1), position - before)]
+
+
 def pixel_areas(height: int, width: int) -> np.ndarray:
     """Return the area of each pixel on the unit sphere, ``(height, width)``; they sum to 4π."""
     edges = np.sin(np.pi / 2 - np.arange(height + 1) * np.pi / height)

@@ -15,18 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omniconv.arithmetic import overhang
+from omniconv.arithmetic import overhang, span
 from omniconv.convert.overrides.mode import PanoramaFunctionMode
-from omniconv.convert.overrides.pad_tracking import (
-    NO_OFFSET,
-    PadOffset,
-    Sides,
-    add_sides,
-    crop,
-    offset_after_window,
-    offset_of,
-    with_offset,
-)
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, PadOffset, Sides, add_sides, crop, offset_of, with_offset
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridWindow, Padding, Size, per_axis
 from omniconv.nn.grid.conv import make_grid_conv
@@ -190,6 +181,27 @@ def resolve_padding(
     if (above_below, left_right) == offset:
         return x, NO_OFFSET, output_offset
     return panorama, (above_below, left_right), output_offset
+
+
+def offset_after_window(sides: Sides, kernel_size: int, stride: int, dilation: int = 1) -> Sides:
+    """Return the sides that remain of one axis after windows, where the stride divides the panorama.
+
+    A negative number after the axis means that so many outputs are missing.
+
+    Example:
+        >>> offset_after_window((1, 1), kernel_size=3, stride=1), offset_after_window((0, 1), kernel_size=3, stride=2)
+        ((0, 0), (0, 0))
+        >>> offset_after_window((3, 3), kernel_size=3, stride=1), offset_after_window((0, 0), kernel_size=3, stride=1)
+        ((2, 2), (0, -2))
+    """
+    reach = span(kernel_size, dilation)
+    extra = (sum(sides) - reach) // stride + 1
+    if extra <= 0:
+        return 0, extra
+    # Output k is centred on sample k * stride + (reach - 1) / 2 - sides[0] of the panorama. Its first output is the
+    # last one centred at or before sample 0; all terms are doubled to stay in whole numbers.
+    before = min(max((2 * sides[0] - reach + 1) // (2 * stride), 0), extra)
+    return before, extra - before
 
 
 def _pool_on_grid(build: Callable[..., Any], border: Border, window: Window) -> Any:

@@ -12,8 +12,6 @@ from typing import Any
 
 from torch import Tensor
 
-from omniconv.arithmetic import span
-
 Sides = tuple[int, int]
 """Samples before and after one axis."""
 PadOffset = tuple[Sides, Sides]
@@ -79,24 +77,3 @@ def non_negative(sides: Sides) -> Sides:
         return sides
     surplus = max(sum(sides), 0)
     return (0, surplus) if sides[0] < 0 else (surplus, 0)
-
-
-def offset_after_window(sides: Sides, kernel_size: int, stride: int, dilation: int = 1) -> Sides:
-    """Return the sides that remain of one axis after windows, where the stride divides the panorama.
-
-    A negative number after the axis means that so many outputs are missing.
-
-    Example:
-        >>> offset_after_window((1, 1), kernel_size=3, stride=1), offset_after_window((0, 1), kernel_size=3, stride=2)
-        ((0, 0), (0, 0))
-        >>> offset_after_window((3, 3), kernel_size=3, stride=1), offset_after_window((0, 0), kernel_size=3, stride=1)
-        ((2, 2), (0, -2))
-    """
-    reach = span(kernel_size, dilation)
-    extra = (sum(sides) - reach) // stride + 1
-    if extra <= 0:
-        return 0, extra
-    # Output k is centred on sample k * stride + (reach - 1) / 2 - sides[0] of the panorama. Its first output is the
-    # last one centred at or before sample 0; all terms are doubled to stay in whole numbers.
-    before = min(max((2 * sides[0] - reach + 1) // (2 * stride), 0), extra)
-    return before, extra - before

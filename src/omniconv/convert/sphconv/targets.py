@@ -7,6 +7,7 @@ equator, and are interpolated bilinearly, around the circle of columns and over 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,19 +24,12 @@ ACTIVATION_ALLOWANCE = 16
 
 
 class TargetCache:
-    """Exact outputs of convolutions, computed when first asked for; the last two are kept."""
+    """Exact outputs of the convolutions ``layers[index]``, computed when first asked for."""
 
     def __init__(self, layers: Sequence[ChainLayer], panoramas: Tensor, advance: Callable[[], None]) -> None:
-        self.layers, self.panoramas, self.advance = layers, panoramas, advance
-        self._outputs: dict[int, Tensor] = {}
-
-    def outputs(self, index: int) -> Tensor:
-        """Return the exact outputs of the convolution ``layers[index]``."""
-        if index not in self._outputs:
-            # fitting a layer needs its own targets and those of the convolution below
-            self._outputs = {key: self._outputs[key] for key in sorted(self._outputs)[-1:]}
-            self._outputs[index] = exact_outputs(self.layers, index, self.panoramas, self.advance)
-        return self._outputs[index]
+        self.layers = layers
+        # fitting a layer needs its own targets and those of the convolution below
+        self.outputs = lru_cache(maxsize=2)(lambda index: exact_outputs(layers, index, panoramas, advance))
 
 
 def exact_outputs(layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]) -> Tensor:
@@ -73,9 +67,7 @@ def _view_samples(height: int, layer: ChainLayer) -> Iterator[tuple[Tensor, Tens
     columns = torch.arange(0, width, layer.stride)[:, None, None]
     for row in np.arange(0, height, layer.stride) + middle:
         latitude = np.pi / 2 - (row + 0.5) * np.pi / height
-        outward = panorama.unit_vectors(latitude, longitude)
-        east = panorama.unit_vectors(np.zeros(()), longitude + np.pi / 2)
-        directions = components @ np.stack([outward, east, np.cross(outward, east)])
+        directions = components @ panorama.local_frames(latitude, longitude)
         pixels, weights = panorama.bilinear_pixels(directions, height, width)
         first = torch.from_numpy(pixels)
         yield first // width * width + (first % width + columns) % width, torch.from_numpy(weights)

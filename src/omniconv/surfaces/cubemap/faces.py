@@ -1,4 +1,4 @@
-"""The six faces of a cube as square grids: directions of pixels, and the pixels beyond the edges of a face.
+"""The six faces of a cube as square grids: directions of pixels, pixels beyond edges, and interpolation.
 
 Faces are 0 front (longitude 0), 1 east, 2 back, 3 west, 4 up and 5 down. Seen from the centre, columns of the first
 four run east and rows run down; the last row of ``up`` and the first row of ``down`` touch the front.
@@ -9,12 +9,17 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy import sparse
+
+from omniconv.surfaces import panorama
 
 NORMALS = np.array([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
 RIGHT = np.array([(0, 1, 0), (-1, 0, 0), (0, -1, 0), (1, 0, 0), (0, 1, 0), (0, 1, 0)])
 """Direction in which the columns of each face increase."""
 DOWN = np.array([(0, 0, -1)] * 4 + [(1, 0, 0), (-1, 0, 0)])
 """Direction in which the rows of each face increase."""
+FACES_OF_AXES = ((0, 2), (1, 3), (4, 5))
+"""The faces at the positive and negative end of each axis."""
 
 
 def pixel_directions(size: int) -> np.ndarray:
@@ -96,3 +101,44 @@ def _cross_edge(
         new = (np.einsum("...x,...x->...", point, axes[neighbour]) + size - 1) // 2
         moved_to.append(np.where(moved, new, old))
     return np.where(moved, neighbour, face), moved_to[0], moved_to[1]
+
+
+def interpolation_matrix(directions: np.ndarray, size: int) -> sparse.csr_array:
+    """Return interpolation of flattened faces at directions ``(n, 3)`` as a matrix (n, 6 · size²); rows sum to 1.
+
+    The pixel centres of a cube are the vertices of a truncated cube: a square on each face, a strip along each edge, a
+    triangle at each corner. Interpolation is bilinear on each rectangle and linear on the triangles: continuous, within
+    the range of the pixels, and exact for functions that are linear on each of these planes.
+
+    Example:
+        >>> interpolation_matrix(np.array([(1.0, 0, 0)]), 2).toarray()[0, :5]
+        array([0.25, 0.25, 0.25, 0.25, 0.  ])
+    """
+    directions = np.asarray(directions, dtype=np.float64)
+    reach = 1 - 1 / size  # from the centre of a face to its outermost pixel centres
+    points = directions / _gauge(np.abs(directions), reach)[:, None]
+    shares = np.clip((np.abs(points) - reach) * size, 0, None)  # weight of the face at the end of each axis
+    shares /= shares.sum(axis=1, keepdims=True)
+    rows, pixels, weights = [], [], []
+    for axis, (positive, negative) in enumerate(FACES_OF_AXES):
+        some = np.flatnonzero(shares[:, axis])
+        for pixel, weight in _corners(points[some], np.where(points[some, axis] < 0, negative, positive), size):
+            rows.append(some)
+            pixels.append(pixel)
+            weights.append(weight * shares[some, axis])
+    entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(pixels))
+    return sparse.csr_array(entries, shape=(len(points), 6 * size**2))
+
+
+def _gauge(lengths: np.ndarray, reach: float) -> np.ndarray:
+    """Return the gauge of the solid at points with absolute coordinates ``lengths`` ``(n, 3)``: 1 on its surface."""
+    total = lengths.sum(axis=1)
+    on_strip = (total - lengths.min(axis=1)) / (1 + reach)
+    return np.maximum(np.maximum(lengths.max(axis=1), on_strip), total / (1 + 2 * reach))
+
+
+def _corners(points: np.ndarray, face: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the four pixels of a face around each point ``(n, 3)``, and their bilinear weights."""
+    indices = [(np.einsum("nx,nx->n", points, axes[face]) * size + size - 1) / 2 for axes in (DOWN, RIGHT)]
+    rows, columns = (panorama.linear_weights(index, size) for index in indices)
+    return [((face * size + i) * size + j, by_row * by_column) for i, by_row in rows for j, by_column in columns]

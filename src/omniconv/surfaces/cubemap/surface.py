@@ -13,7 +13,6 @@ from omniconv.checks import is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface, check_supported
 from omniconv.surfaces.cubemap import faces as cube_faces
-from omniconv.surfaces.cubemap.interpolation import interpolation_matrix
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
 
 
@@ -67,7 +66,7 @@ class Cubemap(Surface):
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
         """Return bilinear interpolation between pixel centres, also across the edges of the cube."""
-        return interpolation_matrix(directions, self.size)
+        return cube_faces.interpolation_matrix(directions, self.size)
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         face, row, column = cube_faces.face_coordinates(directions, self.size)

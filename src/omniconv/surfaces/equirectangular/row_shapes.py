@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omniconv.surfaces import panorama
+from omniconv.surfaces.equirectangular.tangent import KernelCentres, tap_directions
 from omniconv.surfaces.neighbours.border import border_index
 
 MIN_COVERAGE, MAX_TAPS = 0.95, 7 * 7
@@ -132,15 +133,10 @@ def _samples(
     height: int, size: tuple[int, int], pixel: tuple[float, float], step: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows, and columns relative to the centre's, of the samples of flat views, both ``(outputs, samples)``."""
-    down, right = (angle * (np.arange(count) - (count - 1) / 2) for count, angle in zip(size, pixel, strict=True))
-    local = panorama.unit_vectors(-down[:, None], right[None, :]).reshape(-1, 3)  # outward, east, north
-    latitude = np.pi / 2 - (np.arange(0, height, step) + 0.5) * np.pi / height
-    sine, cosine = np.sin(latitude)[:, None], np.cos(latitude)[:, None]
-    outward, east, north = local.T
-    directions = np.stack([cosine * outward - sine * north, np.broadcast_to(east, (len(sine), len(east))),
-                           sine * outward + cosine * north], axis=-1)  # fmt: skip
+    dilation = pixel[0] * height / np.pi, pixel[1] * height / np.pi
+    directions = tap_directions(KernelCentres(height, (0.0, 0.0), step), size, dilation)
     rows, columns = panorama.pixel_coordinates(directions, height, 2 * height)
-    return np.round(rows, 9), np.round(columns - height + 0.5, 9)  # rounding errors must not move a sample to a pixel
+    return np.round(rows, 9), np.round(columns, 9)  # rounding errors must not move a sample to another pixel
 
 
 def _pixels(half: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ class KernelCentres(NamedTuple):
         return self.height // self.step, 2 * self.height // self.step
 
 
-def tap_directions(centres: KernelCentres, kernel_size: tuple[int, int], dilation: tuple[int, int]) -> np.ndarray:
+def tap_directions(centres: KernelCentres, kernel_size: tuple[int, int], dilation: tuple[float, float]) -> np.ndarray:
     """Return the directions of the taps around the first centre of each row, ``(rows, taps, 3)``."""
     pixel = np.pi / centres.height
     down, right = (
@@ -94,15 +94,8 @@ def tap_directions(centres: KernelCentres, kernel_size: tuple[int, int], dilatio
     )
     local = panorama.unit_vectors(-down[:, None], right[None, :]).reshape(-1, 3)  # outward, east, north
     rows = centres.start[0] + centres.step * np.arange(centres.grid[0])
-    return np.einsum("tk,rkx->rtx", local, _frames(np.pi / 2 - (rows + 0.5) * pixel, (centres.start[1] + 0.5) * pixel))
-
-
-def _frames(latitude: np.ndarray, east_of_edge: float) -> np.ndarray:
-    """Return outward, east and north at points of one meridian, ``(n, 3, 3)``."""
-    longitude = np.full_like(latitude, east_of_edge - np.pi)
-    outward = panorama.unit_vectors(latitude, longitude)
-    east = panorama.unit_vectors(np.zeros_like(latitude), longitude + np.pi / 2)
-    return np.stack([outward, east, np.cross(outward, east)], axis=1)
+    latitude, longitude = np.pi / 2 - (rows + 0.5) * pixel, (centres.start[1] + 0.5) * pixel - np.pi
+    return np.einsum("tk,rkx->rtx", local, panorama.local_frames(latitude, np.asarray(longitude)))
 
 
 @lru_cache(maxsize=16)

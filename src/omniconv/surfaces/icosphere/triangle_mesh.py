@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from omniconv.surfaces.icosahedron.faces import spherical_areas
 from omniconv.surfaces.neighbours.stencil import csr_from_rows
 
 if TYPE_CHECKING:
@@ -98,10 +99,8 @@ class TriangleMesh:
     @cached_property
     def spherical_areas(self) -> np.ndarray:
         """A third of the area of the spherical triangles around each vertex, ``(N,)``; they sum to 4π."""
-        a, b, c = np.moveaxis(self.corners / np.linalg.norm(self.corners, axis=-1, keepdims=True), 1, 0)
-        volume = np.einsum("fx,fx->f", a, np.cross(b, c))
-        excess = 2 * np.arctan2(volume, 1 + (a * b).sum(-1) + (b * c).sum(-1) + (c * a).sum(-1))
-        return self._sum_at_vertices(np.repeat(excess[:, None] / 3, 3, axis=1))
+        areas = spherical_areas(self.corners / np.linalg.norm(self.corners, axis=-1, keepdims=True))
+        return self._sum_at_vertices(np.repeat(areas[:, None] / 3, 3, axis=1))
 
     def locate(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the three vertices around each direction ``(n, 3)`` and their linear weights, both ``(n, 3)``.

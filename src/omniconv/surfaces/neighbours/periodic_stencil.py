@@ -36,13 +36,9 @@ class PeriodicStencil(Stencil):
     repeats: int
 
     def __init__(
-        self,
-        pattern: sparse.csr_array,
-        repeats: int,
-        input_shape: tuple[int, ...],
-        output_shape: tuple[int, ...],
+        self, pattern: sparse.csr_array, repeats: int, input_shape: tuple[int, ...], output_shape: tuple[int, ...],
         kernel_shape: tuple[int, ...],
-    ) -> None:
+    ) -> None:  # fmt: skip
         pattern.sum_duplicates()
         values = pattern, repeats, input_shape, output_shape, kernel_shape
         names = ("pattern", "repeats", "input_shape", "output_shape", "kernel_shape")
@@ -83,51 +79,29 @@ class PeriodicStencil(Stencil):
     @cached_property
     def adjoint(self) -> PeriodicStencil:
         """The stencil of the transposed taps."""
-        row, phase, tap, entries = self._entries
-        input_row, period, phase_column = self._periods_that_see_the_first(entries.col)
-        columns = self.output_shape[1]
-        target = (input_row * self.step + phase_column) * self.taps + tap
-        source = row * columns + period * self._phases + phase
-        return self._from_entries(entries.data, (target, source), self.taps, self.output_shape, self.kernel_shape)
+        return self._transposed(self.output_shape, self.kernel_shape)
 
     @cached_property
     def transpose(self) -> PeriodicStencil:
         """The transpose of ``fused`` as a stencil of one tap; its input rows hold the outputs' taps side by side."""
-        row, phase, tap, entries = self._entries
-        input_row, period, phase_column = self._periods_that_see_the_first(entries.col)
         rows, columns = self.output_shape
-        target = input_row * self.step + phase_column
-        source = (row * columns + period * self._phases + phase) * self.taps + tap
-        return self._from_entries(entries.data, (target, source), 1, (rows, columns * self.taps), (1,))
+        return self._transposed((rows, columns * self.taps), (1,))
 
-    @property
-    def _phases(self) -> int:
-        """Outputs of one period."""
-        return self.output_shape[1] // self.repeats
-
-    @property
-    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.coo_array]:
-        """Output row, output of the period and tap of each entry of the pattern, and the entries."""
+    def _transposed(self, input_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> PeriodicStencil:
+        """Return the stencil of the transposed entries, whose taps go to its rows or, with one tap, to its columns."""
         entries = self.pattern.tocoo()
         output, tap = np.divmod(entries.row.astype(np.int64), self.taps)
-        return *np.divmod(output, self._phases), tap, entries
-
-    def _periods_that_see_the_first(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For samples seen by the first period: their row, the period that sees column ``c``, and ``c`` < ``step``."""
-        row, column = np.divmod(samples.astype(np.int64), self.input_shape[1])
-        period, phase_column = np.divmod(column, self.step)
-        return row, -period % self.repeats, phase_column
-
-    def _from_entries(
-        self,
-        values: np.ndarray,
-        coordinates: tuple[np.ndarray, np.ndarray],
-        taps: int,
-        input_shape: tuple[int, ...],
-        kernel_shape: tuple[int, ...],
-    ) -> PeriodicStencil:
+        phases = self.output_shape[1] // self.repeats  # outputs of one period
+        row, phase = np.divmod(output, phases)
+        input_row, column = np.divmod(entries.col.astype(np.int64), self.input_shape[1])
+        # As the first period reads this column, the one `period` periods earlier reads one of the first `step` columns.
+        period, first_column = np.divmod(column, self.step)
+        target = input_row * self.step + first_column
+        source = row * self.output_shape[1] + -period % self.repeats * phases + phase
+        taps = prod(kernel_shape)
+        coordinates = (target * taps + tap, source) if taps == self.taps else (target, source * self.taps + tap)
         size = self.input_shape[0] * self.step * taps, prod(input_shape)
-        pattern = sparse.csr_array((values, coordinates), shape=size)
+        pattern = sparse.csr_array((entries.data, coordinates), shape=size)
         return PeriodicStencil(pattern, self.repeats, input_shape, self.input_shape, kernel_shape)
 
 

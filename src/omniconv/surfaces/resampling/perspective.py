@@ -65,10 +65,8 @@ class View:
     def axes(self) -> np.ndarray:
         """Unit vectors of the camera: forward, right (columns), down (rows), ``(3, 3)``."""
         longitude, latitude, roll = np.radians([self.longitude, self.latitude, self.roll])
-        forward = panorama.unit_vectors(latitude, longitude)
-        east = panorama.unit_vectors(np.zeros(()), longitude + np.pi / 2)
-        south = np.cross(east, forward)
-        right, down = np.cos(roll) * east + np.sin(roll) * south, np.cos(roll) * south - np.sin(roll) * east
+        forward, east, north = panorama.local_frames(latitude, longitude)
+        right, down = np.cos(roll) * east - np.sin(roll) * north, -np.cos(roll) * north - np.sin(roll) * east
         return np.stack([forward, right, down])
 
     @property
@@ -209,7 +207,7 @@ def _sample_image(image: np.ndarray, row: np.ndarray, column: np.ndarray, pixel:
     size = [max(1, round(length / pixel)) if pixel > MIN_RATIO else length for length in image.shape[-2:]]
     small = _shrink(_shrink(image, size[0], -2), size[1], -1)
     (above, below), (left, right) = (
-        _linear((position + 0.5) * new / old - 0.5, new)
+        panorama.linear_weights((position + 0.5) * new / old - 0.5, new)
         for position, new, old in zip((row, column), size, image.shape[-2:], strict=True)
     )
     values = sum(small[..., i, j] * (a * b) for i, a in (above, below) for j, b in (left, right))
@@ -225,10 +223,3 @@ def _shrink(image: np.ndarray, size: int, axis: int) -> np.ndarray:
     padded = np.pad(last, [(0, 0)] * (last.ndim - 1) + [(margin, margin)], mode="edge")
     flat = matrix.dot(padded.reshape(-1, padded.shape[-1]).T).T
     return np.moveaxis(flat.reshape(*last.shape[:-1], size), -1, axis)
-
-
-def _linear(position: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the samples before and after positions on an axis and their weights, with replicated edges."""
-    position = np.clip(position, 0, size - 1)
-    before = np.floor(position).astype(np.int64)
-    return [(before, 1 - (position - before)), (np.minimum(before + 1, size - 1), position - before)]
