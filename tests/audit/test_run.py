@@ -1,4 +1,4 @@
-"""Whole audits: parts, JSON data, verdicts, notes and the plot."""
+"""All parts of an audit: measures, JSON data, verdicts, notes and the plot."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_random_outputs_are_noted(flat):
 def test_verdict_on_a_flat_network(flat):
     curve = flat.shift.exact.changed
     text = text_of(flat, "seam")
-    assert f"{percent(curve.at_seam)} of the area changes class within 1 columns (11°) of the cut" in text
+    assert f"{percent(curve.at_seam)} of the area changes class within 1 column (11°) of the cut" in text
     assert f"{percent(curve.elsewhere)} farther away: 90 % of all changes lie within" in text
     assert levels(flat)["seam"] == level(curve.at_seam - curve.elsewhere, True) != "none"
     assert "Mean IoU by area is worst with" in text_of(flat, "latitude")
@@ -111,7 +111,7 @@ def test_levels(excess, classes, word):
 def test_notes_on_assumptions():
     network = nn.Sequential(convolution(stride=2), nn.ReLU(), nn.Upsample(scale_factor=2))
     found = audit(network, waves(height=20, width=30), rotations=1, stride=4)
-    assert "The panoramas, 20 × 30, are not twice as wide as high: they are taken for whole spheres" in found.notes[0]
+    assert "The panoramas, 20 × 30, are not twice as wide as high: they are treated as full spheres" in found.notes[0]
     assert "total stride of 4 columns does not divide the width of 30" in found.notes[1]
     assert audit(convolution(), waves(), rotations=1).notes == []
 

@@ -105,7 +105,7 @@ def test_total_stride(network, stride):
     assert total_stride(network, waves()[0]) == stride
 
 
-def test_coarse_outputs_are_rolled_by_whole_columns():
+def test_coarse_outputs_are_rolled_by_integer_columns():
     network = nn.Sequential(
         convolution("circular", stride=2), nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1, padding_mode="circular")
     )

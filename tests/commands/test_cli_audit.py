@@ -224,7 +224,7 @@ def test_other_aspect_ratios_are_noted(segment_run, here, capsys):
     for index in range(2):
         save(here / f"flat/{index}.png", picture(index, 20, 20)[0])
     assert main(["audit", str(segment_run.path), "flat", "--size", "20x20", "--out", "found", *QUICK]) == 0
-    assert "are not twice as wide as high: they are taken for whole" in capsys.readouterr().out
+    assert "are not twice as wide as high: they are treated as" in capsys.readouterr().out
     assert np.shape(json.loads((here / "found/audit.json").read_text())["size"]) == (2,)
 
 

@@ -1,4 +1,4 @@
-"""``explain`` writes whole files and nothing else, and says in one line what it cannot do."""
+"""``explain`` writes complete files and nothing else, and reports errors in one line."""
 
 from __future__ import annotations
 

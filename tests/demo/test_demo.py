@@ -96,7 +96,7 @@ def test_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
 def test_folder_with_other_files_is_refused(small_demo, tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    with pytest.raises(FileError, match=r"holds .*, which is not part of a demonstration; choose another --out"):
+    with pytest.raises(FileError, match=r"contains .*, which is not part of a demonstration; choose another --out"):
         run(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
 
@@ -116,7 +116,7 @@ def test_without_the_extra(monkeypatch, tmp_path):
     assert not (tmp_path / "demo").exists()
 
 
-def test_views_rotate_image_land_and_unseen_part_alike():
+def test_views_rotate_image_land_and_unseen_part_together():
     earth = small_earth()
     upright, rotated = views(earth, seed=0)
     assert len(rotated) == ROTATED_VIEWS

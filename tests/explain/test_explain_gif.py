@@ -66,7 +66,7 @@ def test_nothing_is_cut_off(images):
         assert image.height <= 900
 
 
-def test_layers_that_are_drawn_one_by_one_give_the_whole_drawing(scene, frames, images):
+def test_layers_rasterised_one_by_one_give_the_complete_drawing(scene, frames, images):
     """The last frame, assembled from parts with boxes of their own, has nothing cut off at their edges."""
     layers, shown = {}, {}
     for step in scene.steps:

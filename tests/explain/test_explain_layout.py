@@ -1,4 +1,4 @@
-"""Panels never overlap, and a narrow layout fits a phone or says how wide it must stay."""
+"""Panels never overlap, and a narrow layout fits a phone or states its smallest readable width."""
 
 from __future__ import annotations
 

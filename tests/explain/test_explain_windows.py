@@ -1,4 +1,4 @@
-"""Sizes, taps and values of an explanation are those of the real layers, and both refuse the same."""
+"""Sizes, taps and values of an explanation are those of the real layers, and both refuse the same arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts are self-contained, deterministic drawings that hold the names and numbers given."""
+"""Charts are self-contained, deterministic drawings that contain the names and numbers given."""
 
 from __future__ import annotations
 

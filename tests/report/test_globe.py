@@ -1,4 +1,4 @@
-"""A globe shows the panorama where it belongs, and no seam."""
+"""A globe shows each point of the panorama at its position, and no seam."""
 
 from __future__ import annotations
 

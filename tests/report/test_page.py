@@ -178,7 +178,7 @@ def test_svg_prologue_is_removed(page):
 
 @pytest.mark.parametrize("text", ["", "drawing", "</svg><svg"])
 def test_text_without_svg_raises(page, text):
-    with pytest.raises(InputError, match="must hold an <svg> element"):
+    with pytest.raises(InputError, match="must contain <svg>…</svg>"):
         page.svg(text)
 
 

@@ -1,4 +1,4 @@
-"""Labels become colours that tell classes, errors and ignored pixels apart."""
+"""Pictures of labels distinguish classes, errors and ignored pixels by colour."""
 
 from __future__ import annotations
 

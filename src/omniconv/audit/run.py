@@ -76,8 +76,8 @@ class Audit:
         stride = self.shift.stride
         notes = []
         if abs(width / height - 2) > ASPECT_TOLERANCE:
-            notes.append(f"The panoramas, {height} × {width}, are not twice as wide as high: they are taken for whole "
-                         "spheres, with rows from pole to pole and columns all around.")  # fmt: skip
+            notes.append(f"The panoramas, {height} × {width}, are not twice as wide as high: they are treated as "
+                         "full spheres, with rows from pole to pole and columns all around.")  # fmt: skip
         if stride and width % stride:
             notes.append(f"The network's total stride of {stride} columns does not divide the width of {width}: no "
                          "roll is a multiple of it all around, and effects of the stride count as border "

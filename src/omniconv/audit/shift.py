@@ -54,7 +54,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class RollErrors:
-    """Change caused by some rolls.
+    """Change caused by a group of rolls.
 
     Attributes:
         shifts: rolls in columns of the panorama.

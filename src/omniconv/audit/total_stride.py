@@ -19,14 +19,14 @@ RESIZING = ("conv", "pool", "upsample")
 """Parts of the names of operators with a stride. Adaptive pooling is left out: its windows depend on the input size, so
 that no roll smaller than a window keeps them."""
 RESHAPING = ("unflatten", "view", "reshape")
-"""Parts of the names of operators that make an image of a list of samples, as tangent kernels return it."""
+"""Parts of the names of operators that reshape a list of samples to an image, as after tangent kernels."""
 
 
 def total_stride(model: Any, panorama: np.ndarray, output: OutputKey = None) -> int | None:
     """Return the distance in panorama columns between samples of the coarsest signal inside a network.
 
-    Networks of omniconv know it. For other modules it is computed from the layers' receptive fields; if they cannot be
-    traced (compiled programs, custom reshaping), it is measured from the sizes of one run. It is ``None`` on surfaces
+    Networks of omniconv define it. For other modules it is computed from the layers' receptive fields; if these cannot
+    be traced (compiled programs, custom reshaping), it is measured from the sizes of one run. ``None`` on surfaces
     whose samples are not panorama columns.
 
     Example:

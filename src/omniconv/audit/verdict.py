@@ -88,7 +88,7 @@ def _seam(shift: ShiftError) -> Grade:
         change = _global_change(measure.everywhere, errors.difference.everywhere, classes)
         return Grade("seam", level(measure.everywhere, classes), f"{intro}, {change}.")
     word = level(measure.at_seam - measure.elsewhere, classes)
-    near = f"within {shift.near} columns ({360 * shift.near / shift.width:.0f}°) of the cut"
+    near = f"within {shift.near} column{'s' * (shift.near > 1)} ({360 * shift.near / shift.width:.0f}°) of the cut"
     reach = f"90 % of all changes lie within {measure.reach:.0f}° of the cut"
     end = "no more than elsewhere" if word == LEVELS[0] else reach
     change = _dense_change(measure.at_seam, classes)

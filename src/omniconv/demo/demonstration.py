@@ -74,7 +74,7 @@ def _clear(out: Path) -> None:
     if (out / "runs").exists() and not (out / "data" / FILES[0]).is_file():
         foreign.append("runs")
     if foreign:
-        raise FileError(out, f"holds {foreign[0]}, which is not part of a demonstration", "choose another --out")
+        raise FileError(out, f"contains {foreign[0]}, which is not part of a demonstration", "choose another --out")
     for part in ("runs", "data"):
         if (out / part).exists():
             shutil.rmtree(out / part)

@@ -89,7 +89,7 @@ class Page:
         """
         start, end = svg_text.find("<svg"), svg_text.rfind("</svg>")
         if start < 0 or end < start:
-            raise InputError("svg_text", svg_text[:40], "must hold an <svg> element", "give a chart of report.charts")
+            raise InputError("svg_text", svg_text[:40], "must contain <svg>…</svg>", "give a chart of report.charts")
         self._parts.append(("chart", {"drawing": Markup(svg_text[start : end + len("</svg>")]), "caption": caption}))
 
     def facts(self, facts: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Axis maps and multiply-adds of torch's functions.
 
 A rule takes the result of a call and then its arguments, and returns an axis map for each grid axis. Rules have the
-parameter names of torch's functions, so that Python binds a recorded call to them. A function without a rule is taken
-as pointwise.
+parameter names of torch's functions, so that Python binds a recorded call to them. A function without a rule is treated
+as pointwise or as a reduction (``tracing``).
 """
 
 from __future__ import annotations

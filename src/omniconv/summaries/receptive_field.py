@@ -1,8 +1,8 @@
 """Receptive fields along one axis: exact through strides, upsampling and skip connections.
 
 The (size, stride) pair of the usual formulas cannot say how two signals that meet in a skip connection are aligned, nor
-that outputs of an upsampling have fields of different sizes. ``AxisField`` therefore holds the first and the last input
-sample of every output of one period. Borders are left out: the axis is taken as infinite.
+that outputs of an upsampling have fields of different sizes. ``AxisField`` therefore has the first and the last input
+sample of every output of one period. Borders are ignored: the axis is treated as infinite.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AxisField:
 
     @classmethod
     def infinite(cls) -> AxisField:
-        """Return the field of outputs that depend on the whole axis and have no position on it (step 0)."""
+        """Return the field of outputs that depend on all samples of the axis and have no position on it (step 0)."""
         return cls(np.full(1, -inf), np.full(1, inf), 0)
 
     @property
@@ -66,7 +66,7 @@ class AxisField:
 
     @property
     def size(self) -> int | float:
-        """Input samples in the largest field; ``inf`` for the whole axis."""
+        """Input samples in the largest field; ``inf`` for all samples of the axis."""
         size = float((self.last - self.first).max()) + 1
         return size if size == inf else int(size)
 
