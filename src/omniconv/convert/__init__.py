@@ -1,4 +1,4 @@
-"""Convert trained flat networks to panoramas, with the weights that they have.
+"""Convert trained flat networks to panoramas, with their own weights.
 
 ``to_equirectangular`` and ``to_tangent`` convert a network in place:
 

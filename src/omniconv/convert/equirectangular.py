@@ -24,7 +24,7 @@ GRID_LAYERS = (
     nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.MaxUnpool2d, nn.Upsample, nn.Fold,
     nn.Unfold, nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
 )  # fmt: skip
-"""Layers that show that a network takes images."""
+"""A network with one of these layers takes images."""
 
 
 @overload
@@ -62,7 +62,7 @@ def to_equirectangular(
         model: network for images (batch, channels, height, width).
         poles: values beyond the first and last row: ``over`` the pole (mirrored rows, rolled by half of the columns, of
             which every level of the network should have an even number), ``zeros``, ``replicate`` or ``reflect``. Any
-            height and width are accepted; ``over`` assumes that the first and last row lie at the poles, as in a
+            height and width are accepted; ``over`` assumes that the first and last row are at the poles, as in a
             panorama with twice as many columns as rows. Use ``replicate`` or ``zeros`` for a strip at the equator.
         copy: convert a copy with weights of its own, and leave ``model`` unchanged.
         report: also return the list of changed operations and of seams.
@@ -95,11 +95,7 @@ def to_equirectangular(
 
 
 def check_model(model: nn.Module) -> None:
-    """Check that a model is a network for images that can be converted.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Raise InputError unless a model is a network for images that can be converted."""
     if not isinstance(model, nn.Module):
         raise InputError("model", model, "must be a torch.nn.Module", "give the network itself")
     for name, module in model.named_modules():
@@ -127,7 +123,7 @@ def check_model(model: nn.Module) -> None:
 
 
 def example_input(network: nn.Module, example: Any, size: Sequence[int]) -> tuple[Any, ...]:
-    """Return the arguments to run a network on: ``example``, or noise of a size."""
+    """Return the arguments to run a network on: ``example``, or noise of height and width ``size``."""
     if example is not None:
         return example if isinstance(example, tuple) else (example,)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)), None)

@@ -1,4 +1,4 @@
-"""Records of what a conversion changed, and of the seams that it could not remove."""
+"""Findings of a conversion: changed operations, and seams that it could not remove."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Finding:
     Attributes:
         module: qualified name of the module that called it; empty for the network itself.
         operation: name of the torch function.
-        reason: what was changed, or why a seam remains.
+        reason: description of the change, or why a seam remains.
         seam: whether the operation is not equivariant to rolling the panorama along its columns.
 
     Example:

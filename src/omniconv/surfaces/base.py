@@ -99,10 +99,10 @@ class Surface(ABC):
 
     @abstractmethod
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Neighbours:
-        """Return the input samples of each output of a convolution; outputs lie on ``coarser()`` at stride 2."""
+        """Return the input samples of each output of a convolution; outputs are on ``coarser()`` at stride 2."""
 
     def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Neighbours:
-        """Return the input samples of each output of a transposed convolution; outputs lie on ``finer()`` at stride 2.
+        """Return the input samples of each output of a transposed convolution; outputs are on ``finer()`` at stride 2.
 
         By default the exact adjoint of the convolution from there to here.
         """
@@ -116,13 +116,13 @@ class Surface(ABC):
     def window_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border | Stencil:
         """Return the samples that max and Lp pooling compare.
 
-        A stencil of several operators has one for each sample of a window that lies between samples of the surface.
+        A stencil has one operator, or one for each point of a window where the points are interpolated.
         """
         return self.pool_neighbours(kernel_size, stride)
 
     @abstractmethod
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border | Stencil:
-        """Return the input samples of each output of an upsampling; outputs lie on ``finer()``."""
+        """Return the input samples of each output of an upsampling; outputs are on ``finer()``."""
 
     @abstractmethod
     def panorama_height(self) -> int | None:

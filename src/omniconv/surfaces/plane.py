@@ -21,7 +21,7 @@ class Plane(Surface):
 
     Args:
         ndim: number of grid axes: 1 for signals (L), 2 for images (H, W), 3 for volumes (D, H, W).
-        border: what lies beyond the edges: ``zeros``, ``reflect``, ``replicate`` or ``circular``, or one of them for
+        border: values beyond the edges: ``zeros``, ``reflect``, ``replicate`` or ``circular``, or one of them for
             each axis.
 
     Raises:

@@ -58,7 +58,7 @@ def surface(name: str | Surface) -> Surface:
 
     Args:
         name: for example ``plane``, ``plane:ndim=3``, ``plane:border=zeros/circular``, ``equirectangular:poles=zeros``,
-            ``icosphere:5``, ``icosahedron:5``, ``healpix:32``, ``cubemap:64``. A surface is returned as it is.
+            ``icosphere:5``, ``icosahedron:5``, ``healpix:32``, ``cubemap:64``. A surface is returned unchanged.
 
     Raises:
         InputError: an unknown name, option or value; the message lists the known ones.

@@ -15,7 +15,7 @@ RollSpec = tuple[tuple[int, Grid | None], ...]
 """Rolled axes, as negative indices; an axis that holds a flattened image (tokens) is given with the image's grid."""
 NO_ROLL: RollSpec = ()
 MAX_EXTRA_TOKENS = 8
-"""Most tokens before those of an image: a class token, and a few register or distillation tokens."""
+"""Limit of the tokens before those of an image: a class token, and a few register or distillation tokens."""
 
 
 @dataclass

@@ -30,11 +30,9 @@ _ATTRIBUTE = "_omniconv_tensor_state"
 
 
 class TensorState(NamedTuple):
-    """State of a traced tensor.
+    """State of a traced tensor: the roll from its first half to its second, and the operation that broke it.
 
-    Attributes:
-        roll: how its second half follows from the first; ``None`` if no roll explains it.
-        origin: the operation after which no roll explained it.
+    ``roll`` is ``None`` if no roll explains the second half; ``origin`` is then the operation after which none did.
     """
 
     roll: RollSpec | None
@@ -42,17 +40,13 @@ class TensorState(NamedTuple):
 
 
 class EquivarianceTracer(PanoramaFunctionMode):
-    """Mode that compares both halves of the result of every torch function.
-
-    Attributes:
-        findings: changes and seams in the order of their discovery, without duplicates.
-        pending: seams that the override now running has reported; they count if the comparison fails.
-    """
+    """Mode that compares both halves of the result of every torch function."""
 
     def __init__(self, border: Border, overrides: Overrides, roll_test: RollTest) -> None:
         super().__init__(border, overrides)
         self.roll_test = roll_test
-        self.findings: dict[Finding, None] = {}
+        self.findings: dict[Finding, None] = {}  # in the order of their discovery, without duplicates
+        # Seams that the running override has reported; they become findings if the comparison fails.
         self.pending: list[Finding] = []
 
     def __torch_function__(
@@ -84,10 +78,7 @@ class EquivarianceTracer(PanoramaFunctionMode):
 
     def report_change(self, operation: str, reason: str) -> None:
         """Add a changed operation to the findings."""
-        self._add(Finding(self.module, operation, reason, seam=False))
-
-    def _add(self, finding: Finding) -> None:
-        self.findings.setdefault(finding)
+        self.findings.setdefault(Finding(self.module, operation, reason, seam=False))
 
     def _with_rolled_copy(self, x: Any) -> Any:
         """Return an argument of the network for both halves of the batch."""
@@ -104,7 +95,7 @@ class EquivarianceTracer(PanoramaFunctionMode):
             unknown = TensorState(None, untraced) if self.roll_test.has_both_halves(x) else TensorState(NO_ROLL)
             state = getattr(x, _ATTRIBUTE, unknown)
             if state.origin is not None and self.roll_test.find_roll(x, ()) is None:
-                self._add(state.origin)
+                self.findings.setdefault(state.origin)
 
     def _check(self, name: str, states: list[TensorState], result: Tensor) -> Tensor:
         """Compare both halves of a result, and return it with its state and a corrected second half."""
@@ -124,7 +115,7 @@ class EquivarianceTracer(PanoramaFunctionMode):
             return _with_state(result, TensorState(roll))
         if (only_reshapes and not self.pending) or (origin is not None and not any(guesses)):
             return _with_state(result, TensorState(None, origin or finding))
-        self._add(origin or finding)
+        self.findings.setdefault(origin or finding)
         roll = self.roll_test.expected_roll(result, guesses)
         if roll is None:
             return _with_state(result, TensorState(None, origin or finding))
@@ -153,7 +144,7 @@ def _with_state(x: Tensor, state: TensorState) -> Tensor:
 
 
 def _overwrite(x: Tensor, corrected: Tensor) -> Tensor:
-    """Write into ``x`` if possible, since an in-place function returns a tensor that others hold too."""
+    """Write into ``x`` if possible, since other variables may refer to the tensor that an in-place function returns."""
     try:
         return x.copy_(corrected)
     except RuntimeError:  # not writable, for example an expanded tensor, whose samples share memory

@@ -1,7 +1,7 @@
 """Overrides of convolution, pooling and unfolding.
 
 Each takes the active mode, then the arguments of the torch function of its name. Layers of ``omniconv.nn`` do the work,
-padding the panorama by what the call pads plus what was padded before.
+padding the panorama by the padding of the call plus the pad offset of its input.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def resolve_padding(
 ) -> tuple[Tensor, PadOffset, PadOffset]:
     """Return the input of a window, the padding that it still needs, and the pad offset of the output.
 
-    Reports what leaves a seam. An input that was padded before and is not padded again is returned with its padding.
+    Calls that leave a seam are reported. An input that was padded before, and is not padded again, keeps its padding.
     With ``ceil_mode``, the samples that torch leaves out of the last windows are padded too.
     """
     offset, panorama = offset_of(x), crop(x, offset_of(x))
@@ -199,7 +199,7 @@ def offset_after_window(sides: Sides, kernel_size: int, stride: int, dilation: i
     if extra <= 0:
         return 0, extra
     # Output k is centred on sample k * stride + (reach - 1) / 2 - sides[0] of the panorama. Its first output is the
-    # last one centred at or before sample 0; all terms are doubled to stay in whole numbers.
+    # last one centred at or before sample 0; all terms are doubled to stay integers.
     before = min(max((2 * sides[0] - reach + 1) // (2 * stride), 0), extra)
     return before, extra - before
 

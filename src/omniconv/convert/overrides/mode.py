@@ -24,15 +24,12 @@ class Overrides(Protocol):
     @property
     def table(self) -> OverrideTable:
         """The override of each torch function that has one."""
-        ...
 
 
 class PanoramaFunctionMode(TorchFunctionMode):
     """Run torch functions on a panorama: those in the override table by their override, all others unchanged.
 
-    Args:
-        border: values beyond the edges of the panorama.
-        overrides: replacements of torch functions.
+    ``border`` gives the values beyond the edges of the panorama.
     """
 
     def __init__(self, border: Border, overrides: Overrides) -> None:
@@ -72,7 +69,4 @@ class PanoramaFunctionMode(TorchFunctionMode):
 
 def active_mode() -> PanoramaFunctionMode | None:
     """Return the active mode, or ``None``."""
-    for mode in active_function_modes():
-        if isinstance(mode, PanoramaFunctionMode):
-            return mode
-    return None
+    return next((mode for mode in active_function_modes() if isinstance(mode, PanoramaFunctionMode)), None)

@@ -26,19 +26,12 @@ _ATTRIBUTE = "_omniconv_conversion"
 
 @dataclass(frozen=True)
 class Conversion:
-    """Conversion of one module.
+    """Conversion of one module."""
 
-    Attributes:
-        module: qualified name of the module in the converted network.
-        prefix: put before the class name where the module is printed.
-        border: values beyond the edges of the panorama.
-        overrides: replacements of torch functions, shared by all modules of a network.
-    """
-
-    module: str
-    prefix: str
-    border: Border
-    overrides: Overrides
+    module: str  # qualified name in the converted network
+    prefix: str  # put before the class name where the module is printed
+    border: Border  # values beyond the edges of the panorama
+    overrides: Overrides  # shared by all modules of a network
 
     def mode(self) -> PanoramaFunctionMode:
         """Return a new mode for one call of the module."""
@@ -167,7 +160,6 @@ def _run_named(
 
 
 def _deepcopy_patched(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """Copy by the original class' own ``__deepcopy__``."""
     with _original_class(self):
         duplicate = copy.deepcopy(self, memo)
     patch_class(duplicate, copy.deepcopy(conversion_of(self), memo))
@@ -176,7 +168,7 @@ def _deepcopy_patched(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
 
 @contextmanager
 def _original_class(module: nn.Module) -> Iterator[None]:
-    """Give a patched module its original class for the length of a block."""
+    """Give a patched module its original class while the block runs."""
     patched: Any = type(module)
     module.__class__ = patched.original_class
     try:

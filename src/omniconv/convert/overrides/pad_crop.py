@@ -44,7 +44,7 @@ def pad(
     growth = [(max(before, 0), max(after, 0)) for before, after in amounts]
     if any(map(any, growth)):
         context.report_change("pad", f"mode {mode!r} replaced by the border of the panorama")
-    # What was padded before is padded anew from the panorama itself: reflecting or repeating padded samples would not
+    # Samples padded before are padded again from the panorama itself: reflecting or repeating padded samples would not
     # continue the panorama.
     panorama, around = crop(input, offset_of(input)), add_sides(offset_of(input), growth)
     x = pad_on_border(panorama, around, replace(context.border, value=float(value or 0)))
@@ -62,7 +62,7 @@ def constant_pad_nd(context: PanoramaFunctionMode, input: Tensor, pad: Sequence[
 
 
 def getitem(context: PanoramaFunctionMode, input: Tensor, index: Any) -> Any:
-    """Override ``x[index]``: reduce the pad offset by what slices cut off."""
+    """Override ``x[index]``: reduce the pad offset by the samples that slices remove."""
     result = input[index]
     if offset_of(input) == NO_OFFSET or not isinstance(result, Tensor) or result.ndim != input.ndim:
         return result

@@ -16,7 +16,7 @@ from omniconv.nn.grid.resize import resize, resize_with
 from omniconv.nn.symbolic import is_symbolic
 
 INTERPOLATION_REACH = {"bilinear": 1, "bicubic": 2}
-"""Input samples on each side that an output is made of; other modes copy samples, or average whole windows."""
+"""Input samples on each side that an output depends on; other modes copy samples, or average windows."""
 
 
 def interpolate(

@@ -1,6 +1,6 @@
 """Overrides of ``to_tangent``: kernels on the tangent planes of the sphere (SphereNet: Coors et al., ECCV 2018).
 
-A tangent-plane kernel takes the weights of a flat one as they are. Windows that the tangent plane has no counterpart of
+Tangent-plane kernels have the weights of flat kernels, unchanged. Windows without a counterpart on the tangent plane
 (convolutions of even size, strides other than 1 and 2) run as in ``to_equirectangular``.
 """
 
@@ -29,17 +29,10 @@ from omniconv.surfaces import Equirectangular, Stencil
 
 
 class TangentOverrides:
-    """Overrides for tangent-plane kernels, with the layers that they need at each height of the panorama.
-
-    Args:
-        height: rows of the panoramas that the network takes.
-
-    Raises:
-        InputError: ``height`` is not a positive integer.
-    """
+    """Overrides for tangent-plane kernels on panoramas of ``height`` rows, with the layers for each height inside."""
 
     def __init__(self, height: int) -> None:
-        _surface(height)  # checks the height
+        _surface(height)  # raises InputError for a bad height
         self.height = height
         self.layers: dict[tuple[Any, ...], nn.Module] = {}
 
@@ -64,17 +57,11 @@ class TangentOverrides:
 
 
 class TangentCall(NamedTuple):
-    """Arguments of a tangent-plane layer that replaces a call.
+    """Arguments of a tangent-plane layer that replaces a call."""
 
-    Attributes:
-        panorama: input without its pad offset.
-        stride: stride of the layer.
-        selection: slices of the layer's output that the call wants.
-    """
-
-    panorama: Tensor
+    panorama: Tensor  # input without its pad offset
     stride: int
-    selection: tuple[slice, ...]
+    selection: tuple[slice, ...]  # of the layer's output, for the outputs of the call
 
 
 @conv_pool.accept_unbatched
@@ -115,10 +102,8 @@ def tangent_call(context: PanoramaFunctionMode, operation: str, x: Tensor, windo
     """Return the call of a tangent-plane layer that replaces a call; ``None`` where the flat layer must stay.
 
     Windows of stride 2 may start at other pixels than those of the tangent stencil: TensorFlow's "SAME" pads one column
-    after an even number of columns and none before. Such windows are every other one of the stencil of stride 1.
-
-    Raises:
-        InputError: the input is not a 2:1 panorama, or stride 2 meets an odd height.
+    after an even number of columns and none before. Such windows are every other one of the stencil of stride 1. An
+    input that is not a 2:1 panorama, or an odd height at stride 2, raises InputError.
     """
     panorama, window = crop(x, offset_of(x)), window._replace(padding=add_sides(offset_of(x), window.padding))
     kernel, stride, dilation, sides = window
@@ -179,6 +164,6 @@ TANGENT_TABLE: OverrideTable = {
     F.max_pool2d: max_pool2d,
     torch.max_pool2d: max_pool2d,
     F.max_pool2d_with_indices: partial(max_pool2d, return_indices=True),
-    # the maximum of an interpolated window may lie at a pixel that a neighbouring window has too
+    # the maximum of an interpolated window may be at a pixel that a neighbouring window also contains
     F.max_unpool2d: unpool_overlapping,
 }

@@ -1,4 +1,4 @@
-"""Overrides of transposed convolution, folding and unpooling: values beyond an edge are added where they belong."""
+"""Overrides of transposed convolution, folding and unpooling: values beyond an edge are added to the samples there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def conv_transpose2d(
     """Override ``F.conv_transpose2d``: a panorama ``stride`` times as large.
 
     Where torch's output is larger than that, the panorama is padded to the same size, and carries the padding as its
-    pad offset, so that a crop that follows removes what it is meant to remove.
+    pad offset, so that a later crop removes the padding and no samples of the panorama.
     """
     offset, panorama, kernel = offset_of(input), crop(input, offset_of(input)), tuple(weight.shape[2:])
     step, dilations = per_axis("stride", stride, 2), per_axis("dilation", dilation, 2)
@@ -74,7 +74,7 @@ def fold(
     context: PanoramaFunctionMode, input: Tensor, output_size: Size, kernel_size: Any, dilation: Any = 1,
     padding: Size = 0, stride: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """Override ``F.fold``: what torch crops as padding is added to the samples that it was copied from."""
+    """Override ``F.fold``: padding that torch crops is added to the samples that it was copied from."""
     above, left = per_axis("padding", padding, 2, least=0)
     rows, columns = per_axis("output_size", output_size, 2)
     y = F.fold(input, (rows + 2 * above, columns + 2 * left), kernel_size, dilation, 0, stride)

@@ -22,10 +22,8 @@ KEY_FILE = "conversion.json"
 class CheckpointFolder:
     """Named sets of tensors on disk, written atomically; without a path nothing is kept.
 
-    The folder is created if it does not exist; ``key`` is the ``fingerprint`` of the conversion.
-
-    Raises:
-        FileError: the folder holds another conversion or other files, or cannot be written.
+    The folder is created if it does not exist; ``key`` is the ``fingerprint`` of the conversion. A folder of another
+    conversion or with other files raises FileError.
     """
 
     def __init__(self, path: str | Path | None, key: str) -> None:
@@ -43,11 +41,7 @@ class CheckpointFolder:
             write_bytes(key_file, json.dumps({"key": key}).encode())
 
     def load(self, name: str, required: str) -> dict[str, Tensor] | None:
-        """Return a saved set of tensors, which must contain ``required``, or ``None`` if there is none.
-
-        Raises:
-            FileError: the file is damaged, or was not written by a conversion.
-        """
+        """Return a saved set of tensors, or ``None``; FileError if it is damaged or lacks the tensor ``required``."""
         if self.path is None or not (file := self.path / f"{name}.safetensors").is_file():
             return None
         try:

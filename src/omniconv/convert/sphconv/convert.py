@@ -45,7 +45,7 @@ def to_sphconv(
     steps: int = 50, rate: float = 1e-4, batch: int = 4, seed: int = 0, out: str | Path | None = None,
     progress: bool = True,
 ) -> SphConv:  # fmt: skip
-    """Fit one kernel for each row of a panorama, so that a flat network gives there what it gives on flat views.
+    """Fit one kernel for each row of a panorama, so that its outputs equal those of a flat network on flat views.
 
     The exact output at a pixel is that of the flat network on a view centred on it: on the plane that is tangent to the
     sphere there, with pixels of the size of the panorama's at the equator. The first convolution is computed in this
@@ -125,11 +125,7 @@ def to_sphconv(
 
 
 def parse_panoramas(argument: str, panoramas: Any, channels: int) -> list[np.ndarray]:
-    """Return panoramas of any size as float32 arrays ``(channels, h, 2h)``.
-
-    Raises:
-        InputError: there is none, or one is not 2:1, has another number of channels, or contains NaN or infinity.
-    """
+    """Check panoramas of any size and return them as float32 arrays ``(channels, h, 2h)``."""
     if not isinstance(panoramas, torch.Tensor | np.ndarray | list | tuple) or not len(panoramas):
         raise InputError(argument, type(panoramas).__name__, "must be at least one panorama", "give (N, C, H, 2H)")
     images = []
@@ -140,7 +136,7 @@ def parse_panoramas(argument: str, panoramas: Any, channels: int) -> list[np.nda
             rule = f"must have the shape ({channels}, h, 2h), as the model takes {channels} channels"
             raise InputError(name, image.shape, rule, "move the channels to the first axis")
         if image.shape[2] != 2 * image.shape[1]:
-            cure = "crop or pad it to the whole sphere, 360° by 180°"
+            cure = "crop or pad it to the full sphere, 360° by 180°"
             raise InputError(name, image.shape, "must be twice as wide as high", cure)
         if not np.isfinite(image).all():
             raise InputError(name, image.shape, "must be finite", "remove NaN and infinity")
@@ -198,9 +194,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
     for name, least in (("height", 1), ("turned", 0), ("steps", 0), ("batch", 1)):
         settings[name] = check_integer(name, settings[name], least, cure)
     for name in ("ridge", "rate"):
-        settings[name] = check_number(
-            name, settings[name], lambda x: 0 < x < math.inf, "must be a number above 0", cure
-        )
+        rule = "must be a number above 0"
+        settings[name] = check_number(name, settings[name], lambda x: 0 < x < math.inf, rule, cure)
     seed = settings["seed"]  # check_integer has an upper limit, which torch.initial_seed() exceeds
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError("seed", seed, "must be an integer from 0", cure)

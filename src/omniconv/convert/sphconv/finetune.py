@@ -59,7 +59,7 @@ class _TrainingState:
         self.scales = scales if saved is None else saved["sizes"].tolist()
 
     def restore(self, optimizer: torch.optim.Adam) -> None:
-        """Load what was saved into the parameters and their optimizer."""
+        """Load saved values into the parameters and their optimizer."""
         if self.saved is None:
             return
         state = {}

@@ -1,8 +1,9 @@
 """Row kernels of one layer, by ridge regression towards the flat kernel projected on the tangent plane.
 
 Su and Grauman train each row's kernel by gradient steps on the squared difference between its output and the exact one.
-That is a linear least-squares problem, which is solved here in closed form. The ridge term pulls what the panoramas do
-not determine towards the flat kernel, interpolated on the tangent plane (KTN starts there, and SphereNet stays there).
+That is a linear least-squares problem, which is solved here in closed form. The ridge term pulls weights that the
+panoramas do not determine towards the flat kernel, interpolated on the tangent plane (the initial kernel of KTN, and
+that of SphereNet).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from omniconv.surfaces.neighbours.row_stencil import RowBand
 
 
 class RowKernel(NamedTuple):
-    """Kernel ``(out, in / groups, taps)`` and bias ``(out,)`` of one row."""
+    """Kernel and bias of one row."""
 
-    weight: Tensor
-    bias: Tensor
+    weight: Tensor  # (out, in / groups, taps)
+    bias: Tensor  # (out,)
 
 
 def fit_layer(
@@ -70,25 +71,18 @@ def _fit_band(
 
 
 def fit_row(layer: nn.Conv2d, stencil: RowStencil, row: int, x: Tensor, targets: Tensor, ridge: float) -> RowKernel:
-    """Return the kernel of a row whose outputs are nearest to the exact ones.
+    """Return the kernel of a row that fits exact inputs ``(N, C, H, W)`` to exact outputs of the row, ``(N, O, W)``.
 
-    Args:
-        layer: flat convolution.
-        stencil: kernel shapes.
-        row: output row.
-        x: exact inputs ``(N, C, H, W)``.
-        targets: exact outputs of the row, ``(N, O, W)``.
-        ridge: weight of the projected flat kernel, relative to the mean square of the inputs.
+    ``ridge`` is the weight of the projected kernel of the flat ``layer``, relative to the mean square of the inputs.
     """
     prior, groups = project_kernel(layer, stencil, row), layer.groups
     pixels = torch.from_numpy(stencil.pixels(row)).flatten(1)  # (W, taps)
     parts = zip(x.flatten(2).chunk(groups, 1), targets.chunk(groups, 1), prior.weight.chunk(groups),
                 prior.bias.chunk(groups), strict=True)  # fmt: skip
-    kernels = [
-        _solve_ridge(values[:, :, pixels], target, RowKernel(weight, bias), ridge)
-        for values, target, weight, bias in parts
-    ]
-    return RowKernel(torch.cat([kernel.weight for kernel in kernels]), torch.cat([kernel.bias for kernel in kernels]))
+    weights, biases = zip(
+        *(_solve_ridge(values[:, :, pixels], y, RowKernel(*kernel), ridge) for values, y, *kernel in parts), strict=True
+    )
+    return RowKernel(torch.cat(weights), torch.cat(biases))
 
 
 def project_kernel(layer: nn.Conv2d, stencil: RowStencil, row: int) -> RowKernel:

@@ -25,7 +25,7 @@ POINTWISE = (
     nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Identity, nn.BatchNorm2d, nn.Dropout,
     nn.Dropout2d,
 )  # fmt: skip
-"""Layers that are the same on a panorama as on a view of it, because each pixel is computed on its own."""
+"""Layers that give equal results on a panorama and on a view from it, because each pixel is computed on its own."""
 SUPPORTED = (
     "nn.Sequential, Conv2d of odd kernels at stride 1, MaxPool2d or AvgPool2d of 2 × 2 at stride 2, activations, "
     "BatchNorm2d and Dropout"
@@ -56,11 +56,7 @@ class ChainLayer:
 
 
 def chain(model: nn.Module) -> list[ChainLayer]:
-    """Return the layers of a network in the order of execution; a layer that is used twice appears twice.
-
-    Raises:
-        InputError: a layer is not supported, or there is no convolution.
-    """
+    """Check a network and return its layers in the order of execution; a layer that is used twice appears twice."""
     layers: list[ChainLayer] = []
     field = stride = 1
     for name, layer in _leaves(model, ""):
@@ -76,11 +72,7 @@ def chain(model: nn.Module) -> list[ChainLayer]:
 
 
 def check_layer(name: str, layer: nn.Module) -> None:
-    """Check that a layer of a chain, and its options, are supported.
-
-    Raises:
-        InputError: they are not.
-    """
+    """Raise InputError unless a layer of a chain, and its options, are supported."""
     check_no_hooks(name, layer)
     path = _described(name, layer)
     if not all(bool(torch.isfinite(values).all()) for values in (*layer.parameters(), *layer.buffers())):
@@ -98,11 +90,7 @@ def check_layer(name: str, layer: nn.Module) -> None:
 
 
 def check_no_hooks(name: str, module: nn.Module) -> None:
-    """Check that calling a module runs the ``forward`` of its class and nothing else.
-
-    Raises:
-        InputError: it has hooks, or an instance attribute ``forward``.
-    """
+    """Raise InputError unless calling a module runs the ``forward`` of its class and nothing else."""
     if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
         rule = "has hooks or an instance attribute 'forward', which the converted layer would not have"
         raise InputError("model", _described(name, module), rule, "remove them first")
@@ -174,7 +162,7 @@ def _check_convolution(path: str, layer: nn.Conv2d) -> None:
     if layer.weight.dtype not in (torch.float32, torch.float64):
         rule = f"must have weights in float32 or float64, got {layer.weight.dtype}"
         raise InputError("model", path, rule, "give model.float()")
-    reach = tuple((size - 1) * gap for size, gap in zip(layer.kernel_size, layer.dilation, strict=True))
+    reach = tuple((taps - 1) * step for taps, step in zip(layer.kernel_size, layer.dilation, strict=True))
     if layer.stride != (1, 1) or reach[0] != reach[1] or len(set(layer.dilation)) > 1 or layer.kernel_size[0] % 2 == 0:
         raise InputError("model", path, "must have stride 1 and a square, odd kernel", f"use {SUPPORTED}")
     if layer.padding != "same" and _pair(layer.padding) != (reach[0] // 2, reach[1] // 2):

@@ -1,6 +1,6 @@
 """Exact projection: outputs of a flat network on flat views of the panorama, one view centred on each pixel.
 
-A view lies on the plane that is tangent to the sphere at the pixel. Its pixels have the size of the panorama's at the
+A view is an image on the tangent plane of the sphere at the pixel. Its pixels have the size of the panorama's at the
 equator, and are interpolated bilinearly, around the circle of columns and over the poles.
 """
 
@@ -33,7 +33,7 @@ class TargetCache:
 
 
 def exact_outputs(layers: Sequence[ChainLayer], index: int, panoramas: Tensor, advance: Callable[[], None]) -> Tensor:
-    """Return the exact outputs of the convolution ``layers[index]``, before what follows it.
+    """Return the exact outputs of the convolution ``layers[index]``, before the layers that follow it.
 
     ``panoramas`` are ``(N, C, H, 2 · H)``, the outputs ``(N, O, H / stride, 2 · H / stride)``; ``advance`` is called
     after each row.

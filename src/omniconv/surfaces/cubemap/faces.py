@@ -84,7 +84,7 @@ def padded_pixels(size: int, before: tuple[int, int], after: tuple[int, int]) ->
 def _cross_edge(
     face: np.ndarray, row: np.ndarray, column: np.ndarray, size: int, first: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Move positions that lie beyond an edge onto the neighbouring face; beyond two edges, over the ``first`` kind."""
+    """Move positions beyond an edge onto the neighbouring face; beyond two edges, over the edge of ``first``."""
     down, right = (2 * index + 1 - size for index in (row, column))  # from −size to size on the face
     beyond_rows, beyond_columns = abs(down) > size, abs(right) > size
     by_rows = beyond_rows & ~beyond_columns if first == "columns" else beyond_rows

@@ -43,7 +43,7 @@ class Equirectangular(Surface):
     are those of flat kernels. ``oc.convert.to_sphconv`` fits such kernels to a trained flat network.
 
     Args:
-        poles: what a flat kernel sees beyond the first and last row: ``over`` the pole (the mirrored rows rolled by
+        poles: values beyond the first and last row for flat kernels: ``over`` the pole (the mirrored rows rolled by
             half the width; by ⌊width/2⌋ columns where the width is odd), or ``zeros``, ``replicate``, ``reflect``.
             Kernels on the sphere always continue over the pole.
         height: number of rows, with ``kernels="tangent"`` or ``"rows"``; halved by each step of stride 2.

@@ -47,7 +47,7 @@ def point_directions(face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
     below_pole = quadrant**2 / 3  # 1 − |z| in the polar caps
     z = np.where(quadrant < 1, np.sign(2 - ring) * (1 - below_pole), (2 - ring) * 2 / 3)
     level = np.where(quadrant < 1, np.sqrt(below_pole * (2 - below_pole)), np.sqrt(1 - z**2))
-    middle = 2 * (face % 4) + (face // 4 + 1) % 2  # eighths of a turn
+    middle = 2 * (face % 4) + (face // 4 + 1) % 2  # in units of 45°
     longitude = (middle + (x - y) / quadrant) * np.pi / 4
     return np.stack([level * np.cos(longitude), level * np.sin(longitude), z], axis=-1)
 
@@ -55,10 +55,10 @@ def point_directions(face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 def face_coordinates(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return base face, x and y (0 to 1) of directions ``(…, 3)``: the inverse of ``point_directions``."""
     first, second, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
-    quarter_turns = np.arctan2(second, first) % (2 * np.pi) * (2 / np.pi)
+    quadrants = np.arctan2(second, first) % (2 * np.pi) * (2 / np.pi)
     in_cap = np.abs(z) > 2 / 3
-    face, x, y = _on_equator(quarter_turns, z)
-    cap_face, cap_x, cap_y = _on_cap(quarter_turns, z, np.hypot(first, second))
+    face, x, y = _on_equator(quadrants, z)
+    cap_face, cap_x, cap_y = _on_cap(quadrants, z, np.hypot(first, second))
     return np.where(in_cap, cap_face, face), np.where(in_cap, cap_x, x), np.where(in_cap, cap_y, y)
 
 
@@ -69,22 +69,18 @@ def cells_of(directions: np.ndarray, nside: int) -> np.ndarray:
     return cell_numbers(face, column, row, nside)
 
 
-def _on_equator(quarter_turns: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _on_equator(quadrants: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return face coordinates between the polar caps, where faces are diamonds in the plane of longitude and z."""
-    # increasing to the north-east and to the south-east
-    east, west = (
-        quarter_turns + 0.5 + 0.75 * z,
-        quarter_turns + 0.5 - 0.75 * z,
-    )
+    east, west = quadrants + 0.5 + 0.75 * z, quadrants + 0.5 - 0.75 * z  # increase to the north-east, south-east
     column, row = np.floor(east), np.floor(west)
     face = np.where(column == row, column % 4 + 4, np.where(column > row, row % 4, column % 4 + 8))
     return face.astype(np.int64), east - column, 1 - (west - row)
 
 
-def _on_cap(quarter_turns: np.ndarray, z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _on_cap(quadrants: np.ndarray, z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return face coordinates in the polar caps, where each face is the quarter between two meridians."""
-    quarter = np.minimum(quarter_turns.astype(np.int64), 3)
+    quarter = np.minimum(quadrants.astype(np.int64), 3)
     ring = level * np.sqrt(3 / (1 + np.abs(z)))  # √(3 (1 − |z|)) without cancellation near the poles
-    east, west = (quarter_turns - quarter) * ring, (1 - (quarter_turns - quarter)) * ring
+    east, west = (quadrants - quarter) * ring, (1 - (quadrants - quarter)) * ring
     north = z > 0
     return np.where(north, quarter, quarter + 8), np.where(north, 1 - west, east), np.where(north, 1 - east, west)

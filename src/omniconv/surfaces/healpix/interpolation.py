@@ -30,13 +30,13 @@ def bilinear_cells(directions: np.ndarray, nside: int) -> tuple[np.ndarray, np.n
     own = cell_numbers(face, column, row, nside)
     east, north = x * nside - column >= 0.5, y * nside - row >= 0.5
     cells, weights = np.zeros((len(own), 4), dtype=np.int64), np.full((len(own), 4), -np.inf)
-    # The nearest corner of the cell is mostly the right one; others are tried where its quadrilateral misses.
+    # The quadrilateral around the nearest corner contains most directions; others are tried for the rest.
     for other_x, other_y in ((False, False), (True, False), (False, True), (True, True)):
         missed = np.flatnonzero(weights.min(axis=1) < -ROUNDING)
         around = _around(own[missed], nside, east[missed] ^ other_x, north[missed] ^ other_y)
-        found = _weights(directions[missed], _cached_directions(nside)[around])
-        better = found.min(axis=1) > weights[missed].min(axis=1)
-        cells[missed[better]], weights[missed[better]] = around[better], found[better]
+        candidate = _weights(directions[missed], _cached_directions(nside)[around])
+        better = candidate.min(axis=1) > weights[missed].min(axis=1)
+        cells[missed[better]], weights[missed[better]] = around[better], candidate[better]
     inside = np.clip(weights, 0, None)
     return cells, inside / inside.sum(axis=1, keepdims=True)
 
@@ -62,8 +62,8 @@ def _around(own: np.ndarray, nside: int, east: np.ndarray, north: np.ndarray) ->
     """Return the four cells around a corner: the cell, the next along x, the diagonal, the next along y, ``(n, 4)``."""
     start = own, np.zeros_like(own)
     along_x, along_y = np.where(east, NORTH_EAST, SOUTH_WEST), np.where(north, NORTH_WEST, SOUTH_EAST)
-    beside = move(start, nside, along_x, 1)
-    return np.stack([own, beside[0], move(beside, nside, along_y, 1)[0], move(start, nside, along_y, 1)[0]], axis=1)
+    next_x = move(start, nside, along_x, 1)
+    return np.stack([own, next_x[0], move(next_x, nside, along_y, 1)[0], move(start, nside, along_y, 1)[0]], axis=1)
 
 
 def _weights(directions: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -38,8 +38,8 @@ class Healpix(Surface):
         NW  ·   SE
         W   SW   S
 
-    24 cells have seven neighbours: there the missing corner tap is the mean of the two neighbours that it would lie
-    between, so that constants stay constant. Larger and dilated kernels cross the edges of faces in the same way.
+    24 cells have seven neighbours: there the missing corner tap is the mean of the two neighbours on either
+    side, so that constants stay constant. Larger and dilated kernels cross the edges of faces in the same way.
 
     Args:
         nside: cells along the edge of each of the twelve base faces: a power of two, 1 … 1024.

@@ -92,11 +92,11 @@ def _faces_around_corners(level: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the six faces around each corner of every face, starting with it, and the corner's number in each."""
     faces, sides = adjacent(level)
     face, corner = (table.ravel() for table in np.indices(faces.shape))
-    found = [(face, corner)]
+    steps = [(face, corner)]
     for _ in range(5):
         face, corner = faces[face, corner], (sides[face, corner] + 2) % 3  # over the side that ends at the corner
-        found.append((face, corner))
-    around, corners_there = (np.stack(table, axis=-1).reshape(*faces.shape, 6) for table in zip(*found, strict=True))
+        steps.append((face, corner))
+    around, corners_there = (np.stack(table, axis=-1).reshape(*faces.shape, 6) for table in zip(*steps, strict=True))
     return around, corners_there
 
 
@@ -127,12 +127,12 @@ def _base_faces() -> np.ndarray:
 
 
 def _base_neighbours() -> tuple[np.ndarray, np.ndarray]:
-    found = {}
+    by_edge = {}
     base = _base_faces().tolist()
     for face, vertex in enumerate(base):
         for side in range(3):
-            found[vertex[side - 1], vertex[side]] = face, side
-    beyond = np.array([[found[vertex[side], vertex[side - 1]] for side in range(3)] for vertex in base])
+            by_edge[vertex[side - 1], vertex[side]] = face, side
+    beyond = np.array([[by_edge[vertex[side], vertex[side - 1]] for side in range(3)] for vertex in base])
     return beyond[..., 0], beyond[..., 1]
 
 

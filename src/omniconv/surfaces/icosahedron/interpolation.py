@@ -46,7 +46,7 @@ def _plane_weights(vertices: np.ndarray, centres: np.ndarray, has_sixth: np.ndar
 def upsample_matrix(level: int) -> sparse.csr_array:
     """Return upsampling to the next finer level: central children as their parents, others half way to the vertex."""
     at_corners, count = faces.vertices(level)[0], 20 * 4**level
-    # the weight of a central child's vertex is 0, so that any vertex may stand in its row
+    # the weight of a central child's vertex is 0, so that its row may name any vertex
     vertices = np.concatenate([at_corners[:, :1], at_corners], axis=1).reshape(-1, 1)
     to_vertex = np.tile([0, 0.5, 0.5, 0.5], count)[:, None]
     from_vertex = csr_from_rows(vertices, to_vertex, vertex_values(level).shape[0])
@@ -56,7 +56,7 @@ def upsample_matrix(level: int) -> sparse.csr_array:
 
 
 def locate(level: int, directions: np.ndarray) -> np.ndarray:
-    """Return the face that contains each direction ``(n, 3)``, found from level to level, ``(n,)``."""
+    """Return the face that contains each direction ``(n, 3)``, ``(n,)``, by descending from level to level."""
     face = (directions @ faces.centres(faces.corners(0)).T).argmax(axis=1)
     for finer in range(1, level + 1):
         inside = _distances_to_sides(faces.corners(finer)[::4], face, directions)  # in the central child

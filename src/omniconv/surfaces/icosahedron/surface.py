@@ -32,7 +32,7 @@ class Icosahedron(SubdividedIcosahedron):
 
     The paper draws this kernel, and the tables of the published code contain it. Two more kernels of that code, which
     the paper does not mention, are not implemented: one without the rotation on faces that point down, one of seven
-    taps. Stride, transposed convolution and linear interpolation are in neither; the methods below define them.
+    taps. Stride, transposed convolution and linear interpolation are not published; the methods below define them.
 
     Args:
         level: number of subdivisions of the icosahedron, 0 … 8.

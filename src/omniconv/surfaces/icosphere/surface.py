@@ -121,7 +121,7 @@ class Icosphere(SubdividedIcosahedron):
 
 @lru_cache(maxsize=FINEST + 2)
 def _subdivided(level: int) -> tuple[TriangleMesh, np.ndarray]:
-    """Return the mesh of a level, and for each new vertex the two coarser vertices between which it lies."""
+    """Return the mesh of a level, and for each new vertex the two coarser vertices whose midpoint it is."""
     if level == 0:
         return _icosahedron(), np.empty((0, 2), dtype=np.int64)
     coarse, _ = _subdivided(level - 1)

@@ -1,4 +1,4 @@
-"""What lies beyond the edges of a regular grid, for each axis and side."""
+"""Values beyond the edges of a regular grid, for each axis and side."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ class Border:
 
     @property
     def wraps(self) -> tuple[bool, ...]:
-        """For each axis, whether samples of the grid lie beyond both edges."""
+        """For each axis, True if it continues with samples of the grid beyond both edges."""
         return tuple(set(sides) <= {"circular", "pole", "cube"} for sides in self.modes)
 
     @property
     def adjoint(self) -> Border:
-        """The border of the transposed convolution: the same, since the operator adjoins the padding."""
+        """The border itself: the transposed convolution applies the adjoint of its padding."""
         return self
 
 
@@ -115,9 +115,9 @@ class BorderIndex(NamedTuple):
 
     Attributes:
         source: position on the axis, 0 … size − 1.
-        is_rolled: the position lies beyond a pole: its sample stands in the source row rolled by half of the last axis
-            (column j shows column j − ⌊width / 2⌋, modulo the width).
-        is_constant: the border's constant stands there instead of a sample; ``source`` is then the nearest sample.
+        is_rolled: the position is beyond a pole: its values are the source row rolled by half of the last axis
+            (column j is column j − ⌊width / 2⌋, modulo the width).
+        is_constant: the position has the border's constant instead of a sample; ``source`` is then the nearest sample.
     """
 
     source: np.ndarray
@@ -134,7 +134,7 @@ def border_index(positions: np.ndarray, size: int, mode: Mode) -> BorderIndex:
     Args:
         positions: integers of any range and shape; 0 … size − 1 are the samples themselves.
         size: number of samples on the axis, at least 1.
-        mode: what lies beyond the edges. ``reflect`` on an axis of one sample repeats it.
+        mode: border mode. ``reflect`` on an axis of one sample repeats it.
 
     Example:
         >>> border_index(np.arange(-2, 5), 3, "pole")[:2]

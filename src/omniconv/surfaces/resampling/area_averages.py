@@ -23,7 +23,7 @@ MAX_CORRECTIONS = 3
 TINY = 1e-30
 """Added to the trace of a covariance, which is 0 for an average of one sample."""
 MAX_COUNT = 2**22
-"""Largest number of samples of the whole sphere to average over, which bounds the memory."""
+"""Largest number of samples to average over, which bounds the memory."""
 ROUNDING = 1e-9
 """Smaller relative weights are rounding errors: interpolation at a sample then uses this sample alone."""
 

@@ -16,8 +16,8 @@ def rotation_of(
 ) -> Stencil:
     """Return a rotation R of signals as a stencil of one operator: the value at ``d`` moves to ``R d``.
 
-    A rotation that maps samples to samples is an exact permutation: by whole columns on a panorama, by 90° on a cube or
-    HEALPix, by 72° about a vertex of an icosahedron.
+    A rotation that maps samples to samples is an exact permutation: by a number of columns on a panorama, by 90° on a
+    cube or HEALPix, by 72° about a vertex of an icosahedron.
 
     Args:
         surface: a spherical surface.
