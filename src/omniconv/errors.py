@@ -39,6 +39,11 @@ class FileError(InputError):
         ValueError.__init__(self, f"{path}: {rule}; {cure}")
 
     @classmethod
+    def from_os_error(cls, path: object, rule: str, error: OSError, cure: str) -> FileError:
+        """Return the error of a failed file access, with the reason that the system gives."""
+        return cls(path, f"{rule} ({(error.strerror or str(error)).lower()})", cure)
+
+    @classmethod
     def from_input_error(cls, path: object, error: InputError) -> FileError:
         """Return the error of an invalid input that was read from a file."""
         return _rebuild(cls, f"{path}: {error}")

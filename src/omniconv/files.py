@@ -1,4 +1,4 @@
-"""Atomic file access: a file is written under another name, flushed to the disk, then renamed."""
+"""File access; files are written atomically: under a temporary name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omniconv.errors import FileError, InputError
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Return the name of a file or folder as a path.
+    """Convert the path of a file or folder to a ``Path``.
 
     Raises:
         InputError: it is neither a string nor a path.
@@ -24,9 +24,23 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file, with or without a byte-order mark.
+
+    Raises:
+        FileError: the file cannot be read or is not UTF-8 text.
+    """
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, "is not UTF-8 text", "save it as UTF-8") from error
+    except OSError as error:
+        raise FileError.from_os_error(path, "cannot be read", error, "check its path and permissions") from error
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a file for writing that appears under its name only when it is complete and on the disk.
+    """Open a file for writing; it appears under its name only when it is complete and on the disk.
 
     Args:
         path: the file; its folder must exist.
@@ -72,9 +86,9 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def claim_folder(wanted: str | Path) -> Path:
-    """Create a new folder: ``wanted``, or ``wanted-2``, ``wanted-3``, … if that exists.
+    """Create a new folder: ``wanted``, or if that exists ``wanted-2``, ``wanted-3``, …
 
-    Two processes that call it at the same time get two folders.
+    Two processes that call this at the same time create two folders.
     """
     wanted = Path(wanted)
     number = 1
@@ -106,10 +120,10 @@ def make_folder(path: str | Path) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check before long work that a file can be written, without creating it.
+    """Check before a long computation that a file can be written, without creating it.
 
     Raises:
-        FileError: it cannot be written, or a folder has its name, or a file the name of a folder above it.
+        FileError: the path is a folder, or its folder cannot be created or written.
     """
     path = Path(path)
     if path.is_dir():
@@ -123,8 +137,8 @@ def check_writable(path: str | Path) -> None:
 
 
 def _write_error(path: Path, error: OSError) -> FileError:
-    reason = (error.strerror or str(error)).lower()
-    return FileError(path, f"cannot be written ({reason})", "free some space or choose another path with --out")
+    cure = "free some space or choose another path with --out"
+    return FileError.from_os_error(path, "cannot be written", error, cure)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -161,7 +161,7 @@ def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, he
     [
         (("nowhere", "DATA"), "nowhere: does not exist; give the folder of a run"),
         (("RUN", "nothing"), "nothing: does not exist"),
-        (("RUN", "empty"), "empty: holds no images"),
+        (("RUN", "empty"), "empty: contains no images"),
         (("RUN", "DATA", "--labels", "empty"), "has no mask in empty; put one there, named 0.png"),
         (("RUN", "DATA", "--labels", "none"), "none: is not a folder"),
         (("RUN", "DATA", "--most", "0"), "most=0: must be at least 1"),

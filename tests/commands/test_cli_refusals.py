@@ -179,7 +179,7 @@ def test_empty_folders(refused, here):
     assert "data: has 0 class folders: there must be at least 2" in refused("train", "classify", "data", *words())
     for name in ("images", "masks"):
         (here / "data" / name).mkdir()
-    assert "data/images: holds no images" in refused(*train())
+    assert "data/images: contains no images" in refused(*train())
 
 
 def test_an_image_without_its_mask(refused, data):
@@ -305,7 +305,7 @@ def test_a_checkpoint_cut_in_half(refused, here, segment_run):
     assert ((run / "model.safetensors").read_bytes(), (run / "metrics.csv").read_bytes()) == before
 
 
-@pytest.mark.parametrize(("text", "rule"), [("epochs: [", "is no YAML"), ("epoch: 3", "did you mean epochs?")])
+@pytest.mark.parametrize(("text", "rule"), [("epochs: [", "is not valid YAML"), ("epoch: 3", "did you mean epochs?")])
 def test_damaged_settings(refused, here, segment_run, text, rule):
     run = Path(shutil.copytree(segment_run.path, here / "run"))
     (run / "config.yaml").write_text(text)
@@ -328,7 +328,7 @@ def test_evaluate_with_another_layout(refused, segment_run, classify_run, classi
 
 def test_predict_without_images(refused, here, segment_run):
     (here / "empty").mkdir()
-    assert "empty: holds no images; put files in it" in refused("predict", segment_run.path, "empty", "--out", "x")
+    assert "empty: contains no images; put files in it" in refused("predict", segment_run.path, "empty", "--out", "x")
     assert "none.png: does not exist" in refused("predict", segment_run.path, "none.png", "--out", "x")
 
 

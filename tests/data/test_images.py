@@ -168,7 +168,7 @@ def test_a_bomb_is_refused_undecoded(tmp_path):
 def test_one_picture_a_file(tmp_path, suffix):
     pages = [Image.fromarray(pattern()), Image.fromarray(pattern()[::-1])]
     path = save(tmp_path / f"a{suffix}", pages[0], save_all=True, append_images=pages[1:])
-    refused(path, "holds 2 pictures", "save each picture as a file of its own")
+    refused(path, "contains 2 pictures", "save each picture as a separate file")
 
 
 def test_a_phones_mpo_is_its_first_picture(tmp_path):

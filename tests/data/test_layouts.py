@@ -106,7 +106,7 @@ def test_segment_layout(tmp_path):
     (tmp_path / "images").mkdir()
     refused(tmp_path / "masks", "does not exist", SEGMENT, scan_masks, tmp_path)
     (tmp_path / "masks").mkdir()
-    refused(tmp_path / "images", "holds no images", SEGMENT, scan_masks, tmp_path)
+    refused(tmp_path / "images", "contains no images", SEGMENT, scan_masks, tmp_path)
 
 
 def test_images_without_masks(tmp_path):
@@ -141,9 +141,9 @@ def test_class_names(tmp_path):
 @pytest.mark.parametrize(
     ("content", "rule", "cure"),
     [
-        (b"sea\nland\nsea\n", "names the class 'sea' twice", "give every class a name of its own"),
-        (b"sea\n", "has 1 names: there must be at least 2 classes", "write one name a line"),
-        (b"", "has 0 names", "write one name a line"),
+        (b"sea\nland\nsea\n", "names the class 'sea' twice", "give every class another name"),
+        (b"sea\n", "has 1 names: there must be at least 2 classes", "write one name per line"),
+        (b"", "has 0 names", "write one name per line"),
         (b"\xff\xfe\x00", "is not UTF-8 text", "save it as UTF-8"),
     ],
 )
@@ -156,13 +156,13 @@ def test_bad_class_names(tmp_path, content, rule, cure):
 def test_class_names_that_cannot_be_read(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").mkdir()
-    refused(root / "classes.txt", "cannot be read", "check the file's permissions", scan_masks, root)
+    refused(root / "classes.txt", "cannot be read", "check its path and permissions", scan_masks, root)
 
 
 def test_too_many_classes_for_a_mask(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").write_text("\n".join(map(str, range(256))))
-    refused(root / "classes.txt", "names 256 classes: a mask holds up to 255", "merge", scan_masks, root)
+    refused(root / "classes.txt", "names 256 classes: a mask can contain up to 255", "merge", scan_masks, root)
 
 
 def test_classify(tmp_path):
@@ -178,7 +178,7 @@ def test_classify(tmp_path):
         ("class2/1.png", 1),
         ("class10/1.png", 2),
     ]
-    assert folder.skipped == ((root / "stray.png", "lies in no class folder"),)
+    assert folder.skipped == ((root / "stray.png", "is not in a class folder"),)
 
 
 def test_classify_order_from_file(tmp_path):
@@ -204,7 +204,7 @@ def test_classify_layout(tmp_path):
     classify(tmp_path, ["cat"])
     refused(tmp_path, "has 1 class folders", CLASSIFY, scan_classes, tmp_path)
     (tmp_path / "dog").mkdir()
-    refused(tmp_path / "dog", "holds no images", "put images of this class in it", scan_classes, tmp_path)
+    refused(tmp_path / "dog", "contains no images", "put images of this class in it", scan_classes, tmp_path)
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
@@ -299,4 +299,4 @@ def test_no_images_to_predict(tmp_path):
     with pytest.raises(InputError, match=r"paths=\[\]: must name an image or a folder; give at least one path"):
         scan_images([])
     refused(tmp_path / "no", "does not exist", "check the path", scan_images, [tmp_path / "no"])
-    refused(tmp_path, "holds no images", "with the suffix .bmp, .jpeg, .jpg", scan_images, [tmp_path])
+    refused(tmp_path, "contains no images", "with the suffix .bmp, .jpeg, .jpg", scan_images, [tmp_path])

@@ -59,11 +59,11 @@ def test_three_equal_channels(tmp_path, mode, suffix):
 @pytest.mark.parametrize(("name", "dtype"), [("a.png", np.uint16), ("a.tif", np.uint16), ("b.tif", np.int32)])
 def test_deep_masks_of_small_labels(tmp_path, name, dtype):
     assert np.array_equal(read_mask(save(tmp_path / name, labels().astype(dtype))), labels())
-    refused(save(tmp_path / name, labels().astype(dtype) * 100), "holds values from 0 to 300", SAVE_INDEX)
+    refused(save(tmp_path / name, labels().astype(dtype) * 100), "contains values from 0 to 300", SAVE_INDEX)
 
 
 def test_negative_labels(tmp_path):
-    refused(save(tmp_path / "a.tif", labels().astype(np.int32) - 1), "holds values from -1 to 2", SAVE_INDEX)
+    refused(save(tmp_path / "a.tif", labels().astype(np.int32) - 1), "contains values from -1 to 2", SAVE_INDEX)
 
 
 def test_float_mask(tmp_path):
@@ -139,7 +139,7 @@ def test_binary(tmp_path):
     assert np.array_equal(read_mask(save(tmp_path / "b.png", mask), binary=True), mask)
     smoothed = save(tmp_path / "c.png", mask * 128)
     refused(
-        smoothed, "holds the value 128: with --binary a mask holds only 0 and 255", "without smoothing", binary=True
+        smoothed, "contains the value 128: with --binary a mask contains only 0 and 255", "without smoothing", binary=True
     )
 
 

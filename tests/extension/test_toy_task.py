@@ -69,7 +69,7 @@ class Brightness(Task):
         images = sorted((root / "images").glob("*.png"))
         samples = tuple(Sample(image, root / "values" / f"{image.stem}.npy") for image in images)
         if not samples:
-            raise FileError(root, "holds no images", self.expected)
+            raise FileError(root, "contains no images", self.expected)
         return DatasetFolder(root, samples, ("brightness",))
 
     def load_target(self, sample, preprocessing):

@@ -117,10 +117,10 @@ def test_hand_written_values(tmp_path, line, name, value):
         ("augment: 3", "augment=3: must be a list of words; correct the value"),
         ("size: [a, b]", "size=['a', 'b']: must be rows and columns, each from 8 to 16,384; use --size 256"),
         ("surface: [plane]", "surface=['plane']: must be text; correct the value"),
-        ("- 1\n- 2", "must hold settings"),
-        ("", "must hold settings"),
-        ("epochs: [", "is no YAML"),
-        ("epochs: !!python/object/apply:os.getcwd []", "is no YAML"),
+        ("- 1\n- 2", "must contain settings"),
+        ("", "must contain settings"),
+        ("epochs: [", "is not valid YAML"),
+        ("epochs: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )
 def test_bad_files(tmp_path, text, rule):

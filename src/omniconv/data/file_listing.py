@@ -1,4 +1,4 @@
-"""Listing of folders: the images, and the other files with the reason why they are skipped."""
+"""Lists of the images in a folder, and of its other files with the reason why they are skipped."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ def _reason_to_skip(path: Path) -> str:
 
 
 def _raise_file_error(error: OSError) -> NoReturn:
-    reason = (error.strerror or str(error)).lower()
-    raise FileError(error.filename, f"cannot be read ({reason})", "check the folder's permissions") from error
+    raise FileError.from_os_error(error.filename, "cannot be read", error, "check the folder's permissions") from error
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:

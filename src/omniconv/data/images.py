@@ -1,4 +1,4 @@
-"""Image files: the header without decoding the pixels, and upright RGB pixels; a bad file raises a FileError."""
+"""Reading of image files: the header without decoding the pixels, and upright RGB pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Transpositions that make pixels of an EXIF orientation upright."""
+"""Transposition that makes an image upright, for each EXIF orientation; 1 is upright."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,14 @@ class Header:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read the header of an image, and refuse what omniconv cannot use, without decoding the pixels.
+    """Read and check the header of an image, without decoding the pixels.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF or WebP file with one picture of 8 bits per channel.
 
     Raises:
-        FileError: the file is missing, a folder, empty, not readable, not an image, of more than about 179 megapixels,
-            smaller than 2 pixels on a side, animated or of several pages, of more than 8 bits per channel, or neither
-            grey nor RGB (CMYK, LAB).
+        FileError: as ``open_image``, or the image has more than 8 bits per channel or is neither grey nor RGB (CMYK,
+            LAB).
 
     Example:
         >>> read_header("photo.jpg").size  # doctest: +SKIP
@@ -106,7 +105,8 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
         header = _read_header(path, image)
         height, width = header.size if size is None else _check_size(size)
         stored = (height, width) if _swaps_axes(header.orientation) else (width, height)
-        # Decode a large JPEG at 1/2, 1/4 or 1/8: fast; at least at twice the size, so that BILINEAR does the last step.
+        # Decode a large JPEG at 1/2, 1/4 or 1/8 of its size, which is faster; at least at twice the final size, so that
+        # the bilinear filter does the last step.
         image.draft(None, (2 * stored[0], 2 * stored[1]))
         picture = decode(path, image)
         picture.info.pop("transparency", None)  # Pillow warns when it converts a palette with transparency
@@ -130,7 +130,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
     """
     _check_file(Path(path))
     with warnings.catch_warnings():
-        # Pillow warns of large panoramas and odd metadata, which are legitimate; unusable files raise.
+        # Pillow warns of large images and invalid metadata, both of which are accepted here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         with _open_file(Path(path)) as file, _identify(path, file) as image:
             _check_picture(path, image)
@@ -148,22 +148,23 @@ def decode(path: str | Path, image: Image.Image) -> Image.Image:
         image.load()
     except Exception as error:  # Pillow's decoders raise many classes on damaged bytes
         raise FileError(path, f"is truncated or damaged ({_reason(error)})", COPY_AGAIN) from error
-    return image if isinstance(image, TiffImageFile) else apply_orientation(image, orientation)  # Pillow applies TIFF's
+    # Pillow has already applied the orientation of a TIFF.
+    return image if isinstance(image, TiffImageFile) else apply_orientation(image, orientation)
 
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    """Return stored pixels upright; ``orientation`` is the EXIF value, 1 (upright) to 8."""
+    """Make an image upright; ``orientation`` is the EXIF value, 1 (upright) to 8."""
     return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
 
 
 def read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an opened image, 1 to 8; 1 if the tag is missing or invalid.
 
-    In a PNG the tag must precede the pixels, as all common programs write it.
+    In a PNG the tag must precede the pixels, as common programs write it.
     """
     try:
         orientation = Image.Image.getexif(image).get(Base.Orientation, 1)  # PngImageFile.getexif would decode the file
-    except Exception:  # the pixels may be intact though the metadata are damaged
+    except Exception:  # damaged metadata; the pixels may be intact
         return 1
     return int(orientation) if orientation in range(1, 9) else 1
 
@@ -191,7 +192,7 @@ def _read_header(path: str | Path, image: Image.Image) -> Header:
     if image.mode not in _MODES:
         raise FileError(path, f"is a {image.mode} image: omniconv reads grey and RGB images", "save it as RGB")
     width, height = image.size
-    if isinstance(image, TiffImageFile):  # whether .size is upright depends on the version of Pillow
+    if isinstance(image, TiffImageFile):  # image.size is upright in some versions of Pillow only
         width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
     orientation = read_orientation(image)
     if _swaps_axes(orientation):
@@ -217,8 +218,8 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or pipe"
-        raise FileError(path, f"is {kind}, not an image", "name an image file")
+        file_type = "a folder" if path.is_dir() else "a device or pipe"
+        raise FileError(path, f"is {file_type}, not an image", "name an image file")
     if status.st_size == 0:
         raise FileError(path, "is empty (0 bytes)", COPY_AGAIN)
 
@@ -232,7 +233,7 @@ def _open_file(path: Path) -> BinaryIO:
 
 def _identify(path: str | Path, file: BinaryIO) -> Image.Image:
     try:
-        # Given a path instead, Pillow 13 maps a grey TIFF into memory, and scrambles one of orientation 5 to 8.
+        # A file, not its path: Pillow 13 would memory-map a grey TIFF, and scramble it for orientations 5 to 8.
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
@@ -250,17 +251,14 @@ def _check_picture(path: str | Path, image: Image.Image) -> None:
     if min(width, height) < 2:
         rule = f"is {height} x {width} (height x width): each side must have at least 2 pixels"
         raise FileError(path, rule, "take it out of the folder")
-    # An MPO file is the JPEG of a phone or camera: the first picture is the photograph, the others are previews.
-    if image.format != "MPO" and _count_pictures(path, image) > 1:
-        rule = f"holds {_count_pictures(path, image)} pictures (an animation or pages): a file must hold one picture"
-        raise FileError(path, rule, "save each picture as a file of its own")
-
-
-def _count_pictures(path: str | Path, image: Image.Image) -> int:
     try:
-        return getattr(image, "n_frames", 1)
+        count = getattr(image, "n_frames", 1)
     except Exception as error:  # n_frames reads the directory of every page of a TIFF
         raise FileError(path, f"is truncated or damaged ({_reason(error)})", COPY_AGAIN) from error
+    # An MPO file is the JPEG of a phone or camera: the first picture is the photograph, the others are previews.
+    if image.format != "MPO" and count > 1:
+        rule = f"contains {count} pictures (an animation or pages): a file must contain one picture"
+        raise FileError(path, rule, "save each picture as a separate file")
 
 
 def _unreadable(path: str | Path, error: OSError) -> FileError:

@@ -1,4 +1,4 @@
-"""Masks: one label per pixel, read exactly and checked against the classes."""
+"""Reading of masks: image files whose pixel values are labels."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from omniconv.data.images import (
 from omniconv.errors import FileError
 
 IGNORE_INDEX = 255
-"""Label of pixels that do not count in training and evaluation."""
+"""Label of pixels that are ignored in training and evaluation."""
 
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L"})
 _COLOUR_MODES = frozenset({"RGB", "RGBA"})
 _LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 _SAVE_INDEX = "save the class index of each pixel as an 8-bit grey or palette PNG"
-_BLOCK = 2**22  # pixels counted at once
+_BLOCK = 2**22  # pixels counted at once: bincount copies them to int64, 32 MiB
 
 
 def read_mask(path: str | Path, image_header: Header | None = None, binary: bool = False) -> np.ndarray:
@@ -41,14 +41,14 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
     Args:
         path: a PNG, BMP, TIFF or lossless WebP file.
         image_header: header of the image that the mask belongs to; the mask must have its size.
-        binary: the mask marks its one object with 255 (or 1), which becomes class 1.
+        binary: the mask contains 0 and 255 (or 0 and 1), and the second becomes class 1.
 
     Returns:
         Labels, uint8 (height, width); 255 is ignored (never with ``binary``).
 
     Raises:
         FileError: the file cannot be read, is lossy, is a colour picture, contains values above 255, has another size
-            than its image, or with ``binary`` contains others than 0, 1 and 255.
+            than its image, or with ``binary`` contains values other than 0, 1 and 255.
 
     Example:
         >>> read_mask("masks/0001.png", read_header("images/0001.jpg"))  # doctest: +SKIP
@@ -68,7 +68,7 @@ def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
     """Check that every label is a class or 255.
 
     Args:
-        path: the mask's file, for the message.
+        path: the mask's file, for the error message.
         labels: result of ``read_mask``, (height, width).
         classes: number of classes.
 
@@ -96,7 +96,7 @@ def label_counts(labels: np.ndarray) -> np.ndarray:
     """
     pixels = labels.ravel()
     counts = np.zeros(256, np.int64)
-    for start in range(0, pixels.size, _BLOCK):  # bincount converts its input to int64
+    for start in range(0, pixels.size, _BLOCK):
         counts += np.bincount(pixels[start : start + _BLOCK], minlength=256)
     return counts
 
@@ -121,7 +121,9 @@ def _is_lossy(path: str | Path, image: Image.Image) -> bool:
 
 
 def _is_lossy_webp(content: bytes) -> bool:
-    offset = 12  # after "RIFF", the length and "WEBP" follow chunks: a name, a length, an even number of bytes
+    # RIFF container: "RIFF", a length, "WEBP", then chunks of a name, a length and an even number of bytes; a lossless
+    # image is in a chunk "VP8L".
+    offset = 12
     while offset + 8 <= len(content):
         name, length = struct.unpack_from("<4sI", content, offset)
         if name == b"VP8L":
@@ -150,7 +152,7 @@ def _read_labels(path: str | Path, picture: Image.Image) -> np.ndarray:
         if np.any(colours != values[..., None]):
             raise FileError(path, "is a colour picture, not a mask of labels", _SAVE_INDEX)
     if values.min() < 0 or values.max() > 255:
-        rule = f"holds values from {values.min()} to {values.max()}: labels are 0 to 255"
+        rule = f"contains values from {values.min()} to {values.max()}: labels are 0 to 255"
         raise FileError(path, rule, _SAVE_INDEX)
     return np.array(values, np.uint8)
 
@@ -158,6 +160,6 @@ def _read_labels(path: str | Path, picture: Image.Image) -> np.ndarray:
 def _read_binary(path: str | Path, labels: np.ndarray) -> np.ndarray:
     others = labels[(labels > 1) & (labels < 255)]
     if others.size:
-        rule = f"holds the value {others[0]}: with --binary a mask holds only 0 and 255 (or 0 and 1)"
+        rule = f"contains the value {others[0]}: with --binary a mask contains only 0 and 255 (or 0 and 1)"
         raise FileError(path, rule, "save it without smoothing, or leave out --binary")
     return (labels > 0).astype(np.uint8)

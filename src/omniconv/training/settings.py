@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from omniconv.checks import did_you_mean, to_builtin
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import atomic_write
+from omniconv.files import atomic_write, read_text
 from omniconv.models.registry import MODELS, get_model, models_for
 from omniconv.tasks import TASKS, get_task
 
@@ -22,7 +22,7 @@ PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
-KINDS: dict[Any, str] = {
+TYPE_NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
@@ -33,7 +33,7 @@ MAX_IMAGE_SIDE = 2**17
 
 
 class _RuleError(ValueError):
-    """A validator's complaint: what the value must be, and what to do about it."""
+    """Error of a validator: the rule and the cure of an ``InputError``."""
 
     def __init__(self, rule: str, cure: str) -> None:
         super().__init__(rule)
@@ -53,12 +53,12 @@ def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
 
 
 def _read_integer(value: Any) -> Any:
-    """Return NumPy's integers as Python's, everything else as it is."""
+    """Convert NumPy integers to ``int``."""
     return to_builtin(value) if isinstance(value, Integral) else value
 
 
 def _read_number(value: Any) -> Any:
-    """Return a number that is written as text as a float: YAML reads ``1e-3`` as text."""
+    """Convert a string to a float: YAML reads ``1e-3`` as a string."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -85,7 +85,7 @@ def _split_size(text: str) -> tuple[int, int]:
 
 
 def _read_names(value: Any) -> Any:
-    """Return a tuple of names from a list or from ``"flip,colour"``; ``"none"`` is the empty one."""
+    """Return a tuple of names from a list or from ``"flip,colour"``; ``"none"`` gives an empty tuple."""
     if isinstance(value, str):
         return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else value
@@ -97,7 +97,7 @@ Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
 
 
 class Settings(BaseModel):
-    """Base class of settings: immutable, without unknown names, without silent conversions; may be nested."""
+    """Base class of settings, which may be nested: immutable, no unknown names, no silent type conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -172,10 +172,10 @@ class RunConfig(Settings):
         return self.model or get_task(self.task).default_model
 
     def check_model(self) -> None:
-        """Check that the model serves the task; no part of the construction, since it imports torch.
+        """Check that the model has the output that the task requires; not a validator, since it imports torch.
 
         Raises:
-            InputError: its output is not the one that the task needs.
+            InputError: it has another output.
         """
         task = get_task(self.task)
         if self.network not in models_for(task.output):
@@ -192,33 +192,26 @@ class RunConfig(Settings):
         """Return a copy with some settings changed, checked again."""
         return type(self)(**(dict(self) | changes))
 
-    def plain(self) -> dict[str, Any]:
-        """Return numbers, texts and lists only."""
-        return self.model_dump(mode="json")
-
     def write(self, path: Path) -> None:
         """Write as YAML, each setting below its description."""
         with atomic_write(path, "w") as file:
-            for name, value in self.plain().items():
+            for name, value in self.model_dump(mode="json").items():
                 text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
                 file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Read the settings in a YAML file and check each of them; missing ones are left out.
+    """Read and check the settings in a YAML file, without defaults for missing ones.
 
     Raises:
-        FileError: the file is missing or no YAML, or holds an unknown setting or a wrong value.
+        FileError: the file is missing or not YAML, or contains an unknown setting or an invalid value.
     """
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise FileError(path, f"cannot be read ({reason.lower()})", "give the config.yaml of a run") from error
+        loaded = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError) as error:
-        raise FileError(path, f"is no YAML ({one_line(error)})", "correct that line") from error
+        raise FileError(path, f"is not valid YAML ({one_line(error)})", "correct that line") from error
     if not isinstance(loaded, dict):
-        raise FileError(path, "must hold settings, one 'name: value' a line", "give the config.yaml of a run")
+        raise FileError(path, "must contain settings, one 'name: value' per line", "give the config.yaml of a run")
     settings = {str(FORMER_NAMES.get(name, name)): value for name, value in loaded.items()}
     try:
         config = RunConfig(**settings)
@@ -249,9 +242,9 @@ def option(name: str) -> str:
 
 
 def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any, str, str]:
-    """Return argument, value, rule and cure of pydantic's first complaint; nested settings are ``outer.inner``."""
+    """Return argument, value, rule and cure of pydantic's first error; nested settings are called ``outer.inner``."""
     details = error.errors()[0]
-    *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the places in a tuple
+    *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the indices in a tuple
     for part in outer:
         settings = cast(type[BaseModel], settings.model_fields[part].annotation)
     argument, value = ".".join([*outer, name]), details["input"]
@@ -267,13 +260,8 @@ def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any
 
 
 def _rule(field: FieldInfo) -> str:
-    """Return what the value of a setting must be, from its type and limits."""
+    """Return the rule for the value of a setting, from its type and limits."""
     words = {"ge": "from", "gt": "above", "le": "to", "lt": "and below"}
-    limits = [
-        f" {word} {getattr(part, key):,}"
-        for part in field.metadata
-        for key, word in words.items()
-        if hasattr(part, key)
-    ]
-    kind = next((text for annotation, text in KINDS.items() if field.annotation == annotation), "settings")
-    return f"must be {kind}{''.join(limits)}"
+    named = ((word, getattr(part, key, None)) for part in field.metadata for key, word in words.items())
+    limits = "".join(f" {word} {limit:,}" for word, limit in named if limit is not None)
+    return f"must be {TYPE_NAMES.get(field.annotation, 'settings')}{limits}"

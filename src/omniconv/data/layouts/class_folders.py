@@ -13,7 +13,7 @@ EXPECTED = "expected CLASS/NAME.jpg with a folder for each class in it, or in it
 
 
 def scan_class_folders(root: Path, classes: tuple[str, ...]) -> DatasetFolder:
-    """List the class folders of ``root``, with images anywhere in them.
+    """List the images in the class folders of ``root`` and their subfolders.
 
     The class names are the folders' names in natural order (``class2`` before ``class10``), or in the order of
     ``classes``.
@@ -22,7 +22,7 @@ def scan_class_folders(root: Path, classes: tuple[str, ...]) -> DatasetFolder:
         Samples whose target is the index of the class.
 
     Raises:
-        FileError: fewer than 2 class folders, an empty one, or other folders than ``classes``.
+        FileError: there are fewer than 2 class folders, one is empty, or their names are not ``classes``.
     """
     names = tuple(folder.name for folder in visible_folders(root))
     if len(names) < 2:
@@ -31,11 +31,11 @@ def scan_class_folders(root: Path, classes: tuple[str, ...]) -> DatasetFolder:
         check_same_classes(root, tuple(sorted(names)), tuple(sorted(classes)), CLASSES_FILE)
     samples: list[Sample] = []
     files = sorted(path for path in root.iterdir() if path.is_file() and path.name != CLASSES_FILE)
-    skipped = [(file, "lies in no class folder") for file in files]
+    skipped = [(file, "is not in a class folder") for file in files]
     for index, name in enumerate(classes or names):
         images, others = find_images(root / name)
         if not images:
-            raise FileError(root / name, "holds no images", "put images of this class in it or remove the folder")
+            raise FileError(root / name, "contains no images", "put images of this class in it or remove the folder")
         samples += [Sample(image, index) for image in images]
         skipped += others
     return DatasetFolder(root, tuple(samples), classes or names, tuple(skipped))

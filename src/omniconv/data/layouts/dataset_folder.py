@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Sample:
-    """An image file and its target, which the task interprets: a mask file, a class index, nothing."""
+    """An image file and its target, which depends on the task: a mask file, a class index or ``None``."""
 
     image: Path
     target: Any = None
@@ -32,8 +32,8 @@ class DatasetFolder:
     Attributes:
         root: the folder.
         samples: the samples, sorted by the images' paths (in class folders: class by class).
-        classes: names of the classes or channels in the order of their indices; empty where nothing names them.
-        skipped: files and folders that hold no sample, each with the reason.
+        classes: names of the classes or channels in the order of their indices; empty if they are not known.
+        skipped: files and folders that are no samples, each with the reason.
     """
 
     root: Path
@@ -43,20 +43,20 @@ class DatasetFolder:
 
 
 Scan = Callable[[Path, tuple[str, ...]], DatasetFolder]
-"""A function that lists the samples of a folder, given the class names or ``()`` where they are not known."""
+"""Function that lists the samples of a folder, given the class names or ``()`` if they are not known."""
 
 
 def scan_folder(scan: Scan, root: str | Path, expected: str, classes: tuple[str, ...] = ()) -> DatasetFolder:
-    """List the samples of one folder with the class names of its ``classes.txt``, where there is one.
+    """List the samples of one folder with the class names of its ``classes.txt``, if it has one.
 
     Args:
-        scan: the layout.
+        scan: function that lists the samples.
         root: the folder.
-        expected: a sentence on what the layout expects, for the error.
-        classes: the class names where they are known already; ``root/classes.txt`` must agree.
+        expected: description of the layout, for the error message.
+        classes: the class names if they are known already; ``root/classes.txt`` must agree.
 
     Raises:
-        FileError: no such folder, or its classes differ from the known ones; as ``scan``.
+        FileError: as ``scan``, or the folder does not exist, or its classes differ from the known ones.
     """
     root = Path(root)
     check_folder(root, expected)
@@ -69,7 +69,7 @@ def scan_folder(scan: Scan, root: str | Path, expected: str, classes: tuple[str,
 def has_splits(root: str | Path) -> bool:
     """Return True for a folder that is split into ``train`` and perhaps ``val`` and ``test``.
 
-    A lone class named ``train`` among others, with its images directly in it, is no split.
+    A class folder named ``train`` next to other class folders, with images directly in it, is not a split.
     """
     root = Path(root)
     if not (root / "train").is_dir():
@@ -79,17 +79,17 @@ def has_splits(root: str | Path) -> bool:
 
 
 def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, DatasetFolder]:
-    """List the samples of a folder split by split.
+    """List the samples of each split of a folder.
 
-    ``classes.txt`` may stand in ``root`` or in each split; the class names of the splits must agree.
+    ``classes.txt`` may be in ``root`` or in each split; the class names of the splits must agree.
 
     Args:
-        scan: the layout.
+        scan: function that lists the samples.
         root: the folder.
-        expected: a sentence on what the layout expects, for the error.
+        expected: description of the layout, for the error message.
 
     Returns:
-        ``"train"`` and, where they are there, ``"val"`` and ``"test"``; ``"all"`` alone without splits.
+        ``"train"`` and, if they exist, ``"val"`` and ``"test"``; only ``"all"`` for a folder without splits.
 
     Raises:
         FileError: as ``scan_folder``, or the splits' classes differ.
@@ -108,7 +108,7 @@ def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, Datase
 
 
 def pick_evenly(items: Sequence[T], count: int) -> list[T]:
-    """Return at most ``count`` items at equal distances, the first and the last included."""
+    """Return at most ``count`` evenly spaced items, including the first and the last."""
     return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 

@@ -1,4 +1,4 @@
-"""Lists of bare images to predict."""
+"""Lists of images to predict."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from omniconv.errors import FileError, InputError
 
 
 def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
-    """List the images that files and folders name, each with the relative path of its output.
+    """List images given by files and folders, each with the relative path of its output, see ``output_names``.
 
-    Outputs mirror the input tree. Where two would be the same, the parents' names are put before them, and
-    images that differ in the suffix alone keep it: ``a.jpg`` and ``a.png`` give ``a.jpg`` and ``a.png``, to
-    which the writer adds its own suffix. An image named twice is listed once.
+    An image that is given twice is listed once.
 
     Args:
-        paths: image files (taken whatever their suffix) and folders (searched with the folders below).
+        paths: image files (with any suffix) and folders (searched with their subfolders).
 
     Returns:
         Pairs (image, output path without suffix), in the order of ``paths``.
@@ -48,8 +46,9 @@ def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
 def output_names(depths: Mapping[Path, int]) -> dict[Path, Path]:
     """Return for each file a relative path without suffix that no other file has.
 
-    It is the end of the file's absolute path. Equal ends are extended by parent folders until they differ; files that
-    differ only in the suffix keep it.
+    It consists of the last parts of the file's absolute path, of more parts where these are equal for several files.
+    Files that differ only in their suffix keep it: ``a.jpg`` and ``a.png`` give ``a.jpg`` and ``a.png``, to which the
+    writer adds its own suffix.
 
     Args:
         depths: number of parts at the end of each file's path to keep: 1 is the file name.
@@ -68,13 +67,14 @@ def _list_input(path: Path) -> list[Path]:
         return [path]
     images, _ = find_images(path)
     if not images:
-        raise FileError(path, "holds no images", f"put files in it with the suffix {', '.join(sorted(IMAGE_SUFFIXES))}")
+        cure = f"put files in it with the suffix {', '.join(sorted(IMAGE_SUFFIXES))}"
+        raise FileError(path, "contains no images", cure)
     return images
 
 
 def _make_unique(depths: dict[Path, int]) -> dict[Path, Path]:
     while True:
-        names = {path: _end(path, depth) for path, depth in depths.items()}
+        names = {path: _last_parts(path, depth) for path, depth in depths.items()}
         duplicates = _duplicates(names)
         if not duplicates:
             return names
@@ -89,7 +89,7 @@ def _drop_suffixes(names: dict[Path, Path]) -> dict[Path, Path]:
     return stems
 
 
-def _end(path: Path, depth: int) -> Path:
+def _last_parts(path: Path, depth: int) -> Path:
     absolute = Path(os.path.abspath(path))
     drive = absolute.drive.strip(":\\/")
     parts = (drive, *absolute.parts[1:]) if drive else absolute.parts[1:]
