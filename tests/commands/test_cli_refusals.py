@@ -284,7 +284,7 @@ def test_out_that_is_not_empty(refused, data, here):
 def test_a_network_cut_in_half(refused, here, data, segment_run, command):
     cut(Path(shutil.copytree(segment_run.path, here / "run")) / "model.safetensors")
     more = {"predict": ["data", "--out", "x"], "evaluate": ["data"]}.get(command, [])
-    assert "run/model.safetensors: is damaged or no safetensors file" in refused(command, "run", *more)
+    assert "run/model.safetensors: is damaged or not a safetensors file" in refused(command, "run", *more)
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])

@@ -99,7 +99,7 @@ def test_no_network_yet(segment_run, tmp_path):
 
 def test_a_network_cut_in_half(segment_run, tmp_path):
     alone = cut(Path(shutil.copy(segment_run.model, tmp_path / "model.safetensors")))
-    with pytest.raises(FileError, match="is damaged or no safetensors file"):
+    with pytest.raises(FileError, match="is damaged or not a safetensors file"):
         Predictor.open(alone)
 
 

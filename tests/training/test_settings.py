@@ -138,7 +138,7 @@ def test_unreadable_files(tmp_path):
     with pytest.raises(FileError, match="cannot be read"):
         read_config(tmp_path)
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="is not UTF-8 text"):
         read_config(tmp_path / "a.yaml")
 
 

@@ -1,17 +1,17 @@
-"""Whole networks, each defined once for every surface.
+"""Networks, each defined once for every surface.
 
 A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
-``load`` (``storage.py``) can rebuild it from a file. ``encoders/`` holds the parts that go down in size; a model adds
-its own way up or its head. ``MODELS`` (``registry.py``) lists the models by name. A model has an ``output``, ``dense``
-(a vector per sample) or ``global`` (a vector per image), and serves every task that needs it.
+``load`` (``storage.py``) can rebuild it from a file. ``encoders/`` has the encoders, which several models share; a
+model adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. The ``output`` of a model is
+``dense`` (a vector per sample) or ``global`` (a vector per image); it can be trained for every task that requires it.
 
-To add a model, write it in a file of this package and add a line to ``MODELS``; a model of your own program is added by
-``register_model``. The models themselves are imported when they are first used, since they import torch.
+To add a model, write it in a file of this package and add a line to ``MODELS``; a program that uses omniconv calls
+``register_model``. A model is imported when it is first used, since it imports torch.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from omniconv.models.registry import MODELS, get_model, models_for, register_model
@@ -34,7 +34,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return getattr(import_module(f"omniconv.models.{_MODULES[name]}"), name)
+        return resolve_name(f"omniconv.models.{_MODULES[name]}:{name}")
     raise AttributeError(f"module 'omniconv.models' has no attribute {name!r}")
 
 

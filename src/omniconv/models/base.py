@@ -1,4 +1,4 @@
-"""Base class of whole networks."""
+"""Base class of the models."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class Model(nn.Module):
     """Base class of networks that can be saved and rebuilt.
 
     A subclass calls ``super().__init__(surface)``, sets ``output`` and defines ``total_stride``. The arguments of its
-    constructor are recorded when it is constructed; they must be named ones, of plain data except ``surface``.
+    constructor are recorded. Except for ``surface`` they must be numbers, strings, ``None`` or sequences of these, and
+    ``*args`` and ``**kwargs`` are not allowed.
 
     Args:
         surface: surface of the input.
 
     Attributes:
         output: ``"dense"``: a vector per sample of the surface, ``"global"``: one vector per image.
-        arguments: construction arguments as plain data, the surface as its short name; saved with the weights.
-        preprocessing: what is done to images before they enter the network; plain data, saved with the weights.
+        arguments: construction arguments, the surface as its short name; saved with the weights.
+        preprocessing: description of the preprocessing of images, in types of JSON; saved with the weights.
 
     Example:
         >>> class Mean(Model):
@@ -57,12 +58,12 @@ class Model(nn.Module):
 
     @property
     def total_stride(self) -> int:
-        """Input samples per sample of the coarsest signal inside, along each axis: shifts by it commute."""
+        """Input samples per sample of the coarsest internal signal, along each axis; shifts by it are equivariant."""
         raise NotImplementedError(f"{type(self).__name__} must define total_stride")
 
 
 def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a constructor so that it leaves its arguments, defaults included, in ``self.arguments``."""
+    """Wrap a constructor so that it stores its arguments, including defaults, in ``self.arguments``."""
     parameters = signature(init)
     if any(one.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for one in parameters.parameters.values()):
         raise TypeError(f"{init.__qualname__} must name its arguments: a saved model is rebuilt from them")
@@ -72,7 +73,7 @@ def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
         init(self, *args, **kwargs)
         bound = parameters.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        # After init: where a model derives from another one, both constructors are wrapped, and the outer one counts.
+        # After init: if a model derives from another one, both constructors are wrapped, and the outer one sets last.
         given = list(bound.arguments.items())[1:]
         self.arguments = {name: to_builtin(value) for name, value in given if name != "surface"}
         self.arguments["surface"] = str(self.surface)

@@ -1,4 +1,4 @@
-"""Classification of whole images, on every surface."""
+"""Classifier of images on every surface."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Classifier(Model):
         in_channels: channels of the image.
         out_channels: classes.
         surface: surface of the image.
-        width: channels at full size; doubled at every step down.
-        depth: number of steps down; at most as many as the surface has coarser levels.
+        width: channels at full size; doubled at every downsampling step.
+        depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface.
         down: ``stride``, ``max`` or ``average``.
         normalization: ``batch`` or ``none``.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
@@ -57,9 +57,7 @@ class Classifier(Model):
 
     @property
     def total_stride(self) -> int:
-        """Input samples per sample of the coarsest signal, along each axis."""
         return self.encoder.total_stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a logit for every class."""
         return self.head(self.pool(self.encoder(x)[-1]))

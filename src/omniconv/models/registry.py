@@ -1,8 +1,8 @@
-"""Registry of models: the closed list of networks that files and the command line may name."""
+"""Registry of models: the networks that files and the command line can name; nothing else is ever imported."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
 from omniconv.checks import check_choice
@@ -18,7 +18,7 @@ MODELS: dict[str, type[Model] | str] = {
     "classifier": "omniconv.models.classifier:Classifier",
     "unet": "omniconv.models.unet:UNet",
 }
-"""Known models by name: the class, or its module and name, so that listing the names does not import torch."""
+"""Known models by name: the class, or where to import it from, so that listing the names does not import torch."""
 
 
 def get_model(name: str) -> type[Model]:
@@ -33,13 +33,12 @@ def get_model(name: str) -> type[Model]:
     """
     entry = MODELS[check_choice("model", name, MODELS)]
     if isinstance(entry, str):
-        module, _, class_name = entry.partition(":")
-        entry = MODELS[name] = getattr(import_module(module), class_name)
-    return entry
+        entry = MODELS[name] = resolve_name(entry)
+    return entry  # type: ignore[return-value]  # no longer a string
 
 
 def models_for(output: Output) -> tuple[str, ...]:
-    """Return the names of the models that have this output, and so serve the tasks that need it.
+    """Return the names of the models with this output, which can be trained for the tasks that require it.
 
     Example:
         >>> "unet" in models_for("dense")
@@ -49,7 +48,7 @@ def models_for(output: Output) -> tuple[str, ...]:
 
 
 def model_name(model: Model) -> str:
-    """Return the name under which a model's class is registered.
+    """Return the name under which the class of a model is registered.
 
     Raises:
         InputError: it is not registered.
@@ -62,7 +61,7 @@ def model_name(model: Model) -> str:
 
 
 def register_model(name: str, model: type[Model]) -> None:
-    """Add a model, so that ``build``, ``save``, ``load`` and every command know it.
+    """Add a model, so that ``build``, ``save``, ``load`` and every command accept it.
 
     Args:
         name: name in files and on the command line.

@@ -21,7 +21,7 @@ DESCRIPTION_TYPES = {"model": str, "arguments": dict, "preprocessing": dict}
 
 
 def build(name: str, arguments: dict[str, Any]) -> Model:
-    """Build a network from its name in ``MODELS`` and its arguments as plain data, the surface as its short name.
+    """Build a network from its name in ``MODELS`` and its arguments, the surface as its short name.
 
     Raises:
         InputError: an unknown name or argument.
@@ -42,7 +42,7 @@ def save(model: Model, path: str | Path) -> None:
     """Save a network with its construction arguments and its ``preprocessing``, atomically.
 
     Raises:
-        InputError: a model that is not registered, or ``preprocessing`` that is not plain data.
+        InputError: the model is not registered, or JSON cannot express its ``preprocessing``.
         FileError: the folder cannot be written or the disk is full.
 
     Example:
@@ -51,15 +51,13 @@ def save(model: Model, path: str | Path) -> None:
         >>> load("/tmp/example.safetensors").arguments["width"]
         4
     """
-    description = {
-        "model": model_name(model), "arguments": model.arguments, "preprocessing": model.preprocessing,
-    }  # fmt: skip
+    name, preprocessing = model_name(model), model.preprocessing
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     try:
-        text = json.dumps(description)
+        text = json.dumps({"model": name, "arguments": model.arguments, "preprocessing": preprocessing})
     except (TypeError, ValueError) as error:
-        rule = f"must be plain data ({error})"
-        raise InputError("preprocessing", model.preprocessing, rule, "use numbers, strings, lists") from error
+        rule = f"cannot be expressed in JSON ({error})"
+        raise InputError("preprocessing", preprocessing, rule, "use numbers, strings, lists") from error
     content = to_bytes(tensors, metadata={"omniconv": FORMAT, "description": text})
     with atomic_write(path) as file:
         file.write(content)
@@ -68,7 +66,7 @@ def save(model: Model, path: str | Path) -> None:
 def load(path: str | Path) -> Model:
     """Load a network from a file, onto the CPU and in evaluation mode.
 
-    Nothing that the file names is imported or run: its network is one of ``MODELS``, and its weights are numbers.
+    A file cannot import or run code: its network is one of ``MODELS``, and its weights are numbers.
 
     Raises:
         FileError: the file is missing, truncated, or was not written by ``save``.
@@ -81,7 +79,7 @@ def load(path: str | Path) -> Model:
     except FileNotFoundError:
         raise FileError(path, "does not exist", "give the model.safetensors of a run") from None
     except (SafetensorError, OSError) as error:
-        raise FileError(path, f"is damaged or no safetensors file ({error})", COPY_AGAIN) from error
+        raise FileError(path, f"is damaged or not a safetensors file ({error})", COPY_AGAIN) from error
     try:
         model = build(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
@@ -92,7 +90,7 @@ def load(path: str | Path) -> Model:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise FileError(path, "holds weights that do not fit the network it names", COPY_AGAIN) from error
+        raise FileError(path, "contains weights that do not fit the network that it names", COPY_AGAIN) from error
     model.preprocessing = description["preprocessing"]
     return model.eval()
 

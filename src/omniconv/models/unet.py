@@ -12,14 +12,14 @@ from omniconv.surfaces import Plane, Surface
 
 
 class UNet(Model):
-    """Encoder, and a decoder that is joined by the encoder's signal at every size; any image size.
+    """Encoder, and a decoder with skip connections at every size, for images of any size.
 
     Args:
         in_channels: channels of the image.
         out_channels: classes or values for each sample.
         surface: surface of the image.
-        width: channels at full size; doubled at every step down.
-        depth: number of steps down; at most as many as the surface has coarser levels.
+        width: channels at full size; doubled at every downsampling step.
+        depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface.
         down: ``stride``, ``max`` or ``average``.
         up: ``linear`` interpolation or a learned ``transposed`` convolution.
         head_kernel: kernel of the last layer, 1 or 3.
@@ -65,22 +65,17 @@ class UNet(Model):
         self.decoder = nn.ModuleList()
         for step in range(depth, 0, -1):
             merge = DoubleConv(
-                channels[step - 1] + up_channels(channels[step], up),
-                channels[step - 1],
-                normalization=normalization,
-                activation=activation,
-                surface=surfaces[step - 1],
-            )
+                channels[step - 1] + up_channels(channels[step], up), channels[step - 1],
+                normalization=normalization, activation=activation, surface=surfaces[step - 1],
+            )  # fmt: skip
             self.decoder.append(UpBlock(channels[step], merge, up, surfaces[step]))
         self.head = OutputHead(channels[0], out_channels, head_kernel, sigmoid, surface)
 
     @property
     def total_stride(self) -> int:
-        """Input samples per sample of the coarsest signal, along each axis."""
         return self.encoder.total_stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a value of every output channel for every sample."""
         *skips, x = self.encoder(x)
         for block in self.decoder:
             x = block(x, skips.pop())

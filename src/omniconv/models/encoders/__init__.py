@@ -1,5 +1,5 @@
-"""Encoders: the part of a network that goes down in size, shared by the models.
+"""Encoders: the downsampling part of a network, shared by the models.
 
-An encoder is a module whose ``forward`` returns the signal at each size, the full one first. Its attributes tell the
-model how to continue: ``channels`` and ``surfaces`` of each size, and ``total_stride`` of the coarsest.
+The ``forward`` of an encoder returns a list of signals, one for each size, the full size first. Its attributes are
+``channels`` and ``surfaces`` of each size, and ``total_stride`` of the coarsest.
 """

@@ -1,4 +1,4 @@
-"""Plain encoder: two convolutions at each size, twice the channels at each step down."""
+"""Encoder of the U-Net: two convolutions at each size, twice the channels at each downsampling step."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_DEPTH, MAX_WIDTH = 10, 1024
 
 
 class PlainEncoder(nn.Module):
-    """Two convolutions at full size, then two more at every step down, which doubles the channels.
+    """Two convolutions at full size, and two more at every downsampling step, which doubles the channels.
 
     Args:
         in_channels: channels of the image.
         width: channels at full size.
-        depth: number of steps down, each by 2; at most as many as the surface has coarser levels.
+        depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface.
         surface: surface of the image.
         down: ``stride``: the first of the two convolutions has stride 2; ``max`` or ``average``: pooling before both.
         normalization: as in ``ConvBlock``.
@@ -59,17 +59,17 @@ class PlainEncoder(nn.Module):
         double_conv = partial(DoubleConv, normalization=normalization, activation=activation)
         conv_block = partial(ConvBlock, normalization=normalization, activation=activation)
         self.stages = nn.ModuleList([double_conv(in_channels, width, surface=surface)])
-        for fine, coarse in pairwise(self.channels):
-            here, below = self.surfaces[-1], self.surfaces[-1].coarser()
+        for before, after in pairwise(self.channels):
+            fine, coarse = self.surfaces[-1], self.surfaces[-1].coarser()
             if down == "stride":
-                first = conv_block(fine, coarse, stride=2, surface=here)
-                stage = nn.Sequential(first, conv_block(coarse, coarse, surface=below))
+                first = conv_block(before, after, stride=2, surface=fine)
+                stage = nn.Sequential(first, conv_block(after, after, surface=coarse))
             else:
-                # same_upper windows start at sample 0, as those of torch's pooling do; a mesh knows only "same".
-                pool = POOLS[down](2, padding="same_upper" if is_grid(here) else "same", surface=here)
-                stage = nn.Sequential(pool, double_conv(fine, coarse, surface=below))
+                # same_upper windows start at sample 0, as in torch's pooling; meshes support "same" only.
+                pool = POOLS[down](2, padding="same_upper" if is_grid(fine) else "same", surface=fine)
+                stage = nn.Sequential(pool, double_conv(before, after, surface=coarse))
             self.stages.append(stage)
-            self.surfaces.append(below)
+            self.surfaces.append(coarse)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the signal at each size, the full one first."""
@@ -81,19 +81,19 @@ class PlainEncoder(nn.Module):
 
 
 def check_depth(depth: int, surface: Surface) -> int:
-    """Return the number of steps down, checked against the coarser levels that the surface has."""
+    """Return the number of downsampling steps, after checking that the surface has as many coarser levels."""
     check_surface(surface)
     depth = to_builtin(depth)
     if not is_integer(depth) or depth > MAX_DEPTH:
         raise InputError("depth", depth, f"must be a whole number from 1 to {MAX_DEPTH}", "use depth=3")
     if surface.max_depth is not None and depth > surface.max_depth:
         rule = f"must be at most {surface.max_depth}, the number of coarser levels of {surface}"
-        raise InputError("depth", depth, rule, "use fewer steps or a finer surface")
+        raise InputError("depth", depth, rule, "use a smaller depth or a finer surface")
     return depth
 
 
 def check_width(width: int) -> int:
-    """Return the channels at full size, checked."""
+    """Return the number of channels at full size, after checking it."""
     width = to_builtin(width)
     if not is_integer(width) or width > MAX_WIDTH:
         raise InputError("width", width, f"must be a whole number from 1 to {MAX_WIDTH}", "use width=32")
