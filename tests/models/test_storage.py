@@ -76,7 +76,7 @@ def test_preprocessing_must_be_plain_data(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("os.system", {}, "model='os.system': must be one of classifier, unet; correct the name"),
+        ("os.system", {}, "model='os.system': must be one of classifier, unet; use classifier"),
         ("unet", {"in_channels": 1}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "colour": 3}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "surface": "torus"}, "surface='torus': must be one of"),

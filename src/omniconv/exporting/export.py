@@ -1,4 +1,4 @@
-"""Export a network to a file that was read back and computes the same."""
+"""Export of a network to a file, which is verified before it is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Exported:
 
     Attributes:
         path: the file.
-        differences: difference from the network, for every output at every tested size.
+        differences: differences from the network's outputs, for every output at every tested size.
     """
 
     path: Path
@@ -57,17 +57,17 @@ def export(
     from ``min_size`` samples per axis. It holds standard operators only and runs without omniconv.
 
     Args:
-        network: one of ``oc.models``, or any module that takes one signal and returns one or several tensors.
+        network: a model of ``oc.models``, or any module that takes one signal and returns one or several tensors.
         path: ``NAME.onnx`` or ``NAME.pt2``.
         example: a signal ``(batch, channels, *grid)``; required unless the network is one of ``oc.models``.
         any_size: accept any size of the grid axes. Ignored for models on surfaces of fixed size.
         min_size: smallest size of an axis; by default twice the total stride of a model, and 16 for other modules.
-        description: plain data to store in the file, such as class names.
+        description: data to store in the file, such as class names, in types of JSON.
         overwrite: replace an existing file.
 
     Raises:
-        InputError: an unknown suffix, no example, a network that cannot be exported.
-        FileError: the file exists or cannot be written, or it would not compute what the network computes.
+        InputError: the suffix is unknown, the example is missing, or the network cannot be exported.
+        FileError: the file exists or cannot be written, or its outputs differ from the network's.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -79,10 +79,11 @@ def export(
     path = Path(path)
     codec = _CODECS[check_target(path, overwrite)]
     network = copy.deepcopy(network).cpu().eval()
-    if any_size and not (isinstance(network, Model) and not network.surface.any_size):
-        min_size = min_size or (2 * network.total_stride if isinstance(network, Model) else 16)
+    if isinstance(network, Model):
+        any_size, default_min_size = any_size and network.surface.any_size, 2 * network.total_stride
     else:
-        min_size = None
+        default_min_size = 16
+    min_size = min_size or default_min_size if any_size else None
     example = _example(network, min_size) if example is None else example
     shapes = _test_shapes(example, min_size)
     program = to_program(network, torch.rand(shapes[0]), min_size)
@@ -94,10 +95,10 @@ def export(
 
 
 def check_target(path: Path, overwrite: bool) -> str:
-    """Return the format of a file that can be written.
+    """Return the format of a file, after checking that it can be written.
 
     Raises:
-        InputError: an unknown suffix, or packages that the format needs are not installed.
+        InputError: the suffix is unknown, or packages that the format needs are not installed.
         FileError: the file exists or cannot be written.
     """
     formats = [name for name, suffix in FORMATS.items() if path.suffix == suffix]
@@ -113,23 +114,23 @@ def check_target(path: Path, overwrite: bool) -> str:
 
 def _example(network: nn.Module, min_size: int | None) -> Tensor:
     if not isinstance(network, Model):
-        raise InputError("example", None, "is required for a network that is not one of oc.models",
-                         "pass a tensor (batch, channels, *grid) that the network takes")  # fmt: skip
+        rule = "is required for a network that is not one of oc.models"
+        raise InputError("example", None, rule, "pass a tensor (batch, channels, *grid) that the network takes")
     fixed = [size for size in network.surface.shape if size is not None]
     grid = fixed or [2 * (min_size or 16) + 2 * axis for axis in range(network.surface.ndim)]
     return torch.zeros(1, network.arguments["in_channels"], *grid)
 
 
 def _test_shapes(example: Tensor, min_size: int | None) -> list[tuple[int, ...]]:
-    """Return the shapes to verify: the example's grid and, with any size, the smallest one and odd ones.
+    """Return the shapes to verify: the example's grid and, with any size, the smallest grid and one of odd sizes.
 
-    Odd sizes reach the rounding in strides, poolings and resizings, which even sizes never use.
+    Odd sizes test the rounding in strides, pooling and resizing.
     """
     channels, *grid = example.shape[1:]
     if min_size is None:
         return [(1, channels, *grid), (3, channels, *grid)]
     grid = [max(size, min_size) for size in grid]
-    odd = [min_size + min_size // 2 + 1 - min_size // 2 % 2 + 2 * axis for axis in range(len(grid))]
+    odd = [(3 * min_size // 2 | 1) + 2 * axis for axis in range(len(grid))]
     return [(1, channels, *grid), (3, channels, *[min_size] * len(grid)), (2, channels, *odd)]
 
 
@@ -159,9 +160,9 @@ def _check_differences(path: Path, differences: list[OutputDifference], network:
 
 
 def _check_finite(path: Path, network: nn.Module) -> None:
-    """Name a weight that is not finite: then the difference is no fault of the file."""
+    """Raise a FileError that names a weight with NaN or infinity, if there is one."""
     for name, tensor in network.state_dict().items():
-        wrong = int((~tensor.isfinite()).sum())
-        if wrong:
-            rule = f"was not written: {name} of the network has {wrong:,} of {tensor.numel():,} values NaN or infinite"
+        count = int((~tensor.isfinite()).sum())
+        if count:
+            rule = f"was not written: {name} of the network has {count:,} of {tensor.numel():,} values NaN or infinite"
             raise FileError(path, rule, "train it again, with a smaller --learning-rate")

@@ -1,4 +1,4 @@
-"""Export of a run's network with its normalization, for RGB values from 0 to 1."""
+"""Export of the network of a run with its normalization, for RGB values from 0 to 1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WithNormalization(nn.Module):
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the network's output for values from 0 to 1."""
+        """Return the network's output for an image with values from 0 to 1."""
         shape = (-1, *[1] * (image.ndim - 2))
         return self.network((image - self.mean.view(shape)) / self.std.view(shape))
 
@@ -50,12 +50,12 @@ def export_run(
     Args:
         run: folder of the run, or a ``model.safetensors``.
         file_format: a key of ``FORMATS``.
-        out: the file; by default ``model.onnx`` or ``model.pt2`` beside the run's ``model.safetensors``.
+        out: the file; by default ``model.onnx`` or ``model.pt2`` in the folder of the run.
         overwrite: replace an existing file.
-        size: rows and columns of the input; by default any.
+        size: rows and columns of the input; by default any size.
 
     Raises:
-        InputError: an unknown format, a size on a surface of fixed size, or as ``export``.
+        InputError: as ``export``, or the format is unknown, or the surface has a fixed size and ``size`` is given.
     """
     suffix = FORMATS[check_choice("format", file_format, FORMATS, f"use --format {next(iter(FORMATS))}")]
     folder = Path(run).parent if Path(run).is_file() else Path(run)
@@ -77,18 +77,17 @@ def export_run(
 
 
 def describe(predictor: Predictor) -> dict[str, Any]:
-    """Return what a user of the file needs to know, as plain data; the keys are part of the file format."""
-    preprocessing = predictor.preprocessing
-    place = "(height, width)" if preprocessing.surface.any_size else "samples of the surface"
+    """Return the description of input and output for the users of the file; its keys are part of the file format."""
+    preprocessing, surface = predictor.preprocessing, predictor.preprocessing.surface
+    conversion = f"omniconv.surface({str(surface)!r}).from_equirectangular(panorama)"
     return {
         "task": predictor.task.name,
         "classes": list(predictor.classes),
-        "surface": str(preprocessing.surface),
+        "surface": str(surface),
         "trained_size": list(preprocessing.size),
         "values": "RGB from 0 to 1, channels first; the file itself subtracts mean and divides by spread",
         "mean": list(preprocessing.mean),
         "spread": list(preprocessing.std),
-        "answer": predictor.task.describe_output(preprocessing.surface),
-        "places": place if preprocessing.surface.any_size
-        else f"{place}: omniconv.surface({str(preprocessing.surface)!r}).from_equirectangular(panorama)",
-    }  # fmt: skip
+        "answer": predictor.task.describe_output(surface),
+        "places": "(height, width)" if surface.any_size else f"samples of the surface: {conversion}",
+    }

@@ -1,4 +1,4 @@
-"""Programs as ``.onnx`` files of standard operators, which onnxruntime runs."""
+"""Conversion of programs to ``.onnx`` files of standard operators, and their execution by onnxruntime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPSET = 20
 """Version of the operator set: the newest that onnxruntime 1.18 supports."""
 INPUT = "image"
 MAX_BYTES = 2**31 - 1
-"""Largest protocol buffer, and so the largest single ONNX file."""
+"""Largest protocol buffer, and therefore the largest ONNX file."""
 
 
 def check_installed() -> None:
@@ -37,7 +37,7 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     """Return the content of an ``.onnx`` file.
 
     Raises:
-        InputError: it would be larger than an ONNX file can be.
+        InputError: the file would be larger than ``MAX_BYTES``.
     """
     with silenced_exporter():
         converted = torch.onnx.export(
@@ -48,7 +48,7 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     _name_axes(model.graph, _symbols(program))
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]  # debugging data of torch's exporter, with paths of this machine
+        del part.metadata_props[:]  # debugging data of torch's exporter, with local paths
     for key, value in description.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
@@ -73,14 +73,14 @@ def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
 
 
 def _floor_division(dividend: Any, divisor: Any) -> Any:
-    """Translate ``//`` on sizes: torch's own translation is ONNX's Div, which rounds towards zero."""
+    """Translate ``//`` on sizes; torch translates it to ONNX's Div, which rounds towards zero instead of down."""
     from onnxscript import opset18 as op
 
     return op.Div(op.Sub(dividend, op.Mod(dividend, divisor)), divisor)
 
 
 def _symbols(program: torch.export.ExportedProgram) -> dict[str, str]:
-    """Return the names of the input's axes of any size by the symbols that torch gave them."""
+    """Map torch's symbols of the input's dynamic axes to the names of the axes."""
     name = program.graph_signature.user_inputs[0]
     shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
     names = ("batch", "channels", *AXES[len(shape) - 2])
@@ -91,7 +91,6 @@ def _name_axes(graph: Any, names: dict[str, str]) -> None:
     """Replace torch's symbols such as ``s0`` in the shapes of a graph by names."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         for dimension in value.type.tensor_type.shape.dim:
-            if dimension.dim_param:
-                dimension.dim_param = re.sub(
-                    r"\bs\d+\b", lambda match: names.get(match[0], match[0]), dimension.dim_param
-                )
+            symbols = dimension.dim_param
+            if symbols:
+                dimension.dim_param = re.sub(r"\bs\d+\b", lambda match: names.get(match[0], match[0]), symbols)

@@ -1,4 +1,4 @@
-"""A network as a ``torch.export`` program of standard operators, with a batch and a grid of any size."""
+"""Conversion of a network to a ``torch.export`` program of standard operators, with dynamic batch and grid sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import SparseOperator
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
-"""Names of the grid axes of any size."""
+"""Names of the dynamic grid axes."""
 
 
 def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> torch.export.ExportedProgram:
@@ -29,7 +29,7 @@ def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> tor
         min_size: smallest size of each grid axis; ``None`` fixes the grid of the example.
 
     Raises:
-        InputError: the network cannot be exported, or only for one size.
+        InputError: the network cannot be exported, or only for a fixed size.
     """
     sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if min_size is not None:
@@ -44,11 +44,10 @@ def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> tor
         rule = f"cannot be exported ({_first_lines(error)})"
         if min_size is not None:
             raise InputError("any_size", True, rule, "export it for one size: any_size=False, or --size") from error
-        raise InputError(
-            "network", type(network).__name__, rule, "remove what depends on values of the data"
-        ) from error
+        cure = "remove branches that depend on values of the data"
+        raise InputError("network", type(network).__name__, rule, cure) from error
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # contains paths of this machine
+        node.meta.pop("stack_trace", None)  # contains local paths
     return program
 
 
@@ -63,7 +62,7 @@ def with_standard_ops(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def silenced_exporter() -> Iterator[None]:
-    """Suppress the logs and warnings of torch's exporters, which address their developers."""
+    """Suppress the logs and warnings of torch's exporters, which are meant for torch's developers."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Programs as ``.pt2`` files, which ``torch.export.load`` opens without omniconv."""
+"""Conversion of programs to ``.pt2`` files, which ``torch.export.load`` reads without omniconv."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from omniconv.exporting.program import silenced_exporter
 
 DESCRIPTION = "omniconv.json"
-"""Name of the file in the archive that describes inputs and outputs."""
+"""Name of the file in the archive with the description of inputs and outputs."""
 
 
 def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:

@@ -1,4 +1,4 @@
-"""Comparison of a network with what was read back from its file, on the same inputs."""
+"""Comparison of the outputs of a network and of its exported file for the same inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 TOLERANCE = 1e-4
-"""Largest accepted difference relative to the output's largest value: float32 sums in another order."""
+"""Largest accepted difference relative to the output's largest value; other runtimes add float32 in another order."""
 
 
 @dataclass(frozen=True)
