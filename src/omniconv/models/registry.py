@@ -34,7 +34,7 @@ def get_model(name: str) -> type[Model]:
     entry = MODELS[check_choice("model", name, MODELS)]
     if isinstance(entry, str):
         entry = MODELS[name] = resolve_name(entry)
-    return entry  # type: ignore[return-value]  # no longer a string
+    return entry
 
 
 def models_for(output: Output) -> tuple[str, ...]:
