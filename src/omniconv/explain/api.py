@@ -76,7 +76,7 @@ def explain_pool(
         raise InputError("count_include_pad", True, "needs --kind average", "leave it out")
     if p is not None and kind != "lp":
         raise InputError("p", p, "needs --kind lp", "add it, or leave this out")
-    power = 2.0 if p is None else parse_float("p", p, 0.5, 16, "2")
+    power = 2.0 if p is None else parse_float("p", p, 0.5, 16, "2")  # below 0.5 results outgrow their cells
     sizes, arguments = options.parse()
     geometry = require_drawable(pool_geometry(sizes, arguments, ceil_mode))
     pooling = Pooling(cast(PoolKind, kind), ceil_mode, count_include_pad, power)
