@@ -1,4 +1,4 @@
-"""Checks of user arguments: integers, numbers, flags and choices; each returns the value as a plain Python object."""
+"""Checks of user arguments: integers, numbers, flags and choices; each returns the value as a built-in Python type."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
     Raises:
         FileError: the file is missing, a folder, empty, not readable, not an image, of more than about 179 megapixels,
-            smaller than 2 pixels on a side, or holds several pictures.
+            smaller than 2 pixels on a side, or contains several pictures.
 
     Example:
         >>> with open_image("photo.jpg") as image:  # doctest: +SKIP

@@ -54,7 +54,7 @@ def export(
     """Write a network as an ONNX file or a ``torch.export`` program, after checking that it computes the same.
 
     The file takes ``image``, float32 ``(batch, channels, *grid)``, with any batch size and, with ``any_size``, any grid
-    from ``min_size`` samples per axis. It holds standard operators only and runs without omniconv.
+    from ``min_size`` samples per axis. It contains standard operators only and runs without omniconv.
 
     Args:
         network: a model of ``oc.models``, or any module that takes one signal and returns one or several tensors.

@@ -85,7 +85,7 @@ class Predictor:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` is CUDA where there is such a device, else the CPU.
+    """Return the device of a name; ``auto`` is CUDA if available, else the CPU.
 
     Raises:
         InputError: the device does not exist.

@@ -25,6 +25,10 @@ Table = tuple[list[str], list[list[str | float | None]]]
 """Header and rows."""
 Prediction = tuple[Path, Path, np.ndarray]
 """Image file, relative path of its output without suffix, and the result of ``Task.predict``."""
+Tile = tuple[np.ndarray, str]
+"""Picture and caption."""
+Facts = dict[str, str]
+"""Lines of text by their headings."""
 
 
 class TrainedNetwork(Protocol):
@@ -142,9 +146,7 @@ class Task(ABC):
         """Return the relative frequency of each class; empty for a task without classes."""
         return ()
 
-    def describe_targets(
-        self, classes: tuple[str, ...], counts: Counter[int], balance: bool
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def describe_targets(self, classes: tuple[str, ...], counts: Counter[int], balance: bool) -> tuple[Facts, Facts]:
         """Return facts on the targets, and warnings, to be printed before training, by their headings."""
         return {}, {}
 
@@ -231,9 +233,7 @@ class Task(ABC):
     # Report and export
 
     @abstractmethod
-    def tile(
-        self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
-    ) -> tuple[np.ndarray, str]:
+    def tile(self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]) -> Tile:
         """Return a picture and its caption for the contact sheet of training samples.
 
         Args:

@@ -22,7 +22,7 @@ from omniconv.files import write_bytes
 from omniconv.report.page import Page
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, TrainedNetwork
+from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
 from omniconv.tasks.labels import LabelTask
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"
@@ -30,11 +30,11 @@ OVERVIEW_IMAGES = 40
 REPORT_IMAGES = 12
 THUMBNAIL = 220
 SMALLEST_TILE = 140
-"""Width in pixels below which an image of the report is enlarged by a whole factor."""
+"""Width in pixels below which an image of the report is enlarged by an integer factor."""
 
 
 class Classify(LabelTask):
-    """Classification of whole images, from a folder of images for each class."""
+    """Classification of images, from a folder of images for each class."""
 
     name = "classify"
     output = "global"
@@ -81,7 +81,7 @@ class Classify(LabelTask):
     def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
         """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images."""
         rows: list[list[str]] = []
-        tiles: list[tuple[np.ndarray, str]] = []
+        tiles: list[Tile] = []
         for file, _, probabilities in predictions:
             best = int(probabilities.argmax())
             rows.append([str(file), classes[best], *(f"{value:.6f}" for value in probabilities)])
@@ -94,20 +94,18 @@ class Classify(LabelTask):
         table = write_bytes(out / TABLE, text.getvalue().encode(errors="surrogateescape"))
         return [table, write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
 
-    def tile(
-        self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
-    ) -> tuple[np.ndarray, str]:
+    def tile(self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]) -> Tile:
         return image, f"{classes[int(target)]}: {sample.image.name}"
 
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
-        """Add images with their predicted class, and the true one where it differs."""
+        """Add images with their predicted class, and the true class if it differs."""
         page.row([_predicted_tile(network, sample) for sample in pick_evenly(samples, REPORT_IMAGES)])
 
     def describe_output(self, surface: Surface) -> str:
         return "logits (batch, class); softmax over the classes gives probabilities"
 
 
-def _predicted_tile(network: TrainedNetwork, sample: Sample) -> tuple[np.ndarray, str]:
+def _predicted_tile(network: TrainedNetwork, sample: Sample) -> Tile:
     probabilities = network.predict(sample.image)
     best = int(probabilities.argmax())
     caption = f"{sample.image.name}: {network.classes[best]} ({100 * probabilities[best]:.0f} %)"

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from omniconv.report.charts import confusion
 from omniconv.report.page import Page
-from omniconv.tasks.base import Task
+from omniconv.tasks.base import Facts, Task
 from omniconv.tasks.losses import NO_INDEX, CrossEntropy, balancing_weights
 from omniconv.tasks.metrics import Confusion
 
@@ -34,9 +34,7 @@ class LabelTask(Task):
         by_class = np.array([counts[index] for index in range(len(classes))])
         return tuple((by_class / by_class.sum()).round(6).tolist())
 
-    def describe_targets(
-        self, classes: tuple[str, ...], counts: Counter[int], balance: bool
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def describe_targets(self, classes: tuple[str, ...], counts: Counter[int], balance: bool) -> tuple[Facts, Facts]:
         frequencies = self.class_frequencies(classes, counts)
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(classes, frequencies, strict=True))
         facts = {"classes": ", ".join(classes), "class shares": shares}

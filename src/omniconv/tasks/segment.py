@@ -24,7 +24,7 @@ from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, TrainedNetwork, channels_at_size
+from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork, channels_at_size
 from omniconv.tasks.labels import LabelTask
 
 LABELS, OVERLAYS = "labels", "overlays"
@@ -126,9 +126,7 @@ class Segment(LabelTask):
             write_bytes(out / OVERLAYS / f"{stem}.png", png_bytes(_overlay(file, labels, len(classes))))
         return written
 
-    def tile(
-        self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]
-    ) -> tuple[np.ndarray, str]:
+    def tile(self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]) -> Tile:
         return overlay(image, target, len(classes)), sample.image.name
 
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -137,7 +135,7 @@ class Segment(LabelTask):
         for sample in pick_evenly(samples, REPORT_IMAGES):
             page.row(self._row(network, sample))
 
-    def _row(self, network: TrainedNetwork, sample: Sample) -> list[tuple[np.ndarray, str]]:
+    def _row(self, network: TrainedNetwork, sample: Sample) -> list[Tile]:
         preprocessing, classes = network.preprocessing, len(network.classes)
         height, width = preprocessing.size
         scale = max(1.0, REPORT_WIDTH / width)

@@ -1,4 +1,4 @@
-"""Settings and network of a run, decided and checked before its folder is made."""
+"""Resolution and check of the settings and the network of a run, before its folder is created."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from omniconv.training.settings import RunConfig
 
 
 def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
-    """Return the settings with everything decided that was left to the data.
+    """Return the settings with values instead of ``None`` and ``()``.
 
     Raises:
-        InputError: an augmentation has no meaning on the surface.
+        InputError: an augmentation is unknown, or ``rotate`` is used for images that are not panoramas.
     """
     surface = splits.preprocessing.surface
     default = splits.task.default_augmentations(surface)
@@ -34,7 +34,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
 
 
 def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
-    """Build the network of a run, with random weights that depend on the seed and with its preprocessing.
+    """Build the network of a run, with random weights from its seed, and record its preprocessing.
 
     Raises:
         InputError: the network's settings do not fit each other, the task or the images.

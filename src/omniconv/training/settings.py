@@ -105,8 +105,8 @@ class Settings(BaseModel):
 class RunConfig(Settings):
     """Settings of a training run.
 
-    The descriptions are the help of the command line. ``None`` and ``()`` mean "decide from the data"; a run's
-    ``config.yaml`` holds what was decided.
+    The descriptions are the help of the command line. ``None`` and ``()`` mean "choose from the data"; a run's
+    ``config.yaml`` contains the values that were chosen.
 
     Raises:
         InputError: an unknown setting, a value of another type or out of range.

@@ -1,4 +1,4 @@
-"""Layout of class folders: one folder of images for each class."""
+"""Layout of class folders: a folder of images for each class."""
 
 from __future__ import annotations
 
