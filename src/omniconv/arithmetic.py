@@ -4,8 +4,8 @@ Dilation is PyTorch's: a 3-tap kernel with ``dilation=2`` spans five samples. Pa
 sides, a pair ``(before, after)``, or one of the names ``"valid"``, ``"same"`` (symmetric), ``"same_upper"``
 (TensorFlow, Keras, JAX: the odd sample goes to the end) and ``"same_lower"``.
 
-The functions that are not public take checked arguments and, for layers under ``torch.export``, symbolic sizes: these
-are no ``int`` and may be compared only where every size gives the same answer.
+Functions outside ``__all__`` take checked arguments and, under ``torch.export``, symbolic sizes: these are no ``int``
+and may be compared only where every size gives the same answer.
 
 Example:
     >>> output_size(224, kernel_size=7, stride=2, padding=3)
@@ -92,7 +92,8 @@ def output_size(
         InputError: an argument below its range, or an output size below 1.
     """
     named = {"size": size, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-    size, kernel_size, stride, dilation = (_at_least_one(name, value) for name, value in named.items())
+    checked = (check_integer(name, value, 1, f"use {name}=1 or more") for name, value in named.items())
+    size, kernel_size, stride, dilation = checked
     extra = check_integer("output_padding", output_padding, 0, "use output_padding=0")
     return size_after(size, kernel_size, stride, _sides(padding), dilation, check_flag("transposed", transposed), extra)
 
@@ -106,11 +107,7 @@ def size_after(
     transposed: bool = False,
     output_padding: int = 0,
 ) -> int:
-    """Return ``output_size`` for checked arguments and symbolic sizes.
-
-    Raises:
-        InputError: an output size below 1.
-    """
+    """Return ``output_size`` for checked arguments and symbolic sizes."""
     if transposed and isinstance(padding, str) and padding != "valid":
         return size * stride
     before, after = padding_amounts(padding, size, kernel_size, stride, dilation)
@@ -153,14 +150,10 @@ def check_output_padding(
     dilation: Sequence[int],
     cure: str,
 ) -> None:
-    """Check the output padding of a transposed convolution, one entry per axis.
-
-    Raises:
-        InputError: it has no meaning with this padding (then with ``cure``), or is not below stride or dilation.
-    """
+    """Check the output padding of a transposed convolution, one entry per axis; ``cure`` is for named padding."""
     for extra, rule, step, gap in zip(output_padding, padding, stride, dilation, strict=True):
         if extra and isinstance(rule, str) and rule != "valid":
-            text = f"has no meaning with padding={rule}, which gives size · stride"
+            text = f"must be 0 with padding={rule}, which gives size · stride"
             raise InputError("output_padding", extra, text, cure)
         most = max(step, gap) - 1
         if extra > most:
@@ -169,11 +162,7 @@ def check_output_padding(
 
 
 def check_pool_padding(padding: Sequence[PaddingRule], spans: Sequence[int], modes: Sequence[tuple[str, str]]) -> None:
-    """Check that no pooling window can lie in padded zeros alone; ``modes`` are ``(before, after)`` of each axis.
-
-    Raises:
-        InputError: zeros are padded by as many samples as the window spans, or more.
-    """
+    """Check that no pooling window can hold padded zeros only; ``modes`` are ``(before, after)`` of each axis."""
     for rule, reach, sides in zip(padding, spans, modes, strict=True):
         for amount, mode in zip(padding_amounts(rule, 1, 1), sides, strict=True):
             if mode == "zeros" and amount >= reach:
@@ -186,12 +175,8 @@ def window_too_large(sizes: object, reach: int, cure: str) -> InputError:
 
 
 def check_reflection(amount: int, size: int, cure: str) -> None:
-    """Check that an axis of ``size`` samples is long enough to be padded by reflection.
-
-    Raises:
-        InputError: ``amount`` is not smaller than ``size``: as in torch, no reflection of a reflection.
-    """
-    if amount >= size:
+    """Check that an axis of ``size`` samples is long enough to be padded by reflection."""
+    if amount >= size:  # as in torch: no reflection of a reflection
         rule = f"must be smaller than the axis ({size} samples) to be reflected"
         raise InputError("padding", amount, rule, cure)
 
@@ -258,16 +243,12 @@ def multiply_adds(
 
 
 def _larger(one: int, other: int) -> int:
-    """Return the maximum; ``max`` would compare symbolic sizes and so fix them."""
+    """Return the maximum, also of symbolic sizes, which ``max`` would compare and so specialise."""
     return max(one, other) if isinstance(one, int) else one.__sym_max__(other)
 
 
 def _smaller(one: int, other: int) -> int:
     return min(one, other) if isinstance(one, int) else one.__sym_min__(other)
-
-
-def _at_least_one(name: str, value: int) -> int:
-    return check_integer(name, value, 1, f"use {name}=1 or more")
 
 
 def _sides(padding: PaddingRule) -> PaddingRule:

@@ -26,19 +26,19 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the results are kept under."""
+        """Key of the results."""
         return "-".join(map(str, (*self[:2], *sum(self[2:6], ()))))
 
     @property
-    def seen(self) -> tuple[int, ...]:
-        """Samples of each axis that are left of a kernel with its gaps, at most 0 where it does not fit."""
+    def valid_positions(self) -> tuple[int, ...]:
+        """Positions of the dilated kernel on each axis, at most 0 where it does not fit."""
         axes = zip(self.sizes, self.kernel, self.dilation, strict=True)
         return tuple(size - step * (taps - 1) for size, taps, step in axes)
 
 
 def on_a_line(operator: str, paddings: tuple[str, ...], *axes: range | tuple[int, ...], every: int) -> list[Case]:
-    """Every combination of padding, size, kernel, stride and dilation, each ``every``-th of them with gradients."""
-    combinations = (one for one in product(paddings, *axes) if one[2] > 1 or one[4] == 1)  # one tap has no gaps
+    """Return all combinations of padding, size, kernel, stride and dilation, each ``every``-th with gradients."""
+    combinations = (one for one in product(paddings, *axes) if one[2] > 1 or one[4] == 1)  # one tap has no dilation
     return [
         Case(operator, padding, *((number,) for number in numbers), gradients=every > 0 and count % every == 0)
         for count, (padding, *numbers) in enumerate(combinations)
@@ -46,7 +46,7 @@ def on_a_line(operator: str, paddings: tuple[str, ...], *axes: range | tuple[int
 
 
 def on_a_picture(operator: str, paddings: tuple[str, ...], count: int, dilations: int = 3) -> Iterator[Case]:
-    """Drawn cases in which height and width differ in every argument, each fifth with gradients."""
+    """Yield random cases in which height and width differ in every argument, each fifth with gradients."""
     generator = np.random.default_rng(0)
     for number in range(count):
         size, kernel, stride, dilation = (
@@ -57,7 +57,7 @@ def on_a_picture(operator: str, paddings: tuple[str, ...], count: int, dilations
 
 
 def all_cases() -> list[Case]:
-    """Everything that JAX is asked."""
+    """Return the cases of all operators."""
     names = tuple(PADDINGS)
     return [
         *on_a_line("convolution", names, SIZES, KERNELS, (1, 2, 3, 4), (1, 2, 3), every=13),
@@ -71,13 +71,13 @@ def all_cases() -> list[Case]:
 
 
 def numbers(*shape: int) -> np.ndarray:
-    """Whole numbers from −4 to 4 without a pattern that a shift could hide in."""
+    """Return random integers from −4 to 4, so that a shifted result differs."""
     generator = np.random.default_rng(shape)
     return generator.integers(-4, 5, shape).astype(np.float32)
 
 
 def signal(case: Case) -> np.ndarray:
-    """What the case is about; for pooling all numbers differ, so that every window has one maximum."""
+    """Return the input of a case; for pooling all numbers differ, so that every window has one maximum."""
     if case.operator == "pooling":
         shape = (2, INPUTS, *case.sizes)
         count = int(np.prod(shape))
@@ -86,5 +86,5 @@ def signal(case: Case) -> np.ndarray:
 
 
 def weight(case: Case) -> np.ndarray:
-    """Of the convolution; the transposed one takes the same the other way round."""
+    """Return the weight of the convolution, which its transpose also takes."""
     return numbers(OUTPUTS, INPUTS, *case.kernel)

@@ -29,7 +29,7 @@ def convolution(case: Case, x: Array, kernel: Array) -> Array:
 
 
 def transposed(case: Case, x: Array, kernel: Array) -> Array:
-    """The kernel as that of the convolution it goes back over, as in Keras."""
+    """Transpose the convolution with this kernel, as Keras does."""
     return lax.conv_transpose(
         x, kernel, case.stride, case.padding, rhs_dilation=case.dilation,
         dimension_numbers=LAYOUTS[len(case.sizes)], transpose_kernel=True,
@@ -46,7 +46,7 @@ def maximum(case: Case, x: Array, kernel: Array) -> Array:
 
 
 def mean(case: Case, x: Array, kernel: Array) -> Array:
-    """As TensorFlow and Keras have it: padding is not counted."""
+    """Average without padded samples, as TensorFlow and Keras do."""
     sums = windows(case, jnp.concatenate([x, jnp.ones_like(x[:1])]), 0.0, lax.add)
     return sums[:-1] / sums[-1]
 
@@ -59,7 +59,7 @@ FUNCTIONS = {
 
 
 def answers(cases: Sequence[Case], signals: Sequence[Array], weights: Sequence[Array]) -> dict[str, Array]:
-    """Outputs, and where a case asks for them the gradients of input and weight, by the case's name."""
+    """Return outputs, and for some cases gradients of input and weight, by the case's name."""
     found = {}
     for case, x, kernel in zip(cases, signals, weights, strict=True):
         for prefix, function in FUNCTIONS[case.operator].items():

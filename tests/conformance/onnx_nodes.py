@@ -17,7 +17,7 @@ Attributes = dict[str, object]
 
 
 def run_node(node: NodeProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What our layer makes of the inputs of a node: its first output, and the second where the node asks for it."""
+    """Return the outputs of omniconv's layer for a node."""
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     attributes = {name: value.decode() if isinstance(value, bytes) else value for name, value in attributes.items()}
     found = LAYERS[node.op_type](attributes, *(torch.from_numpy(np.array(one)) for one in inputs))
@@ -26,7 +26,7 @@ def run_node(node: NodeProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def run_model(model: ModelProto, inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """What our layers make of the inputs of a graph: its only output."""
+    """Return the output of omniconv's layers for a graph with one output."""
     values = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     names = [one.name for one in model.graph.input if one.name not in values]
     values |= dict(zip(names, inputs, strict=True))
@@ -37,7 +37,7 @@ def run_model(model: ModelProto, inputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def padding(attributes: Attributes, ndim: int) -> str | tuple[tuple[int, int], ...]:
-    """``auto_pad`` by name, ``pads`` (all beginnings, then all ends) as a pair an axis."""
+    """Return ``auto_pad`` as a name, or ``pads`` (first the starts, then the ends) as a pair for each axis."""
     name = attributes.get("auto_pad", "NOTSET")
     pads = attributes.get("pads", [0] * 2 * ndim)
     return NAMES_OF_SAME[name] if name != "NOTSET" else tuple(zip(pads[:ndim], pads[ndim:], strict=True))
@@ -73,7 +73,7 @@ def transposed(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor |
 
 
 def cropped(full: Sequence[int], extra: Sequence[int], size: Sequence[int], name: str) -> tuple[tuple[int, int], ...]:
-    """The padding that ONNX takes where ``output_shape`` is given: the odd sample at the end for SAME_UPPER only."""
+    """Return ONNX's padding for a given ``output_shape``: the odd sample is at the end for SAME_UPPER only."""
     totals = [max(one + more - wanted, 0) for one, more, wanted in zip(full, extra, size, strict=True)]
     halves = [(total // 2, total - total // 2) for total in totals]
     return tuple(half if name == "SAME_UPPER" else half[::-1] for half in halves)
@@ -85,7 +85,7 @@ def with_weights(layer: torch.nn.Module, weight: Tensor, bias: Tensor | None) ->
 
 
 def pooling(attributes: Attributes, ndim: int) -> dict[str, object]:
-    """The arguments that all poolings share."""
+    """Return the arguments that all poolings share."""
     return {
         "kernel_size": tuple(attributes["kernel_shape"]),
         "stride": per_axis(attributes, "strides", ndim),
@@ -97,7 +97,7 @@ def pooling(attributes: Attributes, ndim: int) -> dict[str, object]:
 
 
 def max_pool(attributes: Attributes, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima, and their places: ours row by row, ONNX's also column by column (``storage_order`` 1)."""
+    """Return maxima and indices, in column-major order for ``storage_order`` 1."""
     values, switches = oc.nn.MaxPool(**pooling(attributes, x.ndim - 2), return_switches=True)(x)
     if attributes.get("storage_order", 0):
         rows, columns = x.shape[2:]
@@ -115,9 +115,9 @@ def lp_pool(attributes: Attributes, x: Tensor) -> Tensor:
 
 
 def max_unpool(attributes: Attributes, x: Tensor, switches: Tensor, size: Tensor | None = None) -> Tensor:
-    """ONNX's test reads switches in the grid of the smallest size, and adds zeros at the ends up to the one asked for.
+    """Unpool to the smallest size, then append zeros up to ``size``, as ONNX's node test does.
 
-    ``output_size`` cannot say so: PyTorch, ONNX Runtime and we read MaxPool's switches in the grid asked for.
+    PyTorch, ONNX Runtime and omniconv interpret the switches in the grid of ``output_size`` instead.
     """
     ndim = x.ndim - 2
     arguments = pooling(attributes, ndim)
@@ -135,7 +135,7 @@ def pad(
     value: Tensor | None = None,
     axes: Tensor | None = None,
 ) -> Tensor:
-    """Until version 10 amounts and value are attributes, then inputs; batch and channels have to stay as they are."""
+    """Pad the grid axes; up to opset 10 amounts and value are attributes, later inputs."""
     amounts = attributes["pads"] if pads is None else pads.tolist()
     constant = attributes.get("value", 0.0) if value is None else value.item()
     chosen = range(x.ndim) if axes is None else [axis % x.ndim for axis in axes.tolist()]
@@ -150,7 +150,7 @@ def global_average_pool(attributes: Attributes, x: Tensor) -> Tensor:
 
 
 def global_max_pool(attributes: Attributes, x: Tensor) -> Tensor:
-    """One window over all there is."""
+    """Pool with one window of the size of the grid."""
     return oc.nn.MaxPool(tuple(x.shape[2:]), surface=oc.Plane(x.ndim - 2))(x)
 
 

@@ -17,7 +17,7 @@ from omniconv.errors import InputError
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """What JAX says, by the names of cases."""
+    """Results of JAX by the names of cases."""
     path = tmp_path_factory.mktemp("jax") / "answers.npz"
     script = Path(__file__).with_name("jax_reference.py")
     subprocess.run([sys.executable, "-W", "error", str(script), str(path)], check=True)
@@ -37,7 +37,7 @@ def cases_of(operator, axes=None, padding=None, kernel=None):
 
 
 def assert_alike(answers, name, layer, x, output_size=None, close=False):
-    """Outputs, and gradients where JAX was asked for them; sums of whole numbers have to be equal to the last bit."""
+    """Compare outputs, and gradients where JAX computed them; sums of small integers are exact in float32."""
     limits = {"rtol": 1e-6, "atol": 1e-6} if close else {"rtol": 0, "atol": 0}
     x.requires_grad_()
     y = layer(x) if output_size is None else layer(x, output_size)
@@ -50,7 +50,7 @@ def assert_alike(answers, name, layer, x, output_size=None, close=False):
 
 
 def convolution(case, name="Conv", padding=None):
-    """Our layer with the case's weight."""
+    """Return omniconv's layer with the case's weight."""
     kernel = torch.from_numpy(weight(case)).double()
     channels = kernel.shape[:2] if name == "ConvTranspose" else kernel.shape[1::-1]
     layer = getattr(oc.nn, f"{name}{len(case.sizes)}d")(
@@ -79,8 +79,8 @@ def test_convolutions_of_images(answers, padding):
 
 
 def check_convolution(answers, case):
-    """JAX gives nothing at all where a kernel does not fit in; we say so."""
-    if case.padding == "VALID" and min(case.seen) < 1:
+    """Compare one case; where a kernel does not fit, JAX returns an empty array and omniconv raises."""
+    if case.padding == "VALID" and min(case.valid_positions) < 1:
         assert answers[case.name].numel() == 0
         with pytest.raises(InputError, match=r"is smaller on grid axis \d than the kernel"):
             convolution(case)(double(case))
@@ -91,7 +91,7 @@ def check_convolution(answers, case):
 @pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_transposed_convolutions_are_the_gradients_of_convolutions(answers, padding, axes):
-    """For every size of the convolution's input, also those that are no multiple of the stride."""
+    """Sizes of the convolution's input that are no multiple of the stride are included."""
     tried = 0
     for case in cases_of("convolution", axes, padding):
         if f"{case.name} input" in answers:
@@ -104,7 +104,7 @@ def test_transposed_convolutions_are_the_gradients_of_convolutions(answers, padd
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_transposed_convolutions_with_same(answers, kernel):
-    """JAX and Keras always go back to ``size · stride``, which is what SAME means here if no size is asked for."""
+    """JAX and Keras return ``size · stride`` for SAME, which is omniconv's default size."""
     for case in cases_of("transposed", padding="SAME", kernel=kernel):
         layer = convolution(case, "ConvTranspose")
         assert_alike(answers, case.name, layer, double(case))
@@ -112,8 +112,8 @@ def test_transposed_convolutions_with_same(answers, kernel):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_transposed_convolutions_with_valid(answers, kernel):
-    """Where a kernel spans less than a stride, JAX and Keras add zeros up to ``size · stride``, the largest size that
-    VALID leads back to; ours gives the smallest unless it is asked."""
+    """Where a kernel spans less than a stride, JAX and Keras append zeros up to ``size · stride``, the largest size for
+    VALID; omniconv returns the smallest by default."""
     for case in cases_of("transposed", padding="VALID", kernel=kernel):
         layer = convolution(case, "ConvTranspose", padding=0)
         axes = list(zip(case.sizes, case.kernel, case.stride, case.dilation, strict=True))
@@ -124,7 +124,7 @@ def test_transposed_convolutions_with_valid(answers, kernel):
         assert list(found.shape[2:]) == smallest
         inner = answers[case.name][(..., *map(slice, smallest))]
         assert torch.equal(found, inner)
-        assert inner.abs().sum() == answers[case.name].abs().sum()  # what it has more is zeros
+        assert inner.abs().sum() == answers[case.name].abs().sum()  # the rest is zeros
 
 
 @pytest.mark.parametrize("axes", [1, 2])

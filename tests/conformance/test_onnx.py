@@ -48,13 +48,13 @@ NODE_TESTS = {
     "GlobalMaxPool": "globalmaxpool globalmaxpool_precomputed",
 }
 NAMES = [name for names in NODE_TESTS.values() for name in names.split()]
-WHOLE_NUMBERS = {"maxpool_2d_uint8"}  # left out: our layers want floating-point signals, and say so
+WHOLE_NUMBERS = {"maxpool_2d_uint8"}  # not run: layers take floating-point signals only
 MODEL_FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data"
 
 
 @cache
 def node_tests():
-    """ONNX's tests of single nodes with our operators, by name. They take seconds to make, so not while collecting."""
+    """Return ONNX's node tests of omniconv's operators by name; loaded lazily, since that takes seconds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"onnx\.backend\.test\.case\.node\.")
         found = collect_testcases()
@@ -67,7 +67,7 @@ def node_tests():
 
 
 def models():
-    """Models of our layers that PyTorch once wrote, with inputs and outputs."""
+    """Return models exported by PyTorch, with inputs and outputs, which ONNX publishes."""
     for path in sorted(MODEL_FOLDER.glob("pytorch-*/*/model.onnx")):
         model = onnx.load(path)
         operators = {node.op_type for node in model.graph.node} - RESHAPING
@@ -86,7 +86,7 @@ def test_node(name):
 
 
 def test_every_node_test_is_listed():
-    """None is left out in silence, be it of a later release."""
+    """Node tests of a later ONNX release must be added to the lists."""
     named = {name: operator for operator, names in NODE_TESTS.items() for name in names.split()}
     named |= dict.fromkeys(WHOLE_NUMBERS, "MaxPool")
     assert {name: case.model.graph.node[0].op_type for name, case in node_tests().items()} == named
@@ -118,7 +118,7 @@ def test_no_model_is_missing():
 
 
 def test_switches_are_read_in_the_size_asked_for_as_pytorch_does():
-    """ONNX's own ``maxunpool_export_with_output_shape`` has it otherwise, see ``onnx_nodes.max_unpool``."""
+    """ONNX's ``maxunpool_export_with_output_shape`` differs, see ``onnx_nodes.max_unpool``."""
     values, switches = torch.tensor([[[[5.0, 6.0], [7.0, 8.0]]]]), torch.tensor([[[[5, 7], [13, 15]]]])
     wanted = F.max_unpool2d(values, switches, 2, output_size=(5, 5))
     assert torch.equal(oc.nn.MaxUnpool(2)(values, switches, (1, 1, 5, 5)), wanted)

@@ -31,7 +31,7 @@ def run_theirs(node, inputs):
 
 
 def draw(generator, operator):
-    """Attributes and sizes that leave no doubt.
+    """Draw attributes and sizes whose result the specification defines.
 
     Left out is what ONNX Runtime does in its own way: it refuses or forgets gaps under SAME, crops where a pooling
     window under SAME is smaller than its stride (TensorFlow and JAX, as we, then do not pad), goes back to less than

@@ -20,7 +20,7 @@ TRANSPOSED = (  # kernel, stride, padding, output_padding, groups, dilation
 
 
 def pair(name, rank, *arguments, **options):
-    """The same layer of torch and of ours, with the same weights."""
+    """Return the layer of torch and that of omniconv with the same weights."""
     theirs = torch_layer(name, rank, *arguments, **options)
     ours = getattr(oc.nn, f"{name}{rank}d")(*arguments, **options)
     ours.load_state_dict(theirs.state_dict())
@@ -31,7 +31,7 @@ def pair(name, rank, *arguments, **options):
 @each_rank
 @each_mode
 def test_convolutions(rank, mode, dtype):
-    """With a border that is not zeros the gradient of the input comes from several places, in another order."""
+    """With a border other than zeros the gradient of the input is summed in another order."""
     for arguments in CONVOLUTIONS:
         both = pair("Conv", rank, 4, 8, *arguments, padding_mode=mode, dtype=dtype)
         assert_alike(signal(rank, dtype), *both, loose=() if mode == "zeros" else (1,))

@@ -15,14 +15,14 @@ PADDINGS = {"Zero": "zeros", "Constant": "zeros", "Reflection": "reflect", "Repl
 
 
 def in_float(layer, x):
-    """Torch's means of volumes know no half precision on the CPU: the float32 ones, rounded."""
+    """Run torch's 3D average pooling in float32: it has no half precision on the CPU."""
     if x.dtype != torch.bfloat16 or x.ndim < 5:
         return layer
     return AsModule(lambda x: layer(x.float()).to(x.dtype))
 
 
 def poolings(*others):
-    """Kernel, stride, padding and whether sizes are rounded up, as torch allows them."""
+    """Yield combinations of kernel, stride, padding and ``others`` that torch admits."""
     for kernel, stride, padding, *rest in itertools.product((2, 3), (1, 2, 3), (0, 1), *others):
         yield kernel, stride, padding, *rest
 
@@ -45,7 +45,7 @@ def test_maxima(rank, dtype):
 @each_precision
 @each_rank
 def test_avg_pool_equals_reference(rank, dtype):
-    """Of windows that hang over torch divides the sum, and we the mean by the share that is there."""
+    """In windows past the end torch divides the sum, omniconv the mean by the share of samples: rounding differs."""
     for kernel, stride, padding, ceil_mode, counted in poolings((False, True), (False, True)):
         arguments = kernel, stride, padding, ceil_mode, counted
         ours = oc.nn.AvgPool(*arguments, surface=oc.Plane(rank))
@@ -57,12 +57,11 @@ def test_avg_pool_equals_reference(rank, dtype):
 @each_rank
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_lp_pool_equals_reference(rank, p, dtype):
-    """Of numbers above zero, because torch takes powers without the absolute value; it does not pad."""
+    """The input is positive, because torch takes powers without the absolute value; torch does not pad."""
     for kernel, stride in itertools.product((2, 3), (1, 2)):
         x, ours = signal(rank, dtype, least=0.1), oc.nn.LpPool(kernel, stride, p=p, surface=oc.Plane(rank))
         theirs = torch_layer("LPPool", rank, p, kernel, stride)
-        precise = in_float(theirs, x)  # the powers too
-        assert_alike(x, precise, ours, loose=() if precise is theirs else (0, 1))
+        assert_alike(x, in_float(theirs, x), ours, loose=(0, 1))  # powers and roots may be rounded differently
 
 
 @each_precision
@@ -84,8 +83,9 @@ def test_unpool_equals_reference(rank, kernel, stride, padding, dtype):
 @each_precision
 @each_rank
 def test_unpooling_where_windows_overlap(rank, dtype):
-    """Torch keeps one of the values that meet, we take their mean: after max pooling they are all the same. (In the
-    gradient they are not: torch gives every one the whole of it.)"""
+    """Torch keeps one of the values with the same index, omniconv their mean: after max pooling they are equal.
+
+    Gradients are not compared: torch gives each of these values the gradient undivided."""
     x = signal(rank, dtype)
     values, switches = torch_layer("MaxPool", rank, 3, 2, 1, return_indices=True)(x)
     wanted = torch_layer("MaxUnpool", rank, 3, 2, 1)(values, switches, x.shape)

@@ -1,4 +1,4 @@
-"""A layer of PyTorch and one of ours on the same signal: outputs and gradients.
+"""A layer of PyTorch and one of omniconv on the same signal: outputs and gradients.
 
 Where both hand the same numbers to the same function of the backend, results have to be equal to the last bit, also in
 bfloat16; where they add in another order (gradients of padding, means of windows that hang over), nearly so.
@@ -23,13 +23,13 @@ def torch_layer(name, rank, *arguments, **options):
 
 
 def signal(rank, dtype, channels=4, least=-2.0):
-    """Few numbers twice, so that a window seldom has two maxima."""
+    """Return random float64 numbers rounded to ``dtype``, so that a window seldom has two maxima."""
     shape = (2, channels, *SIZES[:rank])
     return (least + 4 * torch.rand(shape, dtype=torch.float64)).to(dtype)
 
 
 def outcomes(x, *layers):
-    """Output and gradients of each layer, in the same order: output, input, parameters."""
+    """Return for each layer the output and the gradients of input and parameters."""
     found = []
     for layer in layers:
         inner = x.clone().requires_grad_()
@@ -45,7 +45,10 @@ def assert_close(found, wanted):
 
 
 def assert_alike(x, theirs, ours, loose=()):
-    """All equal to the last bit but those numbered in ``loose``: 0 is the output, 1 the gradient of the input."""
+    """Compare output (0), gradient of the input (1) and of the parameters; those in ``loose`` with a tolerance.
+
+    The others come from the same torch function with the same arguments, and are equal to the last bit.
+    """
     for number, (wanted, found) in enumerate(zip(*outcomes(x, theirs, ours), strict=True)):
         assert found.dtype == wanted.dtype == x.dtype
         if number in loose:
@@ -55,7 +58,7 @@ def assert_alike(x, theirs, ours, loose=()):
 
 
 class AsModule(nn.Module):
-    """A function in a module's clothes."""
+    """Module that calls a function."""
 
     def __init__(self, function):
         super().__init__()

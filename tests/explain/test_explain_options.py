@@ -113,7 +113,7 @@ REFUSED = [
     (conv({"output_padding": "1", "transposed": True}, stride="1"), "must be smaller than stride=1 or dilation=1; use"),
     (conv({"output_padding": "a", "transposed": True}), "output_padding='a': must be a whole number from 0 to 999999; "
      "write --output-padding 1"),
-    (conv({"output_padding": "1", "transposed": True}, stride="2", padding="same"), "has no meaning with padding=same, "
+    (conv({"output_padding": "1", "transposed": True}, stride="2", padding="same"), "must be 0 with padding=same, "
      "which gives size · stride; leave it out, or give --padding in numbers"),
     (conv({"transposed": True}, padding="5"), "leaves no output under a kernel that spans 3; pad less"),
     (conv({"transposed": True}, input="2", padding="3", kernel="7", mode="reflect"), "to be reflected"),

@@ -278,8 +278,8 @@ def test_switches_must_be_integers_inside_the_output(surface):
         (switches.float(), "switches=torch.float32: must have an integer dtype"),
         (switches.bool(), "switches=torch.bool: must have an integer dtype"),
         (switches[..., :-1], "must have the input's shape"),
-        (switches + 10**6, "lie outside output_size="),
-        (-1 - switches, "lie outside output_size="),
+        (switches + 10**6, "must be inside output_size="),
+        (-1 - switches, "must be inside output_size="),
     ]:
         with refused(text):
             unpool(values, wrong)

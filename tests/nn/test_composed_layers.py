@@ -126,7 +126,7 @@ def test_coordinates_in_half_precision_are_the_exact_ones_rounded_once(surface, 
 
 
 def test_columns_of_a_wide_image_stay_apart_in_half_precision():
-    """Counted in bfloat16, columns from 256 on would fall together in twos."""
+    """In bfloat16 integers from 256 on are not distinct: pairs of columns would get the same coordinate."""
     x = PlaneCoordinates(2, False)(torch.zeros(1, 1, 1, 512, dtype=torch.bfloat16))[0, 0, 0].float()
     wanted = torch.linspace(-1, 1, 512).bfloat16().float()
     assert (x - wanted).abs().max() <= 2**-8

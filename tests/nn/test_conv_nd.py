@@ -16,7 +16,7 @@ MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def pair(name, rank, *arguments, **options):
-    """The same layer of torch and of omniconv, with the same weights."""
+    """Return the layer of torch and that of omniconv with the same weights."""
     theirs = getattr(nn, f"{name}{rank}d")(*arguments, **options)
     ours = getattr(oc.nn, f"{name}{rank}d")(*arguments, **options)
     ours.load_state_dict(theirs.state_dict())

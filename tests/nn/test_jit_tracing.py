@@ -1,4 +1,4 @@
-"""``torch.jit.trace`` follows every layer, for the sizes of its example."""
+"""``torch.jit.trace`` traces every layer, for the sizes of its example."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def check(layer, *examples):
-    """What was traced gives what the layer gives, also for other numbers."""
+    """Compare the traced layer with the layer, also on other inputs of the same size."""
     layer = layer.eval()
     traced = torch.jit.trace(layer, examples, check_trace=False)
     others = [example + 1 if example.is_floating_point() else example for example in examples]

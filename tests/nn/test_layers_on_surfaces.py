@@ -55,7 +55,7 @@ def signal_on(surface, batch=2, channels=4):
 
 
 def shape_after(layer, surface):
-    """The grid of what comes out, where the surface says it."""
+    """Return the grid of the output if the surface has a fixed size."""
     after = getattr(layer, "output_surface", surface)
     return tuple(size for size in after.shape if size is not None)
 
@@ -120,7 +120,7 @@ def test_unpooling_restores_maxima(surface):
     flat, kept = x.flatten(2), back.flatten(2)
     own = torch.zeros_like(flat, dtype=torch.bool).scatter_(2, switches.flatten(2), True)
     assert ((kept != 0) <= own).all()
-    if kept.shape[2] == 4 * values.flatten(2).shape[2]:  # windows that part the samples: each maximum has its place
+    if kept.shape[2] == 4 * values.flatten(2).shape[2]:  # disjoint windows: all maxima have different indices
         assert own.sum() == values.numel()
     exact = isinstance(surface.window_neighbours(), Border) or surface.window_neighbours().taps == 1
     if exact:

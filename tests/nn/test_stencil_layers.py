@@ -91,9 +91,9 @@ def test_pad_value_fills_the_new_vertices(groups):
 @pytest.mark.parametrize(
     ("surface", "given", "text"),
     [
-        (Healpix(2), {"pad_value": 1.0}, "pad_value=1.0: must be 0 where no vertices are new"),
-        (Icosphere(2), {"pad_value": 1.0, "stride": 1}, "pad_value=1.0: must be 0 where no vertices are new"),
-        (Equirectangular(), {"pad_value": 1}, "pad_value=1: must be 0 where no vertices are new"),
+        (Healpix(2), {"pad_value": 1.0}, "pad_value=1.0: must be 0 except for an icosphere at stride 2"),
+        (Icosphere(2), {"pad_value": 1.0, "stride": 1}, "pad_value=1.0: must be 0 except for an icosphere at stride 2"),
+        (Equirectangular(), {"pad_value": 1}, "pad_value=1: must be 0 except for an icosphere at stride 2"),
         (Icosphere(2), {"pad_value": "one"}, "pad_value='one': must be a finite number; use 0.0, or 1.0"),
         (Icosphere(2), {"pad_value": float("nan")}, "pad_value=nan: must be a finite number"),
     ],

@@ -30,7 +30,7 @@ def smooth(height, channels=3):
 
 
 def in_windows(surface, kernel_size, stride, x):
-    """The samples of each window, one after the other: ``(taps, B, C, H', W')``."""
+    """Return the samples of each window, ``(taps, B, C, H', W')``."""
     stencil = surface.window_neighbours(kernel_size, stride)
     operators = [torch.from_numpy(operator.toarray()) for operator in stencil.operators]
     return torch.stack([x.flatten(2) @ operator.T for operator in operators]).unflatten(3, stencil.output_shape)

@@ -1,13 +1,13 @@
 """Layers on every surface, as ``torch.nn.Module``.
 
 A layer parses its arguments once (``arguments``), asks its surface for the neighbours of each output, and gets from
-``dispatch`` the operator for that kind of neighbourhood: ``grid`` (index shifts, the backend's dense operators),
+``dispatch`` the operator for this type of neighbours: ``grid`` (index shifts, the backend's dense operators),
 ``stencil`` (sparse operators on meshes) or ``rows`` (a kernel for each row of a panorama). Layers hold the parameters
 and check their input; ``forward`` has no branch on the surface.
 
-``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on plain grids) are built so;
+``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
 ``coord_conv``, ``gated_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them. ``symbolic``,
-``jit_tracing`` and ``torch_private`` keep what torch.export, torch.jit and torch's private APIs need in one place each.
+``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs of torch.
 """
 
 from omniconv.nn.aspp import ASPP

@@ -44,7 +44,7 @@ class _LatitudeWeights(nn.Module):
 
 
 class _AreaWeights(nn.Module):
-    """Weights by sample of a surface of one size; held in float32 at least, whatever the module is cast to."""
+    """Weights by sample of a surface of fixed size; stored in float32 at least, whatever the module is cast to."""
 
     areas: Tensor
 

@@ -22,11 +22,7 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 
 
 def per_axis(name: str, value: Size, ndim: int, least: int = 1) -> tuple[int, ...]:
-    """Return one integer for each axis from one for all axes or one for each.
-
-    Raises:
-        InputError: another number of them, or one that is no integer from ``least``.
-    """
+    """Return one integer from ``least`` for each axis, given one for all axes or one for each."""
     value = to_builtin(value)
     values: tuple[Any, ...] = value if isinstance(value, tuple) else (value,) * ndim
     if len(values) != ndim or not all(_is_size(number, least) for number in values):
@@ -42,13 +38,7 @@ def last_axes(output_size: Size, ndim: int) -> tuple[int, ...]:
 
 
 def parse_window(surface: Surface, *values: Size) -> tuple[Any, ...]:
-    """Return kernel size, stride and dilation as surfaces take them: one number where all axes have the same.
-
-    Meshes need it to select their neighbours; on grids every window is allowed.
-
-    Raises:
-        InputError: no surface, or a value out of range.
-    """
+    """Return kernel size, stride and dilation as surfaces take them: one number if it is the same for all axes."""
     check_surface(surface)
     parsed = []
     for name, value in zip(("kernel_size", "stride", "dilation"), values, strict=False):
@@ -138,7 +128,7 @@ def _padding_by_axis(padding: Padding, ndim: int) -> tuple[PaddingRule, ...]:
     sides = [(axis, axis) if isinstance(axis, int) else axis for axis in axes]
     if len(axes) != ndim or not all(map(is_side_pair, sides)):
         rule = f"must have {ndim} numbers or (before, after) pairs from 0, one for each axis"
-        raise InputError("padding", padding, rule, "count the axes")
+        raise InputError("padding", padding, rule, "give one for each axis")
     return axes
 
 
@@ -158,13 +148,13 @@ def is_unit_stride(stride: Size) -> bool:
 
 
 def check_surface(surface: Surface) -> None:
-    """Check that ``surface`` is a surface and not, for example, the name of one."""
+    """Check that ``surface`` is a ``Surface`` and not, for example, its name."""
     if not isinstance(surface, Surface):
         raise InputError("surface", surface, "must be a surface", "use oc.Plane() or oc.surface('icosphere:5')")
 
 
 def check_weight(shape: Sequence[int]) -> None:
-    """Check that a weight of this shape has a size that memory can hold."""
+    """Check that a weight of this shape has at most ``MAX_ELEMENTS`` elements."""
     if prod(shape) > MAX_ELEMENTS:
         rule = f"must have at most {MAX_ELEMENTS} elements"
         raise InputError("weight", tuple(shape), rule, "use fewer channels or a smaller kernel")
@@ -181,9 +171,9 @@ def check_factory(device: Any, dtype: Any) -> None:
 
 
 def check_mesh_padding(padding: Padding) -> None:
-    """Check that no padding is asked for on a closed mesh."""
+    """Check that the padding is ``"same"`` or 0, the only values on a closed mesh."""
     if isinstance(padding, bool) or not isinstance(padding, str | Integral) or padding not in ("same", 0):
-        raise InputError("padding", padding, "must be 'same' on a mesh: it has no edge", "leave it out")
+        raise InputError("padding", padding, "must be 'same' on a mesh, which has no edge", "leave it out")
 
 
 def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> tuple[int, ...]:
@@ -204,12 +194,8 @@ def check_signal(
 ) -> None:
     """Check that ``x`` is ``(batch, channels, *grid)`` of floats; only the batch may be empty.
 
-    Args:
-        x: input of a layer.
-        channels: number of channels it must have; ``None`` for any.
-        ndim: number of grid axes.
-        shape: sizes of the grid; ``None`` in it for any.
-        dtype: dtype of the layer's weights; not checked under autocast, which casts both.
+    ``None`` for ``channels`` or for a size in ``shape`` admits any. ``dtype`` is that of the layer's weights; it is not
+    checked under autocast, which casts both.
     """
     check_tensor(x)
     if x.ndim != ndim + 2:

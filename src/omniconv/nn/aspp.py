@@ -78,7 +78,7 @@ class ASPP(Traceable, nn.Module):
 
 
 class _ImagePooling(nn.Module):
-    """The area-weighted mean of the image, convolved, and repeated at every sample."""
+    """Area-weighted mean of the image, convolved and repeated at every sample."""
 
     def __init__(self, in_channels: int, out_channels: int, surface: Surface) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -30,9 +30,10 @@ Up = Literal["linear", "transposed"]
 
 
 class MeshBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of mesh signals, which are channels last in memory, and stay so.
+    """Batch normalisation that keeps mesh signals channels last in memory.
 
-    ``BatchNorm1d`` on ``(B, C, N)`` would return a contiguous tensor, which the next mesh layer has to transpose.
+    ``BatchNorm1d`` maps a channels-last ``(B, C, N)`` to a contiguous tensor (torch 2.13), which the next mesh layer
+    would have to transpose.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,18 +42,18 @@ class MeshBatchNorm(nn.BatchNorm1d):
         return super().forward(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]).transpose(1, 2)
 
 
-def norm_layer(kind: str, channels: int, surface: Surface) -> nn.Module:
+def norm_layer(name: str, channels: int, surface: Surface) -> nn.Module:
     """Return the batch normalisation for signals on a surface, or the identity."""
-    check_choice("normalization", kind, NORMALIZATIONS, "use 'batch'")
-    if kind == "none":
+    check_choice("normalization", name, NORMALIZATIONS, "use 'batch'")
+    if name == "none":
         return nn.Identity()
     is_mesh = surface.ndim == 1 and not is_grid(surface)
     return MeshBatchNorm(channels) if is_mesh else BATCH_NORMS[surface.ndim](channels)
 
 
-def activation_layer(kind: str) -> nn.Module:
+def activation_layer(name: str) -> nn.Module:
     """Return the activation layer of a name."""
-    return ACTIVATIONS[check_choice("activation", kind, ACTIVATIONS, "use 'relu'")]()
+    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS, "use 'relu'")]()
 
 
 class ConvBlock(nn.Sequential):
@@ -121,7 +122,8 @@ class UpBlock(Traceable, nn.Module):
 
     Args:
         in_channels: channels of the coarse signal.
-        merge: layer that takes the encoder's channels and, after them, ``up_channels(in_channels, up)``.
+        merge: layer applied to the concatenation of the encoder's channels and the upsampled ones, ``in_channels`` or
+            (``transposed``) ``in_channels // 2``.
         up: ``linear`` keeps the channels; ``transposed`` is a learned 2×2 convolution that halves them.
         surface: surface of the coarse signal.
 
@@ -157,10 +159,9 @@ def _upsampling(in_channels: int, up: Up, surface: Surface) -> nn.Module:
     channels = up_channels(in_channels, up)
     if up == "linear":
         return Upsample(surface=surface)
-    kernel_size = 2 if is_grid(surface) else 3  # a mesh has its own taps; on a grid U-Net's 2×2
-    return ConvTranspose(
-        in_channels, channels, kernel_size, 2, "same_upper" if kernel_size == 2 else "same", surface=surface
-    )
+    if is_grid(surface):  # U-Net's 2×2 kernel
+        return ConvTranspose(in_channels, channels, 2, 2, "same_upper", surface=surface)
+    return ConvTranspose(in_channels, channels, 3, 2, surface=surface)
 
 
 class OutputHead(nn.Sequential):
@@ -182,5 +183,5 @@ class OutputHead(nn.Sequential):
         sigmoid: bool = False,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        layers: Sequence[nn.Module] = [Conv(in_channels, out_channels, kernel_size, surface=surface)]
-        super().__init__(*layers, *([nn.Sigmoid()] if check_flag("sigmoid", sigmoid) else []))
+        conv = Conv(in_channels, out_channels, kernel_size, surface=surface)
+        super().__init__(conv, *([nn.Sigmoid()] if check_flag("sigmoid", sigmoid) else []))

@@ -17,36 +17,42 @@ from omniconv.surfaces import Plane, RowStencil, Surface
 from omniconv.surfaces.base import Neighbours
 
 
-class _WeightedLayer(Traceable, nn.Module):
-    """Weight and bias of a convolution, initialised as torch's: uniform within ±1/√fan_in."""
+class _ConvBase(Traceable, nn.Module):
+    """Arguments, weight and bias of a convolution, initialised as torch's: uniform within ±1/√fan_in."""
 
-    def __init__(self, neighbours: Neighbours, shape: tuple[int, ...], out_channels: int, bias: bool) -> None:
+    def __init__(
+        self, channels: tuple[int, int], window: ConvWindow, surface: Surface, neighbours: Neighbours,
+        shape: tuple[int, ...], op: nn.Module, bias: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.in_channels, self.out_channels = channels
+        self.kernel_size, self.stride, self.padding, self.dilation, self.groups = window
+        self.surface = surface
         check_weight(shape)
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         init = partial(init_row_weight, neighbours) if isinstance(neighbours, RowStencil) else _uniform_init
         self.weight = nn.Parameter(init(shape, bound))
-        self.register_parameter(
-            "bias", nn.Parameter(init((out_channels,), bound)) if check_flag("bias", bias) else None
-        )
+        has_bias = check_flag("bias", bias)
+        self.register_parameter("bias", nn.Parameter(init(channels[1:], bound)) if has_bias else None)
+        self.op = op
 
     def extra_repr(self) -> str:
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "surface")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
-class Conv(_WeightedLayer):
+class Conv(_ConvBase):
     """Convolution on any surface.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: taps on each axis; on a mesh 3 means its operators or taps (four on an icosphere, ten on an
-            icosahedron), 1 the samples alone.
+        kernel_size: taps on each axis; on a mesh 3 means its own operators or taps (four on an icosphere, ten on an
+            icosahedron), 1 a pointwise convolution.
         stride: step from one output to the next; on a mesh 1, or 2 for the next coarser level.
         padding: a number, one an axis, one ``(before, after)`` pair an axis, ``"valid"``, ``"same"`` (symmetric,
-            ⌈size / stride⌉ outputs), ``"same_upper"`` (TensorFlow's) or ``"same_lower"``. The surface's border says
-            what padded samples hold. A mesh has no edge: only ``"same"``.
+            ⌈size / stride⌉ outputs), ``"same_upper"`` (TensorFlow's) or ``"same_lower"``. The surface's border defines
+            the values of padded samples. A mesh has no edge: only ``"same"``.
         dilation: step between taps.
         groups: groups of channels, as in ``torch.nn.Conv2d``.
         bias: add a learned number to each output channel.
@@ -82,14 +88,13 @@ class Conv(_WeightedLayer):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
+        window, channels = ConvWindow(kernel_size, stride, padding, dilation, groups), (in_channels, out_channels)
         parsed = parse_window(surface, kernel_size, stride, dilation)
         neighbours = surface.conv_neighbours(*parsed)
-        kernel, op = make_conv(neighbours, ConvWindow(kernel_size, stride, padding, dilation, groups))
-        super().__init__(neighbours, (out_channels, in_channels // groups, *kernel), out_channels, bias)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if is_unit_stride(stride) else surface.coarser()
-        self.op = op
+        kernel, op = make_conv(neighbours, window)
+        shape = (out_channels, in_channels // groups, *kernel)
+        super().__init__(channels, window, surface, neighbours, shape, op, bias)
+        self.output_surface = surface if is_unit_stride(stride) else surface.coarser()
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)``."""
@@ -98,11 +103,11 @@ class Conv(_WeightedLayer):
         return self.op(x, weight, self.bias)
 
 
-class ConvTranspose(_WeightedLayer):
+class ConvTranspose(_ConvBase):
     """Transposed ("fractionally strided") convolution: on grids the exact adjoint of ``Conv`` with the same arguments.
 
-    What the convolution reads beyond an edge is added to the sample it came from: around the ring, beyond the pole, or
-    dropped for zeros. On an icosphere the new vertices are filled with ``pad_value`` and the signal is convolved on the
+    Outputs in the padding are added to the samples that the convolution pads with, or dropped where it pads with zeros.
+    On an icosphere the new vertices are filled with ``pad_value`` and the signal is convolved on the
     finer level (Jiang et al., ICLR 2019: 0 in their figure 2, 1 in their code).
 
     Args:
@@ -152,15 +157,12 @@ class ConvTranspose(_WeightedLayer):
         pad_value: float = 0.0,
     ) -> None:
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
+        window, channels = ConvWindow(kernel_size, stride, padding, dilation, groups), (in_channels, out_channels)
         parsed = parse_window(surface, kernel_size, stride, dilation)
         neighbours = surface.transposed_neighbours(*parsed)
-        window, channels = ConvWindow(kernel_size, stride, padding, dilation, groups), (in_channels, out_channels)
         shape, op = make_conv_transpose(surface, neighbours, channels, window, output_padding, pad_value)
-        super().__init__(neighbours, shape, out_channels, bias)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.surface, self.output_surface = surface, surface if is_unit_stride(stride) else surface.finer()
-        self.op = op
+        super().__init__(channels, window, surface, neighbours, shape, op, bias)
+        self.output_surface = surface if is_unit_stride(stride) else surface.finer()
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""

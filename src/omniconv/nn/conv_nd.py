@@ -9,25 +9,31 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
 from omniconv.nn.arguments import Padding, Size, check_factory, check_signal, check_tensor, check_weight, last_axes
-from omniconv.nn.grid.conv import GridConv, GridConvTranspose, make_grid_conv, make_grid_conv_transpose
+from omniconv.nn.grid.conv import GridConv, make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces.neighbours.border import Border, PaddingMode
 
 
-class _Layer(Traceable):
+class _ConvNdBase(Traceable):
     """Base of the six layers: the batch axis may be left out, as in torch."""
 
     rank: int
+    in_channels: int
+    op: GridConv
+    weight: Tensor
+    bias: Tensor | None
 
-    def _batched(self, x: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, bool]:
+    def _convolve(self, x: Tensor, *output_size: Any) -> Tensor:
         check_tensor(x)
-        alone = x.ndim == self.rank + 1
-        x = x.unsqueeze(0) if alone else x
-        check_signal(x, channels, self.rank, dtype=dtype)
-        return x, alone
+        weight = self.weight
+        is_unbatched = x.ndim == self.rank + 1
+        x = x.unsqueeze(0) if is_unbatched else x
+        check_signal(x, self.in_channels, self.rank, dtype=weight.dtype)
+        y = self.op(x, weight, self.bias, *output_size)
+        return y.squeeze(0) if is_unbatched else y
 
 
-class _ConvNd(_Layer):
+class _ConvNd(_ConvNdBase):
     """Convolution with every padding and padding mode.
 
     Args:
@@ -41,7 +47,7 @@ class _ConvNd(_Layer):
         groups: groups of channels, as in ``torch.nn.Conv2d``.
         bias: add a learned number to each output channel.
         padding_mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one per axis, or
-            one ``(before, after)`` pair per axis. ``circular`` may go round more than once.
+            one ``(before, after)`` pair per axis. ``circular`` padding may be longer than the axis.
         device: device of the parameters.
         dtype: dtype of the parameters.
         padding_value: constant that ``zeros`` pads with.
@@ -52,8 +58,6 @@ class _ConvNd(_Layer):
     Raises:
         InputError: an argument out of range, an input of the wrong shape or dtype.
     """
-
-    op: GridConv
 
     def __init__(
         self,
@@ -83,13 +87,10 @@ class _ConvNd(_Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a signal."""
-        weight = self.weight  # type: ignore[attr-defined]
-        x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
-        y = self.op(x, weight, self.bias)  # type: ignore[attr-defined]
-        return y.squeeze(0) if alone else y
+        return self._convolve(x)
 
 
-class _ConvTransposeNd(_Layer):
+class _ConvTransposeNd(_ConvNdBase):
     """Transposed convolution: the exact adjoint of the convolution with the same arguments, padding modes included.
 
     Args:
@@ -102,7 +103,7 @@ class _ConvTransposeNd(_Layer):
         groups: groups of channels, as in ``torch.nn.Conv2d``.
         bias: add a learned number to each output channel.
         dilation: step between taps.
-        padding_mode: as in the convolution: what that one reads beyond an edge, this one adds to its source.
+        padding_mode: as in the convolution: outputs in the padding are added to the samples that it pads with.
         device: device of the parameters.
         dtype: dtype of the parameters.
 
@@ -112,8 +113,6 @@ class _ConvTransposeNd(_Layer):
     Raises:
         InputError: an argument out of range, an ``output_size`` that does not convolve to the input's size.
     """
-
-    op: GridConvTranspose
 
     def __init__(
         self,
@@ -143,11 +142,7 @@ class _ConvTransposeNd(_Layer):
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve a signal back to ``output_size`` (or to the last axes of a full shape, as in torch)."""
-        weight = self.weight  # type: ignore[attr-defined]
-        x, alone = self._batched(x, self.in_channels, weight.dtype)  # type: ignore[attr-defined]
-        size = None if output_size is None else last_axes(output_size, self.rank)
-        y = self.op(x, weight, self.bias, size)  # type: ignore[attr-defined]
-        return y.squeeze(0) if alone else y
+        return self._convolve(x, None if output_size is None else last_axes(output_size, self.rank))
 
 
 class Conv1d(_ConvNd, nn.Conv1d):  # type: ignore[misc]  # padding takes more types

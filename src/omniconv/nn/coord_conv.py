@@ -50,18 +50,19 @@ class LatitudeCoordinates(nn.Module):
 
 
 class FixedCoordinates(nn.Module):
-    """The coordinates of ``LatitudeCoordinates`` for a spherical surface of fixed size."""
+    """Coordinates as of ``LatitudeCoordinates`` for a spherical surface of fixed size."""
 
     coordinates: Tensor
 
     def __init__(self, surface: Surface, radius: bool) -> None:
         super().__init__()
         xyz = torch.from_numpy(surface.directions()).movedim(-1, 0)  # (3, *grid)
-        level = xyz[:2].square().sum(0).sqrt()
-        east = torch.where(level > 1e-12, xyz[:2] / level.clamp_min(1e-12), torch.zeros_like(xyz[:2]))
-        channels = torch.cat(
-            [torch.atan2(xyz[2], level)[None] * 2 / torch.pi, east.flip(0), *([xyz] if radius else [])]
-        )
+        level = xyz[:2].square().sum(0).sqrt()  # cosine of the latitude
+        # A pole has no longitude: sine and cosine are 0 there. 1e-12 is far above float64 rounding of a unit vector,
+        # far below the distance of any other sample from the axis.
+        longitude = torch.where(level > 1e-12, xyz[:2] / level.clamp_min(1e-12), torch.zeros_like(xyz[:2]))
+        latitude = torch.atan2(xyz[2], level)[None] * 2 / torch.pi
+        channels = torch.cat([latitude, longitude.flip(0), *([xyz] if radius else [])])
         self.channels = len(channels)
         self.register_buffer("coordinates", channels[None].to(torch.get_default_dtype()), persistent=False)
 
@@ -73,17 +74,13 @@ class FixedCoordinates(nn.Module):
 class CoordConv(Traceable, nn.Module):
     """Convolution over a signal and the coordinates of its samples (Liu et al., CoordConv, NeurIPS 2018).
 
-    The weight is that of a convolution over the signal's channels, then the coordinates'. By linearity the coordinates
-    are convolved once for the whole batch, and the result is added.
+    The weight has the input channels of the signal, then those of the coordinates. By linearity the coordinates are
+    convolved once for all elements of the batch, and the result is added.
 
     Args:
         in_channels: channels of the signal.
         out_channels: channels of the output.
-        kernel_size: as in ``Conv``.
-        stride: as in ``Conv``.
-        padding: as in ``Conv``.
-        dilation: as in ``Conv``.
-        bias: as in ``Conv``.
+        kernel_size, stride, padding, dilation, bias: as in ``Conv``.
         radius: add the distance from the centre as a coordinate; on a sphere add x, y, z.
         surface: surface of the input. On a plane coordinates are x (columns), y (rows), from −1 to 1; on a sphere
             latitude from −1 to 1, sine and cosine of longitude.
@@ -138,12 +135,12 @@ def make_coordinates(surface: Surface, radius: bool) -> PlaneCoordinates | Latit
 
 
 def _linspace(size: int, like: Tensor) -> Tensor:
-    """Return ``size`` numbers from −1 to 1; a single one is 0."""
+    """Return ``size`` numbers from −1 to 1, or a single 0."""
     if size == 1:
         return _arange(1, like)
     return _arange(size, like) * (2 / (size - 1)) - 1
 
 
 def _arange(size: int, like: Tensor) -> Tensor:
-    """Return 0, 1, … in float32 at least: bfloat16 holds no integers past 256; the result is rounded at the end."""
+    """Return 0, 1, … in float32 at least: bfloat16 has not all integers above 256; callers round at the end."""
     return torch.arange(size, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))

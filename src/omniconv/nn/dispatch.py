@@ -1,4 +1,4 @@
-"""Choice of the operator for each kind of neighbourhood, made once when a layer is built.
+"""Choice of the operator for a layer and its neighbourhoods, made once when the layer is built.
 
 ============  =====================  ============================  ========================
 layer         ``Border`` (grid)      ``Stencil`` (mesh)            ``RowStencil`` (row kernels)
@@ -88,13 +88,7 @@ def make_conv_transpose(
 ) -> tuple[tuple[int, ...], nn.Module]:
     """Return the weight's shape and the operator ``(x, weight, bias, output_size)`` of a transposed convolution.
 
-    Args:
-        surface: surface of the input.
-        neighbours: its ``transposed_neighbours`` for the window.
-        channels: channels of input and output.
-        window: arguments of the convolution.
-        output_padding: as in ``ConvTranspose``.
-        pad_value: as in ``ConvTranspose``.
+    ``surface`` is that of the input, ``neighbours`` its ``transposed_neighbours`` for the window.
     """
     (inputs, outputs), groups = channels, window.groups
     _check_pad_value(pad_value, surface, window.stride)
@@ -102,7 +96,7 @@ def make_conv_transpose(
         op = make_grid_conv_transpose(neighbours, *window, output_padding)
         return (inputs, outputs // groups, *op.kernel_size[-neighbours.kernel_ndim :]), op
     if any(per_axis("output_padding", output_padding, surface.kernel_ndim, least=0)):
-        raise InputError("output_padding", output_padding, "must be 0 on a mesh: it has one size", "leave it out")
+        raise InputError("output_padding", output_padding, "must be 0 on a mesh, which has one size", "leave it out")
     kernel, conv = make_conv(neighbours, window)
     if pad_value:
         conv = _ZeroInsertConv(surface, parse_window(surface, window.kernel_size)[0], groups, pad_value)
@@ -153,7 +147,7 @@ def _make_pool(
 
 
 class _ZeroInsertConv(nn.Module):
-    """A convolution on the next finer level, of a signal that holds one value at the vertices that are new there."""
+    """Convolution on the next finer level, whose new vertices have a constant value."""
 
     def __init__(self, surface: Surface, kernel_size: int, groups: int, value: float) -> None:
         super().__init__()
@@ -167,7 +161,7 @@ class _ZeroInsertConv(nn.Module):
 
 
 class _FixedSizeConvTranspose(nn.Module):
-    """A convolution on a mesh used as a transposed one, which can give one size only."""
+    """Transposed convolution on a mesh, which has a single output size."""
 
     def __init__(self, op: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -179,7 +173,7 @@ class _FixedSizeConvTranspose(nn.Module):
 
 
 class _TorchWeightConvTranspose(_FixedSizeConvTranspose):
-    """The same with a weight ``(in, out / groups, *kernel)``, as torch's."""
+    """``_FixedSizeConvTranspose`` with a weight ``(in, out / groups, *kernel)``, as torch's."""
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: Size | None) -> Tensor:
         by_group = weight.unflatten(0, (self.op.groups, -1))
@@ -187,7 +181,7 @@ class _TorchWeightConvTranspose(_FixedSizeConvTranspose):
 
 
 class _AreaAvgPool(nn.Module):
-    """The mean of each window of a grid, weighted by the areas of its samples."""
+    """Mean of each window of a grid, weighted by the areas of its samples."""
 
     def __init__(self, avg_pool: Callable[..., nn.Module], surface: Surface, *window: object) -> None:
         super().__init__()
@@ -209,5 +203,5 @@ def _check_pad_value(value: float, surface: Surface, stride: Size) -> None:
     cure = "use 0.0, or 1.0 as the published code does"
     check_number("pad_value", value, math.isfinite, "must be a finite number", cure)
     if value and not (surface.is_nested_prefix and not is_unit_stride(stride)):
-        rule = "must be 0 where no vertices are new: it fills an icosphere at stride 2"
+        rule = "must be 0 except for an icosphere at stride 2, whose new vertices it fills"
         raise InputError("pad_value", value, rule, "leave it out")

@@ -18,12 +18,7 @@ class GatedConv(nn.Module):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output; the convolution has twice as many, features first.
-        kernel_size: as in ``Conv``.
-        stride: as in ``Conv``.
-        padding: as in ``Conv``.
-        dilation: as in ``Conv``.
-        groups: as in ``Conv``.
-        bias: as in ``Conv``.
+        kernel_size, stride, padding, dilation, groups, bias: as in ``Conv``.
         activation: of the features; ``elu`` as published, ``relu``, ``leaky_relu``, ``gelu``, ``silu`` or ``none``.
         surface: surface of the input.
 
@@ -50,9 +45,8 @@ class GatedConv(nn.Module):
     ) -> None:
         super().__init__()
         in_channels, out_channels, groups = check_channels(in_channels, out_channels, groups)
-        self.conv = Conv(
-            in_channels, 2 * out_channels, kernel_size, stride, padding, dilation, groups, bias, surface=surface
-        )
+        window = kernel_size, stride, padding, dilation
+        self.conv = Conv(in_channels, 2 * out_channels, *window, groups, bias, surface=surface)
         self.activation = activation_layer(activation)
         self.output_surface = self.conv.output_surface
 

@@ -10,16 +10,17 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]  # a C property
+_COUNTS = (Tensor.numel, Tensor.__len__)
 
 
 class Traceable:
-    """Mixin of layers that ``torch.jit.trace`` can trace for the sizes of its example, about which torch warns.
+    """Mixin of layers that ``torch.jit.trace`` can trace for the sizes of its example input, about which torch warns.
 
     For dynamic sizes use ``torch.export`` or ``omniconv export``.
     """
 
     def _slow_forward(self, *inputs: Any, **options: Any) -> Any:
-        """Run ``forward`` with plain sizes; torch calls this in its place only while it traces (torch 2.13)."""
+        """Run ``forward`` with sizes as ``int``; torch calls this instead of ``forward`` while tracing (torch 2.13)."""
         with _IntSizes():
             return super()._slow_forward(*inputs, **options)  # type: ignore[misc]  # of torch.nn.Module
 
@@ -31,7 +32,6 @@ class _IntSizes(TorchFunctionMode):
         self, function: Callable, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
-        return torch.Size(map(int, result)) if function == _SHAPE else int(result) if function in _COUNTS else result
-
-
-_COUNTS = (Tensor.numel, Tensor.__len__)
+        if function == _SHAPE:
+            return torch.Size(map(int, result))
+        return int(result) if function in _COUNTS else result

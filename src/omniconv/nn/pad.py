@@ -1,4 +1,4 @@
-"""Padding as a layer of its own."""
+"""Padding layer."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Pad(Traceable, nn.Module):
     """Padding of a grid signal with every border mode.
 
     Args:
-        padding: samples on every side of every axis (a number), or one number or ``(before, after)`` pair per axis, in
-            the order of the axes.
+        padding: samples on every side of every axis (a number), or a number or ``(before, after)`` pair for each axis,
+            first axis first.
         mode: ``zeros``, ``reflect``, ``replicate`` or ``circular``; one for all, one per axis, or a pair per axis.
-        value: constant that ``zeros`` pads with; the input's dtype must be able to hold it.
+        value: constant that ``zeros`` pads with; must be representable in the input's dtype.
 
     Shape:
         ``(batch, channels, *grid)`` to the padded grid, of any dtype.
 
     Raises:
         InputError: a negative or fractional amount, modes for another number of axes, a reflection longer than its
-            axis, a value that the input's dtype cannot hold.
+            axis, a value that the input's dtype cannot represent.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Pooling on any surface: maximum, mean or p-norm of windows, and the mean of a whole surface."""
+"""Pooling on any surface: maximum, mean or p-norm of windows, and the global mean."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class MaxPool(_Pool):
     Args:
         kernel_size: samples of a window on each axis; on a mesh 2, the samples that become one of the coarser level.
         stride: step from one window to the next; by default ``kernel_size``.
-        padding: as in ``Conv``; ``"same_upper"`` keeps the last row and column of odd sizes. The surface's border says
-            what padded samples hold; zeros never are the maximum.
+        padding: as in ``Conv``; ``"same_upper"`` keeps the last row and column of odd sizes. The surface's border
+            defines the values of padded samples; padded zeros are never the maximum.
         dilation: step between the samples of a window.
         ceil_mode: round output sizes up; the last window may exceed the padded axis.
         return_switches: also return the flat index of each maximum in the unpadded grid.
@@ -96,13 +96,13 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """Mean of each window, on a sphere weighted by area, so that windows that tile it keep the mean of the whole.
+    """Mean of each window, on a sphere weighted by area: windows that tile the sphere preserve its mean.
 
     Args:
         kernel_size: samples of a window on each axis; on a mesh 2, the samples that become one of the coarser level.
         stride: step from one window to the next; by default ``kernel_size``.
         padding: as in ``MaxPool``.
-        ceil_mode: round output sizes up; what a last window holds beyond the padded axis is not counted.
+        ceil_mode: round output sizes up; positions of a last window beyond the padded axis are not counted.
         count_include_pad: count padded zeros as samples.
         dilation: step between the samples of a window.
         surface: surface of the input.
@@ -169,7 +169,7 @@ class LpPool(_Pool):
 
 
 class GlobalAvgPool(Traceable, nn.Module):
-    """Mean of each channel over the whole surface, weighted by area: ``(batch, channels)``.
+    """Mean of each channel over the surface, weighted by area: ``(batch, channels)``.
 
     Args:
         surface: surface of the input.

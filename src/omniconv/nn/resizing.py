@@ -64,7 +64,7 @@ class Upsample(_Resize):
 
 
 class Downsample(_Resize):
-    """Averaging of a signal to the coarser surface, or selection of its nearest samples.
+    """Averaging of a signal onto the coarser surface, or selection of its nearest samples.
 
     Args:
         scale_factor: factor by which the grid shrinks; 2 on a mesh.
@@ -93,7 +93,7 @@ class Downsample(_Resize):
         self.output_surface = surface.coarser()
         neighbours = surface.pool_neighbours(2, self.scale_factor)
         if mode == "nearest" and isinstance(neighbours, Stencil):
-            neighbours = surface.conv_neighbours(1, self.scale_factor)  # type: ignore[assignment]  # on a mesh the samples themselves
+            neighbours = surface.conv_neighbours(1, self.scale_factor)  # type: ignore[assignment]  # the sample itself
         self.op = make_resize(neighbours, 1, self.scale_factor, mode)
 
 

@@ -15,10 +15,7 @@ class SeparableConv(nn.Sequential):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: as in ``Conv``, of the depthwise convolution.
-        stride: as in ``Conv``, of the depthwise convolution.
-        padding: as in ``Conv``, of the depthwise convolution.
-        dilation: as in ``Conv``, of the depthwise convolution.
+        kernel_size, stride, padding, dilation: as in ``Conv``, for the depthwise convolution.
         bias: bias of the 1×1 convolution; the depthwise one has none.
         surface: surface of the input.
 
@@ -41,8 +38,7 @@ class SeparableConv(nn.Sequential):
         bias: bool = True,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
-        depthwise = Conv(
-            in_channels, in_channels, kernel_size, stride, padding, dilation, in_channels, False, surface=surface
-        )
+        window = kernel_size, stride, padding, dilation
+        depthwise = Conv(in_channels, in_channels, *window, groups=in_channels, bias=False, surface=surface)
         super().__init__(depthwise, Conv(in_channels, out_channels, 1, bias=bias, surface=depthwise.output_surface))
         self.output_surface = depthwise.output_surface

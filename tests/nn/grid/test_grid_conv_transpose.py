@@ -113,7 +113,7 @@ def test_output_surface(stride, after):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"output_padding": 1}, "output_padding=1: has no meaning with padding=same, which gives size · stride"),
+        ({"output_padding": 1}, "output_padding=1: must be 0 with padding=same, which gives size · stride"),
         ({"output_padding": 2, "padding": 1}, "output_padding=2: must be smaller than stride=2"),
         ({"output_padding": -1, "padding": 1}, "output_padding=-1: must be a whole number from 0"),
         ({"groups": 3}, "groups=3: must divide in_channels=4 and out_channels=2"),

@@ -28,7 +28,7 @@ DRAWN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthC
 
 
 def layer(kind, pooling, **options):
-    """The fast pooling; what hypothesis drew may ask for what is refused, and that has tests of its own."""
+    """Return the operator; drop examples that it refuses, which other tests cover."""
     window = GridWindow(pooling.padding, pooling.kernel, pooling.stride, pooling.dilation)
     try:
         return kind(pooling.border, window, pooling.ceil_mode, **options)
@@ -37,13 +37,13 @@ def layer(kind, pooling, **options):
 
 
 def signal(pooling, seed=0):
-    """Numbers all different, so that a window has one maximum."""
+    """Return distinct numbers, so that a window has one maximum."""
     shape = (2, 2, *pooling.shape)
     return np.random.default_rng(seed).permutation(np.linspace(-2, 2, int(np.prod(shape)))).reshape(shape)
 
 
 def fits(pooling):
-    """There are outputs, and no reflection is longer than its axis."""
+    """Return True if there are outputs and no reflection is longer than its axis."""
     axes = zip(pooling.shape, pooling.amounts, pooling.border.modes, strict=True)
     too_long = any(
         mode == "reflect" and amount >= size
@@ -54,7 +54,7 @@ def fits(pooling):
 
 
 def refuses(pool, pooling):
-    """Whether a window holds none of the samples, which is refused."""
+    """Return True if the pooling raises because a window holds none of the samples."""
     if all_windows_hold_samples(pooling):
         return False
     with pytest.raises(InputError, match="is so small that a window of dilation 2 holds none of its samples"):
@@ -108,10 +108,11 @@ def test_unpool_equals_reference(pooling, more):
     pool = layer(GridMaxPool, pooling)
     assume(fits(pooling) and all_windows_hold_samples(pooling))
     values, switches = pool.with_switches(torch.from_numpy(signal(pooling)))
-    values = values + torch.randn_like(values)  # so that those which meet differ
+    values = values + torch.randn_like(values)  # so that values with the same index differ
     size = (pooling.shape[0] + more, *pooling.shape[1:])
     is_plain = all(sides == ("zeros", "zeros") for sides in pooling.border.modes)
-    surface = Plane(len(size), border="zeros" if is_plain else "circular")  # where the edges go on, windows may meet
+    # With other borders windows may have the same maximum.
+    surface = Plane(len(size), border="zeros" if is_plain else "circular")
     spans = tuple(map(span, pooling.kernel, pooling.dilation))
     found = MaxUnpool(spans, pooling.stride, surface=surface)(values, switches, size)
     np.testing.assert_allclose(found, reference_unpool(values.numpy(), switches.numpy(), size), atol=1e-12)
@@ -120,7 +121,7 @@ def test_unpool_equals_reference(pooling, more):
 @pytest.mark.parametrize("kind", [GridMaxPool, GridAvgPool])
 @pytest.mark.parametrize(("size", "before", "after"), [(1, 1, 1), (2, 1, 2), (2, 2, 1)])
 def test_dilation_longer_than_the_axis(kind, size, before, after):
-    """Taps before and after it alone would give −∞ and 0 / 0."""
+    """A window with taps only before and after the axis would give −∞ or 0 / 0."""
     for ends in (("zeros", "zeros"), ("replicate", "replicate")):
         pooling = Pooling(Border((ends,)), (size,), (2,), (1,), ((before, after),), (size + 1,), False)
         x = torch.full((1, 1, size), -3.0)
@@ -156,7 +157,7 @@ def test_switches_of_windows_of_minus_infinity_lie_in_the_grid(padding, ceil_mod
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_rounds_once(dtype):
-    """Maxima come back as they were though many windows took them; means are rounded twice at most."""
+    """Unpooling returns maxima of overlapping windows unchanged; means are rounded twice at most."""
     x = torch.randn(2, 3, 9, 9).to(dtype)
     values, switches = MaxPool(5, 1, 2, return_switches=True)(x)
     back = MaxUnpool(5, 1, 2)(values, switches)
@@ -171,8 +172,8 @@ def test_half_precision_rounds_once(dtype):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda values, switches: MaxUnpool(2)(values, switches, (2, 2)), r"switches='0 to 6': lie outside output_"),
-        (lambda values, switches: MaxUnpool(2)(values, switches - 9), "switches='-9 to -3': lie outside output_size"),
+        (lambda values, switches: MaxUnpool(2)(values, switches, (2, 2)), r"switches='0 to 6': must be inside output_"),
+        (lambda values, switches: MaxUnpool(2)(values, switches - 9), "switches='-9 to -3': must be inside output_"),
         (
             lambda values, switches: MaxUnpool(2)(values, switches, (16,)),
             r"output_size=\(16,\): must be a whole number",

@@ -16,7 +16,7 @@ NUMPY_NAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "z
 
 @st.composite
 def cases(draw, value=0.0):
-    """A border, a grid and amounts, most of them within the axis and some far beyond it."""
+    """Draw a border, a grid and amounts, most of them within the axis and some far beyond it."""
     ndim = draw(st.integers(1, 3))
     border = draw(borders(ndim, value))
     shape = tuple(draw(st.integers(1, 5)) for _ in range(ndim))

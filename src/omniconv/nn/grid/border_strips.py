@@ -1,6 +1,6 @@
 """Convolution of large signals with a border, without a padded copy of the signal.
 
-Padding copies the whole signal to add a few rows. Here the backend convolves the signal with its own zero padding, and
+Padding would copy the signal to add a few rows. Here the backend convolves the signal with its own zero padding, and
 for each edge the strip of samples beyond it is convolved with the taps that reach it, and added to the outputs whose
 windows reach it. The transposed convolution runs the same steps backwards.
 
@@ -112,7 +112,7 @@ def border_edges(border: Border, axes: Sequence[Axis]) -> list[Edge]:
             if amount > 0 and (mode != "zeros" or border.value != 0):
                 strip = BorderStrip(2 + index, amount, mode, border.value, before)
                 # Axes are padded first to last, so the strip of an axis is padded on later axes only: each corner is
-                # counted once, and holds what `pad` puts there.
+                # counted once, with the values of `pad`.
                 amounts = [(0, 0)] * (index + 1) + [later.padding for later in axes[index + 1 :]]
                 edges.append(_edge(border, axes, index, strip, before, amounts))
     return edges

@@ -1,4 +1,4 @@
-"""Convolution and its adjoint on regular grids: the border pads what the backend cannot, the backend does the rest."""
+"""Convolution and its adjoint on regular grids: ``pad`` and ``border_strips`` handle what the backend cannot pad."""
 
 from __future__ import annotations
 

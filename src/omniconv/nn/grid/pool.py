@@ -1,4 +1,4 @@
-"""Pooling on regular grids: the border pads, the backend pools."""
+"""Pooling operators on regular grids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.arithmetic import check_pool_padding, overhang, span, window_too_large
+from omniconv.arithmetic import check_pool_padding, overhang, window_too_large
 from omniconv.errors import InputError
 from omniconv.nn.arguments import GridWindow
 from omniconv.nn.grid.conv import CONVOLVE
@@ -60,10 +60,13 @@ class GridPool(nn.Module):
         padded = pad(x, amounts, border)
         overhangs = self._overhangs(x.shape[2:], amounts)
         if self.needs_samples:
-            check_windows_hold_samples(x.shape[2:], amounts, overhangs, self.window, border)
+            self._check_windows_hold_samples(x.shape[2:], amounts, overhangs, border)
         if any(is_symbolic(over) or over for over in overhangs):
             padded = F.pad(padded, [side for over in reversed(overhangs) for side in (0, over)], value=overhang_value)
-        check_window_fits(x.shape[2:], padded.shape[2:], self.window)
+        for size, axis in zip(padded.shape[2:], self.window.axes, strict=True):
+            if statically_true(size < axis.span):
+                cure = "pad with 'same_upper' or use a smaller window"
+                raise window_too_large(tuple(x.shape[2:]), axis.span, cure)
         return padded
 
     def _backend_padding(self) -> tuple[int, ...] | None:
@@ -90,6 +93,21 @@ class GridPool(nn.Module):
             return [0] * len(sizes)
         axes = zip(sizes, amounts, self.window.axes, strict=True)
         return [overhang(size, axis.kernel_size, axis.stride, sides, axis.dilation) for size, sides, axis in axes]
+
+    def _check_windows_hold_samples(
+        self, sizes: Sequence[int], amounts: Sequence[tuple[int, int]], overhangs: Sequence[int], border: Border
+    ) -> None:
+        """Refuse an axis shorter than the dilation, where a window may consist of padded zeros only."""
+        axes = zip(sizes, amounts, overhangs, self.window.axes, border.modes, strict=True)
+        for size, (before, after), over, axis, modes in axes:
+            if is_symbolic(size) or size >= axis.dilation or ("zeros" not in modes and not over):
+                continue
+            first = 0 if modes[0] == "zeros" else -before
+            last = size - 1 if modes[1] == "zeros" else size + after - 1
+            for start in range(-before, size + after + over - axis.span + 1, axis.stride):
+                if not any(first <= tap <= last for tap in range(start, start + axis.span, axis.dilation)):
+                    rule = f"is so small that a window of dilation {axis.dilation} holds none of its samples"
+                    raise InputError("input", tuple(sizes), rule, "pad less or use a smaller dilation")
 
 
 class GridMaxPool(GridPool):
@@ -191,48 +209,6 @@ def safe_pow(x: Tensor, exponent: float) -> Tensor:
         return x.pow(exponent)
     is_zero = x == 0
     return x.masked_fill(is_zero, 1).pow(exponent).masked_fill(is_zero, 0)
-
-
-def check_window_fits(sizes: Sequence[int], padded: Sequence[int], window: GridWindow) -> None:
-    """Check that a window fits into each padded axis.
-
-    Raises:
-        InputError: an axis that is too small.
-    """
-    for size, axis in zip(padded, window.axes, strict=True):
-        if statically_true(size < axis.span):
-            cure = "pad with 'same_upper' or use a smaller window"
-            raise window_too_large(tuple(sizes), axis.span, cure)
-
-
-def check_windows_hold_samples(
-    sizes: Sequence[int],
-    amounts: Sequence[tuple[int, int]],
-    overhangs: Sequence[int],
-    window: GridWindow,
-    border: Border,
-) -> None:
-    """Check that every window holds a sample of the signal, or a padded copy of one.
-
-    Raises:
-        InputError: an axis shorter than the dilation of a window, which may then step over it from zeros to zeros.
-    """
-    for size, sides, over, (_, kernel, stride, dilation), modes in zip(
-        sizes, amounts, overhangs, window.axes, border.modes, strict=True
-    ):
-        if is_symbolic(size) or size >= dilation or ("zeros" not in modes and not over):
-            continue
-        starts = range(-sides[0], size + sides[1] + over - span(kernel, dilation) + 1, stride)
-        windows = ([start + tap * dilation for tap in range(kernel)] for start in starts)
-        if any(_holds_no_sample(window, size, sides, modes) for window in windows):
-            rule = f"is so small that a window of dilation {dilation} holds none of its samples"
-            raise InputError("input", tuple(sizes), rule, "pad less or use a smaller dilation")
-
-
-def _holds_no_sample(positions: Sequence[int], size: int, sides: tuple[int, int], modes: Sides) -> bool:
-    first = 0 if modes[0] == "zeros" else -sides[0]
-    last = size - 1 if modes[1] == "zeros" else size + sides[1] - 1
-    return not any(first <= position <= last for position in positions)
 
 
 def _replicate_for_zeros(sides: Sides) -> Sides:

@@ -1,6 +1,6 @@
 """Resizing of grids whose sizes are symbolic under ``torch.export``: formulas that hold for every size.
 
-Relations between sizes that hold for every size (one is twice the other) select a fast way; otherwise indices and
+Relations between sizes that hold for every size (one is twice the other) select a faster formula; otherwise indices and
 weights are computed from the sizes when the program runs.
 """
 

@@ -33,7 +33,7 @@ class RowConvolution(nn.Module):
         self.compute = self.custom_op
 
     def use_standard_ops(self) -> None:
-        """Compute with torch's own operators from now on: slower, and fit for export."""
+        """Compute with torch's own operators from now on: slower, but exportable."""
         self.compute = self.reference
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -71,7 +71,7 @@ class RowConvolution(nn.Module):
             yield band, kernels.permute(2, 0, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
     def _windows(self, band: RowBand) -> Iterator[tuple[slice, slice]]:
-        """Yield rows and columns of the padded panorama that a band sees through each of its kernel rows."""
+        """Yield rows and columns of the padded panorama that each kernel row of a band reads."""
         (dilation_h, dilation_w), stride = self.stencil.dilation, self.stencil.stride
         (top, _), (left, _) = self._amounts
         height, width = band.kernel_shape

@@ -1,12 +1,12 @@
 """Custom ops of row kernels: the convolution, its adjoint, and the correlation that is the gradient of the kernels.
 
-The three are one trilinear form, so that the derivatives of each are the other two, to any order. Work goes band by
-band of rows with kernels of one shape, in tiles of a few rows, each a grouped convolution of the backend; nothing as
-large as the signal is held beside input and output. Measured against a batched matrix product for each column of taps:
-0.79 to 0.83 instead of 0.70 of the dense convolution's GFLOP/s forward (64 channels, 4 × 128 × 256, two cores).
+The three are one trilinear form, so that the derivatives of each are the other two, to any order. Bands of rows with
+kernels of one shape are computed in tiles of a few rows, each a grouped convolution of the backend; no temporary is as
+large as the signal. Measured against a batched matrix product for each column of taps: 0.79 to 0.83 instead of 0.70 of
+the dense convolution's GFLOP/s forward (64 channels, 4 × 128 × 256, two cores).
 
 Signals are ``(batch, channels, height, width)``, channels last in memory; weights are ``(taps, out, in)``, row after
-row, so that the kernels of a tile are copied in whole lines of channels.
+row, so that the kernels of a tile are copied channels at a time.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Layout(Protocol):
     def chunks(self, size: int) -> Iterator[tuple[int, int, EmbeddingBagArgs]]:
         """Yield first row, end row and arguments of chunks of about ``size`` rows.
 
-        Chunks hold whole outputs where ``size`` is a multiple of the taps.
+        No output is divided between chunks where ``size`` is a multiple of the taps.
         """
 
 

@@ -35,7 +35,7 @@ class SparseOperator(nn.Module):
         return [getattr(self, f"table_{index}") for index in range(len(self.shared.tensors))]
 
     def use_standard_ops(self) -> None:
-        """Compute with torch's own operators from now on: slower, with larger tables, and fit for export."""
+        """Compute with torch's own operators from now on: slower, with larger tables, but exportable."""
         for index in range(len(self.shared.tensors)):
             delattr(self, f"table_{index}")
         self.backend = StandardOps()

@@ -60,8 +60,8 @@ def _convolution_gradients(
     """Compute the gradients of ``stencil_convolution`` with respect to input and weight from one gather.
 
     With ``h_m = S_mᵀ g`` the gradient of the input is ``Σ_m h_m W_mᵀ`` and that of ``W_m`` is ``xᵀ h_m``, so that
-    nothing of the size of all taps is held (icosphere 5, one thread, forward / with backward: from 1.47 / 1.52 to 0.86
-    / 0.84 of Conv2d). A gradient that is not asked for is empty or zero.
+    no gathered taps are stored (icosphere 5, one thread, forward / with backward: from 1.47 / 1.52 to 0.86
+    / 0.84 of Conv2d). A gradient that is not needed is empty or zero.
     """
     (_, transpose), dtype = unpack_layouts(plan, tables), table_dtype(tables)
     channels, outputs = x.shape[2], weight.shape[1]

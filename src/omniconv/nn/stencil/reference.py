@@ -1,7 +1,7 @@
 """Slow, readable definitions of the custom ops in torch's own operators, with every derivative.
 
-They take memory for every entry of the matrix. Tests hold the custom ops to them in output and both gradients; they
-also compute derivatives that the custom ops lack (forward mode, ``torch.func``, second derivatives).
+They store a row of channels for every entry of the matrix. Tests compare the outputs and gradients of the custom ops
+with them; they also compute derivatives that the custom ops lack (forward mode, ``torch.func``, second derivatives).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omniconv.nn.stencil.layouts import Layout
 
 
 def reference_matmul(x: Tensor, matrix: Layout) -> Tensor:
-    """Compute what ``stencil_matmul`` computes, entry by entry: ``(B, N, C)`` to ``(B, rows, C)``."""
+    """Compute ``stencil_matmul`` entry by entry: ``(B, N, C)`` to ``(B, rows, C)``."""
     ((_, rows, args),) = matrix.chunks(max(matrix.rows, 1))
     gathered = x.index_select(1, args.indices)
     if args.offsets is None:
@@ -27,7 +27,7 @@ def reference_matmul(x: Tensor, matrix: Layout) -> Tensor:
 
 
 def reference_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, matrix: Layout) -> Tensor:
-    """Compute what ``stencil_convolution`` computes."""
+    """Compute ``stencil_convolution``."""
     y = reference_matmul(x, matrix).unflatten(1, (-1, weight.shape[0] // x.shape[2])).flatten(2) @ weight
     return y if bias is None else y + bias
 
@@ -45,7 +45,7 @@ def reference_convolution_gradients(
 def reference_halo_convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, faces: Tensor, order: Tensor, halo: Layout
 ) -> Tensor:
-    """Compute what ``halo_convolution`` computes."""
+    """Compute ``halo_convolution``."""
     count, size, _ = faces.shape
     padded = reference_matmul(x, halo).view(-1, size + 2, size + 2, x.shape[2]).permute(0, 3, 1, 2)
     y = F.conv2d(padded, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))

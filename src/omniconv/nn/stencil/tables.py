@@ -62,7 +62,7 @@ _cache: WeakKeyDictionary[Stencil, WeakValueDictionary[tuple, SparseTables]] = W
 def cached_tables(
     stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
 ) -> SparseTables:
-    """Return the tables of a stencil, the same object for equal arguments while a layer holds it."""
+    """Return the tables of a stencil, the same object for equal arguments while a layer refers to it."""
     tables_of = _cache.setdefault(stencil, WeakValueDictionary())
     key = build, by_tap, dtype == torch.float64, device
     tables = tables_of.get(key)
