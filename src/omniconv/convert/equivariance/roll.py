@@ -20,21 +20,13 @@ MAX_EXTRA_TOKENS = 8
 
 @dataclass
 class RollTest:
-    """Comparison of the two halves of a batch: images, then the same images rolled by ``shift`` columns.
-
-    Attributes:
-        shift: columns of the panorama that the second half is rolled by.
-        width: columns of the panorama.
-        batch: images in each half.
-        tolerance: largest difference that counts as rounding, relative to the largest absolute value.
-        grids: heights and widths of the images seen so far.
-    """
+    """Comparison of the two halves of a batch: images, then the same images rolled by ``shift`` columns."""
 
     shift: int
-    width: int
-    batch: int
-    tolerance: float
-    grids: set[Grid] = field(default_factory=set)
+    width: int  # columns of the panorama
+    batch: int  # images in each half
+    tolerance: float  # largest difference that counts as rounding, relative to the largest absolute value
+    grids: set[Grid] = field(default_factory=set)  # of the images so far
 
     def has_both_halves(self, x: Tensor) -> bool:
         """Return whether the first axis can be that batch."""

@@ -35,19 +35,12 @@ SUPPORTED = (
 
 @dataclass(frozen=True)
 class ChainLayer:
-    """One layer of a chain.
+    """One layer of a chain."""
 
-    Attributes:
-        name: qualified name in its network.
-        layer: the flat layer; pointwise layers are copies in evaluation mode.
-        field: receptive field of an output in pixels of the image, along each axis.
-        stride: pixels of the image between neighbouring outputs.
-    """
-
-    name: str
-    layer: nn.Module
-    field: int
-    stride: int
+    name: str  # qualified name in its network
+    layer: nn.Module  # the flat layer; pointwise layers are copies in evaluation mode
+    field: int  # receptive field of an output along each axis, in pixels of the image
+    stride: int  # pixels of the image between neighbouring outputs
 
     @property
     def is_conv(self) -> bool:

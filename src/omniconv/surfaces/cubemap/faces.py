@@ -55,19 +55,11 @@ def face_coordinates(directions: np.ndarray, size: int) -> tuple[np.ndarray, np.
 
 @lru_cache(maxsize=64)
 def padded_pixels(size: int, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:
-    """Return the flat pixel index at each position of the six padded faces.
+    """Return the flat pixel indices of the six faces, padded by rows and columns: two tables ``(2, 6, rows, columns)``.
 
-    Beyond an edge a face continues on its neighbour. Beyond a corner of the cube, where three faces meet, no pixel
-    exists: two replace it, one reached over the row edge first and one over the column edge first; callers take their
-    mean.
-
-    Args:
-        size: pixels along a face.
-        before: rows and columns of padding before the face, at most ``size`` each.
-        after: rows and columns of padding after it.
-
-    Returns:
-        ``(2, 6, rows, columns)``; the two tables differ only beyond corners.
+    Beyond an edge a face continues on its neighbour, by at most ``size`` pixels. Beyond a corner of the cube, where
+    three faces meet, no pixel exists: two replace it, one reached over the row edge first and one over the column edge
+    first. The two tables differ only there; callers take their mean.
     """
     rows = np.arange(-before[0], size + after[0])[None, :, None]
     columns = np.arange(-before[1], size + after[1])[None, None, :]

@@ -65,7 +65,6 @@ class Cubemap(Surface):
         return cube_faces.pixel_areas(self.size)
 
     def interpolation_matrix(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> sparse.csr_array:
-        """Return bilinear interpolation between pixel centres, also across the edges of the cube."""
         return cube_faces.interpolation_matrix(directions, self.size)
 
     def nearest_sample(self, directions: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -129,7 +129,7 @@ class Healpix(Surface):
         """Resample a panorama ``(…, H, W)`` to the cells, ``(…, N)``: ``linear`` is the mean over each cell."""
         if mode == "nearest":
             return super().from_equirectangular(image, mode)
-        rows = 2 * self.panorama_height()
+        rows = 2 * self.panorama_height()  # `_cell_means` then reads four points in each cell
         return panorama.apply_matrix(image, rows, partial(_cell_means, self.nside), self.shape)
 
     def _check_kernel(self, kernel_size: int, dilation: int) -> None:

@@ -182,15 +182,11 @@ def _means(level: int) -> Stencil:
 
 
 def balance_marginals(shares: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
-    """Change the entries of a sparse matrix a little so that its rows and columns have given sums.
+    """Return a sparse matrix whose entries are changed a little, so that its rows and columns have given sums.
 
-    Each entry is multiplied by ``1 + u[row] + v[column]``, the first step of iterative proportional fitting, solved to
-    rounding; ``u`` solves a sparse system with one unknown for each row.
-
-    Args:
-        shares: positive entries ``(R, C)``, connected, near to the given sums.
-        rows: sums of the rows, ``(R,)``.
-        columns: sums of the columns, ``(C,)``, with the same total.
+    ``shares`` has positive, connected entries, near to the sums, which have the same total. Each entry is multiplied
+    by ``1 + u[row] + v[column]``, the first step of iterative proportional fitting, solved to rounding; ``u`` solves a
+    sparse system with one unknown for each row.
 
     Example:
         >>> near = sparse.csr_array([[2.0, 1.0], [0.0, 1.0]])

@@ -25,15 +25,10 @@ CHUNK = 8192
 
 @dataclass(frozen=True, eq=False)
 class TriangleMesh:
-    """A closed mesh of triangles whose corners run counter-clockwise seen from outside.
+    """A closed mesh of triangles whose corners run counter-clockwise seen from outside."""
 
-    Args:
-        vertices: positions, float64 ``(N, 3)``.
-        faces: corners of each triangle, integers ``(F, 3)``.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
+    vertices: np.ndarray  # positions, float64 (N, 3)
+    faces: np.ndarray  # corners of each triangle, integers (F, 3)
 
     @cached_property
     def corners(self) -> np.ndarray:

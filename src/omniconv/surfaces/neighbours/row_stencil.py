@@ -15,19 +15,12 @@ from omniconv.surfaces.neighbours.border import border_index
 
 
 class RowBand(NamedTuple):
-    """Adjacent output rows whose kernels have the same shape.
-
-    Attributes:
-        first_row: index of the first row.
-        rows: number of rows.
-        kernel_shape: rows and columns of taps.
-        first_tap: offset of the band's taps in the weight's last axis.
-    """
+    """Adjacent output rows whose kernels have the same shape."""
 
     first_row: int
-    rows: int
-    kernel_shape: tuple[int, int]
-    first_tap: int
+    rows: int  # number of rows
+    kernel_shape: tuple[int, int]  # rows and columns of taps
+    first_tap: int  # offset of the band's taps in the weight's last axis
 
     @property
     def taps(self) -> int:
@@ -91,12 +84,12 @@ class RowStencil:
     @property
     def input_shape(self) -> tuple[int, int]:
         """Rows and columns of the input."""
-        return self._outputs_of_kernels if self.is_adjoint else self._panorama
+        return self._grid(self.stride if self.is_adjoint else 1)
 
     @property
     def output_shape(self) -> tuple[int, int]:
         """Rows and columns of the output."""
-        return self._panorama if self.is_adjoint else self._outputs_of_kernels
+        return self._grid(1 if self.is_adjoint else self.stride)
 
     @property
     def adjoint(self) -> RowStencil:
@@ -131,13 +124,8 @@ class RowStencil:
         columns = first + dilation_w * (np.arange(taps_across) - taps_across // 2)
         return source[None, :, None] * width + (columns + roll) % width
 
-    @property
-    def _panorama(self) -> tuple[int, int]:
-        return self.height, 2 * self.height
-
-    @property
-    def _outputs_of_kernels(self) -> tuple[int, int]:
-        return self.height // self.stride, 2 * self.height // self.stride
+    def _grid(self, step: int) -> tuple[int, int]:
+        return self.height // step, 2 * self.height // step
 
 
 def split_by_row(weight: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:

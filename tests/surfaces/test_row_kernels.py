@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, RowStencil
-from omniconv.surfaces.equirectangular.row_shapes import Fields, row_shapes
+from omniconv.surfaces.equirectangular.row_kernels import Fields, row_shapes
 from omniconv.surfaces.neighbours.row_stencil import split_by_row
 
 PUBLISHED = 320, np.radians(65.5 / 640)
