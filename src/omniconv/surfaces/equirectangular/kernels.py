@@ -1,4 +1,4 @@
-"""Argument checks that kernels on a panorama of one height share."""
+"""Argument checks of kernels on panoramas of one height."""
 
 from __future__ import annotations
 
