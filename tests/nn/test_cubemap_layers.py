@@ -42,7 +42,7 @@ def signal(channels=3, surface=SURFACE):
 
 
 def turned(x, rotation):
-    """The signal after its sphere is turned: what lay at d lies at R d."""
+    """Rotate a signal by a rotation R of the cube: the sample in direction d moves to R d."""
     size = x.shape[-1]
     directions = oc.Cubemap(size).directions().reshape(-1, 3)
     source = ((directions @ rotation) @ directions.T).argmax(1)

@@ -60,7 +60,7 @@ def signal(level=2, channels=4, batch=2):
 
 
 def turned(x):
-    """A signal on the sphere turned by 72° about the poles: the five base faces of each block change places."""
+    """Rotate a signal by 72° about the poles, which permutes the five base faces of each block."""
     return x.unflatten(-1, (4, 5, -1)).roll(1, -2).flatten(-3)
 
 
@@ -121,7 +121,7 @@ def test_weights_are_ten_taps(kernel_size, taps, groups):
 
 
 def published_network():
-    """The network of the published MNIST example, at level 3."""
+    """Return the network of the published MNIST example, at level 3."""
     fine, middle, coarse = Icosahedron(3), Icosahedron(2), Icosahedron(1)
     return nn.Sequential(
         Conv(1, 16, surface=fine), nn.ReLU(), MaxPool(surface=fine),

@@ -49,7 +49,7 @@ def test_constants_are_kept(ndim, data, mode):
     old=st.integers(1, 4), new=st.integers(1, 4), turns=st.integers(1, 3), mode=st.sampled_from(["linear", "nearest"]),
 )  # fmt: skip
 def test_resizing_commutes_with_rolls(rows, height, new_height, common, old, new, turns, mode):
-    """Widths ``common · old`` to ``common · new``: a turn by ``old`` columns becomes one by ``new``."""
+    """From widths ``common · old`` to ``common · new`` a roll by ``old`` columns becomes a roll by ``new``."""
     border = Border.of((rows, "circular"), 2)
     x = random_signal(height, common * old)
     size = (new_height, common * new)

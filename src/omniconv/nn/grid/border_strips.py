@@ -43,7 +43,7 @@ def use_border_strips(x: Tensor) -> bool:
 
 
 class AxisSlice(NamedTuple):
-    """A slice of a tensor along one axis."""
+    """Slice of a tensor along one axis."""
 
     axis: int
     start: int
@@ -57,7 +57,7 @@ class AxisSlice(NamedTuple):
 
 
 class BorderStrip(NamedTuple):
-    """The samples beyond one edge of a tensor, as its border mode continues it."""
+    """Samples beyond one edge of a tensor, given by its border mode."""
 
     axis: int
     amount: int

@@ -120,7 +120,7 @@ class GridMaxPool(GridPool):
 
     @property
     def max_pool(self) -> Callable[..., Any]:
-        """The backend's function; a property, since functions of torch cannot be pickled with the module."""
+        """Backend function; a property, since functions of torch cannot be pickled with the module."""
         return MAX_POOL[self.border.ndim]
 
     def forward(self, x: Tensor) -> Tensor:

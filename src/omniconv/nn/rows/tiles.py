@@ -46,7 +46,7 @@ class RowPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class RowTile:
-    """A range of output rows of a band and of elements of the batch."""
+    """Range of output rows of a band and of elements of the batch."""
 
     plan: RowPlan
     band: RowBand

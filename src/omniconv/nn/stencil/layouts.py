@@ -36,7 +36,7 @@ class EmbeddingBagArgs(NamedTuple):
 
 
 class Layout(Protocol):
-    """A sparse matrix in memory; indices are int32, values floating."""
+    """Sparse matrix in memory; indices are int32, values floating."""
 
     @property
     def rows(self) -> int:

@@ -92,10 +92,8 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: l
 
 
 @_convolution_gradients.register_fake
-def _(
-    gradient: Tensor, x: Tensor, weight: Tensor, plan: list[int], tables: list[Tensor], of_x: bool, of_weight: bool
-) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape if of_x else 0), torch.empty_like(weight)
+def _(gradient: Tensor, x: Tensor, weight: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape if rest[-2] else 0), torch.empty_like(weight)
 
 
 def save_for_backward(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
