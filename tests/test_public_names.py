@@ -45,7 +45,7 @@ LEVELS = (
     ("exporting", "audit"),
     ("runs",),
     ("demo",),
-    ("commands", "app"),
+    ("commands",),
     ("cli",),
 )
 """Packages and modules from the bottom up; each imports only from levels below its own."""

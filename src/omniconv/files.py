@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -117,6 +117,17 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise _write_error(Path(path), error) from error
     return Path(path)
+
+
+def check_overwrite(paths: Iterable[Path], overwrite: bool) -> None:
+    """Check that no file exists already, unless ``overwrite`` allows it to be replaced.
+
+    Raises:
+        FileError: one of them exists.
+    """
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise FileError(path, "exists already", "add --overwrite, or choose another path with --out")
 
 
 def check_writable(path: str | Path) -> None:

@@ -68,11 +68,11 @@ def test_random_outputs_are_noted(flat):
 def test_verdict_on_a_flat_network(flat):
     curve = flat.shift.exact.changed
     text = text_of(flat, "seam")
-    assert f"{percent(curve.at_seam)} of the area changes class within 1 column (11°) of the cut" in text
+    assert f"{percent(curve.at_seam)} of the area changes class within 1 column (11°) of the seam" in text
     assert f"{percent(curve.elsewhere)} farther away: 90 % of all changes lie within" in text
-    assert levels(flat)["seam"] == level(curve.at_seam - curve.elsewhere, True) != "none"
-    assert "Mean IoU by area is worst with" in text_of(flat, "latitude")
-    assert str(flat.verdict[0]).startswith(f"Seam: {levels(flat)['seam']}. When the panorama is cut elsewhere, ")
+    assert levels(flat)["seam"] == level(curve.at_seam - curve.elsewhere, has_class_scores=True) != "none"
+    assert "Area-weighted mean IoU is lowest: " in text_of(flat, "latitude")
+    assert str(flat.verdict[0]).startswith(f"Seam: {levels(flat)['seam']}. When the seam is moved, ")
 
 
 def test_verdict_on_pointwise_networks():
@@ -89,7 +89,7 @@ def test_verdict_on_the_stride():
     found = audit(network, waves(), rotations=2)
     assert levels(found)["seam"] == "none"
     assert "by multiples of 4 columns" in text_of(found, "seam")
-    assert "rolled by other than multiples of the total stride, 4 columns, the output" in text_of(found, "stride")
+    assert "that is not a multiple of the total stride (4), the output changes by" in text_of(found, "stride")
 
 
 def test_verdict_on_one_output_per_image():

@@ -1,4 +1,4 @@
-"""Change when the panorama is cut elsewhere: none without border effects, else largest at the cut."""
+"""Change when the seam is moved: none without border effects, else largest at the cut."""
 
 from __future__ import annotations
 

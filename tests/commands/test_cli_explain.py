@@ -67,7 +67,7 @@ def test_a_page(here, capsys, name):
 def test_nothing_is_replaced_without_overwrite(here, refused):
     (here / "explain.gif").write_text("mine")
     assert refused("conv") == (
-        "omniconv: explain.gif: exists already; add --overwrite, or choose another name with --out"
+        "omniconv: explain.gif: exists already; add --overwrite, or choose another path with --out"
     )
     assert main(["explain", "conv", "--overwrite"]) == 0
     with Image.open(here / "explain.gif") as image:
@@ -117,7 +117,7 @@ def test_refusals(refused, arguments, line):
 
 def test_a_folder_of_the_same_name(refused, here):
     (here / "a.gif").mkdir()
-    assert "a.gif: is a folder; choose another name with --out" in refused("conv", "--out", "a.gif", "--overwrite")
+    assert "a.gif: is a folder; choose another path with --out" in refused("conv", "--out", "a.gif", "--overwrite")
 
 
 def test_a_file_in_place_of_a_folder(refused, here):

@@ -13,6 +13,10 @@ from PIL import Image
 from tiny import claim_size, cut, picture, save, segment_folder, words
 
 from omniconv.cli import main
+from omniconv.models.registry import MODELS
+from omniconv.tasks import TASKS
+
+TASK_NAMES = ", ".join(TASKS)
 
 
 @pytest.fixture
@@ -79,11 +83,11 @@ def test_resume_excludes_other_options(refused, data):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train"], "TASK=None: is required; write: omniconv train classify|segment DATA"),
+        (["train"], f"TASK=None: is required; write: omniconv train {'|'.join(TASKS)} DATA"),
         (["train", "segment"], "DATA=None: is required; write: omniconv train segment DATA"),
-        (["train", "segmnt", "data"], "task='segmnt': must be one of classify, segment; did you mean segment?"),
+        (["train", "segmnt", "data"], f"task='segmnt': must be one of {TASK_NAMES}; did you mean segment?"),
         (["summary", "clasify"], "did you mean classify?"),
-        (["summary", "runs/none"], "must be one of classify, segment or the folder of a run"),
+        (["summary", "runs/none"], f"must be one of {TASK_NAMES} or the folder of a run"),
         (["train", "segment", "data", "--size", "big"], "size='big': must be N or HxW in pixels"),
         (["train", "segment", "data", "--config", "none.yaml"], "none.yaml: cannot be read"),
         (["report", "data"], "data: has no config.yaml, so it is not a run"),
@@ -115,7 +119,7 @@ def test_wrong_arguments(refused, data, arguments, line):
         ),
         ({"depth": 0}, "depth=0: must be"),
         ({"width": 0}, "width=0: must be"),
-        ({"model": "unett"}, "model='unett': must be one of classifier, unet"),
+        ({"model": "unett"}, f"model='unett': must be one of {', '.join(MODELS)}; did you mean unet?"),
         ({"model": "classifier"}, "model='classifier': must be one of unet for the task segment; use --model unet"),
         ({"device": "gpu"}, "device='gpu': must be one of auto, cpu, cuda"),
         ({"augment": "flpi"}, "did you mean flip?"),

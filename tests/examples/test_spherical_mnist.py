@@ -87,7 +87,7 @@ def test_top_of_the_digit_points_east_and_it_is_not_mirrored():
     assert grey.sum() > 5
 
 
-def test_signals_are_normalised_by_their_own_maximum():
+def test_signals_are_normalized_by_their_own_maximum():
     project = projection.Projection(oc.Icosphere(2))
     images = np.random.default_rng(0).integers(0, 50, (3, 28, 28)).astype(np.uint8)
     signals = project(images)

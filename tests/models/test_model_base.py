@@ -106,12 +106,12 @@ def test_name_of_another_model_cannot_be_registered():
 
 
 def test_unknown_model_names_the_nearest():
-    with pytest.raises(InputError, match=r"model='unett': must be one of classifier, unet; did you mean unet\?"):
+    with pytest.raises(InputError, match=rf"model='unett': must be one of {', '.join(MODELS)}; did you mean unet\?"):
         get_model("unett")
 
 
 def test_unregistered_model_cannot_be_saved(tmp_path):
-    with pytest.raises(InputError, match=r"model='Tiny': must be one of classifier, unet; add it by oc\.models"):
+    with pytest.raises(InputError, match=rf"model='Tiny': must be one of {', '.join(MODELS)}; add it by oc\.models"):
         oc.save(Tiny(3, 2, Plane()), tmp_path / "a")
     with pytest.raises(InputError, match="model='Linear': must be one of"):
         oc.save(nn.Linear(1, 1), tmp_path / "a")

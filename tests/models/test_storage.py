@@ -76,7 +76,7 @@ def test_preprocessing_must_be_plain_data(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("os.system", {}, "model='os.system': must be one of classifier, unet; use classifier"),
+        ("os.system", {}, f"model='os.system': must be one of {', '.join(MODELS)}; use {next(iter(MODELS))}"),
         ("unet", {"in_channels": 1}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "colour": 3}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "surface": "torus"}, "surface='torus': must be one of"),
@@ -126,7 +126,7 @@ def test_description_of_wrong_types_raises(path, part, value):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"model": "os.system"}, "names a network that cannot be built.*must be one of classifier, unet"),
+        ({"model": "os.system"}, f"names a network that cannot be built.*must be one of {', '.join(MODELS)}"),
         ({"model": "__class__"}, "names a network that cannot be built"),
         ({"arguments": {"surface": "plane", "in_channels": "os.system('true')"}}, "cannot be built"),
         ({"arguments": {"in_channels": 1, "out_channels": 2, "surface": "os.system:1"}}, "cannot be built"),

@@ -258,10 +258,10 @@ def test_skip_must_have_the_same_batch_size(surface):
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
-def test_the_mean_of_one_image_cannot_be_normalised(surface):
+def test_the_mean_of_one_image_cannot_be_normalized(surface):
     layer = oc.nn.ASPP(2, 2, (1,), surface=surface)
     with refused(
-        "must have a batch from 2 in training: the mean of one image cannot be normalised; use a larger batch"
+        "must have a batch from 2 in training: the mean of one image cannot be normalized; use a larger batch"
     ):
         layer(signal(surface))
     assert layer.eval()(signal(surface)).isfinite().all()

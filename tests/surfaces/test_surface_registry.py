@@ -7,7 +7,7 @@ import pytest
 from omniconv.errors import InputError
 from omniconv.surfaces import SURFACES, Equirectangular, Healpix, Icosphere, Plane, register_surface, surface
 
-KNOWN = "plane, equirectangular, icosphere, icosahedron, healpix, cubemap"
+KNOWN = ", ".join(SURFACES)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def subclass(base, **members):
 @pytest.mark.parametrize(
     ("cls", "text"),
     [
-        (subclass(Plane), "short_name='plane': must be an identifier that is not one of plane, equirectangular"),
+        (subclass(Plane), f"short_name='plane': must be an identifier that is not one of {KNOWN}"),
         (subclass(Plane, short_name=""), "short_name='': must be an identifier"),
         (subclass(Plane, short_name="a:b"), "set Other.short_name"),
         (subclass(Icosphere, short_name="other", example={}), "example={}: needs a value for the required argument"),

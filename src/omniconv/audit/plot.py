@@ -1,4 +1,4 @@
-"""Audit as one image: verdict, map of position effects, profiles by latitude and by distance from the cut."""
+"""Audit as one image: verdict, map of position effects, profiles by latitude and by distance from the seam."""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ def _draw_seam_profile(axes: Axes, audit: Audit) -> None:
     axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 100 * MIN_RANGE))
     axes.set_xticks(range(0, 181, 30), [f"{degrees}°" for degrees in range(0, 181, 30)])
     axes.legend(loc="best", fontsize=8, framealpha=0.85, edgecolor="none")
-    _title(axes, f"Change of {_subject(audit)} when the panorama is cut elsewhere")
-    axes.set(xlabel="distance from the cut", ylabel=_unit(audit))
+    _title(axes, f"Change of {_subject(audit)} when the seam is moved")
+    axes.set(xlabel="distance from the seam", ylabel=_unit(audit))
 
 
 def _show_panorama(axes: Axes, panorama: np.ndarray) -> None:
@@ -151,7 +151,7 @@ def _show_panorama(axes: Axes, panorama: np.ndarray) -> None:
 
 def _draw_bars(axes: Axes, audit: Audit) -> None:
     """Draw the changes of a network with one output per image as bars."""
-    rolls = {f"cut elsewhere,\nrolled {name}": errors for name, errors in audit.shift.named.items()}
+    rolls = {f"seam moved\n{name}": errors for name, errors in audit.shift.named.items()}
     values = {name: (errors.difference.everywhere, errors.measure.everywhere) for name, errors in rolls.items()}
     rates = {"sphere rotated\nat random": audit.rotation.rotated, "resampled only": audit.rotation.resampling_baseline}
     values |= {name: (rate.difference, rate.measure) for name, rate in rates.items()}

@@ -1,4 +1,4 @@
-"""Change of a network's output at a place of the sphere with the position of that place in the image.
+"""How the output at a point of the sphere depends on where that point lies in the panorama.
 
 The output at a place is compared with that for rotated copies of the panorama which show the same place at the image
 centre: within 45° of the equator and 135° of the central meridian, far from poles and seam. The outputs for such
@@ -27,13 +27,13 @@ POLE_RADIUS = 15.0  # degrees; the two caps cover 3.4 % of the sphere
 
 @dataclass(frozen=True, eq=False)
 class BorderEffects:
-    """Change of the output at a place of the sphere with its position in the panorama.
+    """Change of the output at each point of the sphere with the point's position in the panorama.
 
     Attributes:
-        map: mean change at each output pixel between the upright panorama and copies that show the place at the
-            image centre, ``(H, W)``: share of the copies with another class, or the difference relative to the
-            output's standard deviation; NaN where fewer than two copies do.
-        control_map: mean change between two such copies.
+        map: mean change at each output pixel ``(H, W)`` between the upright panorama and the random rotations that move
+            the point to the image centre: share of these rotations with another class, or the difference relative to
+            the output's standard deviation; NaN where fewer than two of the random rotations do so.
+        control_map: mean change between two such rotations.
         poles: ``map`` within 15° of a pole.
         control: ``control_map`` within 15° of a pole.
     """
@@ -71,8 +71,8 @@ def border_effects(
 
     Args:
         model, panoramas, classes, output: as in ``shift_error``.
-        rotations: as in ``rotation_consistency``; about half of them show a given place at the image centre.
-        seed: seed of the draw.
+        rotations: as in ``rotation_consistency``; about half of them move a given point to the image centre.
+        seed: seed of the random rotations.
 
     Returns:
         The map; ``None`` for a network with one output per image.

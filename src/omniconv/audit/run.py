@@ -45,7 +45,7 @@ class Audit:
         network: name of the network and its surface.
         panoramas: number of panoramas.
         size: rows and columns of the panoramas.
-        shift: change when the panorama is cut elsewhere.
+        shift: change when the seam is moved.
         rotation: change under rotations of the sphere.
         rotation_by_latitude: the same by latitude; ``None`` for one output per image.
         quality: quality by latitude; ``None`` without truth.

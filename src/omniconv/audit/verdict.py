@@ -12,15 +12,17 @@ from omniconv.audit.rotation import RotationConsistency
 from omniconv.audit.shift import ShiftError
 
 LEVELS = ("none", "slight", "clear", "strong")
-THRESHOLDS = {True: (0.002, 0.01, 0.05), False: (0.01, 0.05, 0.2)}
-"""Lower limits of slight, clear and strong with and without class scores: a share of the area that changes class, or a
-difference relative to the output's standard deviation.
+CLASS_THRESHOLDS = 0.002, 0.01, 0.05
+VALUE_THRESHOLDS = 0.01, 0.05, 0.2
+"""Lower limits of slight, clear and strong: for class scores the share of the area that changes class, for values the
+change relative to the output's standard deviation.
 
 They are round numbers chosen by judgement, not calibrated. For scale: the flat network of the demonstration changes
 0.7 % of the area at the seam against 0.1 % elsewhere ("slight"), the equirectangular one 0.
 
-The graded value is always an excess: at the seam over elsewhere; of rolls by no multiples of the stride over multiples,
-far from any cut; near a pole over two central views of the same place; under rotation over resampling alone.
+The grade is a difference. seam: change near the seam minus change elsewhere. stride: change for rolls that are not
+multiples of the stride minus change for multiples, away from the seam. poles: change near a pole minus change between
+two central views. rotation: change minus that of resampling alone.
 """
 ROUNDING_ERROR = 1e-4
 """Smaller relative differences are rounding: float32 sums in another order; equivariant U-Nets stay below 1e-5."""
@@ -53,14 +55,19 @@ def verdict(
     return tuple(grade for grade in grades if grade is not None)
 
 
-def level(excess: float, classes: bool) -> str:
-    """Return the level of an excess.
+def level(excess: float, has_class_scores: bool) -> str:
+    """Return the level of a difference between two changes.
+
+    Args:
+        excess: the difference.
+        has_class_scores: it is a share of the area that changes class, not a change of values.
 
     Example:
-        >>> level(0.03, classes=True), level(0.03, classes=False)
+        >>> level(0.03, has_class_scores=True), level(0.03, has_class_scores=False)
         ('clear', 'slight')
     """
-    return LEVELS[int(np.searchsorted(THRESHOLDS[classes], excess, side="right"))]
+    thresholds = CLASS_THRESHOLDS if has_class_scores else VALUE_THRESHOLDS
+    return LEVELS[int(np.searchsorted(thresholds, excess, side="right"))]
 
 
 def percent(share: float) -> str:
@@ -80,16 +87,17 @@ def percent(share: float) -> str:
 def _seam(shift: ShiftError) -> Grade:
     errors = shift.seam
     measure, classes = errors.measure, errors.changed is not None
+    # Only rolls by multiples of the stride show border effects alone; other rolls change the output everywhere.
     if errors is shift.exact and errors.difference.everywhere < ROUNDING_ERROR:
         by = f"multiples of {shift.stride} columns" if shift.stride != 1 else "any number of columns"
         return Grade("seam", LEVELS[0], f"Rolling the panorama by {by} does not change the output.")
-    intro = "When the panorama is cut elsewhere"
+    intro = "When the seam is moved"
     if measure.at_seam is None or measure.elsewhere is None or np.isnan(measure.elsewhere):
         change = _global_change(measure.everywhere, errors.difference.everywhere, classes)
         return Grade("seam", level(measure.everywhere, classes), f"{intro}, {change}.")
     word = level(measure.at_seam - measure.elsewhere, classes)
-    near = f"within {shift.near} column{'s' * (shift.near > 1)} ({360 * shift.near / shift.width:.0f}°) of the cut"
-    reach = f"90 % of all changes lie within {measure.reach:.0f}° of the cut"
+    near = f"within {shift.near} column{'s' * (shift.near > 1)} ({360 * shift.near / shift.width:.0f}°) of the seam"
+    reach = f"90 % of all changes lie within {measure.reach:.0f}° of the seam"
     end = "no more than elsewhere" if word == LEVELS[0] else reach
     change = _dense_change(measure.at_seam, classes)
     return Grade("seam", word, f"{intro}, {change} {near}, {percent(measure.elsewhere)} farther away: {end}.")
@@ -99,16 +107,17 @@ def _stride(shift: ShiftError) -> Grade | None:
     if shift.exact is None or shift.between is None:
         return None
     other, exact, classes = shift.between.measure, shift.exact.measure, shift.between.changed is not None
-    intro = f"When the panorama is rolled by other than multiples of the total stride, {shift.stride} columns"
+    rolled = f"a number of columns that is not a multiple of the total stride ({shift.stride})"
     if other.elsewhere is None or exact.elsewhere is None:
         excess = other.everywhere - exact.everywhere
         change = _global_change(other.everywhere, shift.between.difference.everywhere, classes)
         multiples = percent(exact.everywhere)
     else:
         excess = other.elsewhere - exact.elsewhere
-        change = f"{_dense_change(other.elsewhere, classes)} far from any cut"
+        change = f"{_dense_change(other.elsewhere, classes)} far from any seam"
         multiples = percent(exact.elsewhere)
-    return Grade("stride", level(excess, classes), f"{intro}, {change}; by multiples of it {multiples}.")
+    text = f"When the panorama is rolled by {rolled}, {change}; for multiples: {multiples}."
+    return Grade("stride", level(excess, classes), text)
 
 
 def _poles(position: BorderEffects | None) -> Grade | None:
@@ -138,10 +147,9 @@ def _latitude(quality: LatitudeBands | None) -> Grade | None:
         return None
     values = np.array(quality.measures[quality.main])
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
-    worst, best = (low, high) if quality.main == "iou" else (high, low)
-    name = {"iou": "Mean IoU", "rmse": "RMSE"}[quality.main]
-    at = [f"{values[band]:.3g} at {quality.names[band]}" for band in (worst, best)]
-    text = f"{name} by area is worst with {at[0]} and best with {at[1]}; image content varies with latitude too."
+    name = {"iou": "mean IoU", "rmse": "RMSE"}[quality.main]
+    lowest, highest = (f"{values[band]:.3g} at {quality.names[band]}" for band in (low, high))
+    text = f"Area-weighted {name} is lowest: {lowest}, and highest: {highest}; image content varies with latitude too."
     return Grade("latitude", None, text)
 
 
@@ -155,4 +163,4 @@ def _global_change(share: float, difference: float, classes: bool) -> str:
     if classes:
         scores = f"scores change by {percent(difference)} of their standard deviation"
         return f"{percent(share)} of the panoramas change class, and {scores}"
-    return f"the output changes by {percent(difference)}"
+    return f"the output changes by {percent(difference)} of its standard deviation"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omniconv.commands.export import SIZE
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
 from omniconv.errors import FileError, InputError
 from omniconv.training.settings import parse_size
@@ -31,10 +30,10 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--rotations", default=12, show_default=True, help="number of random rotations of the sphere")
 @click.option("--seed", default=0, show_default=True, help="seed of all random numbers")
-@click.option("--most", default=16, show_default=True, help="largest number of images, selected at equal distances")
+@click.option("--most", default=16, show_default=True, help="maximum number of images, evenly spaced")
 @click.option("--bands", default=12, show_default=True, help="number of latitude bands")
-@click.option("--size", help=SIZE)
-@click.option("--stride", type=int, help="total stride of the network in columns; determined by default")
+@click.option("--size", help="N or HxW: size that panoramas are resized to; by default that of the run, or their own")
+@click.option("--stride", type=int, help="total stride of the network in columns; measured if not given")
 @click.option("--values", is_flag=True, help="MODEL returns values (depths, colours), not class scores")
 @click.option("--output", help="output of MODEL to use, by key or index; the first by default")
 @click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1")
@@ -45,19 +44,20 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     """Measure errors at the seam of a panorama, at its poles and under rotations of the sphere.
 
     RUN is the folder of a run or its model.safetensors. MODEL is your own network, as package.module:callable: a
-    torch.nn.Module, or a function without arguments that returns one; or with --trust a .pt2 program of torch. It takes
-    RGB values from 0 to 1 (or normalised by --mean and --std), (batch, 3, height, width), and returns maps or vectors:
+    torch.nn.Module, or a function without arguments that returns one; or with --trust a torch.export program (.pt2). It
+    takes RGB values from 0 to 1 (or normalized by --mean and --std), (batch, 3, height, width), and returns
+    (batch, K, H, W) or (batch, K):
 
     \b
         omniconv audit runs/DATA PANORAMAS
         omniconv audit runs/DATA DATA --json audit.json
-        omniconv audit mine:network PANORAMAS --size 512x1024 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+        omniconv audit my_module:network PANORAMAS --size 512x1024 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
     IMAGES are files or folders of panoramas of the full sphere: rows from pole to pole, columns all around. If a folder
     contains images/ and masks/, the quality by latitude is measured against the masks.
 
-    Errors are graded none, slight, clear or strong: from 0.2, 1 and 5 % of the area that changes class, or, for
-    values, from a change by 1, 5 and 20 % of the standard deviation.
+    Errors are graded none, slight, clear or strong: slight, clear and strong begin at 0.2, 1 and 5 % of the area
+    changing class (for values: at a change of 1, 5 and 20 % of their standard deviation), in excess of the baseline.
     """
     from omniconv.audit.run import audit as run_audit
     from omniconv.commands.audit_data import read_data
@@ -80,14 +80,14 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
 
 
 def change_table(result: Audit) -> Table:
-    """Return a row for each measured change, by distance from the cut for dense outputs."""
+    """Return a row for each measured change, by distance from the seam for dense outputs."""
     from omniconv.audit.verdict import percent
 
     rates: dict[str, tuple[float | None, float | None]] = {}
     for name, errors in result.shift.named.items():
         for suffix, key in (("", "everywhere"), (": at the seam", "at_seam"), (": farther away", "elsewhere")):
             changed = getattr(errors.changed, key, None)
-            rates[f"cut elsewhere, rolled {name}{suffix}"] = changed, getattr(errors.difference, key)
+            rates[f"seam moved {name}{suffix}"] = changed, getattr(errors.difference, key)
     rotation = result.rotation
     others = {"sphere rotated at random": rotation.rotated, "resampled only": rotation.resampling_baseline}
     if result.position is not None:
@@ -120,7 +120,7 @@ def latitude_table(result: Audit) -> Table | None:
 
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     """Return the files to write, checked before the audit, which takes long."""
-    from omniconv.files import check_writable
+    from omniconv.files import check_overwrite, check_writable
     from omniconv.run_folder import check_json
 
     if json_file:
@@ -128,9 +128,7 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     if out.exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another folder with --out")
     own = [out / "audit.png", out / "audit.json"]
-    for target in own:
-        if target.exists() and not overwrite:
-            raise FileError(target, "exists already", "add --overwrite, or choose another folder with --out")
+    check_overwrite(own, overwrite)
     targets = [*own, json_file] if json_file else own
     for target in targets:
         check_writable(target)

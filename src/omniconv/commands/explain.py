@@ -43,7 +43,8 @@ def _options(stride: str | None, kernel: str) -> Callable[[Callable], Callable]:
         click.option("--kernel", default=kernel, show_default=True, metavar="N[,N]", help="number of taps"),
         click.option("--stride", default=stride, show_default=bool(stride), metavar="N[,N]", help=stride_help),
         click.option("--padding", default="0", show_default=True, metavar="PADDING",
-                     help="1, by axis 1,2, by side (before:after) 1:0,2:1, or valid, same, same_upper, same_lower"),
+                     help="N for all axes, N,N per axis, N:N,N:N before:after per axis, or valid, same, same_upper "
+                     "(TensorFlow's SAME, ONNX's SAME_UPPER), same_lower (ONNX's SAME_LOWER)"),
         click.option("--dilation", default="1", show_default=True, metavar="N[,N]", help="step between taps"),
         click.option("--mode", default="zeros", show_default=True, metavar="MODE",
                      help="content of the padding: zeros, reflect, replicate, circular or pole; by axis pole,circular, "
@@ -75,7 +76,8 @@ def conv(value: str | None, transposed: bool, output_padding: str | None, **opti
     """Animate a convolution: the kernel moves over the padded input.
 
     A padded cell has the number and the colour of the sample that it copies. With --transposed each input sample times
-    the kernel is added to the output, and what falls past an edge to the sample that the convolution would read there.
+    the kernel is added to the output; values that fall past an edge are added to the sample that the convolution would
+    read there.
     """
     from omniconv.explain.api import Options, explain_conv
 

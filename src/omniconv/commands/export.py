@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from omniconv.commands.terminal import PATH
-from omniconv.training.settings import RunConfig, parse_size
-
-SIZE = RunConfig.model_fields["size"].description
+from omniconv.training.settings import parse_size
 
 
 @click.command()
@@ -17,15 +15,15 @@ SIZE = RunConfig.model_fields["size"].description
 @click.option("--format", "file_format", required=True, help="onnx or torch")
 @click.option("--out", type=PATH, help="file to write to; by default RUN/model.onnx or RUN/model.pt2")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
-@click.option("--size", help=SIZE)
+@click.option("--size", help="N or HxW: fix the input size in pixels; by default any size is accepted")
 def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size: str | None) -> None:
-    """Write the network of RUN as a file that other programs run.
+    """Write an ONNX or torch.export file of the network of RUN, for other programs.
 
-    The input is "image", float32 (batch, 3, height, width), RGB values from 0 to 1: the normalization is part of the
-    file. The output is "logits", (batch, classes, height, width) or (batch, classes). Any batch size is accepted, and
-    any height and width from the smallest size stored in the file, unless --size fixes them; networks work best at the
-    size that they were trained at. On meshes the input is (batch, 3, samples), as returned by
-    omniconv.surface(NAME).from_equirectangular(panorama).
+    RUN is the folder of a run or its model.safetensors. The input is "image", float32 (batch, 3, height, width), RGB
+    values from 0 to 1: the normalization is part of the file. The output is "logits", (batch, classes, height, width)
+    or (batch, classes). Any batch size is accepted, and any height and width from the smallest size stored in the file,
+    unless --size fixes them; networks work best at the size that they were trained at. On meshes the input is
+    (batch, 3, samples), as returned by omniconv.surface(NAME).from_equirectangular(panorama).
 
     Classes, sizes and the normalization are described in the metadata of the ONNX file, or in omniconv.json in the
     archive of the torch file. The file is compared with the network before it is written. ONNX needs omniconv[export].

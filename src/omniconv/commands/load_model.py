@@ -40,7 +40,7 @@ class LoadedModel:
         return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORE_INDEX
 
     def with_normalization(self, mean: Colour, std: Colour) -> LoadedModel:
-        """Return the network with its input normalised by channel; unchanged if neither is given."""
+        """Return the network with its input normalized by channel; unchanged if neither is given."""
         if mean is None and std is None:
             return self
         if not isinstance(self.model, nn.Module):

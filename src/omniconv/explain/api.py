@@ -22,7 +22,7 @@ from omniconv.explain.parsing import (
 from omniconv.explain.pool import Pooling, PoolKind, pool_scene, unpool_scene
 from omniconv.explain.scene import Scene
 from omniconv.explain.windows import Arguments, conv_geometry, pool_geometry, require_drawable, transposed_geometry
-from omniconv.files import atomic_write
+from omniconv.files import atomic_write, check_overwrite
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,11 @@ def check_out(out: Path, overwrite: bool) -> None:
         if not out.parent.is_dir():
             raise FileError(out.parent, "is not a folder", "make it, or choose another folder with --out")
         if out.is_dir():
-            raise FileError(out, "is a folder", "choose another name with --out")
-        if out.exists() and not overwrite:
-            raise FileError(out, "exists already", "add --overwrite, or choose another name with --out")
+            raise FileError(out, "is a folder", "choose another path with --out")
+        check_overwrite([out], overwrite)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise FileError(out, f"cannot be written ({reason})", "choose another name with --out") from error
+        raise FileError(out, f"cannot be written ({reason})", "choose another path with --out") from error
 
 
 def write_scene(scene: Scene, out: Path, seconds: float) -> None:

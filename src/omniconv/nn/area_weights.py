@@ -1,4 +1,4 @@
-"""Weights of a mean over a surface: the areas of its samples, normalised to sum to 1."""
+"""Weights of a mean over a surface: the areas of its samples, normalized to sum to 1."""
 
 from __future__ import annotations
 

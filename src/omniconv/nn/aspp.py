@@ -21,7 +21,7 @@ class ASPP(Traceable, nn.Module):
     """Atrous spatial pyramid pooling (Chen et al., DeepLab v3, 2017).
 
     A 1×1 convolution, a dilated 3×3 convolution for each rate, and the mean of the image are concatenated and projected
-    by a 1×1 convolution. Every convolution has batch normalisation, ReLU and no bias.
+    by a 1×1 convolution. Every convolution has batch normalization, ReLU and no bias.
 
     Args:
         in_channels: channels of the input.
@@ -88,7 +88,7 @@ class _ImagePooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] == 1:
-            rule = "must have a batch from 2 in training: the mean of one image cannot be normalised"
+            rule = "must have a batch from 2 in training: the mean of one image cannot be normalized"
             raise InputError("input", tuple(x.shape), rule, "use a larger batch, or image_pooling=False")
         mean = self.layers(self.pool(x)[..., None])  # (B, out, 1)
         return mean.view(*mean.shape[:2], *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])

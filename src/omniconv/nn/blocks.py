@@ -30,20 +30,20 @@ Up = Literal["linear", "transposed"]
 
 
 class MeshBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that keeps mesh signals channels last in memory.
+    """Batch normalization that keeps mesh signals channels last in memory.
 
     ``BatchNorm1d`` maps a channels-last ``(B, C, N)`` to a contiguous tensor (torch 2.13), which the next mesh layer
     would have to transpose.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(B, C, N)``."""
+        """Normalize ``(B, C, N)``."""
         rows = x.transpose(1, 2)
         return super().forward(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]).transpose(1, 2)
 
 
 def norm_layer(name: str, channels: int, surface: Surface) -> nn.Module:
-    """Return the batch normalisation for signals on a surface, or the identity."""
+    """Return the batch normalization for signals on a surface, or the identity."""
     check_choice("normalization", name, NORMALIZATIONS, "use 'batch'")
     if name == "none":
         return nn.Identity()
@@ -57,7 +57,7 @@ def activation_layer(name: str) -> nn.Module:
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, normalisation, activation.
+    """Convolution, normalization, activation.
 
     Args:
         in_channels: channels of the input.

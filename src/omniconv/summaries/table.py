@@ -79,10 +79,10 @@ def summary(model: nn.Module, shape: Sequence[int]) -> Summary:
       image. A sum or concatenation (a skip connection) has the union of its inputs' fields. Upsampling to twice the
       size less one counts as upsampling to twice the size, so that at odd sizes an output may depend on up to one
       sample of the coarser grid more. On a mesh, rings of neighbours are counted along a line: a kernel of 3, one ring,
-      has a field of 3. The statistics of normalisation layers are not counted.
+      has a field of 3. The statistics of normalization layers are not counted.
     - *Multiply-adds*: a convolution has output positions · taps · in / groups · out; a transposed convolution on a grid
       has input positions instead; on a stencil each stored entry adds one per input channel; a linear layer has
-      in · out. Pooling, resizing, normalisation, activation, attention and recurrent layers count 0.
+      in · out. Pooling, resizing, normalization, activation, attention and recurrent layers count 0.
 
     Args:
         model: any network of layers of omniconv and torch.

@@ -21,7 +21,7 @@ from omniconv.summaries.functional_rules import AxisMaps, function_maps, functio
 from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
 from omniconv.summaries.receptive_field import AxisField, union
 
-BATCH = 2  # batch normalisation in training mode refuses a single vector
+BATCH = 2  # batch normalization in training mode refuses a single vector
 AXIS_ORDER = frozenset({"permute", "transpose", "movedim", "swapaxes"})
 LEAF_LAYERS = (*OMNICONV_LAYERS, nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
 """Layers that get a row although they may contain other layers."""

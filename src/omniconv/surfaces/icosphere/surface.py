@@ -197,10 +197,10 @@ def balance_marginals(shares: sparse.csr_array, rows: np.ndarray, columns: np.nd
 
     row_sums, column_sums = np.asarray(shares.sum(axis=1)), np.asarray(shares.sum(axis=0))
     row_error, column_error = rows - row_sums, columns - column_sums
-    normalised = shares @ sparse.diags_array(1 / column_sums)
-    system = sparse.csr_array(sparse.diags_array(row_sums) - normalised @ shares.T)
+    normalized = shares @ sparse.diags_array(1 / column_sums)
+    system = sparse.csr_array(sparse.diags_array(row_sums) - normalized @ shares.T)
     # The system is singular: u is determined up to a constant, which v compensates. CG converges nevertheless.
-    u, _ = cg(system, row_error - normalised @ column_error, rtol=1e-12)
+    u, _ = cg(system, row_error - normalized @ column_error, rtol=1e-12)
     v = (column_error - shares.T @ u) / column_sums
     entries = shares.tocoo(copy=True)
     entries.data *= 1 + u[entries.row] + v[entries.col]

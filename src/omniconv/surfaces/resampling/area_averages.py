@@ -46,7 +46,7 @@ def area_averages(source: Samples, target: Samples) -> tuple[sparse.csr_array, S
     return _averages(target, fine)[0], fine
 
 
-def normalise_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+def normalize_rows(matrix: sparse.csr_array) -> sparse.csr_array:
     """Remove rounding errors from a matrix and scale its rows to sum 1, in place."""
     matrix.data[np.abs(matrix.data) < ROUNDING * _by_entry(matrix, _row_sums(matrix))] = 0
     matrix.eliminate_zeros()
@@ -74,7 +74,7 @@ def _averages(target: Samples, fine: Samples) -> tuple[sparse.csr_array, bool]:
     """
     transposed = target.interpolation_matrix(fine.directions)
     transposed.data *= _by_entry(transposed, fine.areas)
-    weights = normalise_rows(sparse.csr_array(transposed.T))
+    weights = normalize_rows(sparse.csr_array(transposed.T))
     has_enough = _effective_samples(weights).min() >= MIN_SAMPLES
     for _ in range(MAX_CORRECTIONS):
         weights = _centroid_corrected(weights, target.directions, fine.directions)
@@ -95,7 +95,7 @@ def _centroid_corrected(weights: sparse.csr_array, centres: np.ndarray, position
     for axis in range(3):
         factors -= _by_entry(weights, slopes[:, axis]) * positions[weights.indices, axis]
     weights.data *= np.clip(factors, 0, 2)
-    return normalise_rows(weights)
+    return normalize_rows(weights)
 
 
 def _effective_samples(weights: sparse.csr_array) -> np.ndarray:

@@ -20,7 +20,7 @@ from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
-from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalise_rows
+from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalize_rows
 from omniconv.surfaces.resampling.samples import Samples
 
 
@@ -108,7 +108,7 @@ def interpolate(source: Samples, directions: np.ndarray, mode: Resampling) -> sp
     """Return interpolation at directions ``(n, 3)`` as a matrix (n, samples of the source)."""
     if mode == "nearest":
         return csr_from_rows(source.nearest_sample(directions)[:, None], 1.0, source.count)
-    return normalise_rows(source.interpolation_matrix(directions))
+    return normalize_rows(source.interpolation_matrix(directions))
 
 
 def check_mode(mode: str) -> None:
@@ -146,4 +146,4 @@ def _linear(source: Samples, target: Samples) -> sparse.csr_array:
     means, between = area_averages(source, target)
     if between is source:
         return means
-    return normalise_rows(sparse.csr_array(means @ interpolate(source, between.directions, "linear")))
+    return normalize_rows(sparse.csr_array(means @ interpolate(source, between.directions, "linear")))
