@@ -11,7 +11,8 @@ from typing import Any
 from omniconv.errors import InputError
 
 MAX_ELEMENTS = 2**36
-"""Largest integer argument and largest number of weights: more is a mistake that would end out of memory."""
+"""Largest integer argument and largest number of weights: a larger value is a mistake that
+would exhaust memory."""
 
 
 def to_builtin(value: Any) -> Any:
@@ -54,11 +55,11 @@ def check_integer(name: str, value: Any, least: int, cure: str) -> int:
     return value
 
 
-def check_number(name: str, value: Any, within: Callable[[float], bool], rule: str, cure: str) -> float:
-    """Return a real number for which ``within`` is true as a ``float``.
+def check_number(name: str, value: Any, is_valid: Callable[[float], bool], rule: str, cure: str) -> float:
+    """Return a real number for which ``is_valid`` is true as a ``float``.
 
     Raises:
-        InputError: it is not a number, or a bool, or ``within`` is false.
+        InputError: it is not a number, or a bool, or ``is_valid`` is false.
 
     Example:
         >>> check_number("p", 2, lambda p: p > 0, "must be above 0", "use p=2")
@@ -66,7 +67,7 @@ def check_number(name: str, value: Any, within: Callable[[float], bool], rule: s
     """
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):  # an int above the largest float
-            if within(number := float(value)):
+            if is_valid(number := float(value)):
                 return number
     raise InputError(name, value, rule, cure)
 
@@ -112,12 +113,11 @@ def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int 
     Raises:
         InputError: a number out of range, or ``groups`` that do not divide the channels.
     """
-    cure = "count the channels"
     inputs, outputs = (
-        check_integer(name, value, least, cure)
+        check_integer(name, value, least, f"give integers of at least {least}")
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels))
     )
-    groups = check_integer("groups", groups, 1, cure)
+    groups = check_integer("groups", groups, 1, "use groups=1")
     if inputs % groups or outputs % groups:
         rule = f"must divide in_channels={inputs} and out_channels={outputs}"
         raise InputError("groups", groups, rule, "use groups=1 or another number of channels")

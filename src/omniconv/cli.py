@@ -16,7 +16,7 @@ from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
 from omniconv.errors import InputError
-from omniconv.tasks import TASKS, get_task
+from omniconv.tasks import TASKS
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     return click.option(*flags, name, type=option_type, default=None, help=text)
 
 
-NETWORK = ("surface", "model", "width", "depth", "down", "up", "size")
+NETWORK = ("surface", "model", "width", "depth", "down", "up")
+PREDICTIONS = "; ".join(f"{name}: {entry.predictions}" for name, entry in TASKS.items())
 TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 
 
@@ -111,13 +112,16 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     help=f"""Train a network on a folder of images.
 
     TASK is {RunConfig.model_fields["task"].description}. DATA may be split into train/, val/ and test/, and classes.txt
-    may name the classes, one per line. Masks have the class index of each pixel; 255 is ignored."""
+    may name the classes, one per line. TASK and DATA are required unless --resume or --config gives them."""
 )
 @click.argument("task", required=False)
 @click.argument("data", required=False)
 @_setting_options(*TRAINING)
 @click.option("--config", type=PATH, help="YAML file of settings; options on the command line override it")
-@click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run")
+@click.option(
+    "--resume", type=PATH, metavar="RUN",
+    help="continue an interrupted run (only --epochs, --device, --workers and --patience may change)",
+)  # fmt: skip
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(config: Path | None, resume: Path | None, name: str | None, out: str | None, **settings: Any) -> None:
@@ -138,13 +142,14 @@ def train(config: Path | None, resume: Path | None, name: str | None, out: str |
 @commands.command()
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH, required=False)
-@click.option("--split", help="train, val or test; by default test, else val, else all images")
+@click.option("--split", help="train, val or test; by default test, else val, else train or, unsplit, all images")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
 def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
-    DATA is by default the images that the run held out, on which its best epoch was selected.
+    Without DATA: the run's validation images; the result is optimistic, because the best epoch was selected on them.
+    With DATA, RUN may also be a model.safetensors.
     """
     from omniconv.inference.evaluation import evaluate as run_evaluation
     from omniconv.inference.evaluation import find_samples
@@ -162,18 +167,19 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     print_table(*predictor.task.quality_table(measures), "")
 
 
-@commands.command()
+@commands.command(
+    help=f"""Predict IMAGES (files or folders) with the network of RUN.
+
+    RUN is the folder of a run or its model.safetensors. The files depend on the task of the run, {PREDICTIONS}; files
+    for each image keep the subfolders of the images."""
+)
 @click.argument("run", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="folder to write to")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @_setting_options("device")
 def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
-    """Predict IMAGES (files or folders) with the network of RUN.
-
-    Segmentation writes labels/ (PNG, the class index of each pixel) and overlays/ (the classes in colour over the
-    image), with the subfolders of the images; classification writes predictions.csv and overview.png.
-    """
+    """Predict images with the network of a run."""
     from omniconv.data.layouts.image_list import scan_images
     from omniconv.inference.write_predictions import check_out, write_predictions
 
@@ -189,7 +195,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
 @click.argument("run", type=PATH)
 @_setting_options("device")
 def report(run: Path, device: str | None) -> None:
-    """Write report.html of RUN again."""
+    """Rewrite RUN's report.html."""
     from omniconv.run_folder import open_run
     from omniconv.runs.page import write_report
 
@@ -200,14 +206,16 @@ def report(run: Path, device: str | None) -> None:
 @commands.command(
     help=f"""Show the layers of a network: output size, receptive field, parameters, multiply-adds.
 
-    WHAT is a task ({" or ".join(TASKS)}, with options of train) or the folder of a run."""
+    WHAT is a task ({" or ".join(TASKS)}, with options of train), or, without options, the folder of a run or its
+    model.safetensors."""
 )
 @click.argument("what")
 @click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="output channels of the network")
+@click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere); refused for a run")
 @_setting_options(*NETWORK)
 def summary(what: str, classes: int, **settings: Any) -> None:
     """Show the layers of a network."""
-    from omniconv.data.preprocessing import default_size
+    from omniconv.data.preprocessing import IMAGE_CHANNELS, default_size
     from omniconv.models import build
     from omniconv.summaries import summary as layer_table
     from omniconv.surfaces import surface
@@ -216,7 +224,7 @@ def summary(what: str, classes: int, **settings: Any) -> None:
     if what in TASKS:
         config = RunConfig(task=what, **given)
         config.check_model()
-        network = build(config.network, config.network_arguments(get_task(what).in_channels, classes))
+        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes))
         size = config.size or default_size(surface(config.surface), [])
     elif not Path(what).exists():
         cure = did_you_mean(what, TASKS, "check the path for a typing error")

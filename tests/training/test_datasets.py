@@ -88,11 +88,21 @@ def test_changes_do_not_add_up(folder):
 
 
 def test_images_too_large_to_keep_are_read_anew(folder, monkeypatch):
-    kept = prepared(folder)
+    draws = (0, 0), (1, 2), (0, 0)
+    with_cache = prepared(folder)
+    kept = [with_cache[draw] for draw in draws]
     monkeypatch.setattr(datasets, "CACHE_BYTES", 100)
-    read = prepared(folder)
-    for draw in ((0, 0), (1, 2), (0, 0)):
-        assert equal(kept[draw], read[draw])
+    without_cache = prepared(folder)
+    for draw, sample in zip(draws, kept, strict=True):
+        assert equal(sample, without_cache[draw])
+
+
+def test_the_cache_counts_the_bytes_of_a_target(folder, monkeypatch):
+    reader = prepared(folder).reader
+    height, width = reader.preprocessing.size
+    monkeypatch.setattr(datasets, "CACHE_BYTES", 4 * height * width * len(folder.samples))
+    assert reader.fits_cache(np.zeros((height, width), np.uint8))
+    assert not reader.fits_cache(np.zeros((height, width), np.float32))
 
 
 def test_labels_go_with_the_image(folder):

@@ -15,6 +15,8 @@ from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.masks import read_mask
 from omniconv.surfaces import Surface, panorama, surface
 
+IMAGE_CHANNELS = 3
+"""Channels of the input of every network that is trained on images: files are read as RGB."""
 STATISTICS_IMAGES = 200
 """Largest number of images read for the mean and standard deviation of the channels."""
 
@@ -113,7 +115,7 @@ def channel_statistics(
         read: returns the image of a sample, ``(3, H, W)`` in 0 … 1.
     """
     picked = pick_evenly(samples, STATISTICS_IMAGES)
-    sums = np.zeros((2, 3))
+    sums = np.zeros((2, IMAGE_CHANNELS))
     for sample in picked:
         image = read(sample).astype(np.float64)
         sums += image.mean(axis=(1, 2)), (image**2).mean(axis=(1, 2))

@@ -16,7 +16,7 @@ from omniconv.errors import FileError, InputError
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, to_program
 from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
-from omniconv.files import check_writable, write_bytes
+from omniconv.files import check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
@@ -105,8 +105,7 @@ def check_target(path: Path, overwrite: bool) -> str:
     if not formats:
         raise InputError("out", str(path), f"must end with {' or '.join(FORMATS.values())}", "choose another name")
     check_writable(path)
-    if path.exists() and not overwrite:
-        raise FileError(path, "exists already", "add --overwrite, or choose another file with --out")
+    check_overwrite([path], overwrite)
     if formats[0] == "onnx":
         onnx_file.check_installed()
     return formats[0]

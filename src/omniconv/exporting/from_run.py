@@ -70,7 +70,7 @@ def export_run(
     grid = (size or preprocessing.size) if surface.any_size else [length or 0 for length in surface.shape]
     return export(
         WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
-        torch.zeros(1, predictor.task.in_channels, *grid),
+        torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
         any_size=surface.any_size and size is None, min_size=2 * predictor.model.total_stride,
         description=describe(predictor), overwrite=overwrite,
     )  # fmt: skip

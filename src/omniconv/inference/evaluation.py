@@ -20,7 +20,7 @@ from omniconv.training.dataset_splits import read_splits
 def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Return the task's measures over all samples of a folder, the content of ``evaluation.json``.
 
-    For dense tasks on a sphere, ``by_area`` has the same measures with each pixel weighted by its area.
+    For dense tasks on a sphere, ``by_area`` is the result of the task's metric with each pixel weighted by its area.
 
     Args:
         predictor: the network.
@@ -54,7 +54,7 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
         predictor: the network of the run.
         run: folder of the run.
         data: folder of images with targets.
-        split: ``train``, ``val`` or ``test``; by default ``test``, else ``val``, else all.
+        split: ``train``, ``val`` or ``test``; by default ``test``, else ``val``, else all images, else ``train``.
 
     Raises:
         InputError: the data set has no such split, or the run held out nothing.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omniconv.data.images import read_header
 from omniconv.errors import FileError
+from omniconv.files import check_overwrite
 from omniconv.inference.predictor import Predictor
 from omniconv.tasks.base import Prediction, Task
 
@@ -58,8 +59,6 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
     written = {(out / target.relative_to(out).parts[0]).resolve() for target in targets}
     if any(file.resolve().is_relative_to(part) for part in written for file, _ in images):
         raise FileError(out, "contains the images to predict", "choose another folder with --out")
-    for target in targets:
-        if target.exists() and not overwrite:
-            raise FileError(target, "exists already", "add --overwrite, or choose another folder with --out")
+    check_overwrite(targets, overwrite)
     for file, _ in images:
         read_header(file)

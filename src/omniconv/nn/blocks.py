@@ -152,7 +152,7 @@ def up_channels(in_channels: int, up: Up) -> int:
     """Return the number of channels after the upsampling of an ``UpBlock``."""
     check_choice("up", up, ("linear", "transposed"), "use 'linear'")
     halves = {"linear": 1, "transposed": 2}[up]
-    return check_integer("in_channels", in_channels, halves, "count the channels") // halves
+    return check_integer("in_channels", in_channels, halves, f"give integers of at least {halves}") // halves
 
 
 def _upsampling(in_channels: int, up: Up, surface: Surface) -> nn.Module:

@@ -2,7 +2,7 @@
 
 A [`Task`][omniconv.tasks.base.Task] defines how targets are found and read, the default network, the loss and the
 metrics, and how predictions are computed, written, drawn and tabulated. ``training``, ``inference``, ``runs``,
-``exporting``, ``audit`` and the command line call the task object and never compare its name.
+``exporting`` and the command line call the task object and never compare its name.
 
 To add a task, write a subclass of ``Task`` in a file of this package and add a line to ``TASKS``; a program that uses
 omniconv calls ``register_task``. ``get_task`` imports a task when it is first used, since tasks import torch.
@@ -26,17 +26,25 @@ class TaskEntry(NamedTuple):
     """Entry of the registry.
 
     Attributes:
-        data: short name of the folder layout that the task expects, for ``--help``.
+        data: short description of the folder layout that the task expects, for ``--help``.
+        predictions: the files that ``omniconv predict`` writes, for ``--help``.
         task: the task, or where to import its class from, ``module:Class``.
     """
 
     data: str
+    predictions: str
     task: Task | str
 
 
 TASKS: dict[str, TaskEntry] = {
-    "classify": TaskEntry("a folder of images per class", "omniconv.tasks.classify:Classify"),
-    "segment": TaskEntry("images/ and masks/", "omniconv.tasks.segment:Segment"),
+    "classify": TaskEntry(
+        "a folder of images per class", "predictions.csv and overview.png", "omniconv.tasks.classify:Classify"
+    ),
+    "segment": TaskEntry(
+        "images/ and masks/, whose pixels are class indices or 255, which is ignored",
+        "labels/ (PNG, the class index of each pixel) and overlays/ (the classes in colour over the image)",
+        "omniconv.tasks.segment:Segment",
+    ),
 }
 """The known tasks by name."""
 
@@ -53,20 +61,21 @@ def get_task(name: str) -> Task:
     """
     entry = TASKS[check_choice("task", name, TASKS)]
     if isinstance(entry.task, str):
-        entry = TASKS[name] = TaskEntry(entry.data, resolve_name(entry.task)())
+        entry = TASKS[name] = entry._replace(task=resolve_name(entry.task)())
     return entry.task  # type: ignore[return-value]  # no longer a string
 
 
-def register_task(task: Task, data: str) -> None:
+def register_task(task: Task, data: str, predictions: str = "its own files") -> None:
     """Add a task under its name, so that every command accepts it.
 
     Args:
         task: the task.
-        data: short name of the folder layout that it expects, for ``--help``.
+        data: short description of the folder layout that it expects, for ``--help``.
+        predictions: the files that ``omniconv predict`` writes, for ``--help``.
 
     Raises:
         InputError: another task has that name.
     """
     if task.name in TASKS:
         raise InputError("task", task.name, "is the name of another task", "choose another name")
-    TASKS[task.name] = TaskEntry(data, task)
+    TASKS[task.name] = TaskEntry(data, predictions, task)

@@ -49,18 +49,18 @@ class TrainedNetwork(Protocol):
 class Task(ABC):
     """Base class of tasks. A task has no state: one object serves all runs.
 
-    In training a target passes through ``scan``, which lists it, ``load_target``, which reads it at its own size,
-    ``resize_target``, which brings it to the size of the training images, the augmentations, which transform it
-    together with its image, and ``target_on_surface``, which returns the target of the loss. In evaluation ``compare``
-    takes the loaded target and a prediction of the same size.
+    ``scan`` lists the samples, ``load_target`` reads a target at its own size, ``resize_target`` resizes it to the size
+    of the training images, augmentations transform it together with its image, and ``target_on_surface`` converts it to
+    the target of the loss. In evaluation ``compare`` takes a prediction at the size of the image file and the loaded
+    target.
 
     Attributes:
         name: name on the command line and in the files of a run.
         output: output that the task requires of a network.
-        in_channels: channels of the network's input.
         default_model: name of the network used unless another one is chosen.
-        expected: description of the folder layout that the task expects, for error messages.
-        searched_folders: names of the folders of a data set that ``scan`` searches; empty if it searches all.
+        expected: folder layout that the task expects, as the cure of error messages: ``expected images/NAME.png …``.
+        searched_folders: folders of a data set, by name, in which ``scan`` looks for files and where no run may be
+            written; empty if it searches the whole data set.
         target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run;
             False if it is a number, a string or a tuple.
         target_interpolation: how augmentations resample a target with one value per pixel; ``None`` for a target with
@@ -72,7 +72,6 @@ class Task(ABC):
 
     name: str
     output: Output
-    in_channels: int = 3
     default_model: str
     expected: str
     searched_folders: tuple[str, ...] = ()
@@ -130,7 +129,10 @@ class Task(ABC):
         return target
 
     def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
-        """Return the names of the classes or output channels of a data set, given the counts over all its splits."""
+        """Return the names of the classes or output channels of a data set, given the counts over all its splits.
+
+        Never empty: its length is the number of output channels, see ``out_channels``.
+        """
         return folder.classes
 
     def check_counts(  # noqa: B027  # optional
@@ -165,7 +167,8 @@ class Task(ABC):
         """Return the loss, a module that takes the network's output and a batch of targets.
 
         Args:
-            areas: area of each sample of the surface, with mean 1; ``None`` on a plane.
+            areas: area of each sample of the surface, with mean 1, ``(H, W)`` on a grid and ``(N,)`` on a mesh;
+                ``None`` on a plane.
             class_frequencies: relative frequency of each class with ``--balance``, which weights rare classes up.
         """
 
@@ -173,7 +176,11 @@ class Task(ABC):
     def metric(self, classes: int) -> Metric:
         """Return a metric whose ``update`` takes predictions, targets and the weight of each sample or ``None``.
 
-        Its ``compute`` returns a dictionary with the keys ``validation_metrics``.
+        Its ``compute`` returns a dictionary with the keys ``validation_metrics``, in types that JSON can express: for
+        dense tasks on a sphere ``evaluation.json`` also stores it with each pixel weighted by its area, as ``by_area``.
+
+        Args:
+            classes: number of classes or output channels.
         """
 
     def training_loss(self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]) -> Tensor:
@@ -207,7 +214,10 @@ class Task(ABC):
         """
 
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Convert a prediction and a loaded target to the arguments of ``metric().update``."""
+        """Convert a result of ``predict`` and one of ``load_target`` to the first two arguments of ``metric().update``.
+
+        For a dense task the last two axes of both are the rows and columns of the image file.
+        """
         return torch.from_numpy(prediction), torch.from_numpy(target)
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:

@@ -57,8 +57,6 @@ class SampleReader:
         preprocessing: reads the images.
         count: number of samples to be read in total.
 
-    Attributes:
-        caches: True if ``count`` samples fit into ``CACHE_BYTES``.
     """
 
     task: Task
@@ -66,27 +64,27 @@ class SampleReader:
     count: int
     _read: dict[Sample, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        height, width = self.preprocessing.size
-        self.caches = 4 * height * width * self.count <= CACHE_BYTES  # 3 bytes a pixel for the image, 1 for a mask
-
     def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 ``(3, *size)``, and the resized target."""
         if sample in self._read:
             return self._read[sample]
-        image = self.load_image(sample)
-        return self.store(sample, image, self.task.load_target(sample, self.preprocessing))
+        target = self.task.load_target(sample, self.preprocessing)
+        return self.store(sample, self.load_image(sample), self.task.resize_target(target, self.preprocessing.size))
 
     def load_image(self, sample: Sample) -> np.ndarray:
         """Decode the image, uint8 ``(3, *size)``."""
         return np.round(self.preprocessing.image(sample.image) * 255).astype(np.uint8)
 
     def store(self, sample: Sample, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Resize a loaded target, and return the image and the target, after adding them to the cache."""
-        pair = image, self.task.resize_target(target, self.preprocessing.size)
-        if self.caches:
-            self._read[sample] = pair
-        return pair
+        """Return the image and the resized target, after adding them to the cache if it has room for all samples."""
+        if self.fits_cache(target):
+            self._read[sample] = image, target
+        return image, target
+
+    def fits_cache(self, target: np.ndarray) -> bool:
+        """Return True if ``count`` samples with targets of this size and dtype fit into ``CACHE_BYTES``."""
+        height, width = self.preprocessing.size
+        return (3 * height * width + target.nbytes) * self.count <= CACHE_BYTES  # 3 bytes a pixel for the image
 
     def image(self, sample: Sample) -> np.ndarray:
         """Return the image, float32 ``(3, *size)`` in 0 … 1."""

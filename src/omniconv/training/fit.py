@@ -127,5 +127,5 @@ def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, epoch: int = 0
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
-        drop_last=train and leftover == 1 and len(sampler) > 1,  # batch normalisation cannot learn from one image
+        drop_last=train and leftover == 1 and len(sampler) > 1,  # batch normalization cannot learn from one image
     )

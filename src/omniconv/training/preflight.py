@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from omniconv.data.augmentation import parse_augmentations
+from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
 from omniconv.models import Model, build
 from omniconv.summaries import summary
@@ -25,7 +26,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     augment = parse_augmentations(default if config.augment is None else config.augment)
     height, width = splits.preprocessing.size
     if "rotate" in augment and width != 2 * height:
-        rule = f"needs panoramas, twice as wide as high; the images are resized to {height}x{width}"
+        rule = f"needs images twice as wide as high; they are resized to {height}x{width}"
         raise InputError("augment", "rotate", rule, f"use --size {height}x{2 * height}")
     return config.replace(
         data=str(Path(config.data).resolve()), surface=str(surface), model=config.network,
@@ -39,11 +40,11 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     Raises:
         InputError: the network's settings do not fit each other, the task or the images.
     """
-    arguments = config.network_arguments(splits.task.in_channels, splits.task.out_channels(splits.classes))
+    arguments = config.network_arguments(IMAGE_CHANNELS, splits.task.out_channels(splits.classes))
     torch.manual_seed(config.seed)
     network = build(config.network, arguments)
     if network.surface.ndim != 2 and not network.surface.spherical:
-        raise InputError("surface", config.surface, "does not hold images", "use plane or equirectangular")
+        raise InputError("surface", config.surface, "is not a surface of images", "use plane or equirectangular")
     check_coarsest_size(config, network, splits)
     network.preprocessing = {
         "task": config.task,
@@ -54,14 +55,15 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
 
 
 def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits) -> None:
-    """Check that images of the run's size pass through its network, and that batch normalisation has two samples.
+    """Check that images of the run's size pass through its network, and that batch normalization has two values.
 
     Raises:
         InputError: the size, the depth or the batch size does not fit.
     """
     grid = tuple(config.size) if network.surface.any_size else ()
-    rows = summary(network, (splits.task.in_channels, *grid)).rows
+    rows = summary(network, (network.arguments["in_channels"], *grid)).rows
     longest_sides = [max(row.output[1:], default=1) for row in rows if row.kind == "Conv"]
     if 1 in longest_sides and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
-        rule = f"leaves one sample of an image of {config.size}, and batch normalisation needs two in a batch"
+        size = "{}x{}".format(*config.size)
+        rule = f"reduces an image of {size} to one sample; batch normalization needs at least two values per channel"
         raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")

@@ -122,7 +122,8 @@ class RunConfig(Settings):
     data: str = Field("", description="folder of images")
     surface: str = Field(
         "plane",
-        description="plane, equirectangular, icosphere:LEVEL, icosahedron:LEVEL, healpix:NSIDE or cubemap:SIZE; "
+        description="plane, equirectangular, icosphere:LEVEL or icosahedron:LEVEL (number of subdivisions, each into 4 "
+        "times as many samples), healpix:NSIDE (12 NSIDE² samples) or cubemap:SIZE (SIZE x SIZE samples a face); "
         "options as in plane:border=reflect",
     )
     model: Annotated[str, _one_of(lambda: MODELS)] | None = Field(
@@ -132,15 +133,22 @@ class RunConfig(Settings):
     depth: int = Field(3, description="number of times that the network halves the size")
     down: str = Field("stride", description="stride, max or average: how the network halves the size")
     up: str = Field("linear", description="linear or transposed: how a unet doubles the size")
-    size: Size = Field((), description="N or HxW: size in pixels that images are resized to; by default from the data")
+    size: Size = Field(
+        (),
+        description="N or HxW: size in pixels that images are resized to; by default their own size if all are equal "
+        "and not too large, else 256 (256x512 on a sphere); on a mesh by default as fine as the mesh",
+    )
     epochs: int = Field(20, ge=1, le=10**6, description="passes over the training images")
-    repeat: int = Field(1, ge=1, le=10**6, description="times that each image is drawn per epoch; more for few images")
+    repeat: int = Field(
+        1, ge=1, le=10**6, description="times that each image is drawn per epoch; increase for small data sets"
+    )
     batch_size: int = Field(8, ge=1, le=65_536, description="images per training step")
     learning_rate: Number = Field(2e-3, gt=0, lt=10, description="largest learning rate of the schedule")
     weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
     augment: Names = Field(
         None,
-        description="flip,turn,rotate,colour or none; by default turn on a sphere, flip for flat segmentation",
+        description="flip, turn (roll about the vertical axis), rotate (any rotation of the sphere) and colour, with "
+        "commas between them, or none; by default turn on a sphere, flip for flat segmentation",
     )
     validation: Number = Field(
         0.2, ge=0, le=0.9, description="fraction of the images held out for validation, if the folder has no val/"
