@@ -101,8 +101,8 @@ def test_the_cache_counts_the_bytes_of_a_target(folder, monkeypatch):
     reader = prepared(folder).reader
     height, width = reader.preprocessing.size
     monkeypatch.setattr(datasets, "CACHE_BYTES", 4 * height * width * len(folder.samples))
-    assert reader.fits_cache(np.zeros((height, width), np.uint8))
-    assert not reader.fits_cache(np.zeros((height, width), np.float32))
+    assert reader.fits_cache(np.zeros((height, width), np.uint8).nbytes)
+    assert not reader.fits_cache(np.zeros((height, width), np.float32).nbytes)
 
 
 def test_labels_go_with_the_image(folder):

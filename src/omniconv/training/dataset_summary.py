@@ -191,13 +191,11 @@ def _check_sample(
     sample: Sample, classes: tuple[str, ...], reader: SampleReader
 ) -> tuple[tuple[int, int], Counter[int]]:
     header = read_header(sample.image)
+    image = reader.load_image(sample) if reader.fits_cache() else read_image(sample.image, _CHECK_SIZE)
     target = reader.task.load_target(sample, reader.preprocessing)
     counts = reader.task.count_target(sample, target, classes)
-    resized = reader.task.resize_target(target, reader.preprocessing.size)
-    if reader.fits_cache(resized):
-        reader.store(sample, reader.load_image(sample), resized)
-    else:
-        read_image(sample.image, _CHECK_SIZE)
+    if reader.fits_cache():
+        reader.store(sample, image, target)
     return header.size, counts
 
 

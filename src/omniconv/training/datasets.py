@@ -68,23 +68,24 @@ class SampleReader:
         """Return the image, uint8 ``(3, *size)``, and the resized target."""
         if sample in self._read:
             return self._read[sample]
-        target = self.task.load_target(sample, self.preprocessing)
-        return self.store(sample, self.load_image(sample), self.task.resize_target(target, self.preprocessing.size))
+        image = self.load_image(sample)
+        return self.store(sample, image, self.task.load_target(sample, self.preprocessing))
 
     def load_image(self, sample: Sample) -> np.ndarray:
         """Decode the image, uint8 ``(3, *size)``."""
         return np.round(self.preprocessing.image(sample.image) * 255).astype(np.uint8)
 
     def store(self, sample: Sample, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the image and the resized target, after adding them to the cache if it has room for all samples."""
-        if self.fits_cache(target):
-            self._read[sample] = image, target
-        return image, target
+        """Resize a loaded target, and return the image and the target, after adding them to the cache if all fit."""
+        pair = image, self.task.resize_target(target, self.preprocessing.size)
+        if self.fits_cache(pair[1].nbytes):
+            self._read[sample] = pair
+        return pair
 
-    def fits_cache(self, target: np.ndarray) -> bool:
-        """Return True if ``count`` samples with targets of this size and dtype fit into ``CACHE_BYTES``."""
+    def fits_cache(self, target_bytes: int = 0) -> bool:
+        """Return True if ``count`` images, each with a target of so many bytes, fit into ``CACHE_BYTES``."""
         height, width = self.preprocessing.size
-        return (3 * height * width + target.nbytes) * self.count <= CACHE_BYTES  # 3 bytes a pixel for the image
+        return (3 * height * width + target_bytes) * self.count <= CACHE_BYTES  # images are uint8 RGB
 
     def image(self, sample: Sample) -> np.ndarray:
         """Return the image, float32 ``(3, *size)`` in 0 … 1."""
