@@ -123,7 +123,7 @@ class RunConfig(Settings):
     surface: str = Field(
         "plane",
         description="plane, equirectangular, icosphere:LEVEL or icosahedron:LEVEL (number of subdivisions, each into 4 "
-        "times as many samples), healpix:NSIDE (12 NSIDE² samples) or cubemap:SIZE (SIZE x SIZE samples a face); "
+        "times as many samples), healpix:NSIDE (12 NSIDE^2 samples) or cubemap:SIZE (SIZE x SIZE samples a face); "
         "options as in plane:border=reflect",
     )
     model: Annotated[str, _one_of(lambda: MODELS)] | None = Field(
