@@ -170,8 +170,8 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
 @commands.command(
     help=f"""Predict IMAGES (files or folders) with the network of RUN.
 
-    RUN is the folder of a run or its model.safetensors. The files depend on the task of the run, {PREDICTIONS}; files
-    for each image keep the subfolders of the images."""
+    RUN is the folder of a run or its model.safetensors. The files written depend on the task of the run:
+    {PREDICTIONS}. Files of single images keep the subfolders of the images."""
 )
 @click.argument("run", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True)

@@ -64,6 +64,6 @@ def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits
     rows = summary(network, (network.arguments["in_channels"], *grid)).rows
     longest_sides = [max(row.output[1:], default=1) for row in rows if row.kind == "Conv"]
     if 1 in longest_sides and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
-        size = "{}x{}".format(*config.size)
+        size = "{}x{}".format(*splits.preprocessing.size)
         rule = f"reduces an image of {size} to one sample; batch normalization needs at least two values per channel"
         raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")
