@@ -105,6 +105,13 @@ def test_name_of_another_model_cannot_be_registered():
         register_model("unet", Tiny)
 
 
+@pytest.mark.parametrize("model", [torch.nn.Conv2d, Model, "module:Class"])
+def test_only_models_with_an_output_are_registered(model):
+    with pytest.raises(InputError, match=r"must be a subclass of oc\.models\.Model with an output of dense or global"):
+        register_model("other", model)
+    assert "other" not in MODELS
+
+
 def test_unknown_model_names_the_nearest():
     with pytest.raises(InputError, match=rf"model='unett': must be one of {', '.join(MODELS)}; did you mean unet\?"):
         get_model("unett")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from omniconv.errors import InputError
-from omniconv.surfaces import SURFACES, Equirectangular, Healpix, Icosphere, Plane, register_surface, surface
+from omniconv.surfaces import SURFACES, Equirectangular, Healpix, Icosphere, Plane, Surface, register_surface, surface
 
 KNOWN = ", ".join(SURFACES)
 
@@ -65,7 +65,8 @@ def subclass(base, **members):
         (subclass(Plane, short_name=""), "short_name='': must be an identifier"),
         (subclass(Plane, short_name="a:b"), "set Other.short_name"),
         (subclass(Icosphere, short_name="other", example={}), "example={}: needs a value for the required argument"),
-        (subclass(Plane, short_name="other", __hash__=None), "must be hashable and equal to surface(str(…))"),
+        (subclass(Plane, short_name="other", __hash__=None), "be hashable and equal surface(str(…))"),
+        (type("Abstract", (Surface,), {"short_name": "other"}), "surface='Abstract': must define all abstract members"),
         (subclass(Plane, short_name="other", __str__=lambda self: "other:9"), "use @dataclass(frozen=True) and the"),
     ],
 )

@@ -44,6 +44,11 @@ def test_a_registered_task_is_found(monkeypatch):
         register_task(task, "a table of counts")
 
 
+def test_only_tasks_are_registered():
+    with pytest.raises(InputError, match=r"must be an instance of omniconv\.tasks\.base\.Task; derive"):
+        register_task(object(), "a table of counts")
+
+
 def test_names_need_no_torch():
     script = "import sys, omniconv.tasks as tasks; list(tasks.TASKS); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

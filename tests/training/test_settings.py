@@ -240,3 +240,11 @@ def test_nested_settings_are_named_by_their_path():
     assert problem(loss={"smoothing": -1}) == ("loss.smoothing=-1: must be a number from 0; use --loss.smoothing 0.1")
     assert problem(loss={"smothing": 1}) == "loss.smothing=1: is an unknown setting; did you mean smoothing?"
     assert problem(loss=3) == "loss=3: must be settings; correct the value"
+
+
+def test_a_setting_under_its_former_and_its_present_name_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("rate: 0.01\nlearning_rate: 0.02\n")
+    with pytest.raises(
+        FileError, match="sets both rate and learning_rate, two names of one setting; keep"
+    ):
+        read_config(tmp_path / "config.yaml")

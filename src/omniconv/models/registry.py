@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from omniconv.checks import check_choice
 from omniconv.errors import InputError
@@ -68,8 +68,13 @@ def register_model(name: str, model: type[Model]) -> None:
         model: a subclass of ``Model``.
 
     Raises:
-        InputError: another model has that name.
+        InputError: another model has that name, or ``model`` is no subclass of ``Model`` with an ``output``.
     """
+    from omniconv.models.base import Model  # late: it imports torch, and this module
+
     if name in MODELS:
         raise InputError("name", name, "is the name of another model", "choose another name")
+    if not (isinstance(model, type) and issubclass(model, Model) and getattr(model, "output", "") in get_args(Output)):
+        rule = f"must be a subclass of oc.models.Model with an output of {' or '.join(get_args(Output))}"
+        raise InputError("model", model, rule, "derive the network from it")
     MODELS[name] = model

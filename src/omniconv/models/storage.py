@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from omniconv.errors import FileError, InputError
 from omniconv.files import as_path, atomic_write
 from omniconv.models.base import Model
-from omniconv.models.registry import get_model, model_name
+from omniconv.models.registry import MODELS, get_model, model_name
 from omniconv.surfaces import surface
 
 FORMAT = "1"
@@ -83,7 +83,9 @@ def load(path: str | Path) -> Model:
     try:
         model = build(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
-        raise FileError(path, f"names a network that cannot be built ({error})", COPY_AGAIN) from error
+        own = description["model"] not in MODELS
+        cure = "register your own model first (oc.models.register_model), or copy the file again" if own else COPY_AGAIN
+        raise FileError(path, f"names a network that cannot be built ({error})", cure) from error
     dtypes = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:
         model.to(dtypes.pop())

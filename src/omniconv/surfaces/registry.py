@@ -39,17 +39,18 @@ def register_surface(cls: SurfaceClass) -> SurfaceClass:
         rule = f"needs a value for the required argument {missing[0]}"
         raise InputError("example", dict(cls.example), rule, f"set {cls.__name__}.example")
     known, SURFACES[name] = SURFACES.get(name), cls
-    example = cls(**cls.example)
+    cure, reason = "use @dataclass(frozen=True) and the default __str__", ""
     try:
+        example = cls(**cls.example)
         hash(example)
         parses_back = surface(str(example)) == example
-    except (TypeError, InputError):
-        parses_back = False
+    except (TypeError, InputError) as error:  # TypeError: not hashable, or abstract members that are not defined
+        parses_back, reason = False, f" ({error})"
     if not parses_back:
         if known is None:
             del SURFACES[name]
-        rule = "must be hashable and equal to surface(str(…))"
-        raise InputError("surface", repr(example), rule, "use @dataclass(frozen=True) and the default __str__")
+        rule = f"must define all abstract members, be hashable and equal surface(str(…)){reason}"
+        raise InputError("surface", cls.__name__, rule, cure)
     return cls
 
 

@@ -74,8 +74,12 @@ def register_task(task: Task, data: str, predictions: str = "its own files") -> 
         predictions: the files that ``omniconv predict`` writes, for ``--help``.
 
     Raises:
-        InputError: another task has that name.
+        InputError: another task has that name, or ``task`` is no ``Task``.
     """
+    from omniconv.tasks.base import Task  # late: it imports torch, and this module
+
+    if not isinstance(task, Task):
+        raise InputError("task", task, "must be an instance of omniconv.tasks.base.Task", "derive the task from it")
     if task.name in TASKS:
         raise InputError("task", task.name, "is the name of another task", "choose another name")
     TASKS[task.name] = TaskEntry(data, predictions, task)

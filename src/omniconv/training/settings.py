@@ -220,6 +220,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise FileError(path, f"is not valid YAML ({one_line(error)})", "correct that line") from error
     if not isinstance(loaded, dict):
         raise FileError(path, "must contain settings, one 'name: value' per line", "give the config.yaml of a run")
+    for former, name in FORMER_NAMES.items():
+        if former in loaded and name in loaded:
+            raise FileError(path, f"sets both {former} and {name}, two names of one setting", f"keep {name}")
     settings = {str(FORMER_NAMES.get(name, name)): value for name, value in loaded.items()}
     try:
         config = RunConfig(**settings)
