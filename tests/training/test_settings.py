@@ -244,7 +244,5 @@ def test_nested_settings_are_named_by_their_path():
 
 def test_a_setting_under_its_former_and_its_present_name_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("rate: 0.01\nlearning_rate: 0.02\n")
-    with pytest.raises(
-        FileError, match="sets both rate and learning_rate, two names of one setting; keep"
-    ):
+    with pytest.raises(FileError, match="sets both rate and learning_rate, two names of one setting; keep"):
         read_config(tmp_path / "config.yaml")
