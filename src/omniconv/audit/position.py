@@ -1,4 +1,4 @@
-"""How the output at a point of the sphere depends on where that point lies in the panorama.
+"""Dependence of the output at a point of the sphere on the position of that point in the panorama.
 
 The output at a place is compared with that for rotated copies of the panorama which show the same place at the image
 centre: within 45° of the equator and 135° of the central meridian, far from poles and seam. The outputs for such
