@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -9,7 +10,17 @@ from multiprocessing import get_context
 import pytest
 
 from omniconv.errors import FileError
-from omniconv.files import atomic_write, check_writable, claim_folder, make_folder
+from omniconv.files import (
+    MAX_TEXT_BYTES,
+    atomic_write,
+    check_writable,
+    claim_folder,
+    make_folder,
+    open_regular,
+    read_bytes,
+    read_json,
+    read_text,
+)
 
 
 def refuse(reason):
@@ -155,3 +166,118 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path):
     for path, text in ((tmp_path / "file" / "below", "not a directory"), (tmp_path, "is a folder")):
         with pytest.raises(FileError, match=text):
             check_writable(path)
+
+
+READERS = [open_regular, read_bytes, read_text, read_json]
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes and devices")
+@pytest.mark.parametrize("link", [False, True], ids=["itself", "link"])
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (os.mkfifo, "is a named pipe, not a file; give a file"),
+        (os.mkdir, "is a folder, not a file; give a file"),
+        (make_socket, "is a socket, not a file; give a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device, not a file; give a file"),
+        (lambda path: path.symlink_to("gone"), "cannot be read (no such file or directory); check its path and permi"),
+        (lambda path: path.symlink_to(path.name), "cannot be read (too many levels of symbolic links); check its pat"),
+        (lambda path: None, "cannot be read (no such file or directory); check its path and permissions"),
+    ],
+    ids=["pipe", "folder", "socket", "device", "dangling link", "link to itself", "nothing"],
+)
+def test_only_regular_files_are_read(tmp_path, monkeypatch, reader, make, text, link):
+    monkeypatch.chdir(tmp_path)  # the path of a socket has at most 107 bytes
+    path = tmp_path / "a.json"
+    make(path.relative_to(tmp_path) if make is make_socket else path)
+    if link:
+        path = tmp_path / "link"
+        path.symlink_to("a.json")
+    with pytest.raises(FileError) as caught:
+        reader(path)
+    assert str(caught.value).startswith(f"{path}: {text}")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_paths_with_nul_are_refused(reader):
+    with pytest.raises(FileError, match=r"^a\\x00b: cannot be read \(embedded null byte\); check its path"):
+        reader("a\0b")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_a_pipe_that_takes_the_place_of_a_file_does_not_block(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("1")
+    os.mkfifo(tmp_path / "pipe")
+    of_file = os.stat(tmp_path / "file")
+    monkeypatch.setattr(os, "stat", lambda path: of_file)
+    with pytest.raises(FileError, match="pipe: is a named pipe, not a file"):
+        read_text(tmp_path / "pipe")
+
+
+def test_files_are_read_up_to_a_limit(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"123456789")
+    assert read_bytes(path, 9) == b"123456789"
+    with pytest.raises(FileError, match=r"a: is larger than 8 bytes; give the right file"):
+        read_bytes(path, 8)
+    os.truncate(path, 10 * MAX_TEXT_BYTES)
+    for reader in (read_bytes, read_text, read_json):
+        with pytest.raises(FileError, match=r"a: is larger than 16,777,216 bytes; give the right file"):
+            reader(path)
+
+
+def test_text_is_read_with_any_line_ends_and_byte_order_mark(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfsea\r\nland\rice\n")
+    assert read_text(path) == "sea\nland\nice\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("a\n".encode("utf-16"), "is not UTF-8 text; save it as UTF-8"),
+        (b"caf\xe9", "is not UTF-8 text; save it as UTF-8"),
+        (b"a\0b", "is not text, it holds NUL characters; save it as UTF-8"),
+    ],
+    ids=["UTF-16", "Latin-1", "NUL"],
+)
+def test_other_encodings_are_refused(tmp_path, content, text):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_text(tmp_path / "a.txt")
+    assert str(caught.value) == f"{tmp_path / 'a.txt'}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[" * 100_000, "is nested too deep"),
+        ("[" * 33 + "]" * 33, "is nested too deep"),
+        ('{"a":' * 40 + "1" + "}" * 40, "is nested too deep"),
+        ("1" * 5_000, "Exceeds the limit"),
+        ("NaN", "NaN is no finite number"),
+        ('{"a": [1e999]}', "1e999 is no finite number"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": ', "Expecting value"),
+        ("", "Expecting value"),
+    ],
+)
+def test_damaged_json_is_refused_in_one_line(tmp_path, content, reason):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(FileError) as caught:
+        read_json(tmp_path / "a.json", cure="write it again")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.json'}: is damaged ({reason}")
+    assert str(caught.value).endswith("; write it again")
+
+
+def test_json_is_read(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 32 + "7" + "]" * 32)
+    assert str(read_json(tmp_path / "a.json")).strip("[]") == "7"
+    (tmp_path / "a.json").write_text('{"a": [1, 2.5, null, "é", {}]}')
+    assert read_json(tmp_path / "a.json") == {"a": [1, 2.5, None, "é", {}]}

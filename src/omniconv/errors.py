@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from itertools import islice
+from reprlib import Repr
+from typing import Any, TypeVar
+from unicodedata import category
 
 Error = TypeVar("Error", bound="InputError")
 MAX_VALUE_LENGTH = 200
 """Longest representation of a value in an error message."""
+MAX_MESSAGE_LENGTH = 8_000
+"""Longest error message: two paths of 4,096 bytes are the longest that a correct message holds."""
+_JOINERS = "\u200c\u200d"
+"""Zero-width (non-)joiners: Persian and Indic names and emoji are misspelt without them."""
 
 
 class InputError(ValueError):
@@ -25,7 +32,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
-        super().__init__(f"{argument}={_show(value)}: {rule}; {cure}")
+        super().__init__(_message(f"{argument}={_show(value)}: {rule}; {cure}"))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Data loader workers pickle their errors, and by default unpickling would call __init__ with the message only.
@@ -36,7 +43,7 @@ class FileError(InputError):
     """A file or folder that cannot be used; the message starts with its path."""
 
     def __init__(self, path: object, rule: str, cure: str) -> None:
-        ValueError.__init__(self, f"{path}: {rule}; {cure}")
+        ValueError.__init__(self, _message(f"{path}: {rule}; {cure}"))
 
     @classmethod
     def from_os_error(cls, path: object, rule: str, error: OSError, cure: str) -> FileError:
@@ -46,13 +53,29 @@ class FileError(InputError):
     @classmethod
     def from_input_error(cls, path: object, error: InputError) -> FileError:
         """Return the error of an invalid input that was read from a file."""
-        return _rebuild(cls, f"{path}: {error}")
+        return _rebuild(cls, _message(f"{path}: {error}"))
 
 
-def truncate(text: str) -> str:
-    """Return a text without its middle if it is longer than ``MAX_VALUE_LENGTH``."""
-    half, quarter = MAX_VALUE_LENGTH // 2, MAX_VALUE_LENGTH // 4
-    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:half]} … {text[-quarter:]}"
+def printable(text: object) -> str:
+    """Return a text on one line in which every character that a terminal would act on is escaped.
+
+    Names of files and classes, and texts read from files, go through it wherever they are printed or written as
+    text: control characters (also newlines), bidirectional overrides and other invisible characters become
+    ``\\n``, ``\\x1b`` or ``\\u202e``, and bytes that are not UTF-8 (``os.fsdecode`` makes lone surrogates of them)
+    ``\\xff``, as shells write them. All other characters stay as they are, also backslashes.
+
+    Example:
+        >>> printable("b\\u00e9b\\u00e9\\x1b[2J.png"), printable("a\\n\\udcff")
+        ('bébé\\\\x1b[2J.png', 'a\\\\n\\\\xff')
+    """
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def truncate(text: str, length: int = MAX_VALUE_LENGTH) -> str:
+    """Return a text without its middle if it is longer than ``length``."""
+    half, quarter = length // 2, length // 4
+    return text if len(text) <= length else f"{text[:half]} … {text[-quarter:]}"
 
 
 def one_line(error: BaseException) -> str:
@@ -71,8 +94,43 @@ def _rebuild(error_class: type[Error], text: str) -> Error:
     return error
 
 
+def _message(text: str) -> str:
+    # Cut first: a name read from a file may have megabytes.
+    return truncate(printable(truncate(text, MAX_MESSAGE_LENGTH)), MAX_MESSAGE_LENGTH)
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable() or character in _JOINERS or category(character) == "Zs":
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, see PEP 383
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+class _BoundedRepr(Repr):
+    """``repr`` that takes time for what it shows only: YAML aliases can name 9⁹ words in 300 bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxtuple = self.maxlist = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = 20
+        self.maxstring = self.maxlong = self.maxother = 2 * MAX_VALUE_LENGTH
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x)  # later Pythons show the address of an int of more than 4,300 digits
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        items = [f"{self.repr1(key, level - 1)}: {self.repr1(x[key], level - 1)}" for key in islice(x, self.maxdict)]
+        return "{" + ", ".join(items + ["..."] * (len(x) > self.maxdict)) + "}"  # in their order, Repr sorts them
+
+
+_bounded_repr = _BoundedRepr().repr
+
+
 def _show(value: object) -> str:
     try:
-        return truncate(" ".join(line.strip() for line in repr(value).splitlines()))
+        return truncate(" ".join(line.strip() for line in _bounded_repr(value).splitlines()))
     except ValueError:  # Python refuses to print an int of more than 4,300 digits
         return f"a {type(value).__name__}"

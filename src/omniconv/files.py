@@ -1,16 +1,36 @@
-"""File access; files are written atomically: under a temporary name, flushed to the disk, then renamed."""
+"""File access.
+
+Files are written atomically: under a temporary name, flushed to the disk, then renamed. Only regular files are read,
+and only up to a limit: a named pipe in the place of a file would block forever, ``/dev/zero`` fill the memory.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any, BinaryIO
 
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, one_line
+
+MAX_TEXT_BYTES = 2**24
+"""Largest text that is read by default: settings, class names, metrics, measures."""
+MAX_JSON_DEPTH = 32
+"""Deepest nesting of lists and objects in JSON; no file of a run has more than 8."""
+_READ_CURE = "check its path and permissions"
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
@@ -24,18 +44,87 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file, with or without a byte-order mark.
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading bytes; never waits for a pipe or a device.
 
     Raises:
-        FileError: the file cannot be read or is not UTF-8 text.
+        FileError: it cannot be opened, or is not a regular file.
+
+    Example:
+        >>> with open_regular("/proc/version") as file:  # doctest: +SKIP
+        ...     start = file.read(5)
+    """
+    path = as_path(path)
+    try:
+        _check_regular(path, os.stat(path).st_mode)
+        # Without O_NONBLOCK, opening would wait if a pipe took the place of the file after the check.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except OSError as error:
+        raise FileError.from_os_error(path, "cannot be read", error, _READ_CURE) from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise FileError(path, f"cannot be read ({one_line(error)})", _READ_CURE) from error  # NUL in the path
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: str | os.PathLike[str], limit: int = MAX_TEXT_BYTES) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Raises:
+        FileError: it cannot be read, is not a regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise FileError.from_os_error(path, "cannot be read", error, _READ_CURE) from error
+    if len(content) > limit:
+        raise FileError(path, f"is larger than {limit:,} bytes", "give the right file")
+    return content
+
+
+def read_text(path: str | os.PathLike[str], limit: int = MAX_TEXT_BYTES) -> str:
+    """Read a UTF-8 text file, with or without a byte-order mark; its line ends become ``\\n``.
+
+    Raises:
+        FileError: as ``read_bytes``, or the file is not UTF-8 text or holds NUL characters.
     """
     try:
-        return Path(path).read_text("utf-8-sig")
+        text = read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(path, "is not UTF-8 text", "save it as UTF-8") from error
-    except OSError as error:
-        raise FileError.from_os_error(path, "cannot be read", error, "check its path and permissions") from error
+    if "\0" in text:
+        raise FileError(path, "is not text, it holds NUL characters", "save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: str | os.PathLike[str], limit: int = MAX_TEXT_BYTES, cure: str = "restore it from a copy") -> Any:
+    """Read a JSON file; callers check the structure of what it returns.
+
+    Raises:
+        FileError: as ``read_text``, or the file is not JSON: also if it repeats a key, holds NaN, infinity or a number
+            beyond a float, or is nested deeper than ``MAX_JSON_DEPTH``.
+    """
+    text = read_text(path, limit)
+    try:
+        content = json.loads(
+            text, parse_constant=_read_float, parse_float=_read_float, object_pairs_hook=_read_json_object
+        )
+        if _json_depth(content) <= MAX_JSON_DEPTH:
+            return content
+        reason = "is nested too deep"
+    except RecursionError:
+        reason = "is nested too deep"
+    except ValueError as error:
+        reason = one_line(error)
+    raise FileError(path, f"is damaged ({reason})", cure)
 
 
 @contextmanager
@@ -145,6 +234,37 @@ def check_writable(path: str | Path) -> None:
             pass
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise FileError(path, f"is {kind}, not a file", "give a file")
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _read_json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key!r} stands twice")
+        content[key] = value
+    return content
+
+
+def _json_depth(value: Any) -> int:
+    """Number of nested lists and objects, level by level: recursion would end at Python's limit."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        level = [child for part in level for child in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 def _write_error(path: Path, error: OSError) -> FileError:
