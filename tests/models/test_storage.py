@@ -23,14 +23,23 @@ def path(tmp_path):
 
 
 def rewrite(path, **changes):
-    """Change parts of the description in a file; ``None`` removes a part."""
-    with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    """Change parts of the description in a file, which loses its checksum; ``None`` removes a part."""
+    state, metadata = contents(path)
     description = json.loads(metadata["description"])
     description.update(changes)
     metadata["description"] = json.dumps({key: value for key, value in description.items() if value is not None})
-    save_file(state, path, metadata=metadata)
+    save_file(state, path, metadata=without_checksum(metadata))
+
+
+def contents(path):
+    """Return the tensors and the metadata of a file."""
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def without_checksum(metadata):
+    """Return the metadata of a file that was written before files had a checksum."""
+    return {key: value for key, value in metadata.items() if key != "checksum"}
 
 
 def assert_raises(path, text):
@@ -56,6 +65,54 @@ def test_loaded_network_has_its_surface_and_preprocessing(tmp_path, surface, nam
     assert again.preprocessing == model.preprocessing
     assert again.arguments == model.arguments
     assert all(torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+def test_file_without_checksum_is_read(path):
+    state, metadata = contents(path)
+    save_file(state, path, metadata=without_checksum(metadata))
+    assert isinstance(load(path), UNet)
+
+
+def test_checksum_does_not_depend_on_device_memory_and_order(tmp_path):
+    model = UNet(1, 2, width=2, depth=1)
+    torch.nn.utils.vector_to_parameters(torch.nn.utils.parameters_to_vector(model.parameters()), model.parameters())
+    save(model, tmp_path / "views")
+    save(model.to(memory_format=torch.channels_last), tmp_path / "strides")
+    assert contents(tmp_path / "views")[1]["checksum"] == contents(tmp_path / "strides")[1]["checksum"]
+
+
+def _flip(state, metadata):
+    state["head.0.weight"].view(torch.int32)[0, 0] ^= 1
+
+
+def _swap(state, metadata):
+    first, second = "encoder.stages.0.0.1.weight", "encoder.stages.0.1.1.bias"
+    state[first], state[second] = state[second], state[first]
+
+
+def _describe(state, metadata):
+    metadata["description"] = metadata["description"].replace('"relu"', '"silu"')
+
+
+@pytest.mark.parametrize("change", [_flip, _swap, _describe])
+def test_changed_contents_are_told_by_the_checksum(path, change):
+    state, metadata = contents(path)
+    change(state, metadata)
+    save_file(state, path, metadata=metadata)
+    assert_raises(path, r"was damaged or changed after it was written \(its checksum differs\); copy it again")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(path, value):
+    state, metadata = contents(path)
+    state["encoder.stages.0.0.1.running_var"][1] = value
+    save_file(state, path, metadata=without_checksum(metadata))
+    fault = r"encoder\.stages\.0\.0\.1\.running_var has 1 of 2 values NaN or infinite"
+    assert_raises(path, f"cannot be used: {fault}; train again, with a smaller --learning-rate")
+    model = UNet(1, 2, width=2, depth=1)
+    model.load_state_dict(state)
+    with pytest.raises(InputError, match=rf"model='unet': cannot be saved: {fault}"):
+        save(model, path)
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])

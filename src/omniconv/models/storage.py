@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
-
 from omniconv.errors import FileError, InputError
 from omniconv.files import as_path, atomic_write
+from omniconv.models import tensor_file
 from omniconv.models.base import Model
 from omniconv.models.registry import MODELS, get_model, model_name
+from omniconv.models.tensor_file import TensorSpec
 from omniconv.surfaces import surface
 
 FORMAT = "1"
@@ -52,13 +51,15 @@ def save(model: Model, path: str | Path) -> None:
         4
     """
     name, preprocessing = model_name(model), model.preprocessing
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = model.state_dict()
+    if fault := tensor_file.non_finite(state):
+        raise InputError("model", name, f"cannot be saved: {fault}", "train it again, with a smaller learning rate")
     try:
         text = json.dumps({"model": name, "arguments": model.arguments, "preprocessing": preprocessing})
     except (TypeError, ValueError) as error:
         rule = f"cannot be expressed in JSON ({error})"
         raise InputError("preprocessing", preprocessing, rule, "use numbers, strings, lists") from error
-    content = to_bytes(tensors, metadata={"omniconv": FORMAT, "description": text})
+    content = tensor_file.to_bytes(state, {"omniconv": FORMAT, "description": text})
     with atomic_write(path) as file:
         file.write(content)
 
@@ -72,14 +73,12 @@ def load(path: str | Path) -> Model:
         FileError: the file is missing, truncated, or was not written by ``save``.
     """
     path = as_path(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = _read_description(path, file.metadata())
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # safe_open is not iterable
-    except FileNotFoundError:
-        raise FileError(path, "does not exist", "give the model.safetensors of a run") from None
-    except (SafetensorError, OSError) as error:
-        raise FileError(path, f"is damaged or not a safetensors file ({error})", COPY_AGAIN) from error
+    description: dict[str, Any] = {}
+
+    def check_header(metadata: dict[str, str], tensors: dict[str, TensorSpec]) -> None:
+        description.update(_read_description(path, metadata))
+
+    state = tensor_file.read(path, check_header, COPY_AGAIN)
     try:
         model = build(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
@@ -97,13 +96,13 @@ def load(path: str | Path) -> Model:
     return model.eval()
 
 
-def _read_description(path: str | Path, metadata: dict[str, str] | None) -> dict[str, Any]:
-    version = (metadata or {}).get("omniconv")
+def _read_description(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
+    version = metadata.get("omniconv")
     if version != FORMAT:
         rule = f"was not written by this version of omniconv (format {version}, not {FORMAT})"
         raise FileError(path, rule, "give the model.safetensors of a run")
     try:
-        description = json.loads((metadata or {})["description"])
+        description = json.loads(metadata["description"])
         parts = {key: description[key] for key in DESCRIPTION_TYPES}
     except (KeyError, TypeError, ValueError, RecursionError):
         parts = {}
