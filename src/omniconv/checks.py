@@ -91,7 +91,8 @@ def did_you_mean(value: Any, choices: Iterable[str], otherwise: str) -> str:
         >>> did_you_mean("unett", ["classifier", "unet"], "correct the name")
         'did you mean unet?'
     """
-    near = get_close_matches(str(value), list(choices), n=1)
+    # Only of texts: a value of nested aliases, read from YAML, would be spelt out.
+    near = get_close_matches(value, list(choices), n=1) if isinstance(value, str) else []
     return f"did you mean {near[0]}?" if near else otherwise
 
 

@@ -100,6 +100,12 @@ def test_hand_written_values(tmp_path, line, name, value):
     assert getattr(RunConfig(**read_config(tmp_path / "a.yaml")), name) == value
 
 
+ALIASES = "size:" + "".join(
+    f" [&a{level} [{', '.join([f'*a{level - 1}' if level else 'word'] * 9)}]," for level in range(9)
+) + " 1" + "]" * 9  # fmt: skip
+"""A few hundred bytes that name 9⁹ words."""
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -107,16 +113,39 @@ def test_hand_written_values(tmp_path, line, name, value):
         ("surfce: plane", "surfce='plane': is an unknown setting; did you mean surface?"),
         ("qqq: 1", "qqq=1: is an unknown setting; use one of task, data"),
         ("1: 1", "1=1: is an unknown setting; use one of"),
-        ("epochs: 0", "epochs=0: must be a whole number from 1 to 1,000,000; use --epochs 20"),
+        ("epochs: 0", "epochs=0: must be a whole number from 1 to 1,000,000; use epochs: 20"),
         ("epochs: many", "epochs='many': must be a whole number"),
         ("epochs: 2.5", "epochs=2.5: must be a whole number"),
         ("epochs: true", "epochs=True: must be a whole number"),
         ("epochs: null", "epochs=None: must be a whole number"),
-        ("binary: 1", "binary=1: must be true or false; correct the value"),
-        ("learning_rate: fast", "learning_rate='fast': must be a number above 0 and below 10; use --learning-rate"),
-        ("augment: 3", "augment=3: must be a list of words; correct the value"),
-        ("size: [a, b]", "size=['a', 'b']: must be rows and columns, each from 8 to 16,384; use --size 256"),
-        ("surface: [plane]", "surface=['plane']: must be text; correct the value"),
+        ("binary: 1", "binary=1: must be true or false; use binary: true or binary: false"),
+        ("learning_rate: fast", "learning_rate='fast': must be a number above 0 and below 10; use learning_rate: 0.0"),
+        ("augment: 3", "augment=3: must be a list of words; correct the value, or leave it out"),
+        ("size: [a, b]", "size=['a', 'b']: must be rows and columns, each from 8 to 16,384; use size: 256"),
+        ("size: -5", "size=-5: must be rows and columns, each from 8 to 16,384; use size: 256 or size: 128x256"),
+        (f"size: '{'9' * 5000}'", "size='9999"),
+        ("surface: [plane]", "surface=['plane']: must be text; use surface: plane"),
+        ("model: {a: b}", "model={'a': 'b'}: must be text; correct the value, or leave it out"),
+        ("precision: [16]", "precision=[16]: must be text; use precision: 32"),
+        ('data: "a\\0b"', r"data='a\x00b': must be a path, which has no NUL characters; give the folder of images"),
+        ("train:\n  epochs: 3", "has settings below train in line 1: settings are not nested; remove train and the"),
+        ("epochs: 3\n\nseed: 1\nepochs: 4", "sets epochs in line 1 and in line 4; keep one of them"),
+        ("? [a]\n: 1", "has no name of a setting in line 1; write one 'name: value' per line"),
+        ("a: 1\n---\nb: 2", "is not valid YAML: but found another document, in line 2; correct that line"),
+        ("epochs: 3\nseed: \x1b[2J", r"is not valid YAML: the character '\x1b' is not allowed, in line 2; correct"),
+        ("seed: 2001-13-45", "seed='2001-13-45': must be a whole number"),
+        (
+            f"epochs: 3\nseed: {'1' * 5000}",
+            "is not valid YAML: Exceeds the limit (4300 digits) for integer string conv",
+        ),
+        ("seed: 0b_", "is not valid YAML: invalid literal for int() with base 2: '', in line 1; correct that line"),
+        ("seed: !!int x", "is not valid YAML: the tag tag:yaml.org,2002:int is not read, in line 1; correct that line"),
+        ("seed: &a 1", "is not valid YAML: anchors and aliases are not read, in line 1; correct that line"),
+        ("seed: *a", "is not valid YAML: anchors and aliases are not read, in line 1; correct that line"),
+        (ALIASES, "is not valid YAML: anchors and aliases are not read, in line 1; correct that line"),
+        ("size: " + "[" * 30_000, "is not valid YAML: it is nested too deep, in line 1; correct that line"),
+        ("\n".join(f"{'  ' * depth}- -" for depth in range(100)), "is not valid YAML: it is nested too deep"),
+        ("x: 1\n" * 14_000, "is larger than 65,536 bytes; give the right file"),
         ("- 1\n- 2", "must contain settings"),
         ("", "must contain settings"),
         ("epochs: [", "is not valid YAML"),
@@ -135,7 +164,7 @@ def test_bad_files(tmp_path, text, rule):
 def test_unreadable_files(tmp_path):
     with pytest.raises(FileError, match="cannot be read"):
         read_config(tmp_path / "none.yaml")
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="is a folder, not a file; give a file"):
         read_config(tmp_path)
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(FileError, match="is not UTF-8 text"):
@@ -239,10 +268,20 @@ def test_nested_settings_are_named_by_their_path():
 
     assert problem(loss={"smoothing": -1}) == ("loss.smoothing=-1: must be a number from 0; use --loss.smoothing 0.1")
     assert problem(loss={"smothing": 1}) == "loss.smothing=1: is an unknown setting; did you mean smoothing?"
-    assert problem(loss=3) == "loss=3: must be settings; correct the value"
+    assert problem(loss=3) == "loss=3: must be settings; correct the value, or leave it out"
 
 
 def test_a_setting_under_its_former_and_its_present_name_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("rate: 0.01\nlearning_rate: 0.02\n")
     with pytest.raises(FileError, match="sets both rate and learning_rate, two names of one setting; keep"):
         read_config(tmp_path / "config.yaml")
+
+
+def test_dates_are_texts(tmp_path):
+    (tmp_path / "a.yaml").write_text("data: 2001-01-01\n")
+    assert read_config(tmp_path / "a.yaml") == {"data": "2001-01-01"}
+
+
+def test_line_ends_and_byte_order_marks_are_read(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfepochs: 3\r\nsize: [16, 32]\r\n")
+    assert read_config(tmp_path / "a.yaml") == {"epochs": 3, "size": (16, 32)}

@@ -13,27 +13,33 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from omniconv.checks import did_you_mean, to_builtin
-from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import atomic_write, read_text
+from omniconv.errors import FileError, InputError
+from omniconv.files import atomic_write
 from omniconv.models.registry import MODELS, get_model, models_for
 from omniconv.tasks import TASKS, get_task
+from omniconv.training.yaml_settings import read_yaml_settings
 
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
 TYPE_NAMES: dict[Any, str] = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text", str | None: "text",
+    int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
 MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
 """Rows or columns of the images that a network is trained on."""
+MAX_DIGITS = 20
+"""Most digits of a number that is read from text: Python refuses more than 4,300."""
 MAX_IMAGE_SIDE = 2**17
 """Largest number of rows or columns of any image: of exported networks, of audits."""
 
 
 class _RuleError(ValueError):
-    """Error of a validator: the rule and the cure of an ``InputError``."""
+    """Error of a validator: the rule and the cure of an ``InputError``.
+
+    In the cure ``{}`` stands for the setting as the user writes it: ``--size 256`` or ``size: 256``.
+    """
 
     def __init__(self, rule: str, cure: str) -> None:
         super().__init__(rule)
@@ -67,20 +73,33 @@ def _read_number(value: Any) -> Any:
 
 def _read_size(value: Any) -> Any:
     """Return ``(rows, columns)`` from ``256``, ``"128x256"`` or a pair; ``()`` stays."""
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        value = _split_size(str(value))
+    if isinstance(value, int) and 0 < value <= MAX_TRAINING_SIDE and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        value = _split_size(value)
     sides = tuple(value) if isinstance(value, list | tuple) else (value,)
     is_pair = len(sides) == 2 and all(type(side) is int for side in sides)
     if sides and not (is_pair and all(MIN_TRAINING_SIDE <= side <= MAX_TRAINING_SIDE for side in sides)):
         limits = f"{MIN_TRAINING_SIDE} to {MAX_TRAINING_SIDE:,}"
-        raise _RuleError(f"must be rows and columns, each from {limits}", "use --size 256 or --size 128x256")
+        raise _RuleError(f"must be rows and columns, each from {limits}", "use {} 256 or {} 128x256")
     return sides
+
+
+def _read_precision(value: Any) -> Any:
+    """Convert 16 and 32, which YAML reads as integers, to text."""
+    return str(value) if value in (16, 32) and isinstance(value, int) else value
+
+
+def _read_path(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise _RuleError("must be a path, which has no NUL characters", "give the folder of images")
+    return value
 
 
 def _split_size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise _RuleError("must be N or HxW in pixels", "use --size 256 or --size 128x256")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in parts):
+        raise _RuleError("must be N or HxW in pixels", "use {} 256 or {} 128x256")
     return int(parts[0]), int(parts[-1])
 
 
@@ -119,7 +138,7 @@ class RunConfig(Settings):
     task: Annotated[str, _one_of(lambda: TASKS)] = Field(
         "segment", description=" or ".join(f"{name} ({entry.data})" for name, entry in TASKS.items())
     )
-    data: str = Field("", description="folder of images")
+    data: Annotated[str, BeforeValidator(_read_path)] = Field("", description="folder of images")
     surface: str = Field(
         "plane",
         description="plane, equirectangular, icosphere:LEVEL or icosahedron:LEVEL (number of subdivisions, each into 4 "
@@ -160,19 +179,20 @@ class RunConfig(Settings):
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
     skip_bad: bool = Field(False, description="skip images and masks that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
-    precision: Annotated[str, BeforeValidator(str), _one_of(lambda: PRECISIONS)] = Field(
+    precision: Annotated[str, BeforeValidator(_read_precision), _one_of(lambda: PRECISIONS)] = Field(
         "32", description="32, bf16 or 16 (mixed precision)"
     )
     device: Annotated[str, _one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
     workers: int = Field(0, ge=0, le=64, description="processes that load images")
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, spell: Callable[[str], str] | None = None, /, **settings: Any) -> None:
+        """Check the settings; ``spell`` returns a setting as errors write it, by default as an option."""
         try:
             super().__init__(
                 **{name: value if isinstance(value, list) else to_builtin(value) for name, value in settings.items()}
             )
         except ValidationError as error:
-            raise InputError(*explain(type(self), error)) from None
+            raise InputError(*explain(type(self), error, spell or option)) from None
 
     @property
     def network(self) -> str:
@@ -212,20 +232,19 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Read and check the settings in a YAML file, without defaults for missing ones.
 
     Raises:
-        FileError: the file is missing or not YAML, or contains an unknown setting or an invalid value.
+        FileError: as ``read_yaml_settings``, or the file contains an unknown setting or an invalid value.
     """
-    try:
-        loaded = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise FileError(path, f"is not valid YAML ({one_line(error)})", "correct that line") from error
-    if not isinstance(loaded, dict):
-        raise FileError(path, "must contain settings, one 'name: value' per line", "give the config.yaml of a run")
+    read = read_yaml_settings(path)
     for former, name in FORMER_NAMES.items():
-        if former in loaded and name in loaded:
+        if former in read and name in read:
             raise FileError(path, f"sets both {former} and {name}, two names of one setting", f"keep {name}")
-    settings = {str(FORMER_NAMES.get(name, name)): value for name, value in loaded.items()}
+    settings = {FORMER_NAMES.get(name, name): setting.value for name, setting in read.items()}
+    for name, setting in read.items():
+        if name not in {*RunConfig.model_fields, *FORMER_NAMES} and isinstance(setting.value, dict):
+            rule = f"has settings below {name} in line {setting.line}: settings are not nested"
+            raise FileError(path, rule, f"remove {name} and the indent of the lines below it")
     try:
-        config = RunConfig(**settings)
+        config = RunConfig("{}:".format, **settings)
     except InputError as error:
         raise FileError.from_input_error(path, error) from None
     return {name: getattr(config, name) for name in settings}
@@ -240,7 +259,7 @@ def parse_size(text: str) -> tuple[int, int]:
     try:
         rows, columns = _split_size(text)
     except _RuleError as error:
-        raise InputError("size", text, error.rule, error.cure) from None
+        raise InputError("size", text, error.rule, error.cure.replace("{}", option("size"))) from None
     if not (1 <= rows <= MAX_IMAGE_SIDE and 1 <= columns <= MAX_IMAGE_SIDE):
         rule = f"must be from 1 to {MAX_IMAGE_SIDE:,} pixels"
         raise InputError("size", text, rule, "use --size 256 or --size 128x256")
@@ -252,8 +271,13 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any, str, str]:
-    """Return argument, value, rule and cure of pydantic's first error; nested settings are called ``outer.inner``."""
+def explain(
+    settings: type[BaseModel], error: ValidationError, spell: Callable[[str], str] = option
+) -> tuple[str, Any, str, str]:
+    """Return argument, value, rule and cure of pydantic's first error; nested settings are called ``outer.inner``.
+
+    ``spell`` returns a setting as the user writes it.
+    """
     details = error.errors()[0]
     *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the indices in a tuple
     for part in outer:
@@ -264,10 +288,16 @@ def explain(settings: type[BaseModel], error: ValidationError) -> tuple[str, Any
         return argument, value, "is an unknown setting", cure
     rule_error = details.get("ctx", {}).get("error")
     if isinstance(rule_error, _RuleError):
-        return argument, value, rule_error.rule, rule_error.cure
+        return argument, value, rule_error.rule, rule_error.cure.replace("{}", spell(argument))
     field = settings.model_fields[name]
-    cure = f"use {option(argument)} {field.default}" if field.annotation in (int, float) else "correct the value"
-    return argument, value, _rule(field), cure
+    return argument, value, _rule(field), _cure(field, spell(argument))
+
+
+def _cure(field: FieldInfo, spelled: str) -> str:
+    if field.annotation is bool:
+        return f"use {spelled} true or {spelled} false"
+    has_example = isinstance(field.default, int | float | str) and field.default != ""
+    return f"use {spelled} {field.default}" if has_example else "correct the value, or leave it out"
 
 
 def _rule(field: FieldInfo) -> str:
@@ -275,4 +305,5 @@ def _rule(field: FieldInfo) -> str:
     words = {"ge": "from", "gt": "above", "le": "to", "lt": "and below"}
     named = ((word, getattr(part, key, None)) for part in field.metadata for key, word in words.items())
     limits = "".join(f" {word} {limit:,}" for word, limit in named if limit is not None)
-    return f"must be {TYPE_NAMES.get(field.annotation, 'settings')}{limits}"
+    is_nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    return f"must be {TYPE_NAMES.get(field.annotation, 'settings' if is_nested else 'text')}{limits}"
