@@ -74,6 +74,40 @@ def test_metrics(tmp_path):
         {"epoch": 0, "train_loss": 0.5, "seconds": 2},
         {"epoch": 1, "train_loss": 0.25, "val_loss": 0.75, "seconds": 3},
     ]
-    path.write_text("epoch,train_loss,val_loss,seconds\n0,0.5")
-    with pytest.raises(FileError, match="is truncated; delete it"):
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("epoch,train_loss,val_loss,seconds\n0,0.5", "it does not have one value for each column, in line 2"),
+        ("epoch,seconds\n0,1\n1,2,3\n", "it does not have one value for each column, in line 3"),
+        ("epoch,epoch,seconds\n0,0,1\n", "it does not have one value for each column, in line 2"),
+        ("train_loss,seconds\n0.5,1\n", "epoch 0 is expected, in line 2"),
+        ("epoch,seconds\n0,1\n2,1\n", "epoch 1 is expected, in line 3"),
+        ("epoch,seconds\nnan,1\n", "epoch 0 is expected, in line 2"),
+        ("epoch,loss\n0,1\n", "seconds must be a number from 0, in line 2"),
+        ("epoch,seconds\n0,inf\n", "seconds must be a number from 0, in line 2"),
+        ("epoch,seconds\n0,a\\nb\n", r"could not convert string to float: 'a\\\\nb', in line 2"),
+        ("epoch,seconds\n0," + "x" * 200_000, r"field larger than field limit \(131072\), in line 2"),
+    ],
+)
+def test_damaged_metrics(tmp_path, text, reason):
+    path = tmp_path / "metrics.csv"
+    path.write_text(text)
+    with pytest.raises(FileError, match=rf"metrics\.csv: is damaged \({reason}\); delete it$"):
         read_metrics(path)
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "7", "null", "[" * 100_000])
+def test_json_that_is_no_object(tmp_path, text):
+    path = tmp_path / "evaluation.json"
+    path.write_text(text)
+    with pytest.raises(FileError, match=r"evaluation\.json: is damaged \(.*\); delete it and evaluate again$"):
+        read_json(path)
+
+
+def test_only_files_are_read(tmp_path):
+    for reader in (read_metrics, read_json):
+        (tmp_path / reader.__name__).mkdir()
+        with pytest.raises(FileError, match="is a folder, not a file"):
+            reader(tmp_path / reader.__name__)

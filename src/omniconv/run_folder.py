@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import FileError, InputError
-from omniconv.files import atomic_write, claim_folder, make_folder
+from omniconv import files
+from omniconv.errors import FileError, InputError, one_line
+from omniconv.files import MAX_TEXT_BYTES, atomic_write, claim_folder, make_folder, read_text
+
+MAX_METRICS_BYTES = 2**26
+"""Largest ``metrics.csv``: some 700,000 epochs."""
 
 
 @dataclass
@@ -96,18 +102,29 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return the rows of a ``metrics.csv``, ``[]`` if the file does not exist.
 
     Raises:
-        FileError: the file is damaged.
+        FileError: as ``files.read_text``, or the file is damaged.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return []
+    rows = csv.reader(io.StringIO(read_text(path, MAX_METRICS_BYTES), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    except (TypeError, ValueError) as error:
-        raise FileError(path, "is damaged", "delete it") from error
-    if any("epoch" not in row or "seconds" not in row for row in rows):
-        raise FileError(path, "is truncated", "delete it")
-    return rows
+        header = next(rows, [])
+        metrics = [_read_row(header, row, index) for index, row in enumerate(rows)]
+    except (csv.Error, ValueError) as error:
+        raise FileError(path, f"is damaged ({one_line(error)}, in line {rows.line_num})", "delete it") from error
+    return metrics
+
+
+def _read_row(header: list[str], values: list[str], index: int) -> dict[str, float]:
+    """Return the values of a row by their names, without empty ones; ``index`` is the expected epoch."""
+    if len(values) != len(header) or len(set(header)) != len(header):
+        raise ValueError("it does not have one value for each column")
+    row = {name: float(value) for name, value in zip(header, values, strict=True) if value}
+    if row.get("epoch") != index:
+        raise ValueError(f"epoch {index} is expected")
+    if not 0 <= row.get("seconds", math.nan) < math.inf:
+        raise ValueError("seconds must be a number from 0")
+    return row
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -127,18 +144,19 @@ def check_json(path: Path) -> None:
         raise InputError("json", str(path), "must be a file named *.json", "use --json measures.json")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file, ``None`` if the file does not exist.
+def read_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:
+    """Return the object in a JSON file, ``None`` if the file does not exist.
 
     Raises:
-        FileError: the file is damaged.
+        FileError: as ``files.read_json``, or it holds something else than an object.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FileError(path, f"is damaged ({error})", "delete it and evaluate again") from error
+    cure = "delete it and evaluate again"
+    content = files.read_json(path, limit, cure)
+    if not isinstance(content, dict):
+        raise FileError(path, "is damaged (it is no object)", cure)
+    return content
 
 
 def finite(value: Any) -> Any:
