@@ -12,11 +12,11 @@ from omniconv.data.images import IMAGE_SUFFIXES, Header, read_header, read_image
 from omniconv.errors import FileError, InputError
 
 
-def refused(path, rule, cure, read=read_header):
+def refused(path, rule, cure, read=read_header, starts=None):
     with pytest.raises(FileError) as caught:
         read(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: ")
+    assert text.startswith(starts or f"{path}: ")
     assert rule in text
     assert cure in text
     assert "\n" not in text
@@ -87,12 +87,14 @@ def test_modes_become_rgb(tmp_path, mode):
     assert np.array_equal(image, np.asarray(original.convert("RGB")))
 
 
-def test_transparent_pixels_keep_their_colour(tmp_path):
-    pixels = np.dstack([pattern(), np.zeros((12, 20), np.uint8)])
-    assert np.array_equal(read_image(save(tmp_path / "a.png", pixels)), pattern())
-    palette = Image.fromarray(pattern()).quantize(4)
-    path = save(tmp_path / "b.png", palette, transparency=bytes([0, 128, 255, 7]))
-    assert np.array_equal(read_image(path), np.asarray(palette.convert("RGB")))
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
+@pytest.mark.parametrize("size", [None, (100, 150), (40, 30), (300, 13)])
+def test_blocks_give_what_the_whole_picture_gives(tmp_path, monkeypatch, mode, size):
+    path = save(tmp_path / "a.png", Image.fromarray(noise(200, 301)).convert(mode))
+    whole = Image.open(path).convert("RGB")
+    expected = whole if size is None else whole.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2.0)
+    monkeypatch.setattr("omniconv.data.images.BLOCK_PIXELS", 5000)
+    assert np.array_equal(read_image(path, size), np.asarray(expected))
 
 
 def test_shrinking_averages(tmp_path):
@@ -121,6 +123,14 @@ def test_missing_folder_and_empty_files(tmp_path, suffix):
     empty.touch()
     refused(empty, "is empty (0 bytes)", "copy the file again")
     refused(empty / "a.png", "does not exist", "check the path")
+    refused(f"{tmp_path}/a\0.png", "does not exist", "check the path", starts=f"{tmp_path}/a")
+
+
+def test_links_that_lead_nowhere(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    refused(tmp_path / "a.png", "cannot be read (too many levels of symbolic links)", "check the permissions")
+    (tmp_path / "b.png").symlink_to("c.png")
+    refused(tmp_path / "b.png", "does not exist", "check the path")
 
 
 def test_not_a_regular_file(tmp_path):
@@ -132,6 +142,22 @@ def test_not_an_image(tmp_path):
     text = tmp_path / "a.png"
     text.write_text("not an image\n")
     refused(text, "is not a PNG, JPEG, BMP, TIFF or WebP image", "save it again as PNG")
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", "Radiance HDR"),
+        (b"\x76\x2f\x31\x01", "OpenEXR"),
+        (b"GIF89a", "GIF"),
+        (b"\0\0\0\x1cftypavif", "AVIF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+    ],
+)
+def test_other_formats_are_named(tmp_path, start, name):
+    path = tmp_path / "a.png"
+    path.write_bytes(start + bytes(40))
+    refused(path, f"is a {name} image: omniconv reads PNG, JPEG, BMP, TIFF and WebP", "convert it")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
@@ -147,8 +173,8 @@ def test_no_permission(tmp_path, monkeypatch):
     def deny(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "open", deny)  # a real file would not do: root may read everything
-    refused(path, "cannot be read (permission denied)", "check the permissions")
+    monkeypatch.setattr(os, "open", deny)  # a real file would not do: root may read everything
+    refused(path, "cannot be read (permission denied)", "check its path and permissions")
 
 
 def test_a_large_panorama_is_legitimate(tmp_path):
@@ -168,7 +194,7 @@ def test_a_bomb_is_refused_undecoded(tmp_path):
 def test_one_picture_a_file(tmp_path, suffix):
     pages = [Image.fromarray(pattern()), Image.fromarray(pattern()[::-1])]
     path = save(tmp_path / f"a{suffix}", pages[0], save_all=True, append_images=pages[1:])
-    refused(path, "contains 2 pictures", "save each picture as a separate file")
+    refused(path, "contains several pictures", "save each picture as a separate file")
 
 
 def test_a_phones_mpo_is_its_first_picture(tmp_path):

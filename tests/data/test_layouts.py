@@ -156,7 +156,7 @@ def test_bad_class_names(tmp_path, content, rule, cure):
 def test_class_names_that_cannot_be_read(tmp_path):
     root = segment(tmp_path)
     (root / "classes.txt").mkdir()
-    refused(root / "classes.txt", "cannot be read", "check its path and permissions", scan_masks, root)
+    refused(root / "classes.txt", "is a folder, not a file", "give a file", scan_masks, root)
 
 
 def test_too_many_classes_for_a_mask(tmp_path):

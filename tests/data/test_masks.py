@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pictures import cut, labels, noise, pattern, save, stored, write_png
 from PIL import Image
+from profiles import grey_profile
 
 from omniconv.data.images import read_header, read_image
 from omniconv.data.masks import IGNORE_INDEX, check_labels, label_counts, read_mask
@@ -45,6 +46,30 @@ def test_one_bit(tmp_path, suffix):
 
 def test_grey_with_alpha(tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(labels()).convert("LA"))
+    assert np.array_equal(read_mask(path), labels())
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("alpha", [0, 254])
+def test_transparent_pixels_are_refused(tmp_path, mode, alpha):
+    picture = Image.fromarray(labels()).convert(mode)
+    layer = np.full((12, 20), 255, np.uint8)
+    layer[3, 4] = alpha
+    picture.putalpha(Image.fromarray(layer))
+    cure = "save the class index of each pixel as an 8-bit grey or palette PNG, and 255 where it is to be ignored"
+    refused(save(tmp_path / "a.png", picture), "has transparent pixels", cure)
+
+
+def test_transparent_palette_entries_and_profiles_concern_the_display_only(tmp_path):
+    for name, picture in (("a.png", Image.fromarray(labels())), ("b.png", palette(labels()))):
+        path = save(tmp_path / name, picture, transparency=0, icc_profile=grey_profile(1.0))
+        assert np.array_equal(read_mask(path), labels())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "I;16", "I"])
+def test_blocks_give_the_whole_mask(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr("omniconv.data.images.BLOCK_PIXELS", 50)
+    path = save(tmp_path / "a.tif", Image.fromarray(labels()).convert(mode))
     assert np.array_equal(read_mask(path), labels())
 
 

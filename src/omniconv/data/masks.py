@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -16,14 +17,17 @@ from omniconv.data.images import (
     open_image,
     raw_mode,
     read_orientation,
+    row_blocks,
 )
 from omniconv.errors import FileError
+from omniconv.files import open_regular
 
 IGNORE_INDEX = 255
 """Label of pixels that are ignored in training and evaluation."""
 
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L"})
 _COLOUR_MODES = frozenset({"RGB", "RGBA"})
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA"})
 _LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 _SAVE_INDEX = "save the class index of each pixel as an 8-bit grey or palette PNG"
 _BLOCK = 2**22  # pixels counted at once: bincount copies them to int64, 32 MiB
@@ -33,7 +37,9 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
     """Read a mask as upright label indices.
 
     The values of palette, grey and 1-bit files of a lossless format are the labels. RGB files are accepted if their
-    channels are equal, and 16-bit and 32-bit files if all values are at most 255.
+    channels are equal, and 16-bit and 32-bit files if all values are at most 255. An alpha channel must be opaque: what
+    a transparent pixel holds is not shown, and programs change it. Transparent palette entries and colour profiles only
+    concern how a mask is displayed and are ignored.
 
     The mask's own EXIF orientation is applied. A mask without one is taken as upright, unless only the stored size of
     its image fits it: then the image's orientation is applied.
@@ -47,8 +53,8 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
         Labels, uint8 (height, width); 255 is ignored (never with ``binary``).
 
     Raises:
-        FileError: the file cannot be read, is lossy, is a colour picture, contains values above 255, has another size
-            than its image, or with ``binary`` contains values other than 0, 1 and 255.
+        FileError: the file cannot be read, is lossy, is a colour picture, has transparent pixels, contains values above
+            255, has another size than its image, or with ``binary`` contains values other than 0, 1 and 255.
 
     Example:
         >>> read_mask("masks/0001.png", read_header("images/0001.jpg"))  # doctest: +SKIP
@@ -60,7 +66,9 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
         if image_header is not None:
             picture = picture if has_orientation else _orient_as_image(picture, image_header)
             _check_size(path, picture, image_header)
-        labels = _read_labels(path, picture)
+        labels = np.empty((picture.height, picture.width), np.uint8)
+        for rows in row_blocks(picture.height, picture.width):
+            labels[rows] = _read_labels(path, picture.crop((0, rows.start, picture.width, rows.stop)))
     return _read_binary(path, labels) if binary else labels
 
 
@@ -116,19 +124,20 @@ def _check_format(path: str | Path, image: Image.Image) -> None:
 
 def _is_lossy(path: str | Path, image: Image.Image) -> bool:
     if image.format == "WEBP":
-        return _is_lossy_webp(Path(path).read_bytes())
+        with open_regular(path) as file:
+            return _is_lossy_webp(file)
     return image.format in ("JPEG", "MPO") or image.info.get("compression") in _LOSSY_TIFF
 
 
-def _is_lossy_webp(content: bytes) -> bool:
+def _is_lossy_webp(file: BinaryIO) -> bool:
     # RIFF container: "RIFF", a length, "WEBP", then chunks of a name, a length and an even number of bytes; a lossless
     # image is in a chunk "VP8L".
-    offset = 12
-    while offset + 8 <= len(content):
-        name, length = struct.unpack_from("<4sI", content, offset)
+    file.seek(12)
+    while len(start := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", start)
         if name == b"VP8L":
             return False
-        offset += 8 + length + length % 2
+        file.seek(length + length % 2, 1)
     return True
 
 
@@ -146,6 +155,9 @@ def _check_size(path: str | Path, picture: Image.Image, header: Header) -> None:
 
 def _read_labels(path: str | Path, picture: Image.Image) -> np.ndarray:
     values = np.asarray(picture)
+    if picture.mode in _ALPHA_MODES and values[..., -1].min() < 255:
+        rule = "has transparent pixels, and what a transparent pixel holds is not shown"
+        raise FileError(path, rule, f"{_SAVE_INDEX}, and 255 where it is to be ignored")
     if values.ndim == 3:
         colours = values[..., :3] if picture.mode in _COLOUR_MODES else values[..., :1]
         values = colours[..., 0]
@@ -158,8 +170,9 @@ def _read_labels(path: str | Path, picture: Image.Image) -> np.ndarray:
 
 
 def _read_binary(path: str | Path, labels: np.ndarray) -> np.ndarray:
-    others = labels[(labels > 1) & (labels < 255)]
+    values = np.flatnonzero(label_counts(labels))
+    others = values[(values > 1) & (values < 255)]
     if others.size:
         rule = f"contains the value {others[0]}: with --binary a mask contains only 0 and 255 (or 0 and 1)"
         raise FileError(path, rule, "save it without smoothing, or leave out --binary")
-    return (labels > 0).astype(np.uint8)
+    return (labels > 0).view(np.uint8)
