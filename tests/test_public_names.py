@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ LEVELS = (
     ("cli",),
 )
 """Packages and modules from the bottom up; each imports only from levels below its own."""
+README = Path(__file__).parents[1] / "README.md"
 ALSO_FORBIDDEN = {
     "surfaces": {"torch"},
     "report": {"torch"},
@@ -103,6 +105,37 @@ def test_public_name_is_there_and_described(package, name):
 def test_list_of_public_names_has_no_name_twice(package):
     names = importlib.import_module(package).__all__
     assert len(names) == len(set(names))
+
+
+def test_type_checkers_see_every_public_name():
+    tree = ast.parse(Path(omniconv.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    names = [alias.name for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(names) == sorted(omniconv.__all__)
+
+
+def test_every_public_name_is_there_on_first_use():
+    script = "import sys, omniconv as oc; [getattr(oc, name) for name in sys.argv[1:]]"
+    for names in ([name] for name in ("surfaces", "export", "open_run")):
+        subprocess.run([sys.executable, "-c", script, *names], check=True)
+
+
+def test_names_in_readme_exist():
+    names = set(re.findall(r"\boc((?:\.\w+)+)", README.read_text(encoding="utf-8")))
+    assert {".surfaces.resample", ".nn.Conv", ".open_run"} <= names
+    for name in names:
+        value = omniconv
+        for part in name.split(".")[1:]:
+            value = getattr(value, part)
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
+def test_code_of_readme_runs(block, tmp_path, monkeypatch, segment_run, segment_data):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/boxes").symlink_to(segment_run.path)
+    (tmp_path / "photo.jpg").symlink_to(segment_data / "images/0.png")
+    exec(compile(block, "README.md", "exec"), {})
 
 
 def test_unknown_name_is_an_attribute_error():

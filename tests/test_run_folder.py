@@ -5,7 +5,7 @@ import os
 import pytest
 
 from omniconv.errors import FileError
-from omniconv.run_folder import new_run, open_run, read_json, read_metrics, write_json
+from omniconv.run_folder import new_run, find_run, read_json, read_metrics, write_json
 
 
 def test_names_that_are_taken_get_numbers(here):
@@ -40,13 +40,13 @@ def test_out_below_a_file(here):
 
 
 def test_open_run(here):
-    with pytest.raises(FileError, match=r"^runs/boxes: is not a folder; give the folder of a run"):
-        open_run("runs/boxes")
+    with pytest.raises(FileError, match=r"^runs/boxes: does not exist; give the folder of a run"):
+        find_run("runs/boxes")
     run = new_run("boxes", None)
     with pytest.raises(FileError, match=r"^runs/boxes: has no config\.yaml, so it is not a run"):
-        open_run(run.path)
+        find_run(run.path)
     run.config.touch()
-    assert open_run("runs/boxes") == run
+    assert find_run("runs/boxes") == run
 
 
 def test_everything_lies_in_the_folder(here):

@@ -14,8 +14,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from omniconv import arithmetic, audit, convert, models, nn
+    from omniconv import (
+        arithmetic,
+        audit,
+        convert,
+        data,
+        errors,
+        explain,
+        exporting,
+        inference,
+        models,
+        nn,
+        report,
+        runs,
+        summaries,
+        surfaces,
+        tasks,
+        training,
+    )
+    from omniconv.exporting import export
+    from omniconv.inference import Predictor
     from omniconv.models import load, save
+    from omniconv.runs import Run, open_run, train
     from omniconv.summaries import summary
     from omniconv.surfaces import (
         Border,
@@ -32,14 +52,20 @@ if TYPE_CHECKING:
 
 _PACKAGES = {
     "Border": "surfaces", "Cubemap": "surfaces", "Equirectangular": "surfaces", "Healpix": "surfaces",
-    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "RowStencil": "surfaces",
-    "Stencil": "surfaces", "surface": "surfaces", "load": "models", "save": "models", "summary": "summaries",
+    "Icosahedron": "surfaces", "Icosphere": "surfaces", "Plane": "surfaces", "Predictor": "inference",
+    "RowStencil": "surfaces", "Run": "runs", "Stencil": "surfaces", "export": "exporting", "load": "models",
+    "open_run": "runs", "save": "models", "summary": "summaries", "surface": "surfaces", "train": "runs",
 }  # fmt: skip
-_MODULES = ("arithmetic", "audit", "convert", "models", "nn")
+_MODULES = (
+    "arithmetic", "audit", "convert", "data", "errors", "explain", "exporting", "inference", "models", "nn", "report",
+    "runs", "summaries", "surfaces", "tasks", "training",
+)  # fmt: skip
 
 __all__ = [
-    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "RowStencil", "Stencil",
-    "arithmetic", "audit", "convert", "load", "models", "nn", "save", "summary", "surface",
+    "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Predictor", "RowStencil",
+    "Run", "Stencil", "arithmetic", "audit", "convert", "data", "errors", "explain", "export", "exporting", "inference",
+    "load", "models", "nn", "open_run", "report", "runs", "save", "summaries", "summary", "surface", "surfaces",
+    "tasks", "train", "training",
 ]  # fmt: skip
 
 

@@ -196,11 +196,11 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
 @_setting_options("device")
 def report(run: Path, device: str | None) -> None:
     """Rewrite RUN's report.html."""
-    from omniconv.run_folder import open_run
+    from omniconv.run_folder import find_run
     from omniconv.runs.page import write_report
 
     predictor = _predictor(run, device)
-    click.echo(write_report(open_run(run), predictor))
+    click.echo(write_report(find_run(run), predictor))
 
 
 @commands.command(

@@ -13,10 +13,12 @@ from typing import Any
 
 from omniconv import files
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import MAX_TEXT_BYTES, atomic_write, claim_folder, make_folder, read_text
+from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, claim_folder, make_folder, read_text
 
 MAX_METRICS_BYTES = 2**26
 """Largest ``metrics.csv``: some 700,000 epochs."""
+_DEPTH = 3
+"""Largest number of folders between a run and its files: those of TensorBoard are RUN/tensorboard/version_0/FILE."""
 
 
 @dataclass
@@ -67,18 +69,24 @@ def new_run(name: str, out: str | None) -> RunFolder:
     return run
 
 
-def open_run(path: str | Path) -> RunFolder:
-    """Return the paths of an existing run.
+def enclosing_run(path: str | Path) -> RunFolder | None:
+    """Return the run that a folder is, or that a file or folder lies in (``RUN/checkpoints/last.ckpt``), if any."""
+    path = as_path(path)
+    inner = [path, *path.absolute().parents][: _DEPTH + 1]
+    folders = (folder for folder in (path, *path.parents, *inner) if folder.absolute() in map(Path.absolute, inner))
+    return next((run for run in map(RunFolder, folders) if run.config.is_file()), None)
+
+
+def find_run(path: str | Path) -> RunFolder:
+    """Return the paths of an existing run, given its folder or any file in it.
 
     Raises:
-        FileError: the folder does not exist, or has no ``config.yaml``.
+        FileError: the path does not exist, or has no ``config.yaml`` and is in no folder that has one.
     """
-    run = RunFolder(Path(path))
-    cure = "give the folder of a run, such as runs/NAME"
-    if not run.path.is_dir():
-        raise FileError(path, "is not a folder", cure)
-    if not run.config.is_file():
-        raise FileError(path, "has no config.yaml, so it is not a run", cure)
+    run = enclosing_run(path) if as_path(path).exists() else None
+    if run is None:
+        rule = "has no config.yaml, so it is not a run" if Path(path).exists() else "does not exist"
+        raise FileError(path, rule, "give the folder of a run, such as runs/NAME")
     return run
 
 

@@ -146,7 +146,7 @@ def test_read_only_folder(segment_run, here, refused):
 
 
 def test_no_run(here, refused):
-    assert "nowhere: is not a folder" in refused("nowhere", "--format", "torch", "--out", "net.pt2")
+    assert "nowhere: does not exist" in refused("nowhere", "--format", "torch", "--out", "net.pt2")
     (here / "empty").mkdir()
     assert "so it is not a run" in refused("empty", "--format", "onnx", "--out", "net.onnx")
 

@@ -91,10 +91,10 @@ def test_resume_excludes_other_options(refused, data):
         (["train", "segment", "data", "--size", "big"], "size='big': must be N or HxW in pixels"),
         (["train", "segment", "data", "--config", "none.yaml"], "none.yaml: cannot be read"),
         (["report", "data"], "data: has no config.yaml, so it is not a run"),
-        (["report", "none"], "none: is not a folder; give the folder of a run"),
-        (["evaluate", "none", "data"], "none: is not a folder"),
-        (["predict", "none", "data", "--out", "x"], "none: is not a folder"),
-        (["train", "--resume", "none"], "none: is not a folder"),
+        (["report", "none"], "none: does not exist; give the folder of a run"),
+        (["evaluate", "none", "data"], "none: does not exist"),
+        (["predict", "none", "data", "--out", "x"], "none: does not exist"),
+        (["train", "--resume", "none"], "none: does not exist"),
     ],
 )
 def test_wrong_arguments(refused, data, arguments, line):

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import zipfile
+from collections import OrderedDict
 
 import onnx
 import onnxruntime
@@ -36,6 +37,11 @@ class FixedSize(nn.Module):
 class TwoOutputs(nn.Module):
     def forward(self, x):
         return x * 2, x.mean((2, 3))
+
+
+class Containers(nn.Module):
+    def forward(self, x):
+        return OrderedDict(out=x * 2, image=x + 1, features=(x * 3, {"mean": x.mean((2, 3)), "none": None}))
 
 
 CLASSES = ["sea", "land"]
@@ -119,6 +125,28 @@ def test_fixed_size_stays_fixed(network, tmp_path):
 def test_several_outputs_have_names(tmp_path):
     done = export(TwoOutputs(), tmp_path / "a.onnx", torch.zeros(1, 2, 16, 16))
     assert {found.output for found in done.differences} == {"output_0", "output_1"}
+
+
+@pytest.mark.parametrize("suffix", ["pt2", "onnx"])
+def test_outputs_in_containers_are_named_by_their_keys(tmp_path, suffix):
+    done = export(Containers(), tmp_path / f"a.{suffix}", torch.zeros(1, 2, 16, 16))
+    names = {"out", "image_output" if suffix == "onnx" else "image", "features_0", "features_1.mean"}
+    assert {found.output for found in done.differences} == names
+    assert done.worst.relative_error < 1e-5
+    if suffix == "pt2":
+        assert set(torch.export.load(done.path).module()(torch.zeros(3, 2, 20, 17))) == names
+    else:
+        session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
+        assert {output.name for output in session.get_outputs()} == names
+
+
+def test_example_that_the_network_does_not_take(network, tmp_path):
+    for example, rule in ((torch.zeros(1, 4, 16, 16), "is not taken by the network"), (3, "must be a tensor")):
+        with pytest.raises(InputError, match=rf"example=.*: {rule} .*; pass an input of the network"):
+            export(network, tmp_path / "a.pt2", example)
+    with pytest.raises(InputError, match="model='str': must be a torch.nn.Module"):
+        export("network", tmp_path / "a.pt2")
+    assert os.listdir(tmp_path) == []
 
 
 def test_existing_file_is_replaced_only_with_overwrite(network, tmp_path):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from omniconv.errors import InputError, truncate
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
+from omniconv.nn.inspection import preserved_random_state
 from omniconv.surfaces import Surface, panorama
 
 PanoramaFunction = Callable[[np.ndarray], np.ndarray]
@@ -41,7 +42,7 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
     else:
         rule = "must be a module, or a function of panoramas (batch, channels, height, width)"
         raise InputError("model", type(model).__name__, rule, "give a torch.nn.Module")
-    with _evaluation_mode(module):
+    with preserved_random_state(), _evaluation_mode(module):
         yield lambda image: _checked(run(image), model_name(model))
 
 

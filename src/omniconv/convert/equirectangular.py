@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copying
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -15,6 +14,7 @@ from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
 from omniconv.convert.overrides.table import GridOverrides
 from omniconv.errors import InputError
+from omniconv.nn.inspection import copy_network
 from omniconv.surfaces import Equirectangular
 from omniconv.surfaces.equirectangular.surface import Poles
 
@@ -88,7 +88,7 @@ def to_equirectangular(
     """
     border: Any = Equirectangular(poles=poles).conv_neighbours()
     check_model(model)
-    network = copying.deepcopy(model) if copy else model
+    network = copy_network(model, cure="copy=False") if copy else model
     convert_modules(network, "Equirectangular", border, GridOverrides())
     with revert_on_error(network):
         return (network, equivariance_report(network, example_input(network, example, size))) if report else network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copying
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, overload
@@ -15,6 +14,7 @@ from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
 from omniconv.convert.overrides.tangent import TangentOverrides
+from omniconv.nn.inspection import copy_network, preserved_random_state
 from omniconv.surfaces import Equirectangular
 
 
@@ -63,12 +63,12 @@ def to_tangent(
     """
     overrides = TangentOverrides(height)
     check_model(model)
-    network = copying.deepcopy(model) if copy else model
+    network = copy_network(model, cure="copy=False") if copy else model
     border: Any = Equirectangular().conv_neighbours()
     arguments = example_input(network, example, (height, 2 * height))
     convert_modules(network, "Tangent", border, overrides)
     with revert_on_error(network):
-        with _evaluation_mode(network), torch.no_grad():
+        with preserved_random_state(), _evaluation_mode(network), torch.no_grad():
             network(*arguments)
         return (network, equivariance_report(network, arguments)) if report else network
 

@@ -89,7 +89,7 @@ class Header:
         return (self.width, self.height) if _swaps_axes(self.orientation) else (self.height, self.width)
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path | Image.Image) -> Header:
     """Read and check the header of an image, without decoding the pixels.
 
     Args:
@@ -107,7 +107,7 @@ def read_header(path: str | Path) -> Header:
         return _read_header(path, image, colour_conversion(image))
 
 
-def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(path: str | Path | Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image as upright RGB pixels.
 
     Palette, grey and 1-bit images become RGB. Transparent pixels are laid on black. An ICC profile other than sRGB is
@@ -145,8 +145,10 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[Image.Image]:
+def open_image(path: str | Path | Image.Image) -> Iterator[Image.Image]:
     """Open an image file without decoding it; it is closed at the end of the ``with`` block.
+
+    ``path`` may also be a Pillow image, in place of a file, here and in ``read_header`` and ``read_image``.
 
     Raises:
         FileError: the file is missing, a folder, empty, not readable, not an image, of more than ``MAX_PIXELS``,
@@ -156,6 +158,11 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         >>> with open_image("photo.jpg") as image:  # doctest: +SKIP
         ...     image.size
     """
+    if isinstance(path, Image.Image):
+        picture = path.copy()  # decoding changes its attributes
+        _check_picture(path, picture)
+        yield picture
+        return
     _check_file(Path(path))
     with warnings.catch_warnings():
         # Pillow warns of large images and invalid metadata, both of which are accepted here.
@@ -165,7 +172,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
             yield image
 
 
-def decode(path: str | Path, image: Image.Image) -> Image.Image:
+def decode(path: str | Path | Image.Image, image: Image.Image) -> Image.Image:
     """Decode an opened image and apply its EXIF orientation.
 
     Raises:
@@ -246,7 +253,7 @@ def _transparent_grey(image: Image.Image) -> int | None:
     return value * scale if scale and isinstance(value, int) and image.mode == "L" else None
 
 
-def _read_header(path: str | Path, image: Image.Image, colours: ColourConversion) -> Header:
+def _read_header(path: object, image: Image.Image, colours: ColourConversion) -> Header:
     bits = bits_per_channel(image)
     if bits > 8:
         rule = f"is a {bits}-bit image: omniconv reads 8 bits per channel"
@@ -302,7 +309,7 @@ def _identify(path: str | Path, file: BinaryIO) -> Image.Image:
         raise _unidentified(path, file) from error
 
 
-def _check_picture(path: str | Path, image: Image.Image) -> None:
+def _check_picture(path: object, image: Image.Image) -> None:
     width, height = image.size
     if min(width, height) < 2:
         rule = f"is {height} x {width} (height x width): each side must have at least 2 pixels"

@@ -55,8 +55,8 @@ class Preprocessing:
             "binary": self.binary,
         }  # fmt: skip
 
-    def image(self, path: str | Path) -> np.ndarray:
-        """Read an image at ``size``, float32 ``(3, *size)`` in 0 … 1."""
+    def image(self, path: str | Path | Image.Image) -> np.ndarray:
+        """Read an image file, or take a Pillow image, at ``size``, float32 ``(3, *size)`` in 0 … 1."""
         height, width = self.size
         if not self.surface.spherical:
             return _channels_first(read_image(path, self.size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from omniconv import __version__
-from omniconv.errors import FileError, InputError
+from omniconv.checks import check_integer
+from omniconv.errors import FileError, InputError, one_line
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, to_program
 from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
-from omniconv.files import check_overwrite, check_writable, write_bytes
+from omniconv.files import as_path, check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
+from omniconv.nn.inspection import copy_network, named_outputs, preserved_random_state
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 """Suffix of the files of each format."""
@@ -42,8 +43,20 @@ class Exported:
         return max(self.differences, key=lambda difference: difference.relative_error)
 
 
+class _NamedOutputs(nn.Module):
+    """Network that returns its tensors as one dictionary, see ``named_outputs``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return named_outputs(self.network(x))
+
+
+@preserved_random_state()
 def export(
-    network: nn.Module,
+    model: nn.Module,
     path: str | Path,
     example: Tensor | None = None,
     any_size: bool = True,
@@ -54,10 +67,13 @@ def export(
     """Write a network as an ONNX file or a ``torch.export`` program, after checking that it computes the same.
 
     The file takes ``image``, float32 ``(batch, channels, *grid)``, with any batch size and, with ``any_size``, any grid
-    from ``min_size`` samples per axis. It contains standard operators only and runs without omniconv.
+    from ``min_size`` samples per axis. It contains standard operators only and runs without omniconv. The output is
+    ``logits`` if the network returns one tensor. Tensors in dictionaries, tuples, lists and dataclasses are named by
+    their keys, ``out``, ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and anything
+    else as one dictionary.
 
     Args:
-        network: a model of ``oc.models``, or any module that takes one signal and returns one or several tensors.
+        model: a network of ``oc.models``, or any module that takes one signal and returns tensors.
         path: ``NAME.onnx`` or ``NAME.pt2``.
         example: a signal ``(batch, channels, *grid)``; required unless the network is one of ``oc.models``.
         any_size: accept any size of the grid axes. Ignored for models on surfaces of fixed size.
@@ -66,7 +82,8 @@ def export(
         overwrite: replace an existing file.
 
     Raises:
-        InputError: the suffix is unknown, the example is missing, or the network cannot be exported.
+        InputError: the suffix is unknown, the example is missing, or the network cannot be copied or exported, or
+            returns something else than tensors.
         FileError: the file exists or cannot be written, or its outputs differ from the network's.
 
     Example:
@@ -76,18 +93,24 @@ def export(
         ...     export(Classifier(1, 10, width=2, depth=1), folder + "/digits.pt2").worst.relative_error < 1e-4
         True
     """
-    path = Path(path)
+    path = as_path(path)
     codec = _CODECS[check_target(path, overwrite)]
-    network = copy.deepcopy(network).cpu().eval()
+    if not isinstance(model, nn.Module):
+        raise InputError("model", type(model).__name__, "must be a torch.nn.Module", "give the network itself")
+    if min_size is not None:
+        check_integer("min_size", min_size, 1, "leave it out")
+    network = copy_network(model).cpu().eval()
     if isinstance(network, Model):
         any_size, default_min_size = any_size and network.surface.any_size, 2 * network.total_stride
     else:
         default_min_size = 16
     min_size = min_size or default_min_size if any_size else None
     example = _example(network, min_size) if example is None else example
+    result = _run(network, example)
     shapes = _test_shapes(example, min_size)
-    program = to_program(network, torch.rand(shapes[0]), min_size)
-    outputs = _output_names(network, example)
+    outputs = codec.output_names(named_outputs(result, "logits" if isinstance(result, Tensor) else "output"))
+    exported = network if _is_flat(result) else _NamedOutputs(network)
+    program = to_program(exported, torch.rand(shapes[0]), min_size)
     content = codec.to_bytes(program, _metadata(example, outputs, min_size) | (description or {}), outputs)
     differences = compare(network, codec.from_bytes(content), shapes, outputs)
     _check_differences(path, differences, network)
@@ -133,10 +156,25 @@ def _test_shapes(example: Tensor, min_size: int | None) -> list[tuple[int, ...]]
     return [(1, channels, *grid), (3, channels, *[min_size] * len(grid)), (2, channels, *odd)]
 
 
-def _output_names(network: nn.Module, example: Tensor) -> tuple[str, ...]:
-    with torch.no_grad():
-        result = network(example)
-    return ("logits",) if isinstance(result, Tensor) else tuple(f"output_{index}" for index in range(len(result)))
+def _run(network: nn.Module, example: Tensor) -> Any:
+    if not isinstance(example, Tensor) or example.ndim - 2 not in AXES:
+        rule = "must be a tensor (batch, channels, *grid) of 1 to 3 grid axes"
+        raise InputError("example", getattr(example, "shape", type(example)), rule, "pass an input of the network")
+    try:
+        with torch.no_grad():
+            return network(example.detach().cpu())
+    except Exception as error:  # the user's forward may raise anything
+        if isinstance(error, MemoryError) or "out of memory" in str(error):
+            raise
+        rule = f"is not taken by the network ({one_line(error)})"
+        raise InputError("example", tuple(example.shape), rule, "pass an input of the network") from error
+
+
+def _is_flat(result: Any) -> bool:
+    """Return True for a tensor or a tuple or list of tensors, which programs return as they are."""
+    if type(result) in (tuple, list):
+        return all(isinstance(part, Tensor) for part in result)
+    return isinstance(result, Tensor)
 
 
 def _metadata(example: Tensor, outputs: tuple[str, ...], min_size: int | None) -> dict[str, Any]:

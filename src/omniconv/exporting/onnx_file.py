@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
 
@@ -31,6 +31,11 @@ def check_installed() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise InputError("format", "onnx", f"needs {', '.join(missing)}", "pip install 'omniconv[export]'")
+
+
+def output_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names for the outputs of a file, in which none can have the name of the input."""
+    return tuple(f"{name}_output" if name == INPUT else name for name in names)
 
 
 def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.errors import InputError, truncate
+from omniconv.nn.inspection import copy_network
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import SparseOperator
 
@@ -24,7 +24,7 @@ def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> tor
     """Export a network for any batch size.
 
     Args:
-        network: takes one signal ``(batch, channels, *grid)`` and returns one or several tensors.
+        network: takes one signal ``(batch, channels, *grid)`` and returns tensors, alone or in tuples or dictionaries.
         example: such a signal.
         min_size: smallest size of each grid axis; ``None`` fixes the grid of the example.
 
@@ -53,7 +53,7 @@ def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> tor
 
 def with_standard_ops(network: nn.Module) -> nn.Module:
     """Return a copy of a network, in evaluation mode, that calls no custom op of omniconv."""
-    network = copy.deepcopy(network).eval()
+    network = copy_network(network).eval()
     for module in network.modules():
         if isinstance(module, SparseOperator | RowConvolution):
             module.use_standard_ops()

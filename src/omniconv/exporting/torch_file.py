@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from omniconv.exporting.program import silenced_exporter
+from omniconv.nn.inspection import named_outputs
 
 DESCRIPTION = "omniconv.json"
 """Name of the file in the archive with the description of inputs and outputs."""
+
+
+def output_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names for the outputs of a file: any are allowed."""
+    return tuple(names)
 
 
 def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:
@@ -32,7 +38,6 @@ def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
 
     def run(x: Tensor) -> list[Tensor]:
         with torch.no_grad():
-            result = program(x)
-        return [result] if isinstance(result, Tensor) else list(result)
+            return list(named_outputs(program(x)).values())
 
     return run

@@ -9,6 +9,8 @@ from math import inf, isnan
 import torch
 from torch import Tensor, nn
 
+from omniconv.nn.inspection import named_outputs
+
 TOLERANCE = 1e-4
 """Largest accepted difference relative to the output's largest value; other runtimes add float32 in another order."""
 
@@ -45,8 +47,7 @@ def compare(
     generator = torch.Generator().manual_seed(0)
     for shape in shapes:
         x = torch.rand(shape, generator=generator)
-        result = network(x)
-        expected = [result] if isinstance(result, Tensor) else result
+        expected = named_outputs(network(x)).values()
         for name, one, other in zip(outputs, expected, run(x), strict=True):
             differences.append(_difference(name, shape, one, other))
     return differences

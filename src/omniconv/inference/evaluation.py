@@ -12,7 +12,7 @@ import torch
 from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits
 from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor
-from omniconv.run_folder import open_run
+from omniconv.run_folder import find_run
 from omniconv.surfaces import panorama
 from omniconv.training.dataset_splits import read_splits
 
@@ -60,7 +60,7 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
         InputError: the data set has no such split, or the run held out nothing.
     """
     if data is None:
-        held_out = read_splits(open_run(run).data).validation
+        held_out = read_splits(find_run(run).data).validation
         if held_out is None:
             rule = "is required, since the run held out no images"
             raise InputError("DATA", None, rule, "write: omniconv evaluate RUN DATA")

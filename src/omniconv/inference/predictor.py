@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from omniconv.data.images import read_header
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
+from omniconv.files import as_path
 from omniconv.models import Model, load
-from omniconv.run_folder import open_run
+from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
 
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+"""One image, see ``Predictor.predict``."""
+
+
+class HasNetwork(Protocol):
+    """Object with the network of a run, such as the result of ``oc.open_run``."""
+
+    @property
+    def network(self) -> Model:
+        """The network, with its ``preprocessing``."""
+        ...
+
 
 class Predictor:
-    """Predictor of image files, from a network that a run has saved.
+    """Prediction of images by the network of a run, equal to the files of ``omniconv predict``.
 
     Args:
-        model: the network, with its ``preprocessing``.
+        run: result of ``oc.train``, ``oc.open_run`` or ``oc.load``, or the path of a run or of a ``model.safetensors``.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Attributes:
+        model: the network, on the device and in evaluation mode.
         task: the task that the network was trained for.
         classes: names of the classes or output channels.
         preprocessing: from images to the network's input.
 
     Raises:
         InputError: the network has no preprocessing, or the device does not exist.
+        FileError: the run does not exist or has no network yet, or the file is damaged.
+
+    Example:
+        >>> predictor = Predictor("runs/boxes")  # doctest: +SKIP
+        >>> predictor("photo.jpg").shape  # doctest: +SKIP
+        (1080, 1920)
     """
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        model = run if isinstance(run, Model) else getattr(run, "network", None) or load_network(run)  # type: ignore[arg-type]
         saved = model.preprocessing
         if "preparation" not in saved:
             rule = "was saved without its preprocessing"
             raise InputError("model", type(model).__name__, rule, "use the model.safetensors of a run")
-        self.device = choose_device(device)
         self.model = model.to(self.device, torch.float32).eval()
         try:
             self.task: Task = get_task(saved["task"])
@@ -64,13 +87,7 @@ class Predictor:
         Raises:
             FileError: the run does not exist or has no network yet, or the file is damaged.
         """
-        path = Path(run)
-        if path.is_file():
-            return cls(load(path), device)
-        folder = open_run(path)
-        if not folder.model.is_file():
-            raise FileError(run, "has no trained network yet", f"train it: omniconv train --resume {run}")
-        return cls(load(folder.model), device)
+        return cls(run, device)
 
     @torch.inference_mode()
     def run_network(self, image: np.ndarray) -> Tensor:
@@ -78,10 +95,69 @@ class Predictor:
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
         return self.model(x)[0].float().cpu()
 
-    def predict(self, path: str | Path) -> np.ndarray:
-        """Return the task's prediction for an image file, at the file's own upright size."""
-        output = self.run_network(self.preprocessing.image(path))
-        return self.task.predict(output, read_header(path).size, self.preprocessing)
+    def predict(self, image: Picture) -> np.ndarray:
+        """Return the task's prediction for an image, at the image's own upright size.
+
+        Args:
+            image: the path of a file; a Pillow image; an array ``(height, width, 3)`` or ``(height, width)``; or a
+                tensor ``(3, height, width)`` or ``(1, height, width)``. Arrays and tensors are uint8 from 0 to 255, or
+                floating point from 0 to 1, which is rounded to 8 bits as in a file. They are not normalized: the mean
+                and standard deviation of ``preprocessing`` are applied here.
+
+        Returns:
+            For segmentation the class of each pixel, uint8 ``(height, width)``; for classification the probability of
+            each of ``classes``, ``(classes,)``.
+
+        Raises:
+            InputError: another type, shape or range.
+            FileError: the file cannot be read as an image.
+        """
+        source = _as_source(image)
+        output = self.run_network(self.preprocessing.image(source))
+        return self.task.predict(output, read_header(source).size, self.preprocessing)
+
+    __call__ = predict
+
+
+def load_network(run: str | Path) -> Model:
+    """Load the network of a run, given its folder or a file in it, or of a ``.safetensors`` file anywhere.
+
+    Raises:
+        FileError: the run does not exist or has no network yet, or the file is damaged.
+    """
+    path = as_path(run)
+    folder = None if path.suffix == ".safetensors" and not path.is_dir() else enclosing_run(path)
+    if folder is None and (path.is_file() or path.suffix == ".safetensors"):
+        return load(path)
+    folder = folder or find_run(path)
+    if not folder.model.is_file():
+        cure = f"train it: omniconv train --resume {folder.path}"
+        raise FileError(folder.path, "has no trained network yet", cure)
+    return load(folder.model)
+
+
+def _as_source(image: Picture) -> str | Path | Image.Image:
+    """Return the path or the Pillow image of a picture.
+
+    Raises:
+        InputError: another type, shape or range.
+    """
+    if isinstance(image, str | Path | Image.Image):
+        return image
+    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+    if isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] in (1, 3):
+        array = np.moveaxis(array, 0, -1)
+    elif isinstance(image, Tensor) or not isinstance(image, np.ndarray) or image.shape[2:] not in ((), (3,)):
+        found = f"{type(image).__name__} of shape {tuple(getattr(image, 'shape', ()))}"
+        rule = "must be a path, a Pillow image, an array (height, width, 3) or a tensor (3, height, width)"
+        raise InputError("image", found, rule, "give one image, without a batch axis")
+    if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:  # False for NaN
+        array = np.round(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        found = f"{array.dtype} from {array.min()} to {array.max()}" if array.size else f"{array.dtype}, empty"
+        rule = "must be uint8 from 0 to 255, or floating point from 0 to 1"
+        raise InputError("image", found, rule, "convert it, without subtracting a mean")
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else np.ascontiguousarray(array))
 
 
 def choose_device(name: str) -> torch.device:

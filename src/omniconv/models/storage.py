@@ -67,12 +67,17 @@ def save(model: Model, path: str | Path) -> None:
 def load(path: str | Path) -> Model:
     """Load a network from a file, onto the CPU and in evaluation mode.
 
+    The network of a run takes normalized images: their size, mean and standard deviation are in
+    ``network.preprocessing``. ``oc.open_run("runs/NAME").predict(image)`` applies it.
+
     A file cannot import or run code: its network is one of ``MODELS``, and its weights are numbers.
 
     Raises:
         FileError: the file is missing, truncated, or was not written by ``save``.
     """
     path = as_path(path)
+    if path.is_dir():
+        raise FileError(path, "is a folder", f"give its model.safetensors, or use oc.open_run({str(path)!r}) for a run")
     description: dict[str, Any] = {}
 
     def check_header(metadata: dict[str, str], tensors: dict[str, TensorSpec]) -> None:

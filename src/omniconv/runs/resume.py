@@ -7,7 +7,7 @@ from typing import Any
 
 from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import choose_device
-from omniconv.run_folder import RunFolder, open_run, read_metrics
+from omniconv.run_folder import RunFolder, find_run, read_metrics
 from omniconv.runs.start import finish_run
 from omniconv.training.callbacks import Log
 from omniconv.training.checkpoints import read_checkpoint
@@ -32,7 +32,7 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
     Raises:
         InputError: the folder is not a run, or a setting cannot change.
     """
-    run = open_run(path)
+    run = find_run(path)
     for name in given:
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change in a resumed run", f"only {', '.join(CHANGEABLE)} can")

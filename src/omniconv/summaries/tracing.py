@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from omniconv.errors import InputError
+from omniconv.nn.inspection import preserved_random_state
 from omniconv.summaries.functional_rules import AxisMaps, function_maps, function_multiply_adds
 from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
 from omniconv.summaries.receptive_field import AxisField, union
@@ -86,7 +87,7 @@ def _run(model: nn.Module, shape: Sequence[int], skip_adaptive: bool = False) ->
     meta = {name: tensor.detach().to("meta") for name, tensor in tensors}
     dtype = next((tensor.dtype for tensor in meta.values() if tensor.is_floating_point()), None)
     tracer = _Tracer(torch.empty(BATCH, *shape, dtype=dtype, device="meta"), skip_adaptive)
-    with ExitStack() as stack, torch.no_grad():
+    with ExitStack() as stack, preserved_random_state(), torch.no_grad():
         for name, layer in _layers(model):
             stack.callback(layer.register_forward_pre_hook(partial(tracer.enter, name)).remove)
             stack.callback(layer.register_forward_hook(tracer.leave, with_kwargs=True).remove)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from math import gcd, lcm
@@ -18,6 +17,7 @@ from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
 from omniconv.convert.overrides.module_class import conversion_of
 from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
 from omniconv.errors import InputError, truncate
+from omniconv.nn.inspection import copy_network, preserved_random_state
 from omniconv.surfaces.neighbours.border import Border
 
 FLOAT64_TOLERANCE, OWN_TOLERANCE = 1e-7, 1e-3
@@ -28,6 +28,7 @@ Rounding errors of float32 and narrower dtypes are larger.
 """
 
 
+@preserved_random_state()
 def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]:
     """Return changed operations, and those that are not equivariant, in order of execution.
 
@@ -42,7 +43,7 @@ def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[
         if x.numel() == 0 or not bool(torch.isfinite(x).all()):
             raise InputError("example", tuple(x.shape), "must be non-empty and finite", "give an input of the network")
     for dtype, tolerance in ((torch.float64, FLOAT64_TOLERANCE), (images[0].dtype, OWN_TOLERANCE)):
-        duplicate = copy.deepcopy(network).eval().to(dtype)
+        duplicate = copy_network(network).eval().to(dtype)
         try:
             return _report_at_smallest_roll(duplicate, [_cast(x, dtype) for x in arguments], images[0].shape, tolerance)
         except InputError:

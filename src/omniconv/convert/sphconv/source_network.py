@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, Conv, MaxPool
+from omniconv.nn.inspection import copy_network
 from omniconv.surfaces import Surface
 
 POOLS: dict[type[nn.Module], type[nn.Module]] = {nn.MaxPool2d: MaxPool, nn.AvgPool2d: AvgPool}
@@ -94,7 +94,7 @@ def frozen_copy(layer: nn.Module) -> nn.Module:
 
     An in-place activation would overwrite the convolution outputs that the report compares.
     """
-    copied: Any = deepcopy(layer).eval()
+    copied: Any = copy_network(layer).eval()
     if hasattr(copied, "inplace"):
         copied.inplace = False
     return copied

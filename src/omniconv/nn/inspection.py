@@ -1,0 +1,111 @@
+"""Use of a network without side effects: copies, the caller's random state, and the tensors of its output."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omniconv.errors import InputError, one_line
+
+
+def copy_network(network: nn.Module, argument: str = "model", cure: str = "") -> nn.Module:
+    """Return a deep copy of a network.
+
+    Args:
+        network: the network.
+        argument: name of the argument for errors.
+        cure: another way out than to change the network, for errors.
+
+    Raises:
+        InputError: it cannot be copied, for example because a computed tensor is an attribute, as the old
+            ``torch.nn.utils.weight_norm`` leaves it.
+    """
+    try:
+        return deepcopy(network)
+    except Exception as error:  # attributes of the user's modules may raise anything
+        name = _computed_tensor(network)
+        if name is None:
+            rule, own = f"cannot be copied ({one_line(error)})", "remove the attribute that cannot be copied"
+        else:
+            rule = f"cannot be copied: {name} is a computed tensor, as the old torch.nn.utils.weight_norm leaves it"
+            own = "use torch.nn.utils.parametrizations, or remove_weight_norm first"
+        cure = f"{own}, or {cure}" if cure else own
+        raise InputError(argument, type(network).__name__, rule, cure) from error
+
+
+def _computed_tensor(network: nn.Module) -> str | None:
+    """Return the name of an attribute that is a tensor with a history, which torch does not copy."""
+    for prefix, module in network.named_modules():
+        for name, value in [*vars(module).items(), *module._buffers.items()]:
+            if isinstance(value, Tensor) and not value.is_leaf:
+                return f"{prefix}.{name}" if prefix else name
+    return None
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Restore the random states of Python, NumPy and torch (CPU and CUDA) at the end of the block.
+
+    Networks may draw random numbers when they run, and torch's exporters do; functions that only look at a network must
+    not change what the caller draws next.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    python, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
+
+
+def named_outputs(output: Any, name: str = "output") -> dict[str, Tensor]:
+    """Return the tensors in nested mappings, sequences and dataclasses by the keys that lead to them.
+
+    Keys are joined by dots; positions in sequences are keys after the name of their container, or ``name`` at the top:
+    ``output_0``, ``features_1``. Entries that are ``None`` are left out.
+
+    Raises:
+        InputError: it contains anything else, two tensors of one name, or no tensor.
+
+    Example:
+        >>> sorted(named_outputs({"out": torch.zeros(1), "aux": (torch.zeros(1), None, torch.zeros(1))}))
+        ['aux_0', 'aux_2', 'out']
+        >>> list(named_outputs(torch.zeros(1), "logits"))
+        ['logits']
+    """
+    outputs: dict[str, Tensor] = {}
+    for key, tensor in _walk(output, "", name):
+        if key in outputs:
+            raise InputError("model", key, "is the name of two of the network's outputs", "rename one of them")
+        outputs[key] = tensor
+    if not outputs:
+        raise InputError("model", type(output).__name__, "is returned by the network and contains no tensor",
+                         "return tensors, alone or in dictionaries and tuples")  # fmt: skip
+    return outputs
+
+
+def _walk(value: Any, prefix: str, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield prefix or name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _walk(part, f"{prefix}.{key}" if prefix else str(key), name)
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from _walk(value._asdict(), prefix, name)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _walk(part, f"{prefix or name}_{index}", name)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _walk({field.name: getattr(value, field.name) for field in fields(value)}, prefix, name)
+    elif value is not None:
+        rule = f"is in the network's output and has the type {type(value).__name__}"
+        raise InputError("model", prefix or name, rule, "return tensors, alone or in dictionaries and tuples")

@@ -1,0 +1,149 @@
+"""Use of a run from Python: training, opening, prediction."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omniconv.errors import FileError
+from omniconv.files import as_path
+from omniconv.inference.predictor import Picture, Predictor, choose_device
+from omniconv.models import Model
+from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_json, read_metrics
+from omniconv.runs.start import start_run
+from omniconv.training.callbacks import Log
+from omniconv.training.settings import RunConfig, read_config
+
+
+class Run:
+    """Training run: its settings, measures and network. ``open_run`` and ``train`` return it.
+
+    Settings and measures are read from their files at each access, the network when it is first used.
+
+    Attributes:
+        path: folder of the run, or a ``model.safetensors`` outside of a run.
+
+    Example:
+        >>> import omniconv as oc
+        >>> run = oc.open_run("runs/boxes")  # doctest: +SKIP
+        >>> run.classes, run.evaluation["iou"]  # doctest: +SKIP
+        (('sea', 'land'), 0.94)
+        >>> labels = run.predict("photo.jpg")  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path, device: str = "auto") -> None:
+        choose_device(device)
+        self.path, self._device = Path(path), device
+        self._folder = RunFolder(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def config(self) -> RunConfig:
+        """Settings of the run.
+
+        Raises:
+            FileError: the file is damaged, or only a ``model.safetensors`` was opened.
+        """
+        if not self.path.is_dir():
+            raise FileError(self.path, "is not in a run, so its settings are not known", "open the folder of its run")
+        return RunConfig(**read_config(self._folder.config))
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """Metrics of each epoch, in order; the content of ``metrics.csv``."""
+        return read_metrics(self._folder.metrics)
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """Measures of the best network on the held-out images; ``None`` if there are none (yet)."""
+        return read_json(self._folder.evaluation)
+
+    @property
+    def network(self) -> Model:
+        """The best network, in evaluation mode and on the device; its input is normalized by ``preprocessing``."""
+        return self.predictor.model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or output channels."""
+        return self.predictor.classes
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network with its preprocessing and its task.
+
+        Raises:
+            FileError: the run has no network yet, or the file is damaged.
+        """
+        return Predictor.open(self.path, self._device)
+
+    def predict(self, image: Picture) -> np.ndarray:
+        """Return the prediction for one image, as in the files of ``omniconv predict``; see ``Predictor.predict``."""
+        return self.predictor.predict(image)
+
+
+def open_run(path: str | Path, device: str = "auto") -> Run:
+    """Open a run.
+
+    Args:
+        path: folder of the run, or any file in it: ``model.safetensors``, ``config.yaml``, ``checkpoints/last.ckpt``.
+            Of a ``model.safetensors`` outside of a run only the network and its predictions are known.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        FileError: the path does not exist or does not belong to a run.
+        InputError: the device does not exist.
+
+    Example:
+        >>> import omniconv as oc
+        >>> probabilities = oc.open_run("runs/animals").predict("cat.jpg")  # doctest: +SKIP
+    """
+    path = as_path(path)
+    run = enclosing_run(path) if path.exists() else None
+    if path.suffix == ".safetensors" and path.is_file() and (run is None or path.name != run.model.name):
+        return Run(path, device)
+    if path.suffix == ".safetensors" and not path.exists():
+        raise FileError(path, "does not exist", "give the folder of a run, such as runs/NAME")
+    return Run(find_run(path).path, device)
+
+
+def train(
+    task: str,
+    data: str | Path,
+    *,
+    name: str | None = None,
+    out: str | Path | None = None,
+    log: Log = print,
+    **settings: Any,
+) -> Run:
+    """Train a network on a folder of images, as ``omniconv train`` does.
+
+    Args:
+        task: ``segment``, ``classify`` or another registered task.
+        data: folder of images in the layout of the task.
+        name: name of the run's folder in ``runs/``; by default that of ``data``.
+        out: folder of the run, instead of ``runs/NAME``.
+        log: called with each line of text for the user.
+        **settings: settings of ``omniconv.training.settings.RunConfig``, the options of the command: ``surface``,
+            ``epochs``, ``learning_rate``, ``batch_size``, …
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: the settings or the data cannot be used; nothing has been written then.
+
+    Example:
+        >>> import omniconv as oc
+        >>> run = oc.train("segment", "DATA", surface="icosphere:5", epochs=40)  # doctest: +SKIP
+        >>> run.evaluation["iou"]  # doctest: +SKIP
+        0.94
+    """
+    given = {"task": task, "data": str(data)} | settings
+    folder = start_run(given, log, name=name, out=None if out is None else str(out))
+    return Run(folder.path, str(settings.get("device", "auto")))
