@@ -5,7 +5,7 @@ import os
 import pytest
 
 from omniconv.errors import FileError
-from omniconv.run_folder import new_run, find_run, read_json, read_metrics, write_json
+from omniconv.run_folder import find_run, new_run, read_json, read_metrics, write_json
 
 
 def test_names_that_are_taken_get_numbers(here):

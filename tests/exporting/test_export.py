@@ -144,7 +144,7 @@ def test_example_that_the_network_does_not_take(network, tmp_path):
     for example, rule in ((torch.zeros(1, 4, 16, 16), "is not taken by the network"), (3, "must be a tensor")):
         with pytest.raises(InputError, match=rf"example=.*: {rule} .*; pass an input of the network"):
             export(network, tmp_path / "a.pt2", example)
-    with pytest.raises(InputError, match="model='str': must be a torch.nn.Module"):
+    with pytest.raises(InputError, match=r"model='str': must be a torch\.nn\.Module"):
         export("network", tmp_path / "a.pt2")
     assert os.listdir(tmp_path) == []
 

@@ -22,13 +22,13 @@ class Noisy(nn.Sequential):
         super().__init__(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1))
 
     def forward(self, x):
-        random.random(), np.random.rand(), torch.rand(1)
+        random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
         return super().forward(x)
 
 
 def caller_state():
     return (
-        random.getstate(), [str(part) for part in np.random.get_state()], torch.get_rng_state().tolist(),
+        random.getstate(), [str(part) for part in np.random.get_state()], torch.get_rng_state().tolist(),  # noqa: NPY002
         torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads(), torch.is_inference_mode_enabled(),
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ COPIES = {
 
 @pytest.mark.parametrize("copy", COPIES)
 def test_computed_tensors_are_named_when_they_cannot_be_copied(copy, tmp_path):
-    line = r"model='Sequential': cannot be copied: 0\.weight is a computed tensor, as the old .*weight_norm leaves it; use"
+    line = r"model='Sequential': cannot be copied: 0\.weight is a computed tensor, as the old .*weight_norm leaves it"
     with pytest.raises(InputError, match=line) as caught:
         COPIES[copy](old_weight_norm(), tmp_path)
     assert ("copy=False" in str(caught.value)) == copy.startswith("to_")

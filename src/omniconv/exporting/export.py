@@ -69,8 +69,8 @@ def export(
     The file takes ``image``, float32 ``(batch, channels, *grid)``, with any batch size and, with ``any_size``, any grid
     from ``min_size`` samples per axis. It contains standard operators only and runs without omniconv. The output is
     ``logits`` if the network returns one tensor. Tensors in dictionaries, tuples, lists and dataclasses are named by
-    their keys, ``out``, ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and anything
-    else as one dictionary.
+    their keys, ``out``, ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and
+    anything else as one dictionary.
 
     Args:
         model: a network of ``oc.models``, or any module that takes one signal and returns tensors.

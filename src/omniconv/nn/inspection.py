@@ -58,13 +58,13 @@ def preserved_random_state() -> Iterator[None]:
     not change what the caller draws next.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    python, legacy = random.getstate(), np.random.get_state()
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)
+        np.random.set_state(legacy)  # noqa: NPY002
 
 
 def named_outputs(output: Any, name: str = "output") -> dict[str, Tensor]:
