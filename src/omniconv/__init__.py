@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         tasks,
         training,
     )
-    from omniconv.exporting import export
+    from omniconv.exporting.export import export
     from omniconv.inference import Predictor
     from omniconv.models import load, save
     from omniconv.runs import Run, open_run, train

@@ -100,7 +100,7 @@ def _walk(value: Any, prefix: str, name: str) -> Iterator[tuple[str, Tensor]]:
         for key, part in value.items():
             yield from _walk(part, f"{prefix}.{key}" if prefix else str(key), name)
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        yield from _walk(value._asdict(), prefix, name)
+        yield from _walk(dict(zip(value._fields, value, strict=True)), prefix, name)
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from _walk(part, f"{prefix or name}_{index}", name)
