@@ -323,7 +323,7 @@ def _check_picture(path: object, image: Image.Image) -> None:
         raise FileError(path, rule, "save each picture as a separate file")
 
 
-def _too_large(path: str | Path) -> FileError:
+def _too_large(path: object) -> FileError:
     rule = f"has more than {MAX_PIXELS // 10**6} megapixels, which are refused as unsafe to decode"
     return FileError(path, rule, "shrink it or cut it into smaller images")
 
