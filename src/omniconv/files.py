@@ -114,17 +114,31 @@ def read_json(path: str | os.PathLike[str], limit: int = MAX_TEXT_BYTES, cure: s
     """
     text = read_text(path, limit)
     try:
+        return parse_json(text)
+    except ValueError as error:
+        raise FileError(path, f"is damaged ({one_line(error)})", cure) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON of bounded size.
+
+    Raises:
+        ValueError: it is not JSON: also if it repeats a key, holds NaN, infinity or a number beyond a float, or is
+            nested deeper than ``MAX_JSON_DEPTH``.
+
+    Example:
+        >>> parse_json('{"level": [5]}')
+        {'level': [5]}
+    """
+    try:
         content = json.loads(
             text, parse_constant=_read_float, parse_float=_read_float, object_pairs_hook=_read_json_object
         )
         if _json_depth(content) <= MAX_JSON_DEPTH:
             return content
-        reason = "is nested too deep"
     except RecursionError:
-        reason = "is nested too deep"
-    except ValueError as error:
-        reason = one_line(error)
-    raise FileError(path, f"is damaged ({reason})", cure)
+        pass
+    raise ValueError("is nested too deep")
 
 
 @contextmanager

@@ -162,7 +162,29 @@ def test_pickles_and_noise_raise(path, content):
 
 
 def test_folder_raises(tmp_path):
-    assert_raises(tmp_path, "is damaged or not a safetensors file")
+    assert_raises(tmp_path, "is a folder, not a file; give a file")
+
+
+def test_named_pipe_raises(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert_raises(tmp_path / "model.safetensors", "is a named pipe, not a file")
+
+
+@pytest.mark.parametrize("size", [2**23 + 1, 2**62, 0, 3])
+def test_size_of_the_header_is_bounded(path, size):
+    content = path.read_bytes()
+    path.write_bytes(size.to_bytes(8, "little") + content[8:])
+    with path.open("ab") as file:
+        file.truncate(2**24)  # a sparse file, so that the header would fit
+    assert_raises(path, "is damaged or not a safetensors file")
+
+
+def test_repeated_names_raise(path):
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size].rstrip().replace(b'"head.0.bias"', b'"head.0.weight"')
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+    assert_raises(path, "is damaged or not a safetensors file .*stands twice")
 
 
 @pytest.mark.parametrize(

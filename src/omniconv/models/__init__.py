@@ -1,9 +1,10 @@
 """Networks, each defined once for every surface.
 
 A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
-``load`` (``storage.py``) can rebuild it from a file. ``encoders/`` has the encoders, which several models share; a
-model adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. The ``output`` of a model is
-``dense`` (a vector per sample) or ``global`` (a vector per image); it can be trained for every task that requires it.
+``load`` (``storage.py``) can rebuild it from a file. ``rebuilding.py`` compares a network with the one that is rebuilt,
+``tensor_file.py`` reads and writes the tensors. ``encoders/`` has the encoders, which several models share; a model
+adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. The ``output`` of a model is ``dense``
+(a vector per sample) or ``global`` (a vector per image); it can be trained for every task that requires it.
 
 To add a model, write it in a file of this package and add a line to ``MODELS``; a program that uses omniconv calls
 ``register_model``. A model is imported when it is first used, since it imports torch.
@@ -19,7 +20,8 @@ from omniconv.models.registry import MODELS, get_model, models_for, register_mod
 if TYPE_CHECKING:
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
-    from omniconv.models.storage import build, load, save
+    from omniconv.models.rebuilding import build
+    from omniconv.models.storage import load, save
     from omniconv.models.unet import UNet
 
 __all__ = [
@@ -27,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MODULES = {
-    "Model": "base", "Classifier": "classifier", "UNet": "unet", "build": "storage", "load": "storage",
+    "Model": "base", "Classifier": "classifier", "UNet": "unet", "build": "rebuilding", "load": "storage",
     "save": "storage",
 }  # fmt: skip
 

@@ -56,8 +56,10 @@ def model_name(model: Model) -> str:
     for name in MODELS:
         if get_model(name) is type(model):
             return name
-    rule = f"must be one of {', '.join(MODELS)}"
-    raise InputError("model", type(model).__name__, rule, "add it by oc.models.register_model")
+    rule, cure = f"must be one of {', '.join(MODELS)}", "add it by oc.models.register_model"
+    if any(get_model(name) in type(model).__mro__ for name in MODELS):
+        cure += "; where FSDP or a parametrization changed its class, load its full weights into a plain network"
+    raise InputError("model", type(model).__name__, rule, cure)
 
 
 def register_model(name: str, model: type[Model]) -> None:

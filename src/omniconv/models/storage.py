@@ -6,42 +6,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import FileError, InputError
-from omniconv.files import as_path, atomic_write
+from omniconv.errors import FileError, InputError, one_line
+from omniconv.files import as_path, atomic_write, parse_json
 from omniconv.models import tensor_file
 from omniconv.models.base import Model
-from omniconv.models.registry import MODELS, get_model, model_name
+from omniconv.models.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
+from omniconv.models.registry import MODELS, model_name
 from omniconv.models.tensor_file import TensorSpec
-from omniconv.surfaces import surface
 
 FORMAT = "1"
 COPY_AGAIN = "copy it again or train again"
 DESCRIPTION_TYPES = {"model": str, "arguments": dict, "preprocessing": dict}
 
 
-def build(name: str, arguments: dict[str, Any]) -> Model:
-    """Build a network from its name in ``MODELS`` and its arguments, the surface as its short name.
-
-    Raises:
-        InputError: an unknown name or argument.
-
-    Example:
-        >>> build("unet", {"in_channels": 3, "out_channels": 2, "surface": "icosphere:4"}).total_stride
-        8
-    """
-    model = get_model(name)
-    arguments = arguments | {"surface": surface(arguments.get("surface", "plane"))}
-    try:
-        return model(**arguments)
-    except TypeError as error:
-        raise InputError("model", name, f"does not take these arguments ({error})", "check their names") from error
-
-
 def save(model: Model, path: str | Path) -> None:
-    """Save a network with its construction arguments and its ``preprocessing``, atomically.
+    """Save a network with its construction arguments and its ``preprocessing``, atomically, with a checksum.
+
+    The network must be the one that its class builds from its arguments: layers that were added, removed or replaced,
+    changed attributes, parametrizations and pruning masks would be lost, and are refused. The network inside
+    ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel`` is saved. Training mode, ``requires_grad`` and
+    hooks are not saved.
 
     Raises:
-        InputError: the model is not registered, or JSON cannot express its ``preprocessing``.
+        InputError: the model is not registered, was changed after its construction, has NaN or infinity in its weights
+            or weights of several dtypes, or JSON cannot express its arguments or its ``preprocessing``.
         FileError: the folder cannot be written or the disk is full.
 
     Example:
@@ -50,30 +38,31 @@ def save(model: Model, path: str | Path) -> None:
         >>> load("/tmp/example.safetensors").arguments["width"]
         4
     """
-    name, preprocessing = model_name(model), model.preprocessing
-    state = model.state_dict()
+    network: Any = unwrap(model)
+    name = model_name(network)
+    arguments, preprocessing = (_through_json(part, getattr(network, part)) for part in ("arguments", "preprocessing"))
+    check_rebuildable(network, arguments)
+    state = network.state_dict()
     if fault := tensor_file.non_finite(state):
         raise InputError("model", name, f"cannot be saved: {fault}", "train it again, with a smaller learning rate")
-    try:
-        text = json.dumps({"model": name, "arguments": model.arguments, "preprocessing": preprocessing})
-    except (TypeError, ValueError) as error:
-        rule = f"cannot be expressed in JSON ({error})"
-        raise InputError("preprocessing", preprocessing, rule, "use numbers, strings, lists") from error
+    text = json.dumps({"model": name, "arguments": arguments, "preprocessing": preprocessing})
     content = tensor_file.to_bytes(state, {"omniconv": FORMAT, "description": text})
     with atomic_write(path) as file:
         file.write(content)
 
 
 def load(path: str | Path) -> Model:
-    """Load a network from a file, onto the CPU and in evaluation mode.
+    """Load a network from a file, onto the CPU and in evaluation mode; the caller's random numbers stay as they are.
 
     The network of a run takes normalized images: their size, mean and standard deviation are in
     ``network.preprocessing``. ``oc.open_run("runs/NAME").predict(image)`` applies it.
 
-    A file cannot import or run code: its network is one of ``MODELS``, and its weights are numbers.
+    A file cannot import or run code: its network is one of ``MODELS``, and its weights are numbers. Dtype, shape and
+    number of its tensors are compared with the network before anything of its size is read or built.
 
     Raises:
-        FileError: the file is missing, truncated, or was not written by ``save``.
+        FileError: the file is missing, damaged or changed, was not written by ``save``, or has NaN or infinity in its
+            weights.
     """
     path = as_path(path)
     if path.is_dir():
@@ -82,14 +71,19 @@ def load(path: str | Path) -> Model:
 
     def check_header(metadata: dict[str, str], tensors: dict[str, TensorSpec]) -> None:
         description.update(_read_description(path, metadata))
+        try:
+            expected = expected_tensors(description["model"], description["arguments"])
+        except (InputError, MemoryError) as error:
+            raise _cannot_be_built(path, description["model"], error) from error
+        if expected and (fault := check_tensors(tensors, *expected)):
+            rule = f"contains weights that do not fit the network that it names: {fault}"
+            raise FileError(path, rule, COPY_AGAIN)
 
     state = tensor_file.read(path, check_header, COPY_AGAIN)
     try:
-        model = build(description["model"], description["arguments"])
+        model = build_apart(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
-        own = description["model"] not in MODELS
-        cure = "register your own model first (oc.models.register_model), or copy the file again" if own else COPY_AGAIN
-        raise FileError(path, f"names a network that cannot be built ({error})", cure) from error
+        raise _cannot_be_built(path, description["model"], error) from error
     dtypes = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:
         model.to(dtypes.pop())
@@ -101,15 +95,39 @@ def load(path: str | Path) -> Model:
     return model.eval()
 
 
+def _through_json(name: str, value: Any) -> dict[str, Any]:
+    """Return a dictionary as it is read from a file."""
+    try:
+        read = parse_json(json.dumps(value, allow_nan=False))
+        if not isinstance(read, dict) or not _has_string_keys(value):
+            raise ValueError("it must be a dictionary whose keys are strings")
+        return read
+    except (TypeError, ValueError, RecursionError) as error:
+        rule = f"cannot be expressed in JSON ({one_line(error)})"
+        raise InputError(name, value, rule, "use finite numbers, strings, lists") from error
+
+
+def _has_string_keys(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_has_string_keys, value))
+    return not isinstance(value, dict) or all(isinstance(key, str) and _has_string_keys(value[key]) for key in value)
+
+
+def _cannot_be_built(path: Path, name: str, error: Exception) -> FileError:
+    cure = "register your own model first (oc.models.register_model), or copy the file again"
+    rule = f"names a network that cannot be built ({one_line(error)})"
+    return FileError(path, rule, cure if name not in MODELS else COPY_AGAIN)
+
+
 def _read_description(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     version = metadata.get("omniconv")
     if version != FORMAT:
         rule = f"was not written by this version of omniconv (format {version}, not {FORMAT})"
         raise FileError(path, rule, "give the model.safetensors of a run")
     try:
-        description = json.loads(metadata["description"])
+        description = parse_json(metadata["description"])
         parts = {key: description[key] for key in DESCRIPTION_TYPES}
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         parts = {}
     if not parts or any(not isinstance(parts[key], type_) for key, type_ in DESCRIPTION_TYPES.items()):
         raise FileError(path, "does not name its network", COPY_AGAIN)

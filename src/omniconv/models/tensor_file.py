@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from omniconv.errors import FileError, one_line
+from omniconv.files import open_regular, parse_json
 
 CHECKSUM = "checksum"
 """Key of the checksum in the metadata of a file; files written before there was one are read without it."""
@@ -30,13 +31,13 @@ DTYPES = {
 
 
 class TensorSpec(NamedTuple):
-    """Dtype and shape of a tensor."""
+    """Dtype and shape of a tensor; no shape for a parameter of a lazy layer."""
 
     dtype: torch.dtype
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
     def __str__(self) -> str:
-        return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"
+        return f"{str(self.dtype).removeprefix('torch.')} {self.shape}"
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -114,31 +115,17 @@ def non_finite(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _check_json(path: Path, cure: str) -> None:
-    """Check that the path is a regular file with a header of bounded size that names each tensor once."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(path, "is damaged or not a safetensors file (it is no regular file)", cure)
-        with path.open("rb") as file:
+    """Check that a file is a regular one with a header of bounded size, which names each tensor once."""
+    if not path.exists():
+        raise FileError(path, "does not exist", "give the model.safetensors of a run")
+    with open_regular(path) as file:
+        try:
             size = int.from_bytes(file.read(8), "little")
-            if size > min(MAX_HEADER_BYTES, status.st_size - 8):
-                raise FileError(path, "is damaged or not a safetensors file (the size of its header is wrong)", cure)
-            json.loads(file.read(size), object_pairs_hook=_unique)
-    except FileNotFoundError:
-        raise FileError(path, "does not exist", "give the model.safetensors of a run") from None
-    except OSError as error:
-        raise FileError.from_os_error(path, "cannot be read", error, "check its path and permissions") from error
-    except FileError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"is damaged or not a safetensors file ({one_line(error)})", cure) from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name occurs twice in its header")
-    return content
+            if size > min(MAX_HEADER_BYTES, os.fstat(file.fileno()).st_size - 8):
+                raise ValueError("its header has a wrong size")
+            parse_json(file.read(size))
+        except (OSError, ValueError) as error:
+            raise FileError(path, f"is damaged or not a safetensors file ({one_line(error)})", cure) from error
 
 
 def _spec(path: Path, name: str, tensor: Any, cure: str) -> TensorSpec:

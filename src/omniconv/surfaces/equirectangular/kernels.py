@@ -11,6 +11,8 @@ from omniconv.errors import InputError
 from omniconv.surfaces.base import check_supported
 
 Pair = int | Sequence[int]
+MAX_HEIGHT = 2**16
+"""Largest number of rows: a panorama of 8.6 billion pixels."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class PanoramaKernels:
     """The name of the kernels in ``Equirectangular(kernels=)``."""
 
     def __post_init__(self) -> None:
-        if not is_integer(self.height):
-            rule = f"must be a whole number from 1 with kernels={self.name!r}"
+        if not is_integer(self.height) or self.height > MAX_HEIGHT:
+            end = f" to {MAX_HEIGHT}" if isinstance(self.height, int) and self.height > MAX_HEIGHT else ""
+            rule = f"must be a whole number from 1{end} with kernels={self.name!r}"
             raise InputError("height", self.height, rule, "use height=64")
 
     def half_height(self) -> int:

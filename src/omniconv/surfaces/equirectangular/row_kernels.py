@@ -175,6 +175,17 @@ class RowKernels(PanoramaKernels):
         return self.pool_neighbours(2, 1)
 
 
+class RowKernelOutline(RowKernels):
+    """Row kernels with the fewest taps that a row can have, in place of those that cover the view from each row."""
+
+    def conv_neighbours(self, kernel_size: Pair, stride: int, dilation: Pair) -> RowStencil:
+        self.check_stride(stride)
+        size = pair(kernel_size)
+        check_odd(size)
+        shape = (1, 1) if size == (1, 1) else (3, 3)
+        return RowStencil(self.height, (shape,) * (self.height // stride), stride, pair(dilation))
+
+
 @lru_cache(maxsize=64)
 def _stencil(height: int, size: tuple[int, int], stride: int, dilation: tuple[int, int]) -> RowStencil:
     pixel = np.pi / height

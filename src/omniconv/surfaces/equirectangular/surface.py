@@ -11,15 +11,17 @@ from scipy import sparse
 from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Neighbours, Resampling, Shape, Surface
+from omniconv.surfaces.base import Neighbours, Resampling, Shape, Surface, endless_outline
 from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels
-from omniconv.surfaces.equirectangular.row_kernels import RowKernels
+from omniconv.surfaces.equirectangular.row_kernels import RowKernelOutline, RowKernels
 from omniconv.surfaces.equirectangular.tangent import TangentKernels
 from omniconv.surfaces.neighbours.border import Border, Mode
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 Poles = Literal["over", "zeros", "replicate", "reflect"]
 Kernels = Literal["grid", "tangent", "rows"]
+OUTLINE = 64
+"""Rows of the outline of larger surfaces with tangent kernels."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,18 @@ class Equirectangular(Surface):
     def finer(self) -> Equirectangular:
         return self if self.height is None else replace(self, height=2 * self.height)
 
+    def outline(self) -> Equirectangular:
+        """Return at most 64 rows with tangent kernels, and with row kernels the smallest kernel on each row."""
+        if self.kernels == "rows":
+            return _RowOutline(self.poles, self.height, self.kernels)
+        if self.height is None or self.height <= OUTLINE:
+            return self
+        return endless_outline(replace(self, height=OUTLINE), self)
+
+    @property
+    def weights_have_rows(self) -> bool:
+        return self.kernels == "rows"
+
     def conv_neighbours(self, kernel_size: Pair = 3, stride: int = 1, dilation: Pair = 1) -> Neighbours:
         """Return the border of the grid, the taps of tangent kernels, or a kernel for each row."""
         return self._neighbours.conv_neighbours(kernel_size, stride, dilation)
@@ -145,6 +159,14 @@ class Equirectangular(Surface):
             rule = "must be (height, width), since this surface has any size"
             raise InputError("shape", shape, rule, "give the shape of the grid")
         return shape[0], shape[1]
+
+
+class _RowOutline(Equirectangular):
+    """Panoramas with the smallest kernel on each row."""
+
+    @property
+    def _neighbours(self) -> RowKernelOutline:
+        return RowKernelOutline(self.height)  # type: ignore[arg-type]  # None is rejected there
 
 
 @dataclass(frozen=True)
