@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from omniconv.commands.audit import audit
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
-from omniconv.errors import InputError
+from omniconv.errors import InputError, printable
 from omniconv.tasks import TASKS
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
@@ -46,22 +47,25 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: words after ``omniconv``; by default those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may have letters that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         help_of = context.command_path if context else "omniconv"
-        click.echo(f"omniconv: {error.format_message()} (see {help_of} --help)", err=True)
+        click.echo(f"omniconv: {printable(error.format_message())} (see {help_of} --help)", err=True)
     except InputError as error:
-        click.echo(f"omniconv: {error}", err=True)
+        click.echo(f"omniconv: {printable(error)}", err=True)
     except (KeyboardInterrupt, click.Abort):
         click.echo("omniconv: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:  # for example of `omniconv --help | head -1`
         return 0
     except (OSError, MemoryError) as error:
-        click.echo(f"omniconv: {' '.join(str(error).split()) or OUT_OF_MEMORY}", err=True)
+        click.echo(f"omniconv: {printable(' '.join(str(error).split())) or OUT_OF_MEMORY}", err=True)
     except RuntimeError as error:  # torch has no exception class for lack of CPU memory
         if "memory" not in str(error):
             raise
@@ -136,7 +140,7 @@ def train(config: Path | None, resume: Path | None, name: str | None, out: str |
         raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
     else:
         run = resume_run(resume, given, log, is_terminal())
-    click.echo(run.path)
+    log(run.path)
 
 
 @commands.command()
@@ -188,7 +192,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, dev
     check_out(predictor.task, out, listed, images, overwrite)
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step)
-    click.echo(f"{len(listed)} images predicted into {out}")
+    log(f"{len(listed)} images predicted into {out}")
 
 
 @commands.command()
@@ -200,7 +204,7 @@ def report(run: Path, device: str | None) -> None:
     from omniconv.runs.page import write_report
 
     predictor = _predictor(run, device)
-    click.echo(write_report(find_run(run), predictor))
+    log(write_report(find_run(run), predictor))
 
 
 @commands.command(
@@ -250,7 +254,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     from omniconv.demo.demonstration import run_demo
 
     page = run_demo(out, _given(epochs=epochs, seed=seed, device=device), log, is_terminal(), print_table)
-    click.echo(page)
+    log(page)
 
 
 for command in (audit, explain, export):

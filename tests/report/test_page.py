@@ -128,7 +128,7 @@ def test_writing_into_a_missing_folder_raises(page, tmp_path):
 def test_a_name_that_is_no_unicode_is_still_written(page, tmp_path):
     page.text("broken \udcff name")
     page.write(tmp_path / "page.html")
-    assert b"broken &#56575; name" in (tmp_path / "page.html").read_bytes()
+    assert rb"broken \xff name" in (tmp_path / "page.html").read_bytes()
 
 
 def test_a_small_picture_is_kept_exactly(page):

@@ -76,7 +76,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     result = replace(result, network=f"{loaded.title} ({result.network})")
     _write(result, panoramas[0], targets)
     _print(result)
-    click.echo(targets[0])
+    log(targets[0])
 
 
 def change_table(result: Audit) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omniconv.commands.terminal import log
 from omniconv.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,4 +114,4 @@ def _write(options: dict[str, Any], make_scene: Callable[[dict[str, str]], Scene
     seconds = parse_seconds(options["seconds"])
     check_out(options["out"], options["overwrite"])
     write_scene(make_scene({name: options[name] for name in SHARED}), options["out"], seconds)
-    click.echo(options["out"])
+    log(options["out"])

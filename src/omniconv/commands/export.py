@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from omniconv.commands.terminal import PATH
+from omniconv.commands.terminal import PATH, log
 from omniconv.training.settings import parse_size
 
 
@@ -34,5 +34,5 @@ def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size:
     exported = export_run(run, file_format, out, overwrite, parse_size(size) if size else None)
     for one in exported.differences:
         errors = f"{one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
-        click.echo(f"{' × '.join(map(str, one.shape))}: {errors}")
-    click.echo(exported.path)
+        log(f"{' × '.join(map(str, one.shape))}: {errors}")
+    log(exported.path)

@@ -1,4 +1,7 @@
-"""Terminal output of the commands: lines, tables, a progress bar."""
+"""Terminal output of the commands: lines, tables, a progress bar.
+
+Names of files and classes are escaped here, by ``errors.printable``, whatever the text that holds them.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 
 import click
 
+from omniconv.errors import printable
+
 PATH = click.Path(path_type=Path)
 
 
-def log(text: str) -> None:
-    """Print a line."""
-    click.echo(text)
+def log(text: object) -> None:
+    """Print a line; a newline in it is escaped, since it belongs to a name."""
+    click.echo(printable(text))
 
 
 def is_terminal() -> bool:
@@ -33,18 +38,17 @@ def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]],
     """Print a table; all columns but the first are right-aligned."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(title=title or None, title_justify="left")
+    shown = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for index, name in enumerate(header):
-        shown.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        shown.add_column(Text(printable(name)), justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*map(_cell, row))
+        shown.add_row(*(Text(_cell(value)) for value in row))  # in a Text, [red] is no markup
     Console(width=None if is_terminal() else 120).print(shown)
 
 
 def _cell(value: str | float | None) -> str:
-    from rich.markup import escape
-
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else escape(value)
+    return f"{value:.4f}" if isinstance(value, float) else printable(value)

@@ -50,7 +50,8 @@ def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, sho
     upright, rotated = views(earth, config.seed)
     results = []
     for name, settings in NETWORKS.items():
-        log(f"\n{name}")
+        log("")
+        log(name)
         folder = out / _folder(name)
         chosen = SETTINGS | {"data": str(data)} | settings | given
         run = start_run(chosen, log, progress_bar, out=str(folder))

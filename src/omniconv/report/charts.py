@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omniconv.checks import check_integer
-from omniconv.errors import InputError
+from omniconv.errors import InputError, printable
 from omniconv.report.pictures import palette
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _label_groups(axes: Axes, names: Sequence[str], max_letters: int) -> None:
 
 def _truncate_name(name: str) -> str:
     """Return the name on one line, with an ellipsis if it is too long."""
-    line = " ".join(name.split())
+    line = printable(" ".join(name.split()))
     return line if len(line) <= MAX_NAME_LENGTH else line[: MAX_NAME_LENGTH - 1].rstrip() + "…"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from omniconv.errors import InputError
+from omniconv.errors import InputError, printable
 from omniconv.files import atomic_write
 from omniconv.report.pictures import Picture, as_image, png_bytes
 from omniconv.report.tables import Best, CellValue, make_columns, value_text
@@ -26,8 +26,8 @@ CSS_COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]+|(rgb|hsl)a?\([0-9.,%/ ]+\)
 class Page:
     """Report that is filled from top to bottom and written as one HTML file.
 
-    Every text is escaped: a class called ``<b>`` is shown as ``<b>``. The page needs no script, no network and no other
-    file, and is laid out for phones and desktops, light and dark.
+    Every text is escaped: a class called ``<b>`` is shown as ``<b>``, a control character as ``\\x1b``. The page needs
+    no script, no network and no other file, and is laid out for phones and desktops, light and dark.
 
     Args:
         title: title of the page.
@@ -51,7 +51,8 @@ class Page:
 
     def text(self, text: str) -> None:
         """Add prose; an empty line begins a new paragraph."""
-        self._parts += [("paragraph", paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
+        paragraphs = re.split(r"\n\s*\n", text.strip())
+        self._parts += [("paragraph", " ".join(paragraph.split())) for paragraph in paragraphs]
 
     def table(
         self, header: Sequence[str], rows: Sequence[Sequence[CellValue]], caption: str = "", best: Best = None
@@ -118,7 +119,7 @@ class Page:
             FileError: the file cannot be written.
         """
         with atomic_write(path) as file:
-            file.write(self.html().encode("utf-8", "xmlcharrefreplace"))  # file names may contain lone surrogates
+            file.write(self.html().encode())
 
 
 @cache
@@ -126,10 +127,16 @@ def load_template(package: str) -> Template:
     """Return ``templates/page.html`` of a package of omniconv; texts are escaped, undefined variables raise errors."""
     loader = PackageLoader(f"omniconv.{package}")
     environment = Environment(
-        loader=loader, autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
-    )
+        loader=loader, autoescape=True, finalize=_escape_invisible, trim_blocks=True, keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
     environment.filters["zip"] = lambda columns: zip(*columns, strict=True)
     return environment.get_template("page.html")
+
+
+def _escape_invisible(value: Any) -> Any:
+    """Escape control characters and lone surrogates of a text before Jinja escapes its HTML."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _embed(picture: Picture, caption: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from omniconv.checks import check_integer
-from omniconv.errors import InputError
+from omniconv.errors import InputError, printable
 
 BACKGROUND = (58, 71, 88)
 OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (0, 114, 178), (213, 94, 0), (204, 121, 167), (240, 228, 66))
@@ -212,7 +212,7 @@ def _thumbnail(image: Image.Image, width: int) -> Image.Image:
 
 def _fit_caption(caption: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Return the caption on one line, or as much of its start as fits before an ellipsis."""
-    line = " ".join(caption.split())
+    line = printable(" ".join(caption.split()))
     truncated = (line[:end].rstrip() + "…" for end in range(min(len(line), width), 0, -1))
     for text in (line, *truncated):
         if font.getlength(text) < width - 1:

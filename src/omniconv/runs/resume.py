@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.predictor import choose_device
 from omniconv.run_folder import RunFolder, find_run, read_metrics
 from omniconv.runs.start import finish_run
@@ -51,7 +51,7 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         read_checkpoint(run.checkpoint, network)
     elif run.metrics.is_file():
         raise FileError(run.checkpoint, "does not exist, so the run cannot resume", "start a new run with --config")
-    log(str(run.path))
+    log(printable(run.path))
     log(f"{done} of {config.epochs} epochs are done")
     config.write(run.config)
     count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from omniconv.errors import InputError
+from omniconv.errors import InputError, printable
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.run_folder import RunFolder, check_outside, new_run, write_json
@@ -63,9 +63,9 @@ def start_run(
     config = resolve_settings(config, summary.splits)
     network = build_network(config, summary.splits)
     run = new_run(name or Path(config.data).name or "run", out)
-    log(str(run.path))
+    log(printable(run.path))
     for fact, text in summary.facts(config).items():
-        log(f"  {fact}: {text}")
+        log(printable(f"  {fact}: {text}"))
     try:
         config.write(run.config)
         write_json(run.environment, describe_environment())
@@ -87,13 +87,14 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
     try:
         fit(run, log, progress_bar)
     except KeyboardInterrupt:
-        log(f"interrupted; resume with: omniconv train --resume {folder.path}")
+        log(printable(f"interrupted; resume with: omniconv train --resume {folder.path}"))
         raise
     predictor = Predictor.open(folder.path, run.config.device)
     if splits.validation:
         evaluation = evaluate(predictor, splits.validation)
         write_json(folder.evaluation, evaluation)
-        log(f"best epoch, on the held-out images that selected it: {splits.task.quality_line(evaluation)}")
+        quality = splits.task.quality_line(evaluation)
+        log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
     write_report(folder, predictor, splits.shown)
     return folder
 

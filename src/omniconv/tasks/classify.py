@@ -79,7 +79,11 @@ class Classify(LabelTask):
         return [out / TABLE, out / OVERVIEW]
 
     def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
-        """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images."""
+        """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images.
+
+        Names are written as they are: a name that begins with ``=`` is a formula to a spreadsheet, but changed it would
+        no longer be the name of the file or class.
+        """
         rows: list[list[str]] = []
         tiles: list[Tile] = []
         for file, _, probabilities in predictions:

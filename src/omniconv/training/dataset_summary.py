@@ -17,7 +17,7 @@ from omniconv.data.images import read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, pick_evenly
 from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
 from omniconv.data.split import hold_out
-from omniconv.errors import FileError
+from omniconv.errors import FileError, printable
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import surface
@@ -158,7 +158,7 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
         except FileError as error:
             if not skip_bad:
                 raise
-            bad.append((sample.image, str(error).removeprefix(f"{sample.image}: ")))
+            bad.append((sample.image, str(error).removeprefix(f"{printable(sample.image)}: ")))
         else:
             good.append(sample)
             sizes[size] += 1

@@ -93,6 +93,8 @@ def _read_precision(value: Any) -> Any:
 def _read_path(value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise _RuleError("must be a path, which has no NUL characters", "give the folder of images")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _RuleError("must be a path in UTF-8, to be stored in config.yaml", "rename its folders")
     return value
 
 
