@@ -10,6 +10,7 @@ from roll_equivariance import main_output, noise_image, randomized
 from torch import nn
 
 import omniconv as oc
+from omniconv.errors import InputError
 
 # a strict export warns that entering any function mode is a side effect
 pytestmark = pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")
@@ -26,6 +27,14 @@ class Small(nn.Module):
         x = F.max_pool2d(F.pad(self.first(x), (1, 1, 1, 1)).relu(), 3, 1)
         x = F.avg_pool2d(F.pad(x, (1, 0, 1, 0)), 4, 1, 1)
         return F.interpolate(self.last(x), scale_factor=2, mode="bilinear")
+
+
+class Traced(Small):
+    """Functions whose arguments depend on the size of the image, which torch.jit.trace gives as tensors."""
+
+    def forward(self, x):
+        y = F.max_pool2d(super().forward(x), 3, 2, 1)
+        return F.interpolate(y, size=x.size()[2:], mode="bilinear")
 
 
 CONVERSIONS = {"equirectangular": oc.convert.to_equirectangular, "tangent": lambda net: oc.convert.to_tangent(net, 32)}
@@ -45,6 +54,23 @@ def test_exported_network_equals_the_converted_one(convert, strict):
     network, x = convert(randomized(Small())), noise_image(height=32, width=64)
     program = torch.export.export(network, (x,), strict=strict)
     torch.testing.assert_close(program.module()(x), network(x))
+
+
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore:.torch.jit.trace. is deprecated", "ignore:.torch.jit.trace_method. is"
+)
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
+def test_traced_network_equals_the_converted_one(convert):
+    network, x = convert(randomized(Traced())), noise_image(height=32, width=64)
+    traced = torch.jit.trace(network, x, check_trace=False)
+    torch.testing.assert_close(traced(x.flip(-1)), network(x.flip(-1)))
+
+
+def test_tangent_network_refuses_symbolic_sizes():
+    network, x = CONVERSIONS["tangent"](randomized(Small())), noise_image(height=32, width=64)
+    half = torch.export.Dim("half", min=4, max=512)
+    with pytest.raises(InputError, match="symbolic height, but tangent-plane kernels are built for one height; trace"):
+        torch.export.export(network, (x,), dynamic_shapes=({2: 2 * half, 3: 4 * half},), strict=False)
 
 
 @pytest.mark.parametrize("strict", [None, False, True])

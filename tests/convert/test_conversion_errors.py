@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 import torch
+import torch.nn.functional as F
 from flat_networks import EveryFunction
 from roll_equivariance import noise_image
 from torch import nn
@@ -142,6 +144,35 @@ def test_scripting_a_converted_network_raises():
     network = oc.convert.to_equirectangular(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)))
     with pytest.raises(InputError, match=r"model='Sequential': is converted, and torch\.jit\.script would compile"):
         torch.jit.script(network)
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
+def test_network_that_cannot_be_copied_raises_and_stays_as_it_was(convert):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    network.lock = threading.Lock()
+    with pytest.raises(InputError, match=r"model='Sequential': cannot be copied \(.*lock.*\); .*use copy=False"):
+        convert(network, copy=True)
+    with pytest.raises(InputError, match="cannot be copied.*leave out report=True"):
+        convert(network, report=True)
+    assert type(network) is nn.Sequential
+    converted = oc.convert.to_equirectangular(network)
+    x = noise_image(dtype=torch.float32)
+    y = converted(x)
+    with pytest.raises(InputError, match="cannot be copied"):
+        oc.convert.to_equirectangular(network, poles="zeros", report=True)
+    torch.testing.assert_close(network(x), y)  # still converted, with the former poles
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=list(CONVERSIONS))
+def test_symbolic_trace_of_a_converted_network_raises(convert):
+    class Functional(nn.Conv2d):
+        def forward(self, x):
+            return F.max_pool2d(super().forward(x), 3, 1, 1)
+
+    graph = torch.fx.symbolic_trace(convert(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())))
+    assert graph(noise_image(dtype=torch.float32)).shape == (2, 4, 16, 32)  # calls of torch's layers are recorded
+    with pytest.raises(InputError, match="cannot record conv2d of a converted network; convert the graph of the flat"):
+        torch.fx.symbolic_trace(convert(Functional(3, 4, 3, padding=1)))
 
 
 def test_revert_of_something_else_raises():

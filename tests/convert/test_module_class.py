@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from flat_networks import SEAMLESS, DeepLabLike, EveryLayer, UNetLike
 from roll_equivariance import noise_image, randomized, roll_error
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 import omniconv as oc
+from omniconv.errors import InputError
 
 
 class Tiny(nn.Module):
@@ -139,6 +141,28 @@ def test_parametrized_weights_stay_parametrized():
     network = oc.convert.to_equirectangular(nn.Sequential(norm(nn.Conv2d(3, 4, 3, padding=1))).double())
     assert roll_error(copy.deepcopy(network), noise_image(), 5) < 1e-10
     assert torch.nn.utils.parametrize.is_parametrized(oc.convert.revert(network)[0])
+
+
+OLD_NORMS = {
+    "weight_norm": torch.nn.utils.weight_norm,
+    "spectral_norm": torch.nn.utils.spectral_norm,
+    "prune": lambda layer: prune.l1_unstructured(layer, "weight", 0.3),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize("norm", OLD_NORMS.values(), ids=list(OLD_NORMS))
+@pytest.mark.parametrize("option", ["copy", "report"])
+def test_networks_whose_hooks_leave_computed_tensors_are_refused_where_they_are_copied(option, norm):
+    flat, x = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)).eval(), noise_image(dtype=torch.float32)
+    norm(flat[0])
+    y = flat(x)
+    cure = {"copy": "use copy=False", "report": "leave out report=True"}[option]
+    with pytest.raises(InputError, match=f"cannot be copied: 0.weight is a computed tensor.*parametrizations.*{cure}"):
+        oc.convert.to_equirectangular(flat, **{option: True})
+    torch.testing.assert_close(flat(x), y)
+    network = oc.convert.to_equirectangular(flat)
+    assert roll_error(network, x, 3) < 1e-5
 
 
 def test_state_dicts_load_in_both_directions():

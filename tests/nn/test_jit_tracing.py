@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import omniconv as oc
+from omniconv.errors import InputError
 
 SURFACES = [
     oc.Plane(1, "circular"), oc.Plane(2, "reflect"), oc.Plane(2, ("replicate", "circular")), oc.Plane(3), oc.Cubemap(4),
@@ -70,3 +71,13 @@ def test_torch_says_that_sizes_are_fixed():
     layer = oc.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")
     with pytest.warns(torch.jit.TracerWarning, match="Converting a tensor to a Python integer"):
         torch.jit.trace(layer, torch.rand(1, 1, 4, 4), check_trace=False)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.parametrize("kind", KINDS)
+def test_scripting_and_symbolic_tracing_are_refused(kind):
+    layer = getattr(oc.nn, kind)(*KINDS[kind], surface=oc.Equirectangular())
+    with pytest.raises(InputError, match="torch.jit.script cannot compile; use torch.export.export"):
+        torch.jit.script(layer)
+    with pytest.raises(InputError, match="is a proxy of torch.fx.symbolic_trace.*; use torch.export.export"):
+        torch.fx.symbolic_trace(layer)

@@ -11,7 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import Finding
-from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
+from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
 from omniconv.convert.overrides.table import GridOverrides
 from omniconv.errors import InputError
 from omniconv.nn.inspection import copy_network
@@ -88,9 +88,9 @@ def to_equirectangular(
     """
     border: Any = Equirectangular(poles=poles).conv_neighbours()
     check_model(model)
-    network = copy_network(model, cure="copy=False") if copy else model
-    convert_modules(network, "Equirectangular", border, GridOverrides())
-    with revert_on_error(network):
+    network = copy_network(model, cure="use copy=False") if copy else model
+    with restore_on_error(network):
+        convert_modules(network, "Equirectangular", border, GridOverrides())
         return (network, equivariance_report(network, example_input(network, example, size))) if report else network
 
 
@@ -131,4 +131,5 @@ def example_input(network: nn.Module, example: Any, size: Sequence[int]) -> tupl
         rule = "must be given, as the network has no Conv2d that tells the number of channels"
         raise InputError("example", None, rule, "give an input of the network")
     noise = torch.randn(1, first.in_channels, *size, generator=torch.Generator().manual_seed(0))
-    return (noise.to(first.weight.device, first.weight.dtype),)
+    stored = next(first.parameters())  # reading `first.weight` would run its parametrization
+    return (noise.to(stored.device, stored.dtype),)

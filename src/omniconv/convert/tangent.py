@@ -12,7 +12,7 @@ from torch import nn
 from omniconv.convert.equirectangular import check_model, example_input
 from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import Finding
-from omniconv.convert.overrides.module_class import convert_modules, revert_on_error
+from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
 from omniconv.convert.overrides.tangent import TangentOverrides
 from omniconv.nn.inspection import copy_network, preserved_random_state
 from omniconv.surfaces import Equirectangular
@@ -63,11 +63,11 @@ def to_tangent(
     """
     overrides = TangentOverrides(height)
     check_model(model)
-    network = copy_network(model, cure="copy=False") if copy else model
+    network = copy_network(model, cure="use copy=False") if copy else model
     border: Any = Equirectangular().conv_neighbours()
     arguments = example_input(network, example, (height, 2 * height))
-    convert_modules(network, "Tangent", border, overrides)
-    with revert_on_error(network):
+    with restore_on_error(network):
+        convert_modules(network, "Tangent", border, overrides)
         with preserved_random_state(), _evaluation_mode(network), torch.no_grad():
             network(*arguments)
         return (network, equivariance_report(network, arguments)) if report else network

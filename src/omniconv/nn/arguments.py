@@ -186,6 +186,9 @@ def check_fixed_size(output_size: Size | None, shape: Sequence[int | None]) -> t
 def check_tensor(x: Tensor, name: str = "input") -> None:
     """Check that ``x`` is a tensor."""
     if not isinstance(x, Tensor):
+        if isinstance(x, torch.fx.Proxy):
+            rule = "is a proxy of torch.fx.symbolic_trace, which cannot trace omniconv's layers"
+            raise InputError(name, type(x), rule, "use torch.export.export, or make them leaf modules of your tracer")
         raise InputError(name, type(x), "must be a tensor", "use torch.as_tensor")
 
 

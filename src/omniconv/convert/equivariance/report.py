@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.convert.equivariance.roll import RollTest
-from omniconv.convert.equivariance.tracer import EquivarianceTracer, is_image, iterate_tensors
+from omniconv.convert.equivariance.tracer import EquivarianceTracer, is_image
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
 from omniconv.convert.overrides.module_class import conversion_of
-from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
 from omniconv.errors import InputError, truncate
 from omniconv.nn.inspection import copy_network, preserved_random_state
 from omniconv.surfaces.neighbours.border import Border
@@ -43,7 +43,7 @@ def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[
         if x.numel() == 0 or not bool(torch.isfinite(x).all()):
             raise InputError("example", tuple(x.shape), "must be non-empty and finite", "give an input of the network")
     for dtype, tolerance in ((torch.float64, FLOAT64_TOLERANCE), (images[0].dtype, OWN_TOLERANCE)):
-        duplicate = copy_network(network).eval().to(dtype)
+        duplicate = copy_network(network, cure="leave out report=True").eval().to(dtype)
         try:
             return _report_at_smallest_roll(duplicate, [_cast(x, dtype) for x in arguments], images[0].shape, tolerance)
         except InputError:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from omniconv.convert.equivariance.roll import NO_ROLL, RollSpec, RollTest
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
-from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
 from omniconv.surfaces.neighbours.border import Border
 
 RESHAPE_OPS = frozenset({
@@ -120,17 +120,6 @@ class EquivarianceTracer(PanoramaFunctionMode):
         if roll is None:
             return _with_state(result, TensorState(None, origin or finding))
         return _with_state(_overwrite(result, self.roll_test.corrected(result, roll)), TensorState(roll))
-
-
-def iterate_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested arguments or results."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from iterate_tensors(tuple(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from iterate_tensors(part)
 
 
 def is_image(x: Any) -> bool:

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from omniconv.convert.finding import Finding, SeamWarning
 from omniconv.convert.overrides.pad_tracking import propagate_offset
+from omniconv.errors import InputError
 from omniconv.nn.torch_private import active_function_modes
 from omniconv.surfaces.neighbours.border import Border
 
@@ -47,6 +48,9 @@ class PanoramaFunctionMode(TorchFunctionMode):
             if getattr(function, "__name__", "") == "unflatten":
                 function = torch.unflatten
             return propagate_offset(function(*args, **(kwargs or {})), args)
+        if any(isinstance(x, torch.fx.Proxy) for x in (*args, *(kwargs or {}).values())):
+            rule = f"is converted, and torch.fx.symbolic_trace cannot record {function.__name__} of a converted network"
+            raise InputError("model", self.module or "model", rule, "convert the graph of the flat network, or use torch.export")
         return override(self, *args, **(kwargs or {}))
 
     @property

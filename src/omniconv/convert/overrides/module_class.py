@@ -2,6 +2,13 @@
 
 A module of class C becomes an instance of a generated subclass of C, as in torch's parametrizations and FSDP. So
 ``isinstance``, attributes, hooks, methods and ``state_dict`` keys stay, and any part of a network can be called.
+
+Other libraries swap classes too, and take the class that they find for the original one. The order must not matter:
+
+- A parametrization is undone by ``module.__class__.__bases__[0]``, so its class has to stay the first one. A
+  parametrized module is therefore patched below it: its class is built again on the patched class.
+- ``revert`` removes patched classes from wherever they are among the bases, and builds the classes above them again.
+  It also removes the conversion from the module, without which a patched class runs the flat ``forward``.
 """
 
 from __future__ import annotations
@@ -16,9 +23,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode, active_mode
 from omniconv.errors import InputError
+from omniconv.nn.jit_tracing import SCRIPT_CURE, Traceable
 from omniconv.surfaces.neighbours.border import Border
 
 _ATTRIBUTE = "_omniconv_conversion"
@@ -61,40 +70,47 @@ def revert(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, PatchedModule):
             module.__dict__.pop(_ATTRIBUTE, None)
-            module.__class__ = module.original_class
+            module.__class__ = flat_class(type(module))
     return model
 
 
 @contextmanager
-def revert_on_error(network: nn.Module) -> Iterator[None]:
-    """Revert a network if the block raises."""
+def restore_on_error(network: nn.Module) -> Iterator[None]:
+    """Give every module its class and conversion of before the block if the block raises."""
+    before = [(module, type(module), conversion_of(module)) for module in network.modules()]
     try:
         yield
-    except Exception:
-        revert(network)
+    except BaseException:
+        for module, former_class, conversion in before:
+            module.__class__ = former_class
+            module.__dict__.pop(_ATTRIBUTE, None)
+            if conversion is not None:
+                module.__dict__[_ATTRIBUTE] = conversion
         raise
 
 
-class PatchedModule(nn.Module):
+class PatchedModule(Traceable, nn.Module):
     """First base of every patched class."""
 
     original_class: Any
 
     def _get_name(self) -> str:
         conversion = conversion_of(self)
-        return (conversion.prefix if conversion else "") + self.original_class.__name__
+        return (conversion.prefix if conversion else "") + type(self).__name__
 
     def __prepare_scriptable__(self) -> Any:
         # torch.jit.script calls this first. It compiles the source text of `forward`, which is that of the flat
         # network, and would silently give a network with seams.
         rule = "is converted, and torch.jit.script would compile the flat network"
-        raise InputError("model", self.original_class.__name__, rule, "use torch.export or torch.compile")
+        raise InputError("model", type(self).__name__, rule, SCRIPT_CURE)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        if "original_class" not in vars(type(self)):  # another library's class: pickled, or refused, as without us
+            return super().__reduce_ex__(protocol)
         # A patched class cannot be imported by name, so pickle stores the original class.
         if self.original_class.__reduce__ is object.__reduce__:
             return _new_patched, (self.original_class,), self.__getstate__()
-        with _original_class(self):  # a __reduce__ of its own, as torch.fx.GraphModule has, may replace the class
+        with _as_flat_class(self):  # a __reduce__ of its own, as torch.fx.GraphModule has, may replace the class
             return _rebuild_patched, (conversion_of(self), *self.__reduce__())
 
 
@@ -102,8 +118,43 @@ def patch_class(module: nn.Module, conversion: Conversion | None) -> None:
     """Convert one module; a converted one gets the new conversion."""
     if conversion is not None:
         module.__dict__[_ATTRIBUTE] = conversion
-    if not isinstance(module, PatchedModule):
-        module.__class__ = patched_class(type(module))  # type: ignore[arg-type]  # every class has a hash
+    if isinstance(module, PatchedModule):
+        return
+    flat: Any = type(module)
+    if _is_parametrization(flat, module):
+        module.__class__ = _built_on(flat, (patched_class(flat.__bases__[0]),))
+    else:
+        module.__class__ = patched_class(flat)
+
+
+def flat_class(converted: Any) -> Any:
+    """Return the class that a converted module would have if it had not been converted.
+
+    A class that another library put above a patched one is built again on the original class; if its methods call
+    ``super()``, which refers to the class itself, it stays, and runs flat without a conversion.
+    """
+    if not issubclass(converted, PatchedModule):
+        return converted
+    if "original_class" in vars(converted):
+        return converted.original_class
+    codes = (getattr(value, "__code__", None) for value in vars(converted).values())
+    if any(code and "__class__" in code.co_freevars for code in codes):
+        return converted
+    return _built_on(converted, tuple(map(flat_class, converted.__bases__)))
+
+
+def _is_parametrization(swapped: type, module: nn.Module) -> bool:
+    """Return whether ``swapped`` is the class that torch's parametrizations made for this module."""
+    if not is_parametrized(module):
+        return False
+    tensors: Any = module.parametrizations
+    return len(swapped.__bases__) == 1 and any(isinstance(vars(swapped).get(name), property) for name in tensors)
+
+
+def _built_on(swapped: Any, bases: tuple[type, ...]) -> Any:
+    """Return a class with the name and attributes of ``swapped`` and other bases."""
+    namespace = {name: value for name, value in vars(swapped).items() if name not in ("__dict__", "__weakref__")}
+    return type(swapped)(swapped.__name__, bases, namespace)
 
 
 def conversion_of(module: nn.Module) -> Conversion | None:
@@ -123,21 +174,25 @@ def patched_class(original_class: Any) -> Any:
     namespace = {
         "__module__": original_class.__module__, "__qualname__": original_class.__qualname__,
         "__doc__": original_class.__doc__, "original_class": original_class,
-        "forward": _forward_in_mode(original_class.forward),
+        "forward": _forward_in_mode(original_class),
     }  # fmt: skip
     if hasattr(original_class, "__deepcopy__"):
         namespace["__deepcopy__"] = _deepcopy_patched
+    if issubclass(original_class, torch.fx.GraphModule):
+        namespace["recompile"] = _recompile_patched
     return type(original_class)(original_class.__name__, (PatchedModule, original_class), namespace)
 
 
-def _forward_in_mode(forward: Callable[..., Any]) -> Callable[..., Any]:
+def _forward_in_mode(original_class: Any) -> Callable[..., Any]:
     """Return a ``forward`` of the same signature that enters the mode of its module, unless one is active already."""
 
-    @wraps(forward)
+    @wraps(original_class.forward)
     def in_mode(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        mode, conversion = active_mode(), conversion_of(self)
+        # looked up at every call: torch.fx replaces the `forward` of a graph's class whenever the graph changes
+        forward, conversion = original_class.forward, conversion_of(self)
         if conversion is None:
             return forward(self, *args, **kwargs)
+        mode = active_mode()
         if mode is not None:
             return _run_named(mode, conversion.module, forward, self, args, kwargs)
         with conversion.mode() as mode:
@@ -160,21 +215,27 @@ def _run_named(
 
 
 def _deepcopy_patched(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    with _original_class(self):
+    with _as_flat_class(self):
         duplicate = copy.deepcopy(self, memo)
     patch_class(duplicate, copy.deepcopy(conversion_of(self), memo))
     return duplicate
 
 
+def _recompile_patched(self: Any) -> Any:
+    """Write a graph's code into the class of the graph, not into the patched one, whose ``forward`` would be lost."""
+    with _as_flat_class(self):
+        return self.recompile()
+
+
 @contextmanager
-def _original_class(module: nn.Module) -> Iterator[None]:
-    """Give a patched module its original class while the block runs."""
-    patched: Any = type(module)
-    module.__class__ = patched.original_class
+def _as_flat_class(module: nn.Module) -> Iterator[None]:
+    """Give a converted module its flat class while the block runs."""
+    converted: Any = type(module)
+    module.__class__ = flat_class(converted)
     try:
         yield
     finally:
-        module.__class__ = patched
+        module.__class__ = converted
 
 
 def _rebuild_patched(

@@ -25,6 +25,7 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size
 from omniconv.nn.stencil.modules import make_stencil_convolution
 from omniconv.nn.stencil.window_pool import make_max_pool
+from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Equirectangular, Stencil
 
 
@@ -43,6 +44,9 @@ class TangentOverrides:
 
     def layer(self, build: Callable[..., nn.Module], x: Tensor, *arguments: Any) -> Any:
         """Return ``build(height, *arguments)`` for the height of ``x``, built once, on the device of ``x``."""
+        if is_symbolic(x.shape[2]):
+            rule = "has a symbolic height, but tangent-plane kernels are built for one height"
+            raise InputError("input", tuple(x.shape), rule, "trace or export it with a fixed height and width")
         key = (build, x.shape[2], *arguments)
         if key not in self.layers:
             self.layers[key] = build(x.shape[2], *arguments)
