@@ -54,11 +54,18 @@ def flat_twin(network):
     return twin
 
 
-CONVERSIONS = {"equirectangular": oc.convert.to_equirectangular, "tangent": lambda model: oc.convert.to_tangent(model, 8)}
-ORDERS = [
-    order for length in (2, 3, 4) for order in itertools.permutations(["convert", "parametrize", "revert", "fold", "copy"], length)
-    if {"convert", "parametrize"} <= {*order} and ("fold" not in order or order.index("parametrize") < order.index("fold"))
-]  # fmt: skip
+CONVERSIONS = {
+    "equirectangular": oc.convert.to_equirectangular,
+    "tangent": lambda model: oc.convert.to_tangent(model, 8),
+}
+STEPS = ("convert", "parametrize", "revert", "fold", "copy")
+
+
+def is_possible(order):
+    return {"convert", "parametrize"} <= {*order} and "fold" not in order[: order.index("parametrize")]
+
+
+ORDERS = [order for length in (2, 3, 4) for order in filter(is_possible, itertools.permutations(STEPS, length))]
 
 
 @torch.no_grad()
@@ -80,7 +87,8 @@ def check_order(order, convert, register):
         else:
             fold(network)
             is_parametrized = False
-        assert isinstance(network, Network) and isinstance(network.first, nn.Conv2d)
+        assert isinstance(network, Network)
+        assert isinstance(network.first, nn.Conv2d)
         assert parametrize.is_parametrized(network.first) == is_parametrized
         assert repr(network).startswith("Network") != is_converted
         twin = flat_twin(network)
@@ -136,7 +144,8 @@ def test_fully_sharded_networks_stay_sharded(order, register):
             is_sharded = True
         torch.testing.assert_close(network(X), (converted if is_converted else flat)(X))
         assert all(isinstance(part, FSDPModule) == is_sharded for part in (network, network.first))
-        assert isinstance(network, Network) and isinstance(network.first, nn.Conv2d)
+        assert isinstance(network, Network)
+        assert isinstance(network.first, nn.Conv2d)
 
 
 @pytest.mark.usefixtures("process_group")

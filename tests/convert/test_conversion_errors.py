@@ -152,7 +152,7 @@ def test_network_that_cannot_be_copied_raises_and_stays_as_it_was(convert):
     network.lock = threading.Lock()
     with pytest.raises(InputError, match=r"model='Sequential': cannot be copied \(.*lock.*\); .*use copy=False"):
         convert(network, copy=True)
-    with pytest.raises(InputError, match="cannot be copied.*leave out report=True"):
+    with pytest.raises(InputError, match=r"cannot be copied.*leave out report=True"):
         convert(network, report=True)
     assert type(network) is nn.Sequential
     converted = oc.convert.to_equirectangular(network)

@@ -77,7 +77,7 @@ def test_torch_says_that_sizes_are_fixed():
 @pytest.mark.parametrize("kind", KINDS)
 def test_scripting_and_symbolic_tracing_are_refused(kind):
     layer = getattr(oc.nn, kind)(*KINDS[kind], surface=oc.Equirectangular())
-    with pytest.raises(InputError, match="torch.jit.script cannot compile; use torch.export.export"):
+    with pytest.raises(InputError, match=r"torch\.jit\.script cannot compile; use torch.export.export"):
         torch.jit.script(layer)
-    with pytest.raises(InputError, match="is a proxy of torch.fx.symbolic_trace.*; use torch.export.export"):
+    with pytest.raises(InputError, match=r"is a proxy of torch.fx.symbolic_trace.*; use torch.export.export"):
         torch.fx.symbolic_trace(layer)

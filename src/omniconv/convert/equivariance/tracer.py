@@ -8,7 +8,7 @@ single axis shows (attention windows), and a later reshape may restore the image
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn

@@ -50,7 +50,8 @@ class PanoramaFunctionMode(TorchFunctionMode):
             return propagate_offset(function(*args, **(kwargs or {})), args)
         if any(isinstance(x, torch.fx.Proxy) for x in (*args, *(kwargs or {}).values())):
             rule = f"is converted, and torch.fx.symbolic_trace cannot record {function.__name__} of a converted network"
-            raise InputError("model", self.module or "model", rule, "convert the graph of the flat network, or use torch.export")
+            cure = "convert the graph of the flat network, or use torch.export"
+            raise InputError("model", self.module or "model", rule, cure)
         return override(self, *args, **(kwargs or {}))
 
     @property
