@@ -126,14 +126,24 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     "--resume", type=PATH, metavar="RUN",
     help="continue an interrupted run (only --epochs, --device, --workers and --patience may change)",
 )  # fmt: skip
+@click.option(
+    "--data", "data_option", metavar="DATA", help="as DATA; with --resume the new place of the run's data, if it was moved"
+)
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
-def train(config: Path | None, resume: Path | None, name: str | None, out: str | None, **settings: Any) -> None:
+def train(
+    config: Path | None, resume: Path | None, data_option: str | None, name: str | None, out: str | None, **settings: Any
+) -> None:
     """Train a network on a folder of images."""
     from omniconv.runs.resume import resume_run
     from omniconv.runs.start import start_run
 
     given = _given(**settings)
+    if data_option is not None and "data" in given:
+        raise click.UsageError("DATA is given twice: once as an argument, once by --data.")
+    if resume is not None and "data" in given:
+        raise click.UsageError("--resume takes its data from the run; if it was moved, give its new place by --data.")
+    given |= _given(data=data_option)
     if resume is None:
         run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out)
     elif config or name or out:
@@ -153,22 +163,32 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
     Without DATA: the run's validation images; the result is optimistic, because the best epoch was selected on them.
-    With DATA, RUN may also be a model.safetensors.
+    With DATA, RUN may also be a model.safetensors. Images that RUN was trained on are recognised by their content: the
+    others are then also measured alone, as "unseen" in the JSON file.
     """
+    from omniconv.inference.evaluation import describe_overlap, find_samples, trained_images, was_balanced
     from omniconv.inference.evaluation import evaluate as run_evaluation
-    from omniconv.inference.evaluation import find_samples
     from omniconv.run_folder import check_json, write_json
 
     if json_file:
         check_json(json_file)
     predictor = _predictor(run, device)
     folder = find_samples(predictor, run, data, split)
+    trained_on = trained_images(run, [sample.image for sample in folder.samples])
     with progress_bar(len(folder.samples), "evaluate") as step:
-        measures = run_evaluation(predictor, folder, step)
+        measures = run_evaluation(predictor, folder, step, trained_on)
     if json_file:
         write_json(json_file, measures)
     log(f"{measures['images']} images of {folder.root}")
+    overlap, unseen = describe_overlap(measures), measures | (measures.get("unseen") or {})
+    if overlap:
+        log(overlap)
     print_table(*predictor.task.quality_table(measures), "")
+    if unseen["images"] != measures["images"]:
+        log(f"{unseen['images']} images that were not trained on")
+        print_table(*predictor.task.quality_table(unseen), "")
+    for note in predictor.task.quality_notes(unseen, was_balanced(run)):
+        log(note)
 
 
 @commands.command(

@@ -142,8 +142,7 @@ def test_class_names(tmp_path):
     ("content", "rule", "cure"),
     [
         (b"sea\nland\nsea\n", "names the class 'sea' twice", "give every class another name"),
-        (b"sea\n", "has 1 names: there must be at least 2 classes", "write one name per line"),
-        (b"", "has 0 names", "write one name per line"),
+        (b"", "names no classes", "write one name per line"),
         (b"\xff\xfe\x00", "is not UTF-8 text", "save it as UTF-8"),
     ],
 )
@@ -190,21 +189,32 @@ def test_classify_order_from_file(tmp_path):
     assert folder.skipped == ()
 
 
-def test_classify_names_must_be_folders(tmp_path):
-    root = classify(tmp_path)
-    (root / "classes.txt").write_text("dog\ncow\n")
-    refused(root, "lacks the class 'cow' of classes.txt", "make the classes the same", scan_classes, root)
+def test_classify_folders_must_be_classes(tmp_path):
+    root = classify(tmp_path, ("cat", "eel"))
     (root / "classes.txt").write_text("dog\ncat\n")
-    classify(root, ["eel"])
-    refused(root, "has the class 'eel', unknown to classes.txt", "the same in both", scan_classes, root)
+    rule = "has the class folder 'eel', which is none of the classes dog, cat"
+    refused(root, rule, "rename or remove the folder, or add the class to classes.txt", scan_classes, root)
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_classes_may_lack_images(tmp_path, emptied):
+    root = classify(tmp_path, ("cat",))
+    (root / "classes.txt").write_text("dog\ncat\n")
+    if emptied:
+        (root / "dog").mkdir()
+    folder = scan_classes(root)
+    assert folder.classes == ("dog", "cat")
+    assert folder.samples == (Sample(root / "cat/1.png", 1),)
+
+
+def test_one_class_is_enough_to_measure(tmp_path):
+    assert scan_classes(classify(tmp_path, ["cat"])).classes == ("cat",)
 
 
 def test_classify_layout(tmp_path):
-    refused(tmp_path, "has 0 class folders: there must be at least 2", CLASSIFY, scan_classes, tmp_path)
-    classify(tmp_path, ["cat"])
-    refused(tmp_path, "has 1 class folders", CLASSIFY, scan_classes, tmp_path)
+    refused(tmp_path, "has no class folders", CLASSIFY, scan_classes, tmp_path)
     (tmp_path / "dog").mkdir()
-    refused(tmp_path / "dog", "contains no images", "put images of this class in it", scan_classes, tmp_path)
+    refused(tmp_path, "contains no images in its class folders", CLASSIFY, scan_classes, tmp_path)
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
@@ -255,17 +265,36 @@ def test_class_names_of_splits_differ(tmp_path):
     (train / "classes.txt").write_text("a\nb\nc\nd\n")
     (val / "classes.txt").write_text("a\nc\nb\nd\n")
     cure = "make the classes the same in both"
-    refused(val, "has the classes in another order than the train folder", cure, find_mask_splits, tmp_path)
+    rule = f"has the classes in another order than {train / 'classes.txt'}"
+    refused(val / "classes.txt", rule, cure, find_mask_splits, tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
-    refused(val / "classes.txt", "in another order than the classes given", cure, find_mask_splits, tmp_path)
+    rule = f"has the classes in another order than {tmp_path / 'classes.txt'}"
+    refused(val / "classes.txt", rule, cure, find_mask_splits, tmp_path)
 
 
 def test_classify_splits(tmp_path):
     classify(tmp_path / "train", ("cat", "dog", "eel"))
     classify(tmp_path / "test", ("cat", "dog", "eel"))
     assert [split.classes for split in find_class_splits(tmp_path).values()] == [("cat", "dog", "eel")] * 2
-    val = classify(tmp_path / "val", ("cat", "dog"))
-    refused(val, "lacks the class 'eel' of the train folder", "same in both", find_class_splits, tmp_path)
+    classify(tmp_path / "val", ("dog", "eel"))
+    splits = find_class_splits(tmp_path)
+    assert splits["val"].classes == ("cat", "dog", "eel")
+    assert [sample.target for sample in splits["val"].samples] == [1, 2]
+    val = classify(tmp_path / "val", ["fox"])
+    refused(val, "class folder 'fox', which is none of the classes cat, dog, eel", "rename", find_class_splits, tmp_path)
+
+
+def test_only_wanted_splits_are_listed(tmp_path):
+    classify(tmp_path / "train")
+    save(tmp_path / "test/unlabelled.png", pattern())
+    assert list(find_splits(class_folders.scan_class_folders, tmp_path, CLASSIFY, ("train", "val"))) == ["train"]
+
+
+def test_other_folders_beside_the_splits_are_listed_as_skipped(tmp_path):
+    classify(tmp_path / "train")
+    classify(tmp_path / "valid")
+    skipped = find_class_splits(tmp_path)["train"].skipped
+    assert skipped == ((tmp_path / "valid", "is none of train, val and test"),)
 
 
 def outputs(*paths):

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tiny import classify_folder, save, scan, segment_folder
+from tiny import classify_folder, save, scan, segment_folder, trained
 
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
-from omniconv.inference.evaluation import evaluate
+from omniconv.inference.evaluation import describe_overlap, evaluate, trained_images
 from omniconv.inference.predictor import Predictor
 from omniconv.surfaces import panorama
+from omniconv.tasks import get_task
+from omniconv.training.dataset_splits import read_splits
 
 
 def opened(run):
@@ -90,14 +97,122 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
     assert found["iou_by_class"] == [0.8, 0.75]
 
 
-def test_other_classes_are_refused(classify_run, segment_run, tmp_path):
+def test_unknown_classes_are_refused_by_name(classify_run, segment_run, tmp_path):
     folder = classify_folder(tmp_path / "a", 1)
     (folder / "dark").rename(folder / "dim")
-    with pytest.raises(FileError, match=r"has the classes bright, dim, but the network has bright, dark; use data"):
+    with pytest.raises(FileError, match=r"has the class dim, unknown to the network \(bright, dark\); rename or remove"):
         evaluate(opened(classify_run), scan("classify", folder))
     named = scan("segment", segment_folder(tmp_path / "b", 1, "sea land"))
-    with pytest.raises(FileError, match=r"has the classes sea, land, but the network has class 0, class 1"):
+    with pytest.raises(FileError, match=r"has the classes sea, land, unknown to the network \(class 0, class 1\)"):
         evaluate(opened(segment_run), named)
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_folder_that_lacks_a_class_is_measured(classify_run, classify_data, tmp_path, emptied):
+    folder = Path(shutil.copytree(classify_data, tmp_path / "data"))
+    shutil.rmtree(folder / "bright")
+    if emptied:
+        (folder / "bright").mkdir()
+    found = evaluate(opened(classify_run), scan("classify", folder))
+    whole = evaluate(opened(classify_run), scan("classify", classify_data))
+    assert found["images"] == 4
+    assert found["confusion"] == [[0, 0], whole["confusion"][1]]
+    rows = {row[0]: row[1:] for row in get_task("classify").quality_table(found)[1]}
+    assert rows["bright"] == [None, "0"]
+    assert rows["dark"][0] == found["accuracy"] == whole["confusion"][1][1] / 4
+
+
+def test_classes_in_another_order_are_matched_by_name(classify_run, classify_data, tmp_path):
+    folder = Path(shutil.copytree(classify_data, tmp_path / "data"))
+    (folder / "classes.txt").write_text("dark\nbright\n")
+    samples = scan("classify", folder)
+    assert samples.classes == ("dark", "bright")
+    whole = evaluate(opened(classify_run), scan("classify", classify_data))
+    assert evaluate(opened(classify_run), samples) == whole
+
+
+def test_labels_of_named_classes_are_matched_by_name(tmp_path):
+    run = trained(tmp_path / "run", "segment", segment_folder(tmp_path / "a", 4, "sea land"))
+    predictor = opened(run)
+    other = segment_folder(tmp_path / "b", 4, "land sea")
+    for mask in (other / "masks").iterdir():
+        labels = 1 - read_mask(mask)
+        labels[0, :3] = IGNORE_INDEX
+        save(mask, labels)
+    again = segment_folder(tmp_path / "c", 4)
+    for mask in (again / "masks").iterdir():
+        labels = read_mask(mask)
+        labels[0, :3] = IGNORE_INDEX
+        save(mask, labels)
+    assert evaluate(predictor, scan("segment", other)) == evaluate(predictor, scan("segment", again))
+
+
+def test_unlabelled_images_have_no_measures(segment_run, tmp_path):
+    root = segment_folder(tmp_path, 2)
+    for mask in (root / "masks").iterdir():
+        save(mask, np.full((16, 32), IGNORE_INDEX, np.uint8))
+    found = evaluate(opened(segment_run), scan("segment", root))
+    assert (found["accuracy"], found["iou"], found["iou_by_class"]) == (None, None, [None, None])
+    task = get_task("segment")
+    assert task.quality_line(found) == "accuracy –, mean IoU – (class 0 –, class 1 –)"
+    assert task.quality_notes(found) == ["No pixels with a label: nothing was measured."]
+
+
+def test_images_that_were_trained_on_are_recognised_by_content(segment_run, segment_data, tmp_path):
+    predictor = opened(segment_run)
+    root = segment_folder(tmp_path / "data", 7)  # 5 of them are those of the run
+    for part in ("images", "masks"):
+        for file in (root / part).iterdir():
+            file.rename(file.with_name(f"other-{file.name}"))
+    samples = scan("segment", root)
+    images = [sample.image for sample in samples.samples]
+    for run in (segment_run.path, segment_run.model):
+        trained_on = trained_images(run, images)
+        assert len(trained_on) == 4
+    found = evaluate(predictor, samples, trained_on=trained_on)
+    assert (found["images"], found["trained_on"]) == (7, 4)
+    others = replace(samples, samples=tuple(s for s in samples.samples if s.image not in trained_on))
+    alone = evaluate(predictor, others)
+    assert found["unseen"] == {name: alone[name] for name in found["unseen"]}
+    assert found["unseen"]["images"] == 3
+    assert describe_overlap(found).startswith("4 of 7 images were trained on")
+
+
+def test_nothing_is_left_if_all_images_were_trained_on(segment_run, segment_data, tmp_path):
+    seen = read_splits(segment_run.data).training
+    found = evaluate(opened(segment_run), seen, trained_on=trained_images(segment_run.path, [s.image for s in seen.samples]))
+    assert (found["trained_on"], found["unseen"]) == (4, None)
+    assert "none of them shows" in describe_overlap(found)
+
+
+def test_a_network_outside_of_a_run_knows_no_images(segment_run, segment_data, tmp_path):
+    model = shutil.copy(segment_run.model, tmp_path / "model.safetensors")
+    assert trained_images(Path(model), (segment_data / "images").iterdir()) is None
+
+
+def test_runs_without_hashes_recognise_their_images_while_these_exist(segment_run, segment_data, tmp_path):
+    run = Path(shutil.copytree(segment_run.path, tmp_path / "run"))
+    content = json.loads((run / "data.json").read_text())
+    for part in ("training", "measured"):
+        content[part]["samples"] = [[image[:2], mask[:2]] for image, mask in content[part]["samples"]]
+    (run / "data.json").write_text(json.dumps(content))
+    copies = segment_folder(tmp_path / "copies", 7)
+    assert len(trained_images(run, (copies / "images").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("confusion", "notes"),
+    [
+        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Train with --balance; "]),
+        ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Train with --balance; "]),
+        ([[9, 0], [0, 0]], []),
+        ([[9, 1], [0, 1]], []),
+    ],
+)  # fmt: skip
+def test_classes_that_are_never_predicted_are_named(confusion, notes):
+    found = get_task("segment").quality_notes({"classes": ["sea", "land"], "confusion": confusion})
+    assert len(found) == len(notes)
+    assert all(text.startswith(start) for text, start in zip(found, notes, strict=True))
 
 
 def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):

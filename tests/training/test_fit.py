@@ -16,6 +16,7 @@ from omniconv.errors import FileError, InputError
 from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.runs.resume import resume_run
 from omniconv.runs.start import start_run
+from omniconv.tasks import get_task
 from omniconv.training.module import TrainingModule
 from omniconv.training.settings import RunConfig, read_config
 
@@ -148,7 +149,8 @@ def test_every_task_on_every_surface(task, surface, tmp_path, classify_data, seg
         "model.safetensors", "report.html", "samples.png", "tensorboard",
     }  # fmt: skip
     (row,) = read_metrics(run.metrics)
-    assert {"epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"} == set(row)
+    measured = {f"val_{name}" for name in get_task(task).validation_metrics}
+    assert {"epoch", "train_loss", "val_loss", *measured, "rate", "seconds"} == set(row)
     network = oc.load(run.model)
     assert str(network.surface) == read_config(run.config)["surface"]
     assert network.preprocessing["task"] == task

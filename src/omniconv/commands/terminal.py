@@ -49,6 +49,6 @@ def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]],
 
 
 def _cell(value: str | float | None) -> str:
-    if value is None:
+    if value is None or value != value:  # NaN: not measured
         return "–"
     return f"{value:.4f}" if isinstance(value, float) else printable(value)

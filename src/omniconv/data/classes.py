@@ -18,7 +18,7 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
         The names, or None if there is no such file.
 
     Raises:
-        FileError: the file is not UTF-8 text, names a class twice, or names fewer than 2 classes.
+        FileError: the file is not UTF-8 text, names a class twice, or names none.
 
     Example:
         >>> read_class_names("data")  # doctest: +SKIP
@@ -31,8 +31,8 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise FileError(path, f"names the class {repeated[0]!r} twice", "give every class another name")
-    if len(names) < 2:
-        raise FileError(path, f"has {len(names)} names: there must be at least 2 classes", "write one name per line")
+    if not names:
+        raise FileError(path, "names no classes", "write one name per line")
     return names
 
 
@@ -58,3 +58,31 @@ def check_same_classes(path: Path, names: tuple[str, ...], expected: tuple[str, 
     else:
         rule = f"has the classes in another order than {source}"
     raise FileError(path, rule, "make the classes the same in both")
+
+
+def match_classes(path: Path, names: tuple[str, ...], known: tuple[str, ...], owner: str) -> tuple[int, ...] | None:
+    """Return the index of each class of a data set among known ones, matched by name.
+
+    Args:
+        path: the folder of the data set, for the error message.
+        names: names of its classes, ``()`` if it does not name them: then its indices are those of ``known``.
+        known: the known classes, of which the data set may lack some.
+        owner: owner of the known classes, for the error message.
+
+    Returns:
+        The indices; ``None`` if they need no conversion.
+
+    Raises:
+        FileError: classes of the data set are unknown; the message names them.
+
+    Example:
+        >>> match_classes(Path("test"), ("dog", "cat"), ("cat", "dog", "emu"), "the network")
+        (1, 0)
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        classes = f"class{'es' * (len(unknown) > 1)}"
+        rule = f"has the {classes} {', '.join(unknown)}, unknown to {owner} ({', '.join(known)})"
+        raise FileError(path, rule, "rename or remove them, in classes.txt or as folders")
+    indices = tuple(known.index(name) for name in names)
+    return None if indices == tuple(range(len(indices))) else indices

@@ -44,6 +44,15 @@ def visible_folders(root: Path) -> list[Path]:
     return sorted(folders, key=lambda path: _natural_key(path.name))
 
 
+def holds_images(folder: Path) -> bool:
+    """Return True if there is an image in a folder or its subfolders; stops at the first one, and reads no file."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(not _reason_to_skip(Path(parent, name)) for name in files):
+            return True
+    return False
+
+
 def check_folder(folder: Path, cure: str) -> None:
     """Check that a folder exists.
 

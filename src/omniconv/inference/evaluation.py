@@ -2,49 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits
-from omniconv.errors import FileError, InputError
+from omniconv.data.classes import match_classes
+from omniconv.data.content import find_copies
+from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, has_splits
+from omniconv.errors import InputError
 from omniconv.inference.predictor import Predictor
-from omniconv.run_folder import find_run
+from omniconv.run_folder import enclosing_run, find_run
 from omniconv.surfaces import panorama
+from omniconv.tasks.base import Task
+from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.dataset_splits import read_splits
+from omniconv.training.settings import read_config
 
 
-def evaluate(predictor: Predictor, folder: DatasetFolder, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
+class Measurement:
+    """Measures of predictions, collected image by image.
+
+    Args:
+        task: defines the metric.
+        classes: number of classes or output channels.
+        by_area: also measure with each pixel of a panorama weighted by its area.
+    """
+
+    def __init__(self, task: Task, classes: int, by_area: bool) -> None:
+        self.task, self.images = task, 0
+        self._metric = task.metric(classes)
+        self._by_area = task.metric(classes) if by_area else None
+
+    def add(self, predicted: Tensor, true: Tensor) -> None:
+        """Add the prediction and the target of one image, as ``Task.compare`` returns them."""
+        self.images += 1
+        self._metric.update(predicted, true, None)
+        if self._by_area is not None:
+            areas = panorama.pixel_areas(true.shape[-2], true.shape[-1])
+            self._by_area.update(predicted, true, torch.from_numpy(np.ascontiguousarray(areas)))
+
+    def result(self) -> dict[str, Any]:
+        """Return the number of images and the measures, in types that JSON can express."""
+        by_area = {} if self._by_area is None else {"by_area": self._by_area.compute()}
+        return {"images": self.images, **self.task.evaluation(self._metric), **by_area}
+
+
+def evaluate(
+    predictor: Predictor,
+    folder: DatasetFolder,
+    step: Callable[[], None] = lambda: None,
+    trained_on: Container[Path] | None = None,
+) -> dict[str, Any]:
     """Return the task's measures over all samples of a folder, the content of ``evaluation.json``.
 
     For dense tasks on a sphere, ``by_area`` is the result of the task's metric with each pixel weighted by its area.
+    Classes of the folder are matched to those of the network by name; classes that the folder lacks have no measure.
 
     Args:
         predictor: the network.
-        folder: the samples; its classes must be the network's.
+        folder: the samples.
         step: called after each sample.
+        trained_on: images that the network was trained on, see ``trained_images``. Their number is then in the
+            result, and if there are any, ``unseen`` has the measures of the other images alone, ``None`` if there are
+            none. ``None`` if it is not known.
 
     Raises:
-        FileError: the classes are not the network's, or a file cannot be used.
+        FileError: the folder has classes that the network does not know, or a file cannot be used.
     """
-    check_classes(predictor, folder)
     task, classes = predictor.task, predictor.classes
+    indices = match_classes(folder.root, folder.classes, classes, "the network")
     weighted = task.output == "dense" and predictor.preprocessing.surface.spherical
-    metric, by_area = task.metric(len(classes)), task.metric(len(classes))
+    of_all, of_unseen = (Measurement(task, len(classes), weighted) for _ in range(2))
     for sample in folder.samples:
         target = task.load_target(sample, predictor.preprocessing)
-        task.count_target(sample, target, classes)
-        predicted, true = task.compare(predictor.predict(sample.image), target)
-        metric.update(predicted, true, None)
-        if weighted:
-            areas = panorama.pixel_areas(true.shape[-2], true.shape[-1])
-            by_area.update(predicted, true, torch.from_numpy(np.ascontiguousarray(areas)))
+        task.count_target(sample, target, folder.classes or classes)
+        if indices is not None:
+            target = task.relabel(target, indices)
+        compared = task.compare(predictor.predict(sample.image), target)
+        of_all.add(*compared)
+        if trained_on is not None and sample.image not in trained_on:
+            of_unseen.add(*compared)
         step()
-    measures = task.evaluation(metric) | ({"by_area": by_area.compute()} if weighted else {})
-    return {"task": task.name, "images": len(folder.samples), "classes": list(classes), **measures}
+    found: dict[str, Any] = {"task": task.name, "classes": list(classes), **of_all.result()}
+    if trained_on is not None:
+        found["trained_on"] = of_all.images - of_unseen.images
+        if found["trained_on"]:
+            found["unseen"] = of_unseen.result() if of_unseen.images else None
+    return found
+
+
+def trained_images(run: Path, images: Iterable[Path]) -> set[Path] | None:
+    """Return those images whose content a run was trained on, whatever their names are.
+
+    Args:
+        run: folder of the run, or a file in it.
+        images: image files.
+
+    Returns:
+        The images; ``None`` for a network outside of a run.
+
+    Raises:
+        FileError: an image cannot be read, or the run's list of samples is damaged.
+    """
+    folder = enclosing_run(run)
+    if folder is None or not folder.data.is_file():
+        return None
+    splits = read_splits(folder.data, check_files=False)
+    return set(find_copies(images, splits.images(splits.training)))
 
 
 def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str | None = None) -> DatasetFolder:
@@ -65,15 +133,24 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
             rule = "is required, since the run held out no images"
             raise InputError("DATA", None, rule, "write: omniconv evaluate RUN DATA")
         return held_out
-    splits = find_splits(predictor.task.scan, data, predictor.task.expected)
-    for name in (split,) if split else ("test", "val", "all", "train"):
-        if name in splits:
-            return splits[name]
-    raise InputError("split", split, f"must be one of {', '.join(splits)}, the splits of {data}", "choose one of them")
+    present = [name for name in SPLITS if (data / name).is_dir()] if has_splits(data) else ["all"]
+    chosen = [name for name in ((split,) if split else ("test", "val", "all", "train")) if name in present][:1]
+    if not chosen:
+        rule = f"must be one of {', '.join(present)}, the splits of {data}"
+        raise InputError("split", split, rule, "choose one of them")
+    return scan_splits(predictor.task, data, chosen)[chosen[0]]
 
 
-def check_classes(predictor: Predictor, folder: DatasetFolder) -> None:
-    """Check that a folder has the classes of the network, or does not name its classes."""
-    if folder.classes and folder.classes != predictor.classes:
-        rule = f"has the classes {', '.join(folder.classes)}, but the network has {', '.join(predictor.classes)}"
-        raise FileError(folder.root, rule, "use data of the same classes, in the same order")
+def was_balanced(run: Path) -> bool:
+    """Return True if a run gives rare classes more weight in the loss; False for a network outside of a run."""
+    folder = enclosing_run(run)
+    return folder is not None and bool(read_config(folder.config).get("balance"))
+
+
+def describe_overlap(evaluation: dict[str, Any]) -> str:
+    """Return a sentence on the measured images that the network was trained on; empty if there are none."""
+    count, total = evaluation.get("trained_on"), evaluation["images"]
+    if not count:
+        return ""
+    rest = "the measures of the others follow" if count < total else "none of them shows how good it is on other images"
+    return f"{count} of {total} images were trained on (recognised by their content): {rest}"

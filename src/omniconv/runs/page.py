@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
+from omniconv.inference.evaluation import describe_overlap
 from omniconv.inference.predictor import Predictor
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
@@ -25,7 +26,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     shown = shown or read_splits(run.data).shown
     settings = read_config(run.config)
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
-    _add_quality(page, run, predictor.task)
+    _add_quality(page, run, predictor.task, bool(settings.get("balance")))
     _add_curves(page, read_metrics(run.metrics), predictor.task)
     page.heading("Predictions")
     predictor.task.draw_predictions(page, predictor, shown.samples)
@@ -37,7 +38,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     return run.report
 
 
-def _add_quality(page: Page, run: RunFolder, task: Task) -> None:
+def _add_quality(page: Page, run: RunFolder, task: Task, balance: bool) -> None:
     page.heading("Quality")
     evaluation = read_json(run.evaluation)
     if evaluation is None:
@@ -45,6 +46,11 @@ def _add_quality(page: Page, run: RunFolder, task: Task) -> None:
         return
     header, rows = task.quality_table(evaluation)
     page.table(header, rows, caption=f"{evaluation['images']} held-out images; the best epoch was selected on them.")
+    for line in filter(None, (describe_overlap(evaluation), *task.quality_notes(evaluation, balance))):
+        page.text(line)
+    if evaluation.get("unseen"):
+        unseen = {**evaluation, **evaluation["unseen"]}
+        page.table(*task.quality_table(unseen), caption=f"{unseen['images']} images that were not trained on.")
     task.draw_quality(page, evaluation)
 
 

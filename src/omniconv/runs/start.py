@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from omniconv.data.content import find_copies
 from omniconv.errors import InputError, printable
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
@@ -22,7 +23,7 @@ from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.fit import PreparedRun, fit
-from omniconv.training.preflight import build_network, resolve_settings
+from omniconv.training.preflight import build_network, check_patience, resolve_settings
 from omniconv.training.settings import RunConfig, read_config
 
 PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
@@ -60,6 +61,7 @@ def start_run(
     choose_device(config.device)
     check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
     summary = summarize_dataset(config)
+    check_patience(config, summary.is_measurable)
     config = resolve_settings(config, summary.splits)
     network = build_network(config, summary.splits)
     run = new_run(name or Path(config.data).name or "run", out)
@@ -91,10 +93,13 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
         raise
     predictor = Predictor.open(folder.path, run.config.device)
     if splits.validation:
-        evaluation = evaluate(predictor, splits.validation)
+        trained_on = find_copies(splits.images(splits.validation), splits.images(splits.training))
+        evaluation = evaluate(predictor, splits.validation, trained_on=trained_on)
         write_json(folder.evaluation, evaluation)
         quality = splits.task.quality_line(evaluation)
         log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
+        for note in splits.task.quality_notes(evaluation, run.config.balance):
+            log(printable(note))
     write_report(folder, predictor, splits.shown)
     return folder
 

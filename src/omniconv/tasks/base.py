@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from omniconv.data.augmentation import Interpolation
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
+from omniconv.errors import InputError
 from omniconv.models.registry import Output
 from omniconv.nn.grid.resize import resize
 from omniconv.report.page import Page
@@ -91,8 +92,25 @@ class Task(ABC):
             root: a folder without splits.
             classes: the class names of ``classes.txt``, ``()`` without that file.
 
+        A folder that only measures may lack classes, have them in another order, or hold images of one class only:
+        what a training requires beyond that is checked by ``check_trainable``.
+
         Raises:
             FileError: the folder does not have the layout of the task.
+        """
+
+    def recognizes(self, root: Path) -> bool:
+        """Return True if a folder without splits has the layout of the task; by default, all ``searched_folders``.
+
+        It tells a user who gives a folder to the wrong task; no file is decoded.
+        """
+        return bool(self.searched_folders) and all((root / name).is_dir() for name in self.searched_folders)
+
+    def check_trainable(self, training: DatasetFolder) -> None:  # noqa: B027  # optional
+        """Check the list of training samples before any file is decoded.
+
+        Raises:
+            FileError: a network cannot be trained with them, whatever they contain.
         """
 
     def split_group(self, sample: Sample) -> Hashable:
@@ -119,6 +137,25 @@ class Task(ABC):
             FileError: the target does not fit the classes.
         """
         return Counter()
+
+    def relabel(self, target: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+        """Convert a loaded target from the classes of its data set to those of a network.
+
+        Called only if a data set names its classes and they are not those of the network in the same order.
+
+        Args:
+            target: result of ``load_target``.
+            indices: index of each class of the data set among those of the network.
+
+        Raises:
+            InputError: the task cannot convert its targets.
+        """
+        rule = "are not those of the network in the same order"
+        raise InputError("classes", list(indices), rule, "give data of the same classes")
+
+    def is_measurable(self, counts: Counter[int]) -> bool:
+        """Return False if targets with these counts, see ``count_target``, hold nothing that could be measured."""
+        return True
 
     def resize_target(self, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize a loaded target to the size of the training images."""
@@ -148,8 +185,17 @@ class Task(ABC):
         """Return the relative frequency of each class; empty for a task without classes."""
         return ()
 
-    def describe_targets(self, classes: tuple[str, ...], counts: Counter[int], balance: bool) -> tuple[Facts, Facts]:
-        """Return facts on the targets, and warnings, to be printed before training, by their headings."""
+    def describe_targets(
+        self, classes: tuple[str, ...], training: Counter[int], validation: Counter[int] | None, balance: bool
+    ) -> tuple[Facts, Facts]:
+        """Return facts on the targets, and warnings, to be printed before training, by their headings.
+
+        Args:
+            classes: names of the classes.
+            training: counts over the training samples, see ``count_target``.
+            validation: counts over the held-out samples, ``None`` without any.
+            balance: rare classes have more weight in the loss.
+        """
         return {}, {}
 
     # Network and training
@@ -178,6 +224,8 @@ class Task(ABC):
 
         Its ``compute`` returns a dictionary with the keys ``validation_metrics``, in types that JSON can express: for
         dense tasks on a sphere ``evaluation.json`` also stores it with each pixel weighted by its area, as ``by_area``.
+        A measure over nothing is ``None`` (or NaN), never 0: it is no value of the epoch, so that no epoch is the best
+        and no training stops because of it.
 
         Args:
             classes: number of classes or output channels.
@@ -190,8 +238,8 @@ class Task(ABC):
 
     def validation_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
-    ) -> Tensor:
-        """Return the loss of a held-out batch, and update the metric with it."""
+    ) -> Tensor | None:
+        """Return the loss of a held-out batch, ``None`` over nothing, and update the metric with it."""
         x, target = batch
         output = network(x)
         metric.update(self.decide(output), target, areas if self.output == "dense" else None)
@@ -231,6 +279,15 @@ class Task(ABC):
     @abstractmethod
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         """Return the measures of ``evaluation.json`` as one line of text."""
+
+    def quality_notes(self, evaluation: Mapping[str, Any], balance: bool = False) -> list[str]:
+        """Return sentences on what the measures of ``evaluation.json`` show to be wrong, with what to try.
+
+        Args:
+            evaluation: the measures.
+            balance: the network was trained with more weight for rare classes.
+        """
+        return []
 
     @abstractmethod
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:

@@ -14,16 +14,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from omniconv.data.file_listing import holds_images, visible_folders
 from omniconv.data.images import read_image
 from omniconv.data.layouts.class_folders import EXPECTED, scan_class_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing
+from omniconv.errors import FileError
 from omniconv.files import write_bytes
 from omniconv.report.page import Page
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
-from omniconv.tasks.labels import LabelTask
+from omniconv.tasks.labels import LabelTask, measure_text
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"
 OVERVIEW_IMAGES = 40
@@ -40,10 +42,32 @@ class Classify(LabelTask):
     output = "global"
     default_model = "classifier"
     expected = EXPECTED
+    unit = "images"
+    validation_metrics = ("accuracy",)
     best_metric = "accuracy"
 
     def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
         return scan_class_folders(root, classes)
+
+    def recognizes(self, root: Path) -> bool:
+        """Return True for folders with images in them, at any depth."""
+        return any(holds_images(folder) for folder in visible_folders(root))
+
+    def check_trainable(self, training: DatasetFolder) -> None:
+        """Check that there are two classes, images of each, and no splits inside of the class folders."""
+        root, names = training.root, training.classes
+        if len(names) == 1 and len(visible_folders(root / names[0])) > 1:
+            rule = f"has one class folder, {names[0]!r}: there must be at least 2"
+            raise FileError(root, rule, f"if its folders are the classes, give {root / names[0]}")
+        super().check_trainable(training)
+        counts = Counter(sample.target for sample in training.samples)
+        empty = [name for index, name in enumerate(names) if not counts[index]]
+        if empty:
+            cure = "put images of this class in it, or remove the folder and its name in classes.txt"
+            raise FileError(root / empty[0], "contains no images", cure)
+        if all((root / name / "train").is_dir() for name in names):
+            rule = "has train/ inside of its class folders, so that all splits would be trained on"
+            raise FileError(root, rule, "put the class folders into train/, val/ and test/")
 
     def split_group(self, sample: Sample) -> Hashable:
         """Return the class: each one is held out in the same share."""
@@ -73,7 +97,7 @@ class Classify(LabelTask):
         return ["class", "recall", "images"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
-        return f"accuracy {evaluation['accuracy']:.4f}"
+        return f"accuracy {measure_text(evaluation['accuracy'])}"
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         return [out / TABLE, out / OVERVIEW]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,11 @@ import numpy as np
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from omniconv.data.layouts.dataset_folder import DatasetFolder
+from omniconv.errors import FileError
 from omniconv.report.charts import confusion
 from omniconv.report.page import Page
+from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
 from omniconv.tasks.losses import NO_INDEX, CrossEntropy, balancing_weights
 from omniconv.tasks.metrics import Confusion
@@ -25,25 +29,55 @@ class LabelTask(Task):
 
     Attributes:
         ignore_index: label that the loss and the metrics ignore; ``None`` if every label is a class.
+        unit: plural noun of what has a label.
     """
 
     ignore_index: int | None = None
+    unit: str = "samples"
     validation_metrics = ("accuracy", "iou")
+
+    def check_trainable(self, training: DatasetFolder) -> None:
+        """Check that there are two classes, if they are named already."""
+        if len(training.classes) == 1:
+            rule = f"has one class, {training.classes[0]!r}: there must be at least 2"
+            raise FileError(training.root, rule, self.expected)
 
     def class_frequencies(self, classes: tuple[str, ...], counts: Counter[int]) -> tuple[float, ...]:
         by_class = np.array([counts[index] for index in range(len(classes))])
         return tuple((by_class / by_class.sum()).round(6).tolist())
 
-    def describe_targets(self, classes: tuple[str, ...], counts: Counter[int], balance: bool) -> tuple[Facts, Facts]:
+    def relabel(self, target: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+        largest = max(len(indices), int(target.max(initial=0)) + 1)
+        table = np.arange(largest)  # labels without a class, such as the ignored one, stay as they are
+        table[: len(indices)] = indices
+        return np.asarray(table[target], target.dtype)
+
+    def is_measurable(self, counts: Counter[int]) -> bool:
+        return any(count for label, count in counts.items() if label != self.ignore_index)
+
+    def describe_targets(
+        self, classes: tuple[str, ...], training: Counter[int], validation: Counter[int] | None, balance: bool
+    ) -> tuple[Facts, Facts]:
+        counts = training + (validation or Counter())
         frequencies = self.class_frequencies(classes, counts)
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(classes, frequencies, strict=True))
         facts = {"classes": ", ".join(classes), "class shares": shares}
         ignored = 0 if self.ignore_index is None else counts[self.ignore_index]
         if ignored:
             facts["ignored pixels"] = f"{100 * ignored / counts.total():.1f} %"
-        if min(frequencies) < RARE and not balance:
-            return facts, {"rare classes": "may never be predicted; --balance gives them more weight in the loss"}
-        return facts, {}
+        advice = {}
+        unseen = [name for index, name in enumerate(classes) if not training[index]]
+        if unseen:
+            reason = "the network cannot learn to predict them; add images of them, or remove them from the classes"
+            advice["classes without training data"] = f"{', '.join(unseen)}: {reason}"
+        if validation is not None and self.is_measurable(validation):
+            missing = [name for index, name in enumerate(classes) if training[index] and not validation[index]]
+            if missing:
+                reason = "the validation images do not show how well they are predicted"
+                advice["classes without validation data"] = f"{', '.join(missing)}: {reason}"
+        if 0 < min((share for share in frequencies if share), default=0) < RARE and not balance:
+            advice["rare classes"] = "may never be predicted; --balance gives them more weight in the loss"
+        return facts, advice
 
     def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
         weights = balancing_weights(class_frequencies) if class_frequencies else None
@@ -55,10 +89,47 @@ class LabelTask(Task):
     def decide(self, output: Tensor) -> Tensor:
         return output.argmax(1)
 
+    def validation_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+    ) -> Tensor | None:
+        """Return the loss as ``Task.validation_loss``, ``None`` for a batch in which every label is ignored."""
+        loss = super().validation_loss(network, criterion, batch, metric, areas)
+        is_labelled = self.ignore_index is None or bool((batch[1] != self.ignore_index).any())
+        return loss if is_labelled else None
+
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures, and the confusion matrix with a row for each true class."""
         return metric.compute() | {"confusion": metric.counts.tolist()}  # type: ignore[operator]
 
+    def quality_notes(self, evaluation: Mapping[str, Any], balance: bool = False) -> list[str]:
+        """Name the classes that occur but are never predicted, or never where they are, and say what to try."""
+        matrix = np.array(evaluation["confusion"])
+        true, predicted, names = matrix.sum(1), matrix.sum(0), evaluation["classes"]
+        if not true.any():
+            return [f"No {self.unit} with a label: nothing was measured."]
+        never = [index for index in range(len(names)) if true[index] and not predicted[index]]
+        wrong = [i for i in range(len(names)) if true[i] and predicted[i] and not matrix[i, i]]
+        notes = []
+        if never:
+            shares = (f"{names[index]} ({100 * true[index] / true.sum():.2g} %)" for index in never)
+            notes.append(f"Never predicted (with their shares of the {self.unit}): {', '.join(shares)}.")
+        if wrong:
+            notes.append(f"Predicted, but nowhere right: {', '.join(names[index] for index in wrong)}.")
+        if notes:
+            tries = "--epochs, --width or images of these classes may help"
+            notes.append(f"More {tries}." if balance else f"Train with --balance; more {tries}, too.")
+        return notes
+
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:
         matrix = np.array(evaluation["confusion"])
         page.svg(confusion(matrix, evaluation["classes"]), caption="Share of each true class (rows).")
+
+
+def measure_text(value: float | None) -> str:
+    """Return a measure with four decimals; a dash for one over nothing.
+
+    Example:
+        >>> measure_text(0.5), measure_text(None)
+        ('0.5000', '–')
+    """
+    return MISSING if value is None or math.isnan(value) else f"{value:.4f}"

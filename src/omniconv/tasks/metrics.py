@@ -55,15 +55,28 @@ class Confusion(Metric):
 def label_measures(counts: Tensor) -> dict[str, Any]:
     """Return the measures of a confusion matrix of true (rows) and predicted (columns) classes.
 
+    The IoU of a class is the intersection over the union of its true and its predicted samples. A class that neither
+    occurs nor is predicted has none, and does not count in the mean; one that is only predicted, or never predicted,
+    has 0, and does. This is the definition of torchmetrics' ``JaccardIndex``.
+
     Returns:
-        ``accuracy``, ``iou`` (mean over the classes that occur or are predicted) and ``iou_by_class`` (``None`` for the
-        others).
+        ``accuracy``, ``iou`` (mean over the classes that occur or are predicted) and ``iou_by_class``; ``None`` for what
+        is measured over nothing.
+
+    Example:
+        >>> label_measures(torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+        {'accuracy': 0.75, 'iou': 0.375, 'iou_by_class': [0.75, 0.0, None]}
+        >>> label_measures(torch.zeros(2, 2))
+        {'accuracy': None, 'iou': None, 'iou_by_class': [None, None]}
     """
     correct = counts.diagonal()
     union = counts.sum(0) + counts.sum(1) - correct
-    by_class = correct / union  # NaN where a class neither occurs nor is predicted
+    pairs = zip(correct.tolist(), union.tolist(), strict=True)
+    iou = [part / whole if whole > 0 else None for part, whole in pairs]
+    present = [value for value in iou if value is not None]
+    total = float(counts.sum())
     return {
-        "accuracy": float(correct.sum() / counts.sum()),
-        "iou": float(by_class.nanmean()),
-        "iou_by_class": [None if math.isnan(value) else round(value, 6) for value in by_class.tolist()],
+        "accuracy": float(correct.sum()) / total if total > 0 else None,
+        "iou": math.fsum(present) / len(present) if present else None,
+        "iou_by_class": [None if value is None else round(value, 6) for value in iou],
     }

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from omniconv.data.classes import numbered_class_names
+from omniconv.data.file_listing import visible_folders
 from omniconv.data.images import read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.layouts.image_masks import EXPECTED, scan_image_masks
@@ -25,11 +26,14 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork, channels_at_size
-from omniconv.tasks.labels import LabelTask
+from omniconv.tasks.labels import LabelTask, measure_text
 
 LABELS, OVERLAYS = "labels", "overlays"
 LARGEST_OVERLAY = 4096
 """Pixels along the longer side of an overlay, which is only looked at; the label file has the image's own size."""
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages"}
+MASK_FOLDERS = {"masks", "mask", "labels", "annotations", "segmentations", "segmentationclass", "gt", "targets"}
+"""Names of the two folders of data sets for segmentation, in small letters."""
 REPORT_IMAGES = 4
 REPORT_WIDTH = 480
 """Width in pixels to which smaller images of the report are enlarged."""
@@ -46,10 +50,16 @@ class Segment(LabelTask):
     target_is_file = True
     target_interpolation = "nearest"
     ignore_index = IGNORE_INDEX
+    unit = "pixels"
     best_metric = "iou"
 
     def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
         return scan_image_masks(root, classes)
+
+    def recognizes(self, root: Path) -> bool:
+        """Return True also for other usual names of the two folders, although ``scan`` asks for these names."""
+        names = {folder.name.lower() for folder in visible_folders(root)}
+        return super().recognizes(root) or bool(len(names) == 2 and names & IMAGE_FOLDERS and names & MASK_FOLDERS)
 
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
         """Read the mask, uint8 of the size of its image."""
@@ -110,9 +120,10 @@ class Segment(LabelTask):
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         by_class = zip(evaluation["classes"], evaluation["iou_by_class"], strict=True)
-        each = ", ".join(f"{name} {'–' if iou is None else format(iou, '.4f')}" for name, iou in by_class)
-        area = f", by area {evaluation['by_area']['iou']:.4f}" if "by_area" in evaluation else ""
-        return f"accuracy {evaluation['accuracy']:.4f}, mean IoU {evaluation['iou']:.4f}{area} ({each})"
+        each = ", ".join(f"{name} {measure_text(iou)}" for name, iou in by_class)
+        area = f", by area {measure_text(evaluation['by_area']['iou'])}" if "by_area" in evaluation else ""
+        accuracy, mean = measure_text(evaluation["accuracy"]), measure_text(evaluation["iou"])
+        return f"accuracy {accuracy}, mean IoU {mean}{area} ({each})"
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         stems = list(stems)

@@ -80,13 +80,13 @@ class BestNetwork(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         value = float(trainer.callback_metrics.get(self.metric, math.nan))
-        if self._is_better(value, held_out=self.metric in trainer.callback_metrics) or not self.path.is_file():
+        if self._is_better(value) or not self.path.is_file():
             self.best = self.best if math.isnan(value) else value
             save(self.network, self.path)
 
-    def _is_better(self, value: float, held_out: bool) -> bool:
+    def _is_better(self, value: float) -> bool:
         if math.isnan(value):  # not measured: save each epoch, unless an earlier one has been measured
-            return not held_out or self.best == self.worst
+            return self.best == self.worst
         return value > self.best if self.maximize else value < self.best
 
 

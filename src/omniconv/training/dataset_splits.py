@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, file_from_json, file_to_json
+from omniconv.data.content import FileState, check_unchanged, hash_files
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.run_folder import read_json, write_json
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
 
+MAX_DATA_BYTES = 2**30
+"""Largest ``data.json``: that of two million images with masks."""
 _CURE = "start a new run"
 _FREQUENCIES, _PREPROCESSING, _VALIDATION = "shares", "preparation", "measured"
 """Keys of ``data.json``, with the names of the first version so that its runs can be read."""
@@ -28,6 +32,7 @@ class DatasetSplits:
         validation: held-out samples, ``None`` if there are none.
         preprocessing: from an image file to the network's input.
         class_frequencies: relative frequency of each class; empty for a task without classes.
+        files: content of each image, and of each target that is a file.
     """
 
     task: Task
@@ -35,6 +40,7 @@ class DatasetSplits:
     validation: DatasetFolder | None
     preprocessing: Preprocessing
     class_frequencies: tuple[float, ...]
+    files: Mapping[Path, FileState] = field(default_factory=dict, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,44 +53,90 @@ class DatasetSplits:
         return self.validation or self.training
 
 
+    def images(self, folder: DatasetFolder | None) -> dict[Path, FileState]:
+        """Return the content of each image of a folder of this run; none for ``None``."""
+        return {sample.image: self.files[sample.image] for sample in folder.samples} if folder else {}
+
+
+def sample_files(task: Task, folder: DatasetFolder) -> list[Path]:
+    """Return the files of the samples of a folder: the images, and the targets of a task whose targets are files."""
+    images = [sample.image for sample in folder.samples]
+    return images + [Path(sample.target) for sample in folder.samples] if task.target_is_file else images
+
+
 def write_splits(splits: DatasetSplits, path: Path) -> None:
-    """Write the samples with the sizes of their files, the classes and the preprocessing as JSON."""
+    """Write the samples with the content hashes of their files, the classes and the preprocessing as JSON."""
+    folders = [folder for folder in (splits.training, splits.validation) if folder]
+    names = [name for folder in folders for name in sample_files(splits.task, folder)]
+    files = splits.files if set(names) <= splits.files.keys() else hash_files(names)
     content: dict[str, Any] = {
         "task": splits.task.name,
         "classes": list(splits.classes),
         _PREPROCESSING: splits.preprocessing.to_json(),
         _FREQUENCIES: list(splits.class_frequencies),
-        "training": _to_json(splits.task, splits.training),
+        "training": _to_json(splits.task, splits.training, files),
     }
     if splits.validation:
-        content[_VALIDATION] = _to_json(splits.task, splits.validation)
+        content[_VALIDATION] = _to_json(splits.task, splits.validation, files)
     write_json(path, content)
 
 
-def read_splits(path: Path) -> DatasetSplits:
-    """Read the samples of a run, and check that the size of each file has not changed.
+def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
+    """Read the samples of a run, and check that the content of each file has not changed.
+
+    Args:
+        path: the ``data.json`` of a run.
+        check_files: check the files of the samples; otherwise they need not exist.
 
     Raises:
         FileError: the list is missing or damaged, or a file is missing or has changed.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, MAX_DATA_BYTES)
         if content is None:
             raise FileError(path, "does not exist", _CURE)
         task, classes = get_task(content["task"]), tuple(content["classes"])
-        training = _from_json(task, classes, content["training"])
-        validation = _from_json(task, classes, content[_VALIDATION]) if _VALIDATION in content else None
+        files: dict[Path, FileState] = {}
+        training = _from_json(task, classes, content["training"], files)
+        validation = _from_json(task, classes, content[_VALIDATION], files) if _VALIDATION in content else None
         preprocessing = Preprocessing.from_json(content[_PREPROCESSING])
-        return DatasetSplits(task, training, validation, preprocessing, tuple(content[_FREQUENCIES]))
+        splits = DatasetSplits(task, training, validation, preprocessing, tuple(content[_FREQUENCIES]), files)
     except FileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileError(path, f"is damaged ({error})", _CURE) from error
+    if check_files:
+        check_unchanged(files)
+    return splits
 
 
-def _to_json(task: Task, folder: DatasetFolder) -> dict[str, Any]:
-    target_to_json = file_to_json if task.target_is_file else lambda target: target
-    samples = [[file_to_json(sample.image), target_to_json(sample.target)] for sample in folder.samples]
+def move_splits(splits: DatasetSplits, former: Path, data: Path) -> DatasetSplits:
+    """Return the splits of a run whose data folder has been moved from ``former`` to ``data``; no file is checked.
+
+    Files outside of the former folder, to which it had links, are looked for where they were.
+    """
+    former, data = former.resolve(), data.resolve()
+
+    def moved(path: Path) -> Path:
+        return data / path.relative_to(former) if path.is_relative_to(former) else path
+
+    def move(folder: DatasetFolder) -> DatasetFolder:
+        is_file = splits.task.target_is_file
+        pairs = ((sample.image, sample.target) for sample in folder.samples)
+        samples = (Sample(moved(image), moved(target) if is_file else target) for image, target in pairs)
+        return replace(folder, root=moved(folder.root), samples=tuple(samples))
+
+    validation = move(splits.validation) if splits.validation else None
+    files = {moved(path): state for path, state in splits.files.items()}
+    return replace(splits, training=move(splits.training), validation=validation, files=files)
+
+
+def _to_json(task: Task, folder: DatasetFolder, files: Mapping[Path, FileState]) -> dict[str, Any]:
+    def entry(path: Path) -> list[Any]:
+        return files[path].to_json(path)
+
+    pairs = ((sample.image, sample.target) for sample in folder.samples)
+    samples = [[entry(image), entry(Path(target)) if task.target_is_file else target] for image, target in pairs]
     return {"root": str(folder.root.resolve()), "samples": samples}
 
 
@@ -92,7 +144,16 @@ def _to_hashable(target: Any) -> Any:
     return tuple(map(_to_hashable, target)) if isinstance(target, list) else target
 
 
-def _from_json(task: Task, classes: tuple[str, ...], content: dict[str, Any]) -> DatasetFolder:
-    target_from_json = file_from_json if task.target_is_file else _to_hashable
-    samples = (Sample(file_from_json(image), target_from_json(target)) for image, target in content["samples"])
-    return DatasetFolder(Path(content["root"]), tuple(samples), classes)
+def _from_json(
+    task: Task, classes: tuple[str, ...], content: dict[str, Any], files: dict[Path, FileState]
+) -> DatasetFolder:
+    """Return the samples of a split, and add their files to ``files``."""
+
+    def read(entry: Any) -> Path:
+        path, state = FileState.from_json(entry)
+        files[path] = state
+        return path
+
+    read_target = read if task.target_is_file else _to_hashable
+    samples = tuple(Sample(read(image), read_target(target)) for image, target in content["samples"])
+    return DatasetFolder(Path(content["root"]), samples, classes)

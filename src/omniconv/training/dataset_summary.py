@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from omniconv.data.content import hash_files
 from omniconv.data.file_listing import Skipped
 from omniconv.data.images import read_header, read_image
-from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, pick_evenly
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
 from omniconv.data.split import hold_out
 from omniconv.errors import FileError, printable
@@ -22,7 +23,9 @@ from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import surface
 from omniconv.tasks import get_task
-from omniconv.training.dataset_splits import DatasetSplits
+from omniconv.tasks.data_folder import scan_splits
+from omniconv.training.copies import describe_copies
+from omniconv.training.dataset_splits import DatasetSplits, sample_files
 from omniconv.training.datasets import SampleReader
 from omniconv.training.settings import RunConfig
 
@@ -42,12 +45,17 @@ class Inspection:
     Attributes:
         folder: the folder, without the bad samples where these are skipped.
         sizes: number of images of each upright (height, width).
-        counts: number of pixels or images of each class, see ``Task.count_target``.
+        sample_counts: number of pixels or images of each class in each sample, see ``Task.count_target``.
     """
 
     folder: DatasetFolder
     sizes: Counter[tuple[int, int]]
-    counts: Counter[int]
+    sample_counts: dict[Sample, Counter[int]]
+
+    @property
+    def counts(self) -> Counter[int]:
+        """Number of pixels or images of each class."""
+        return _total(self.sample_counts.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,30 +66,44 @@ class DatasetSummary:
         splits: the samples.
         inspections: result of the check of each split, by its name.
         reader: reader with all samples in its cache, if they fit into it.
+        training_counts: number of pixels or images of each class in the training samples.
+        validation_counts: the same of the held-out samples, ``None`` without any.
     """
 
     splits: DatasetSplits
     inspections: dict[str, Inspection]
     reader: SampleReader
+    training_counts: Counter[int]
+    validation_counts: Counter[int] | None
 
     def facts(self, config: RunConfig) -> dict[str, str]:
         """Return facts and warnings to be printed before training, by their headings."""
         splits, validation = self.splits, self.splits.validation
-        counts = _total(inspection.counts for inspection in self.inspections.values())
         sizes = _total(inspection.sizes for inspection in self.inspections.values())
-        targets, advice = splits.task.describe_targets(splits.classes, counts, config.balance)
+        counts = self.training_counts, self.validation_counts
+        targets, advice = splits.task.describe_targets(splits.classes, *counts, config.balance)
+        held_out = f"{len(validation.samples)} images" if validation else "none, so quality is not measured"
+        if not self.is_measurable and validation:
+            held_out += ", whose targets hold nothing to measure, so that the network of the last epoch is kept"
         common = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
         return {
             "training": f"{len(splits.training.samples)} images",
-            "validation": f"{len(validation.samples)} images" if validation else "none, so quality is not measured",
+            "validation": held_out,
             **targets,
             "image sizes": ", ".join(common) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
             "resized to": "{}x{}".format(*splits.preprocessing.size),
             "surface": str(splits.preprocessing.surface),
             **self._advice(config, sizes),
             **advice,
+            **describe_copies(splits, Path(config.data)),
             **self._skipped(),
         }
+
+    @property
+    def is_measurable(self) -> bool:
+        """False if nothing is held out, or only targets that hold nothing to measure, such as ignored pixels."""
+        counts = self.validation_counts
+        return counts is not None and self.splits.task.is_measurable(counts)
 
     def _advice(self, config: RunConfig, sizes: Counter[tuple[int, int]]) -> dict[str, str]:
         advice = {}
@@ -111,8 +133,9 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
         FileError: the folder or a file in it cannot be used.
     """
     task, network_surface = get_task(config.task), surface(config.surface)
-    folders = find_splits(task.scan, config.data, task.expected)
-    folders.pop("test", None)
+    cure = f"use: omniconv train {{task}} {config.data}"
+    folders = scan_splits(task, config.data, ("train", "val"), cure)
+    task.check_trainable(folders.get("train") or folders["all"])
     sizes = _header_sizes(folders.values())
     while True:
         size = config.size or default_size(network_surface, sizes)
@@ -129,12 +152,20 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     classes = task.class_names(inspected.folder, counts)
     training = replace(inspected.folder, classes=classes)
     validation = replace(inspections["val"].folder, classes=classes) if "val" in inspections else None
+    files = hash_files(
+        file for folder in (training, validation) if folder for file in sample_files(task, folder)
+    )
     if validation is None:
-        training, validation = hold_out(training, config.validation, config.seed, task.split_group)
+        training, validation = hold_out(
+            training, config.validation, config.seed, task.split_group, lambda sample: files[sample.image].digest
+        )
     mean, std = channel_statistics(training.samples, reader.image)
     preprocessing = replace(preprocessing, mean=mean, std=std)
-    splits = DatasetSplits(task, training, validation, preprocessing, task.class_frequencies(classes, counts))
-    return DatasetSummary(splits, inspections, reader)
+    splits = DatasetSplits(task, training, validation, preprocessing, task.class_frequencies(classes, counts), files)
+    by_sample = {sample: of for part in inspections.values() for sample, of in part.sample_counts.items()}
+    training_counts = _total(by_sample[sample] for sample in training.samples)
+    validation_counts = _total(by_sample[sample] for sample in validation.samples) if validation else None
+    return DatasetSummary(splits, inspections, reader, training_counts, validation_counts)
 
 
 def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False) -> Inspection:
@@ -151,7 +182,8 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
     good: list[Sample] = []
     bad: list[Skipped] = []
     sizes: Counter[tuple[int, int]] = Counter()
-    counts: Counter[int] = Counter()
+    counts: dict[Sample, Counter[int]] = {}
+    distinct: dict[frozenset[tuple[int, int]], Counter[int]] = {}  # in class folders many samples have equal counts
     for sample in folder.samples:
         try:
             size, counted = _check_sample(sample, folder.classes, reader)
@@ -162,7 +194,7 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
         else:
             good.append(sample)
             sizes[size] += 1
-            counts += counted
+            counts[sample] = distinct.setdefault(frozenset(counted.items()), counted)
     if bad and not good:
         path, reason = bad[0]
         raise FileError(folder.root, f"all {len(bad)} samples are bad", f"repair them; the first is {path}: {reason}")
@@ -200,4 +232,7 @@ def _check_sample(
 
 
 def _total(counters: Iterable[Counter[T]]) -> Counter[T]:
-    return sum(counters, start=Counter())
+    total: Counter[T] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total

@@ -56,12 +56,16 @@ class TrainingModule(L.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         loss = self.task.validation_loss(self.network, self.criterion, batch, self.metric, self.areas)
-        self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
+        if loss is not None:
+            self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
 
     def on_validation_epoch_end(self) -> None:
         computed = self.metric.compute()
         for name in self.task.validation_metrics:
-            self.log(f"val_{name}", torch.tensor(float(computed[name])), prog_bar=name == self.task.best_metric)
+            value = math.nan if computed[name] is None else float(computed[name])
+            # Not logged over nothing: Lightning's EarlyStopping stops at NaN, and ignores what is not logged.
+            if not math.isnan(value):
+                self.log(f"val_{name}", torch.tensor(value), prog_bar=name == self.task.best_metric)
         self.metric.reset()
 
     def configure_optimizers(self) -> Any:

@@ -34,6 +34,30 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     )  # fmt: skip
 
 
+def check_patience(config: RunConfig, is_measurable: bool) -> None:
+    """Check that early stopping has a measure to watch.
+
+    Args:
+        config: the settings.
+        is_measurable: there are held-out samples with targets that can be measured.
+
+    Raises:
+        InputError: it has none, so that it could not tell an epoch that improves from one that does not.
+    """
+    if config.patience and not is_measurable:
+        rule = "needs held-out images with targets that can be measured, and this run has none"
+        raise InputError("patience", config.patience, rule, "leave it out, or hold out images with labels")
+
+
+def is_measurable(splits: DatasetSplits) -> bool:
+    """Return True if any held-out target can be measured; reads them up to the first one that can."""
+    for sample in splits.validation.samples if splits.validation else ():
+        target = splits.task.load_target(sample, splits.preprocessing)
+        if splits.task.is_measurable(splits.task.count_target(sample, target, splits.classes)):
+            return True
+    return False
+
+
 def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     """Build the network of a run, with random weights from its seed, and record its preprocessing.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omniconv.data.classes import CLASSES_FILE, check_same_classes
+from omniconv.data.classes import CLASSES_FILE
 from omniconv.data.file_listing import find_images, visible_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.errors import FileError
@@ -15,27 +15,31 @@ EXPECTED = "expected CLASS/NAME.jpg with a folder for each class in it, or in it
 def scan_class_folders(root: Path, classes: tuple[str, ...]) -> DatasetFolder:
     """List the images in the class folders of ``root`` and their subfolders.
 
-    The class names are the folders' names in natural order (``class2`` before ``class10``), or in the order of
-    ``classes``.
+    The class names are ``classes``, of which some may have no folder or an empty one; without them the folders' names
+    in natural order (``class2`` before ``class10``).
 
     Returns:
         Samples whose target is the index of the class.
 
     Raises:
-        FileError: there are fewer than 2 class folders, one is empty, or their names are not ``classes``.
+        FileError: there are no class folders, none has an image, or the name of one is not among ``classes``.
     """
-    names = tuple(folder.name for folder in visible_folders(root))
-    if len(names) < 2:
-        raise FileError(root, f"has {len(names)} class folders: there must be at least 2", EXPECTED)
-    if classes:
-        check_same_classes(root, tuple(sorted(names)), tuple(sorted(classes)), CLASSES_FILE)
+    folders = visible_folders(root)
+    names = tuple(folder.name for folder in folders)
+    if not names:
+        raise FileError(root, "has no class folders", EXPECTED)
+    unknown = [name for name in names if classes and name not in classes]
+    if unknown:
+        rule = f"has the class folder {unknown[0]!r}, which is none of the classes {', '.join(classes)}"
+        raise FileError(root, rule, "rename or remove the folder, or add the class to classes.txt")
     samples: list[Sample] = []
     files = sorted(path for path in root.iterdir() if path.is_file() and path.name != CLASSES_FILE)
     skipped = [(file, "is not in a class folder") for file in files]
     for index, name in enumerate(classes or names):
-        images, others = find_images(root / name)
-        if not images:
-            raise FileError(root / name, "contains no images", "put images of this class in it or remove the folder")
-        samples += [Sample(image, index) for image in images]
-        skipped += others
+        if name in names:
+            images, others = find_images(root / name)
+            samples += [Sample(image, index) for image in images]
+            skipped += others
+    if not samples:
+        raise FileError(root, "contains no images in its class folders", EXPECTED)
     return DatasetFolder(root, tuple(samples), classes or names, tuple(skipped))

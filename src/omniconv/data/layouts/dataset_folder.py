@@ -78,18 +78,23 @@ def has_splits(root: str | Path) -> bool:
     return names <= set(SPLITS) or bool(visible_folders(root / "train"))
 
 
-def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, DatasetFolder]:
-    """List the samples of each split of a folder.
+def find_splits(
+    scan: Scan, root: str | Path, expected: str, wanted: Sequence[str] = SPLITS
+) -> dict[str, DatasetFolder]:
+    """List the samples of splits of a folder.
 
-    ``classes.txt`` may be in ``root`` or in each split; the class names of the splits must agree.
+    ``classes.txt`` may be in ``root`` or in each split; the class names of the splits must agree. Without it, the
+    classes are those of the training samples, of which the other splits may lack some.
 
     Args:
         scan: function that lists the samples.
         root: the folder.
         expected: description of the layout, for the error message.
+        wanted: names of the splits to list; the others need not have the layout.
 
     Returns:
-        ``"train"`` and, if they exist, ``"val"`` and ``"test"``; only ``"all"`` for a folder without splits.
+        Those of ``"train"``, ``"val"`` and ``"test"`` that are wanted and exist; only ``"all"`` for a folder without
+        splits.
 
     Raises:
         FileError: as ``scan_folder``, or the splits' classes differ.
@@ -97,38 +102,28 @@ def find_splits(scan: Scan, root: str | Path, expected: str) -> dict[str, Datase
     root = Path(root)
     if not has_splits(root):
         return {"all": scan_folder(scan, root, expected)}
-    names = read_class_names(root) or ()
-    present = [split for split in SPLITS if (root / split).is_dir()]
-    folders = {split: scan_folder(scan, root / split, expected, names) for split in present}
-    named = next((folder.classes for folder in folders.values() if folder.classes), ())
-    folders = {split: replace(folder, classes=folder.classes or named) for split, folder in folders.items()}
-    for folder in folders.values():
-        check_same_classes(folder.root, folder.classes, folders["train"].classes, "the train folder")
+    names = _split_classes(root)
+    folders: dict[str, DatasetFolder] = {}
+    for split in wanted:
+        if (root / split).is_dir():
+            folders[split] = scan_folder(scan, root / split, expected, names)
+            names = names or folders[split].classes
+    unused = [(path, "is none of train, val and test") for path in visible_folders(root) if path.name not in SPLITS]
+    for split, folder in list(folders.items())[:1]:
+        folders[split] = replace(folder, skipped=folder.skipped + tuple(unused))
     return folders
+
+
+def _split_classes(root: Path) -> tuple[str, ...]:
+    """Return the class names in the ``classes.txt`` of a folder and of its splits, which must agree; ``()`` if none."""
+    named = {folder / CLASSES_FILE: read_class_names(folder) or () for folder in (root, *(root / s for s in SPLITS))}
+    named = {path: names for path, names in named.items() if names}
+    first = next(iter(named), root)
+    for path, names in named.items():
+        check_same_classes(path, names, named[first], str(first))
+    return named[first] if named else ()
 
 
 def pick_evenly(items: Sequence[T], count: int) -> list[T]:
     """Return at most ``count`` evenly spaced items, including the first and the last."""
     return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
-
-
-def file_to_json(path: Path) -> list[str | int]:
-    """Return the absolute path of a file and its size in bytes."""
-    return [str(path.resolve()), path.stat().st_size]
-
-
-def file_from_json(value: list[Any]) -> Path:
-    """Return the path of a file that ``file_to_json`` described.
-
-    Raises:
-        FileError: the file is missing, or has another size.
-    """
-    name, size = value
-    path, cure = Path(name), "restore it, or start a new run"
-    try:
-        size_now = path.stat().st_size
-    except OSError as error:
-        raise FileError(path, "is a sample of the run but does not exist", cure) from error
-    if size_now != size:
-        raise FileError(path, f"has changed since the run began ({size_now} bytes instead of {size})", cure)
-    return path
