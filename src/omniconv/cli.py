@@ -127,12 +127,20 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     help="continue an interrupted run (only --epochs, --device, --workers and --patience may change)",
 )  # fmt: skip
 @click.option(
-    "--data", "data_option", metavar="DATA", help="as DATA; with --resume the new place of the run's data, if it was moved"
+    "--data",
+    "data_option",
+    metavar="DATA",
+    help="as DATA; with --resume the new place of the run's data, if it was moved",
 )
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(
-    config: Path | None, resume: Path | None, data_option: str | None, name: str | None, out: str | None, **settings: Any
+    config: Path | None,
+    resume: Path | None,
+    data_option: str | None,
+    name: str | None,
+    out: str | None,
+    **settings: Any,
 ) -> None:
     """Train a network on a folder of images."""
     from omniconv.runs.resume import resume_run

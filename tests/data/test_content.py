@@ -72,7 +72,9 @@ def test_exchanged_files_are_found(files):
     files["a"].rename(files["a"].with_name("aside"))
     files["b"].rename(files["a"])
     files["a"].with_name("aside").rename(files["b"])
-    with pytest.raises(FileError, match=r"a: has .* content of .*b\) \(2 of 4 files are missing or have changed\); rest"):
+    with pytest.raises(
+        FileError, match=r"a: has .* content of .*b\) \(2 of 4 files are missing or have changed\); rest"
+    ):
         check_unchanged(recorded)
 
 

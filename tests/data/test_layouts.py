@@ -281,7 +281,9 @@ def test_classify_splits(tmp_path):
     assert splits["val"].classes == ("cat", "dog", "eel")
     assert [sample.target for sample in splits["val"].samples] == [1, 2]
     val = classify(tmp_path / "val", ["fox"])
-    refused(val, "class folder 'fox', which is none of the classes cat, dog, eel", "rename", find_class_splits, tmp_path)
+    refused(
+        val, "class folder 'fox', which is none of the classes cat, dog, eel", "rename", find_class_splits, tmp_path
+    )
 
 
 def test_only_wanted_splits_are_listed(tmp_path):

@@ -100,7 +100,9 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
 def test_unknown_classes_are_refused_by_name(classify_run, segment_run, tmp_path):
     folder = classify_folder(tmp_path / "a", 1)
     (folder / "dark").rename(folder / "dim")
-    with pytest.raises(FileError, match=r"has the class dim, unknown to the network \(bright, dark\); rename or remove"):
+    with pytest.raises(
+        FileError, match=r"has the class dim, unknown to the network \(bright, dark\); rename or remove"
+    ):
         evaluate(opened(classify_run), scan("classify", folder))
     named = scan("segment", segment_folder(tmp_path / "b", 1, "sea land"))
     with pytest.raises(FileError, match=r"has the classes sea, land, unknown to the network \(class 0, class 1\)"):
@@ -180,7 +182,9 @@ def test_images_that_were_trained_on_are_recognised_by_content(segment_run, segm
 
 def test_nothing_is_left_if_all_images_were_trained_on(segment_run, segment_data, tmp_path):
     seen = read_splits(segment_run.data).training
-    found = evaluate(opened(segment_run), seen, trained_on=trained_images(segment_run.path, [s.image for s in seen.samples]))
+    found = evaluate(
+        opened(segment_run), seen, trained_on=trained_images(segment_run.path, [s.image for s in seen.samples])
+    )
     assert (found["trained_on"], found["unseen"]) == (4, None)
     assert "none of them shows" in describe_overlap(found)
 
@@ -203,7 +207,7 @@ def test_runs_without_hashes_recognise_their_images_while_these_exist(segment_ru
 @pytest.mark.parametrize(
     ("confusion", "notes"),
     [
-        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Train with --balance; "]),
+        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Train with --bal"]),
         ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Train with --balance; "]),
         ([[9, 0], [0, 0]], []),
         ([[9, 1], [0, 1]], []),

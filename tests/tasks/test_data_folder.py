@@ -27,7 +27,9 @@ def test_the_data_of_the_other_task(tmp_path, parts):
     found = refusal("classify", tmp_path / "masks", "use {task}")
     assert found == f"{tmp_path / 'masks'}: looks like a data set for the task segment, not classify; use segment"
     found = refusal("segment", tmp_path / "classes")
-    assert found.startswith(f"{tmp_path / 'classes'}: looks like a data set for the task classify, not segment; expected")
+    assert found.startswith(
+        f"{tmp_path / 'classes'}: looks like a data set for the task classify, not segment; expected"
+    )
     check_layout(get_task("segment"), tmp_path / "masks")
     check_layout(get_task("classify"), tmp_path / "classes")
 
@@ -68,7 +70,9 @@ def refused(capsys, *arguments):
 
 def test_train_and_evaluate_say_it(here, segment_run, classify_run, segment_data, classify_data, capsys):
     line = refused(capsys, "train", "classify", segment_data, *words())
-    assert f"looks like a data set for the task segment, not classify; use: omniconv train segment {segment_data}" in line
+    assert (
+        f"looks like a data set for the task segment, not classify; use: omniconv train segment {segment_data}" in line
+    )
     line = refused(capsys, "train", "segment", classify_data, *words())
     assert f"use: omniconv train classify {classify_data}" in line
     line = refused(capsys, "evaluate", classify_run.path, segment_data)

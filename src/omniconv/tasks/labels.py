@@ -34,7 +34,7 @@ class LabelTask(Task):
 
     ignore_index: int | None = None
     unit: str = "samples"
-    validation_metrics = ("accuracy", "iou")
+    validation_metrics: tuple[str, ...] = ("accuracy", "iou")
 
     def check_trainable(self, training: DatasetFolder) -> None:
         """Check that there are two classes, if they are named already."""

@@ -60,8 +60,8 @@ def label_measures(counts: Tensor) -> dict[str, Any]:
     has 0, and does. This is the definition of torchmetrics' ``JaccardIndex``.
 
     Returns:
-        ``accuracy``, ``iou`` (mean over the classes that occur or are predicted) and ``iou_by_class``; ``None`` for what
-        is measured over nothing.
+        ``accuracy``, ``iou`` (mean over the classes that occur or are predicted) and ``iou_by_class``; ``None`` for
+        what is measured over nothing.
 
     Example:
         >>> label_measures(torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))

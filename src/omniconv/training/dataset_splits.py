@@ -52,7 +52,6 @@ class DatasetSplits:
         """Samples shown in the report: the held-out ones, if there are any."""
         return self.validation or self.training
 
-
     def images(self, folder: DatasetFolder | None) -> dict[Path, FileState]:
         """Return the content of each image of a folder of this run; none for ``None``."""
         return {sample.image: self.files[sample.image] for sample in folder.samples} if folder else {}

@@ -152,9 +152,7 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     classes = task.class_names(inspected.folder, counts)
     training = replace(inspected.folder, classes=classes)
     validation = replace(inspections["val"].folder, classes=classes) if "val" in inspections else None
-    files = hash_files(
-        file for folder in (training, validation) if folder for file in sample_files(task, folder)
-    )
+    files = hash_files(file for folder in (training, validation) if folder for file in sample_files(task, folder))
     if validation is None:
         training, validation = hold_out(
             training, config.validation, config.seed, task.split_group, lambda sample: files[sample.image].digest

@@ -11,7 +11,6 @@ import numpy as np
 
 from omniconv.data.classes import CLASSES_FILE, check_same_classes, read_class_names
 from omniconv.data.file_listing import Skipped, check_folder, visible_folders
-from omniconv.errors import FileError
 
 T = TypeVar("T")
 SPLITS = ("train", "val", "test")
