@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from safetensors import safe_open
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits, scan_folder
+from omniconv.models.tensor_file import to_bytes
 from omniconv.run_folder import RunFolder
 from omniconv.runs.start import start_run
 from omniconv.tasks import get_task
@@ -87,6 +90,16 @@ def cut(path: Path, share: float = 0.5) -> Path:
     """Cut the end off a file."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def poison(path: Path, value: float = math.nan) -> Path:
+    """Put NaN or infinity into a saved network, and write the checksum that belongs to it."""
+    with safe_open(path, framework="pt") as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors["head.0.bias" if "head.0.bias" in tensors else "head.bias"][0] = value
+    del metadata["checksum"]
+    path.write_bytes(to_bytes(tensors, metadata))
     return path
 
 

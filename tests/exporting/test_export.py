@@ -74,7 +74,7 @@ def test_weights_that_are_not_finite_are_named(network, tmp_path, value):
     broken = copy.deepcopy(network)
     with torch.no_grad():
         broken.head[0].weight[1, 0] = value
-    line = "a.pt2: was not written: head.0.weight of the network has 1 of 4 values NaN or infinite; train it again"
+    line = "a.pt2: was not written: head.0.weight has 1 of 4 values NaN or infinite; train the network again"
     with pytest.raises(FileError, match=line):
         export(broken, tmp_path / "a.pt2")
     assert not list(tmp_path.iterdir())

@@ -109,6 +109,39 @@ def test_a_network_without_preprocessing(tmp_path):
         Predictor.open(tmp_path / "bare.safetensors", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("size", [10**6, 10**6]), ("size", [16.5, 32]), ("size", [16]), ("size", "16x32"), ("mean", [0.5, float("nan"), 1]),
+        ("spread", [0.1, 0, 0.1]), ("spread", [0.1, 10**400, 0.1]), ("surface", "icosphere:9"), ("surface", 3),
+    ],
+)  # fmt: skip
+def test_preprocessing_out_of_range_raises(segment_run, part, value):
+    model = oc.load(segment_run.model)
+    model.preprocessing["preparation"][part] = value
+    with pytest.raises(
+        InputError, match=r"preprocessing=.*: was not written by a training run \(.*\); copy the file"
+    ) as error:
+        Predictor(model, "cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_preprocessing_of_another_type_raises(segment_run):
+    model = oc.load(segment_run.model)
+    model.preprocessing["preparation"] = []
+    with pytest.raises(InputError, match="was not written by a training run"):
+        Predictor(model, "cpu")
+
+
+def test_outputs_that_are_not_finite_raise(segment_run, segment_data):
+    model = oc.load(segment_run.model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1e30)  # finite, but a product of two is not
+    with pytest.raises(InputError, match="model='UNet': returns NaN or infinity; train it again"):
+        Predictor(model, "cpu").predict(segment_data / "images" / "0.png")
+
+
 def test_devices(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)

@@ -18,6 +18,7 @@ from omniconv.exporting.program import AXES, to_program
 from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
 from omniconv.files import as_path, check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
+from omniconv.models.tensor_file import non_finite
 from omniconv.nn.inspection import copy_network, named_outputs, preserved_random_state
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
@@ -100,6 +101,8 @@ def export(
     if min_size is not None:
         check_integer("min_size", min_size, 1, "leave it out")
     network = copy_network(model).cpu().eval()
+    if fault := non_finite(network.state_dict()):
+        raise FileError(path, f"was not written: {fault}", "train the network again, with a smaller learning rate")
     if isinstance(network, Model):
         any_size, default_min_size = any_size and network.surface.any_size, 2 * network.total_stride
     else:
@@ -187,19 +190,9 @@ def _metadata(example: Tensor, outputs: tuple[str, ...], min_size: int | None) -
 def _check_differences(path: Path, differences: list[OutputDifference], network: nn.Module) -> None:
     worst = max(differences, key=lambda difference: difference.relative_error)
     if not worst.relative_error <= TOLERANCE:
-        _check_finite(path, network)
         shape = " × ".join(map(str, worst.shape))
         rule = (
             f"was not written: its {worst.output} differ from the network's by {worst.relative_error:.1e} of their "
             f"largest value for an input of {shape} (allowed: {TOLERANCE:.0e})"
         )
         raise FileError(path, rule, "try the other --format or one --size, and report it")
-
-
-def _check_finite(path: Path, network: nn.Module) -> None:
-    """Raise a FileError that names a weight with NaN or infinity, if there is one."""
-    for name, tensor in network.state_dict().items():
-        count = int((~tensor.isfinite()).sum())
-        if count:
-            rule = f"was not written: {name} of the network has {count:,} of {tensor.numel():,} values NaN or infinite"
-            raise FileError(path, rule, "train it again, with a smaller --learning-rate")

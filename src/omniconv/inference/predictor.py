@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from omniconv.data.images import read_header
+from omniconv.checks import is_integer
+from omniconv.data.images import MAX_PIXELS, read_header
 from omniconv.data.preprocessing import Preprocessing
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
 from omniconv.models import Model, load
 from omniconv.run_folder import enclosing_run, find_run
@@ -68,15 +70,18 @@ class Predictor:
             self.classes: tuple[str, ...] = tuple(map(str, saved["classes"]))
             self.preprocessing = Preprocessing.from_json(saved["preparation"])
             self._check()
-        except (KeyError, TypeError, ValueError) as error:
-            rule = f"was not written by a training run ({error})"
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            rule = f"was not written by a training run ({one_line(error)})"
             raise InputError("preprocessing", saved, rule, "copy the file again or train again") from error
 
     def _check(self) -> None:
-        size, mean, std = self.preprocessing.size, self.preprocessing.mean, self.preprocessing.std
-        numbers = (*size, *mean, *std)
-        if len(size) != 2 or (len(mean), len(std)) != (3, 3) or not np.isfinite(numbers).all() or min(numbers) <= 0:
-            raise ValueError("size, mean or standard deviation is out of range")
+        own = self.preprocessing
+        if len(own.size) != 2 or not all(map(is_integer, own.size)) or prod(own.size) > MAX_PIXELS:
+            raise ValueError("its size is out of range")
+        if (len(own.mean), len(own.std)) != (3, 3) or not np.isfinite((*own.mean, *own.std)).all() or min(own.std) <= 0:
+            raise ValueError("its mean or standard deviation is out of range")
+        if own.surface != self.model.surface:
+            raise ValueError(f"its surface is {own.surface}, not that of the network, {self.model.surface}")
         if self.task.out_channels(self.classes) != self.model.arguments["out_channels"]:
             raise ValueError("the number of classes is not that of the network")
 
@@ -91,9 +96,17 @@ class Predictor:
 
     @torch.inference_mode()
     def run_network(self, image: np.ndarray) -> Tensor:
-        """Return the network's output ``(channels, *grid)`` or ``(channels,)`` for an image ``(3, *size)`` in 0 … 1."""
+        """Return the network's output ``(channels, *grid)`` or ``(channels,)`` for an image ``(3, *size)`` in 0 … 1.
+
+        Raises:
+            InputError: it has NaN or infinity, of which no class could be told.
+        """
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
-        return self.model(x)[0].float().cpu()
+        output = self.model(x)[0].float().cpu()
+        if not output.isfinite().all():
+            rule = "returns NaN or infinity"
+            raise InputError("model", type(self.model).__name__, rule, "train it again, with a smaller learning rate")
+        return output
 
     def predict(self, image: Picture) -> np.ndarray:
         """Return the task's prediction for an image, at the image's own upright size.
