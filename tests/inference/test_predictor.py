@@ -113,7 +113,8 @@ def test_a_network_without_preprocessing(tmp_path):
     ("part", "value"),
     [
         ("size", [10**6, 10**6]), ("size", [16.5, 32]), ("size", [16]), ("size", "16x32"),
-        ("mean", [0.5, float("nan"), 1]), ("spread", [0.1, 0, 0.1]), ("spread", [0.1, 10**400, 0.1]), ("surface", "icosphere:9"), ("surface", 3),
+        ("mean", [0.5, float("nan"), 1]), ("spread", [0.1, 0, 0.1]), ("spread", [0.1, 10**400, 0.1]),
+        ("surface", "icosphere:9"), ("surface", 3),
     ],
 )  # fmt: skip
 def test_preprocessing_out_of_range_raises(segment_run, part, value):
