@@ -348,6 +348,16 @@ def test_file_without_the_expected_tensors_raises(tmp_path):
         convert(small(), smooth_panoramas(1), out=tmp_path, turned=0)
 
 
+def test_changed_file_raises(tmp_path):
+    convert(small(), smooth_panoramas(1), out=tmp_path, turned=0)
+    path = tmp_path / "kernels-2-0.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"was damaged or changed after it was written .*; remove it"):
+        convert(small(), smooth_panoramas(1), out=tmp_path, turned=0)
+
+
 def test_damaged_file_raises(tmp_path):
     convert(small(), smooth_panoramas(1), out=tmp_path, turned=0)
     (tmp_path / "kernels-2-0.safetensors").write_bytes(b"cut")

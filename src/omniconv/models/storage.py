@@ -80,6 +80,8 @@ def load(path: str | Path) -> Model:
             raise FileError(path, rule, COPY_AGAIN)
 
     state = tensor_file.read(path, check_header, COPY_AGAIN)
+    if fault := tensor_file.non_finite(state):
+        raise FileError(path, f"cannot be used: {fault}", "train again, with a smaller --learning-rate")
     try:
         model = build_apart(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:

@@ -68,7 +68,7 @@ def read(
         cure: how to replace a damaged file.
 
     Raises:
-        FileError: the file does not exist, is damaged, was changed after it was written, or has NaN or infinity.
+        FileError: the file does not exist, is damaged, or was changed after it was written.
     """
     _check_json(path, cure)
     try:
@@ -81,8 +81,6 @@ def read(
     stated = metadata.get(CHECKSUM)
     if stated is not None and stated != checksum(tensors, metadata):
         raise FileError(path, "was damaged or changed after it was written (its checksum differs)", cure)
-    if fault := non_finite(tensors):
-        raise FileError(path, f"cannot be used: {fault}", "train again, with a smaller --learning-rate")
     return tensors
 
 

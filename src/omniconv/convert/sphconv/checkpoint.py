@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from omniconv.errors import FileError
-from omniconv.files import as_path, write_bytes
+from omniconv.files import as_path, read_json, write_bytes
+from omniconv.models import tensor_file
+from omniconv.models.tensor_file import TensorSpec
 
 KEY_FILE = "conversion.json"
+CURE = "remove it, to compute its contents again"
 
 
 class CheckpointFolder:
@@ -40,22 +41,28 @@ class CheckpointFolder:
         else:
             write_bytes(key_file, json.dumps({"key": key}).encode())
 
-    def load(self, name: str, required: str) -> dict[str, Tensor] | None:
-        """Return a saved set of tensors, or ``None``; FileError if it is damaged or lacks the tensor ``required``."""
-        if self.path is None or not (file := self.path / f"{name}.safetensors").is_file():
+    def load(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
+        """Return a saved set of tensors, or ``None``.
+
+        Raises:
+            FileError: it is damaged, has NaN or infinity, or not the tensors of these names and shapes.
+        """
+        if self.path is None or not (file := self.path / f"{name}.safetensors").exists():
             return None
-        try:
-            tensors = load(file.read_bytes())
-            tensors[required]
-        except (SafetensorError, OSError, KeyError) as error:
-            raise FileError(file, f"is damaged ({error})", "remove it, to compute its contents again") from error
+
+        def check_header(_: dict[str, str], found: dict[str, TensorSpec]) -> None:
+            if {key: spec.shape for key, spec in found.items()} != dict(shapes):
+                raise FileError(file, "is damaged (its tensors are not those of the conversion)", CURE)
+
+        tensors = tensor_file.read(file, check_header, CURE)
+        if fault := tensor_file.non_finite(tensors):
+            raise FileError(file, f"is damaged ({fault})", CURE)
         return tensors
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write a set of tensors."""
         if self.path is not None:
-            contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            write_bytes(self.path / f"{name}.safetensors", save(contiguous))
+            write_bytes(self.path / f"{name}.safetensors", tensor_file.to_bytes(tensors, {}))
 
 
 def fingerprint(model: nn.Module, panoramas: Tensor, settings: Mapping[str, Any]) -> str:
@@ -68,8 +75,5 @@ def fingerprint(model: nn.Module, panoramas: Tensor, settings: Mapping[str, Any]
 
 
 def _read_key(path: Path) -> object:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content.get("key") if isinstance(content, dict) else None
-    except (OSError, ValueError) as error:
-        raise FileError(path, "is damaged", "give another out=, or remove the folder") from error
+    content = read_json(path, cure="give another out=, or remove the folder")
+    return content.get("key") if isinstance(content, dict) else None

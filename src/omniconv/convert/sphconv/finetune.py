@@ -26,7 +26,7 @@ def finetune(
     ``requires_grad`` stay. ``rate`` is the initial learning rate relative to the root mean square of each parameter.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    state = _TrainingState(parameters, folder.load("tuning", "step"))
+    state = _TrainingState(parameters, folder.load("tuning", _shapes(parameters)))
     # one group for each parameter, as each has a learning rate of its own
     optimizer = torch.optim.Adam([{"params": [parameter]} for parameter in parameters], lr=rate)
     state.restore(optimizer)
@@ -47,6 +47,16 @@ def _adam_step(network: nn.Sequential, optimizer: torch.optim.Adam, inputs: Tens
     optimizer.zero_grad(set_to_none=True)
     (network(inputs) - targets).square().mean().div(2).backward()
     optimizer.step()
+
+
+def _shapes(parameters: list[nn.Parameter]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of ``_TrainingState.snapshot``."""
+    shapes = {
+        f"{index}.{key}": tuple(parameter.shape)
+        for index, parameter in enumerate(parameters)
+        for key in ("value", *ADAM_MOMENTS)
+    }
+    return {"step": (), "sizes": (len(parameters),), **shapes}
 
 
 class _TrainingState:

@@ -40,7 +40,9 @@ def fit_layer(
     layer: Any = network[index]
     for number, band in enumerate(layer.op.stencil.bands):
         name = f"kernels-{index}-{number}"
-        kernels = folder.load(name, "weight")
+        weight = layer.weight[:, :, band.first_tap : band.first_tap + band.taps]
+        bias = layer.bias[:, band.first_row : band.first_row + band.rows]
+        kernels = folder.load(name, {"weight": tuple(weight.shape), "bias": tuple(bias.shape)})
         if kernels is None:
             kernels = _fit_band(targets, network, below, index, band, ridge, advance)
             folder.save(name, kernels)
@@ -48,8 +50,8 @@ def fit_layer(
             for _ in range(band.rows):
                 advance()
         with torch.no_grad():
-            layer.weight[:, :, band.first_tap : band.first_tap + band.taps] = kernels["weight"]
-            layer.bias[:, band.first_row : band.first_row + band.rows] = kernels["bias"]
+            weight.copy_(kernels["weight"])
+            bias.copy_(kernels["bias"])
 
 
 def _fit_band(
