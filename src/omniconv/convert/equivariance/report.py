@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omniconv.convert.equivariance.roll import RollTest
+from omniconv.convert.equivariance.roll import NO_ROLL, RollTest
 from omniconv.convert.equivariance.tracer import EquivarianceTracer, is_image
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
-from omniconv.convert.overrides.module_class import conversion_of
+from omniconv.convert.overrides.module_class import conversion_of, revert
 from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
 from omniconv.errors import InputError, truncate
 from omniconv.nn.inspection import copy_network, preserved_random_state
@@ -26,6 +26,12 @@ FLOAT64_TOLERANCE, OWN_TOLERANCE = 1e-7, 1e-3
 In float64, 17 converted networks of `make test-zoo` were equivariant to 2e-14, and the flat ones off by up to 1.
 Rounding errors of float32 and narrower dtypes are larger.
 """
+
+
+WRAPS_BY_ITSELF = (
+    "was equivariant to rolling the panorama before it was converted, and is not now: it wraps by itself, so do not "
+    "convert it"
+)
 
 
 @preserved_random_state()
@@ -79,7 +85,20 @@ def _report_at_smallest_roll(
             reason = f"is equivariant to rolls by multiples of {shift} columns"
             return [*findings, Finding("", "forward", reason, False)]
         shift *= 2
+    if _is_equivariant(revert(copy_network(network)), arguments, RollTest(shift // 2, width, shape[0], tolerance)):
+        findings.insert(0, Finding("", "forward", WRAPS_BY_ITSELF, seam=True))
     return findings
+
+
+def _is_equivariant(network: nn.Module, arguments: Sequence[Any], roll_test: RollTest) -> bool:
+    """Return whether all outputs of a network for rolled images are rolled outputs."""
+    is_batch = [isinstance(x, Tensor) and x.ndim > 0 and len(x) == roll_test.batch for x in arguments]
+    rolled = [
+        roll_test.corrected(x, ((-1, None),) if is_image(x) else NO_ROLL) if batched else x
+        for x, batched in zip(arguments, is_batch, strict=True)
+    ]
+    outputs = [y for y in iterate_tensors(network(*rolled)) if roll_test.has_both_halves(y)]
+    return bool(outputs) and all(roll_test.find_roll(y, ()) is not None for y in outputs)
 
 
 class StrideProbe(PanoramaFunctionMode):

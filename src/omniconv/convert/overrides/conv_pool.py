@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.arithmetic import overhang, span
+from omniconv.convert.overrides.column_tracking import is_continued_by_hand
 from omniconv.convert.overrides.mode import PanoramaFunctionMode
 from omniconv.convert.overrides.pad_tracking import NO_OFFSET, PadOffset, Sides, add_sides, crop, offset_of, with_offset
 from omniconv.errors import InputError
@@ -174,6 +175,8 @@ def resolve_padding(
     width, stride, missing = panorama.shape[-1], window.stride[-1], -sum(columns)
     if isinstance(width, int) and width % stride:
         context.report_seam(operation, f"stride {stride} does not divide {width} columns; use another input width")
+    elif missing > 0 and is_continued_by_hand(panorama, missing):
+        context.report_continued_by_hand(operation)
     elif missing > 0:
         context.report_seam(operation, f"padding is too small for the kernel; missing output columns: {missing}")
     output_offset = (rows if sum(rows) > 0 else (0, 0), columns if sum(columns) > 0 else (0, 0))

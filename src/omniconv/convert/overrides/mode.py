@@ -18,6 +18,11 @@ from omniconv.surfaces.neighbours.border import Border
 OverrideTable = Mapping[Callable[..., Any], Callable[..., Any]]
 """Override of each torch function; it gets the active mode, then the arguments of the torch function."""
 
+CONTINUED_BY_HAND = (
+    "its input has columns of the other side beside it, put there in a way that cannot be followed: the network wraps "
+    'by itself, so do not convert it; or use torch.cat of slices, or F.pad(mode="circular")'
+)
+
 
 class Overrides(Protocol):
     """Override table of a conversion, with any state that its overrides share."""
@@ -37,6 +42,7 @@ class PanoramaFunctionMode(TorchFunctionMode):
         super().__init__()
         self.border, self.overrides = border, overrides
         self.module_names: list[str] = []
+        self._is_continued_by_hand = False
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -63,6 +69,12 @@ class PanoramaFunctionMode(TorchFunctionMode):
         """Report an operation that is not equivariant; a compiler cannot trace warnings, so it skips this."""
         if not torch.compiler.is_compiling():
             self.emit(Finding(self.module, operation, reason, seam=True))
+
+    def report_continued_by_hand(self, operation: str) -> None:
+        """Report, once for the whole network, that it continues its columns in a way that cannot be followed."""
+        if not self._is_continued_by_hand:
+            self._is_continued_by_hand = True
+            self.report_seam(operation, CONTINUED_BY_HAND)
 
     def report_change(self, operation: str, reason: str) -> None:
         """Report a changed operation; ignored here, kept by the equivariance tracer."""

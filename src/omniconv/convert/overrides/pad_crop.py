@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omniconv.convert.overrides.column_tracking import with_index, with_slice
 from omniconv.convert.overrides.mode import PanoramaFunctionMode
 from omniconv.convert.overrides.pad_tracking import (
     NO_OFFSET,
@@ -24,6 +25,7 @@ from omniconv.convert.overrides.pad_tracking import (
     with_offset,
 )
 from omniconv.nn.grid.padding import pad as pad_on_border
+from omniconv.nn.symbolic import to_int_if_static
 from omniconv.nn.torch_private import C_PAD
 
 
@@ -62,11 +64,23 @@ def constant_pad_nd(context: PanoramaFunctionMode, input: Tensor, pad: Sequence[
 
 
 def getitem(context: PanoramaFunctionMode, input: Tensor, index: Any) -> Any:
-    """Override ``x[index]``: reduce the pad offset by the samples that slices remove."""
+    """Override ``x[index]``: reduce the pad offset by the samples that slices remove; recognise columns of x."""
     result = input[index]
-    if offset_of(input) == NO_OFFSET or not isinstance(result, Tensor) or result.ndim != input.ndim:
+    if not isinstance(result, Tensor) or result.ndim != input.ndim or input.ndim not in (3, 4):
         return result
-    return with_offset(result, _offset_after_slices(input, index) or NO_OFFSET)
+    parts = _all_axes(index, input.ndim)
+    if parts is None:
+        return result
+    *others, columns = parts
+    if offset_of(input) != NO_OFFSET:
+        with_offset(result, _offset_after_slices(input, parts) or NO_OFFSET)
+    if not all(isinstance(part, slice) for part in others) or not result.is_floating_point():
+        return result
+    if isinstance(columns, slice) and columns.step in (None, 1):
+        # a negative start is kept: with symbolic sizes it shows how many columns lie before the panorama
+        start = columns.start or 0
+        return with_slice(input, result, start) if columns != slice(None) else result
+    return with_index(input, result, columns) if isinstance(columns, list | Tensor) else result
 
 
 def _axis_amounts(pad: Sequence[int]) -> PadOffset:
@@ -75,18 +89,28 @@ def _axis_amounts(pad: Sequence[int]) -> PadOffset:
     return (above, below), (left, right)
 
 
-def _offset_after_slices(x: Tensor, index: Any) -> PadOffset | None:
-    """Return the offset after slices of step 1; ``None`` if they do anything but remove padded samples."""
+def _all_axes(index: Any, ndim: int) -> tuple[Any, ...] | None:
+    """Return an index with a part for each axis; ``None`` for masks and for indices of more than one list or tensor."""
     parts = index if isinstance(index, tuple) else (index,)
+    lists = sum(isinstance(part, list | Tensor) for part in parts)
+    if lists > 1 or any(part is None or (isinstance(part, Tensor) and part.dtype == torch.bool) for part in parts):
+        return None
     ellipsis = next((position for position, part in enumerate(parts) if part is ...), len(parts))
-    omitted = (slice(None),) * (x.ndim - len(parts) + (ellipsis < len(parts)))
-    parts = parts[:ellipsis] + omitted + parts[ellipsis + 1 :]
+    omitted = (slice(None),) * (ndim - len(parts) + (ellipsis < len(parts)))
+    return parts[:ellipsis] + omitted + parts[ellipsis + 1 :]
+
+
+def _offset_after_slices(x: Tensor, parts: Sequence[Any]) -> PadOffset | None:
+    """Return the offset after slices of step 1; ``None`` if they do anything but remove padded samples."""
     if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
         return None
     bounds = [part.indices(size) for part, size in zip(parts[-2:], x.shape[-2:], strict=True)]
-    cut: list[Sides] = [(-start, stop - size) for (start, stop, _), size in zip(bounds, x.shape[-2:], strict=True)]
-    offset = add_sides(offset_of(x), cut)
-    return offset if min(map(min, offset)) >= 0 else None
+    cut: list[Sides] = [
+        (to_int_if_static(-start), to_int_if_static(stop - size))
+        for (start, stop, _), size in zip(bounds, x.shape[-2:], strict=True)
+    ]
+    rows, columns = (sides if min(sides) >= 0 else (0, 0) for sides in add_sides(offset_of(x), cut))
+    return rows, columns
 
 
 _pad = pad  # `constant_pad_nd` has an argument of this name

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from omniconv.convert.overrides.column_tracking import COLUMN_OVERRIDES
 from omniconv.convert.overrides.conv_pool import CONV_POOL_OVERRIDES
 from omniconv.convert.overrides.mode import OverrideTable
 from omniconv.convert.overrides.pad_crop import PAD_CROP_OVERRIDES
 from omniconv.convert.overrides.resize import RESIZE_OVERRIDES
 from omniconv.convert.overrides.transposed import TRANSPOSED_OVERRIDES
 
-GRID_TABLE: OverrideTable = {**CONV_POOL_OVERRIDES, **TRANSPOSED_OVERRIDES, **PAD_CROP_OVERRIDES, **RESIZE_OVERRIDES}
+GRID_TABLE: OverrideTable = {
+    **CONV_POOL_OVERRIDES, **TRANSPOSED_OVERRIDES, **PAD_CROP_OVERRIDES, **RESIZE_OVERRIDES, **COLUMN_OVERRIDES,
+}  # fmt: skip
 
 
 class GridOverrides:
