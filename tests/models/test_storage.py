@@ -39,7 +39,14 @@ def contents(path):
 
 def without_checksum(metadata):
     """Return the metadata of a file that was written before files had a checksum."""
-    return {key: value for key, value in metadata.items() if key != "checksum"}
+    return {key: value for key, value in metadata.items() if key != "checksum"} | {"omniconv": "1"}
+
+
+def test_missing_checksum_raises(path):
+    state, metadata = contents(path)
+    del metadata["checksum"]
+    save_file(state, path, metadata=metadata)
+    assert_raises(path, r"was changed after it was written \(its checksum is missing\); copy it again")
 
 
 def assert_raises(path, text):
@@ -188,7 +195,7 @@ def test_repeated_names_raise(path):
 
 
 @pytest.mark.parametrize(
-    "metadata", [None, {"format": "pt"}, {"omniconv": "2"}, {"omniconv": "1"}, {"omniconv": "1", "description": "{"}]
+    "metadata", [None, {"format": "pt"}, {"omniconv": "3"}, {"omniconv": "1"}, {"omniconv": "1", "description": "{"}]
 )
 def test_other_safetensors_files_raise(path, metadata):
     save_file({"weight": torch.zeros(2)}, path, metadata=metadata)

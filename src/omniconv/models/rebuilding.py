@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from omniconv.errors import InputError, one_line
+from omniconv.errors import InputError, one_line, truncate
 from omniconv.models.base import Model
 from omniconv.models.registry import get_model, model_name
 from omniconv.models.tensor_file import DTYPES, TensorSpec
@@ -83,7 +83,7 @@ def check_tensors(found: Mapping[str, TensorSpec], expected: Mapping[str, Tensor
     if missing := next((key for key in expected if key not in found), ""):
         return f"{missing} is missing"
     if more := next((key for key in found if key not in expected), ""):
-        return f"{more} is not part of it"
+        return f"{truncate(more)} is not part of it"
     floating = {key for key in found if expected[key].dtype.is_floating_point}
     dtypes = {found[key].dtype for key in floating}
     is_uniform = len(dtypes) <= 1 and all(dtype.is_floating_point for dtype in dtypes)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omniconv.errors import FileError, InputError, one_line
+from omniconv.errors import FileError, InputError, one_line, truncate
 from omniconv.files import as_path, atomic_write, parse_json
 from omniconv.models import tensor_file
 from omniconv.models.base import Model
@@ -14,7 +14,8 @@ from omniconv.models.rebuilding import build_apart, check_rebuildable, check_ten
 from omniconv.models.registry import MODELS, model_name
 from omniconv.models.tensor_file import TensorSpec
 
-FORMAT = "1"
+FORMAT, WITHOUT_CHECKSUM = "2", "1"
+"""Format of files, and that of files which were written before they had a checksum."""
 COPY_AGAIN = "copy it again or train again"
 DESCRIPTION_TYPES = {"model": str, "arguments": dict, "preprocessing": dict}
 
@@ -123,9 +124,11 @@ def _cannot_be_built(path: Path, name: str, error: Exception) -> FileError:
 
 def _read_description(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     version = metadata.get("omniconv")
-    if version != FORMAT:
-        rule = f"was not written by this version of omniconv (format {version}, not {FORMAT})"
+    if version not in (FORMAT, WITHOUT_CHECKSUM):
+        rule = f"was not written by this version of omniconv (format {truncate(str(version))}, not {FORMAT})"
         raise FileError(path, rule, "give the model.safetensors of a run")
+    if version == FORMAT and tensor_file.CHECKSUM not in metadata:
+        raise FileError(path, "was changed after it was written (its checksum is missing)", COPY_AGAIN)
     try:
         description = parse_json(metadata["description"])
         parts = {key: description[key] for key in DESCRIPTION_TYPES}

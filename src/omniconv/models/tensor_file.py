@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from omniconv.errors import FileError, one_line
+from omniconv.errors import FileError, one_line, truncate
 from omniconv.files import open_regular, parse_json
 
 CHECKSUM = "checksum"
@@ -129,5 +129,5 @@ def _check_json(path: Path, cure: str) -> None:
 def _spec(path: Path, name: str, tensor: Any, cure: str) -> TensorSpec:
     dtype = DTYPES.get(tensor.get_dtype())
     if dtype is None:
-        raise FileError(path, f"has weights of an unknown dtype ({name}: {tensor.get_dtype()})", cure)
+        raise FileError(path, f"has weights of an unknown dtype ({truncate(name)}: {tensor.get_dtype()})", cure)
     return TensorSpec(dtype, tuple(tensor.get_shape()))
