@@ -83,6 +83,9 @@ def test_failure_inside_the_block_keeps_the_old_file(old_file, error):
     assert holds_only(old_file, b"old")
 
 
+CURES = {errno.ENOSPC: "free some space, or ", errno.EACCES: "change the permissions of its folder, or "}
+
+
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EIO, errno.EACCES])
 def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, reason):
@@ -92,7 +95,7 @@ def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, r
     monkeypatch.undo()
     assert str(caught.value) == (
         f"{old_file}: cannot be written ({os.strerror(reason).lower()}); "
-        "free some space or choose another path with --out"
+        f"{CURES.get(reason, '')}choose another path"
     )
     assert holds_only(old_file, b"old")
 

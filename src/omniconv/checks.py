@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib.util import find_spec
 from numbers import Integral, Real
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from omniconv.errors import InputError
@@ -103,9 +106,30 @@ def check_choice(name: str, value: Any, choices: Collection[str], cure: str = ""
         InputError: it is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        cure = cure or did_you_mean(value, choices, f"use {next(iter(choices))}")
+        cure = cure or did_you_mean(value, choices, f"use {name}={next(iter(choices))!r}")
         raise InputError(name, value, f"must be one of {', '.join(choices)}", cure)
     return value
+
+
+def check_extra(extra: str, purpose: str, modules: Iterable[str]) -> None:
+    """Check that the packages of an extra of omniconv are installed, without importing them.
+
+    Args:
+        extra: its name, as in ``omniconv[export]``.
+        purpose: what needs them, for the error.
+        modules: the modules that are needed.
+
+    Raises:
+        InputError: one is missing; the cure works in a clone of the repository, too.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        # In a clone and an editable installation the package lies below the folder of pyproject.toml.
+        root = Path(__file__).parents[2]
+        is_clone = (root / "pyproject.toml").is_file() and Path(__file__).parents[1].name == "src"
+        target = f"{root}[{extra}]" if is_clone else f"omniconv[{extra}]"
+        rule = f"{'is' if len(missing) == 1 else 'are'} not installed, which {purpose} needs"
+        raise InputError("packages", ", ".join(missing), rule, f"python -m pip install {quote(target)}")
 
 
 def check_channels(in_channels: Any, out_channels: Any, groups: Any, least: int = 1) -> tuple[int, int, int]:

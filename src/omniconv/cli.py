@@ -13,32 +13,19 @@ import click
 from omniconv import __version__
 from omniconv.checks import did_you_mean
 from omniconv.commands.audit import audit
+from omniconv.commands.command import NearestGroup, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
-from omniconv.errors import InputError, printable
+from omniconv.errors import FileError, InputError, printable
 from omniconv.tasks import TASKS
-from omniconv.training.settings import FORMER_NAMES, RunConfig, option
+from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_size
 
 if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor
 
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch-size or --width"
-
-
-class NearestGroup(click.Group):
-    """Command group that suggests the most similar command for a misspelt one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command, or raise an error that names the most similar one."""
-        if args and self.get_command(ctx, args[0]) is None:
-            names = self.list_commands(ctx)
-            cure = did_you_mean(args[0], names, f"the commands are {', '.join(names)}")
-            raise click.UsageError(f"No such command '{args[0]}': {cure}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        help_of = context.command_path if context else "omniconv"
-        click.echo(f"omniconv: {printable(error.format_message())} (see {help_of} --help)", err=True)
+        click.echo(f"omniconv: {printable(usage_message(error))}", err=True)
     except InputError as error:
         click.echo(f"omniconv: {printable(error)}", err=True)
     except (KeyboardInterrupt, click.Abort):
@@ -73,9 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
-@click.group(cls=NearestGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=NearestGroup, invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)  # fmt: skip
 @click.version_option(__version__, prog_name="omniconv")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Train and run convolutional networks on flat images and on images on a sphere.
 
     From a folder of images to a trained network, its measured quality, and predictions as images:
@@ -84,6 +73,8 @@ def commands() -> None:
         omniconv train segment DATA --surface icosphere:5
         omniconv predict runs/DATA IMAGES --out OUT
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Callable]:
@@ -100,11 +91,21 @@ def _setting_options(*names: str, **defaults: Any) -> Callable[[Callable], Calla
 def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     setting = RunConfig.model_fields[name]
     flags = [option(name), *(option(former) for former, new in FORMER_NAMES.items() if new == name)]
+    # With a former name, click would silently take the last of two values.
+    once = {"multiple": True, "callback": _only_one} if len(flags) > 1 else {}
     if setting.annotation is bool:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", name, default=None, help=setting.description)
     text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
     option_type = setting.annotation if setting.annotation in (int, float) else str
-    return click.option(*flags, name, type=option_type, default=None, help=text)
+    return click.option(*flags, name, type=option_type, default=None, help=text, **once)  # type: ignore[arg-type]
+
+
+def _only_one(context: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Return the value of an option with two names, or ``None``."""
+    if len(values) > 1:
+        rule = f"is given {len(values)} times ({' and '.join(param.opts)} are the same)"
+        raise InputError(max(param.opts, key=len), values, rule, "keep one")
+    return values[0] if values else None
 
 
 NETWORK = ("surface", "model", "width", "depth", "down", "up")
@@ -162,27 +163,34 @@ def train(
 
 
 @commands.command()
-@click.argument("run", type=PATH)
+@click.argument("run")
 @click.argument("data", type=PATH, required=False)
-@click.option("--split", help="train, val or test; by default test, else val, else train or, unsplit, all images")
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]),
+    help="train, val or test; by default test, else val, else train or, unsplit, all images",
+)  # fmt: skip
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
-def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
+def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
     Without DATA: the run's validation images; the result is optimistic, because the best epoch was selected on them.
     With DATA, RUN may also be a model.safetensors. Images that RUN was trained on are recognised by their content: the
     others are then also measured alone, as "unseen" in the JSON file.
     """
+    from omniconv.files import check_writable
     from omniconv.inference.evaluation import describe_overlap, find_samples, trained_images, was_balanced
     from omniconv.inference.evaluation import evaluate as run_evaluation
     from omniconv.run_folder import check_json, write_json
 
     if json_file:
         check_json(json_file)
+        check_writable(json_file)
+    if split and data is None:
+        raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
     predictor = _predictor(run, device)
-    folder = find_samples(predictor, run, data, split)
-    trained_on = trained_images(run, [sample.image for sample in folder.samples])
+    folder = find_samples(predictor, Path(run), data, split)
+    trained_on = trained_images(Path(run), [sample.image for sample in folder.samples])
     with progress_bar(len(folder.samples), "evaluate") as step:
         measures = run_evaluation(predictor, folder, step, trained_on)
     if json_file:
@@ -205,28 +213,30 @@ def evaluate(run: Path, data: Path | None, split: str | None, json_file: Path | 
     RUN is the folder of a run or its model.safetensors. The files written depend on the task of the run:
     {PREDICTIONS}. Files of single images keep the subfolders of the images."""
 )
-@click.argument("run", type=PATH)
+@click.argument("run")
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="folder to write to")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @_setting_options("device")
-def predict(run: Path, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
+def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict images with the network of a run."""
     from omniconv.data.layouts.image_list import scan_images
     from omniconv.inference.write_predictions import check_out, write_predictions
 
+    if out.exists() and not out.is_dir():
+        raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     predictor = _predictor(run, device)
     listed = scan_images(images)
     check_out(predictor.task, out, listed, images, overwrite)
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step)
-    log(f"{len(listed)} images predicted into {out}")
+    log(f"{len(listed)} image{'s' * (len(listed) != 1)} predicted into {out}")
 
 
 @commands.command()
-@click.argument("run", type=PATH)
+@click.argument("run")
 @_setting_options("device")
-def report(run: Path, device: str | None) -> None:
+def report(run: str, device: str | None) -> None:
     """Rewrite RUN's report.html."""
     from omniconv.run_folder import find_run
     from omniconv.runs.page import write_report
@@ -238,37 +248,42 @@ def report(run: Path, device: str | None) -> None:
 @commands.command(
     help=f"""Show the layers of a network: output size, receptive field, parameters, multiply-adds.
 
-    WHAT is a task ({" or ".join(TASKS)}, with options of train), or, without options, the folder of a run or its
-    model.safetensors."""
+    WHAT is a task ({" or ".join(TASKS)}, with options of train), or, without options, the folder of a run, its
+    model.safetensors, or your own network, as package.module:callable, with its --size."""
 )
 @click.argument("what")
-@click.option("--classes", type=click.IntRange(1), default=2, show_default=True, help="output channels of the network")
-@click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere); refused for a run")
+@click.option("--classes", type=click.IntRange(1), help="output channels of the network of a task  [default: 2]")
+@click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere)")
 @_setting_options(*NETWORK)
-def summary(what: str, classes: int, **settings: Any) -> None:
+def summary(what: str, classes: int | None, **settings: Any) -> None:
     """Show the layers of a network."""
+    from omniconv.commands.load_model import input_shape, load_model
     from omniconv.data.preprocessing import IMAGE_CHANNELS, default_size
+    from omniconv.inference.predictor import Predictor
     from omniconv.models import build
     from omniconv.summaries import summary as layer_table
     from omniconv.surfaces import surface
+    from omniconv.training.preflight import check_settings
 
     given = _given(**settings)
     if what in TASKS:
         config = RunConfig(task=what, **given)
-        config.check_model()
-        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes))
-        size = config.size or default_size(surface(config.surface), [])
-    elif not Path(what).exists():
+        check_settings(config, given)
+        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes or 2))
+        grid = (config.size or default_size(surface(config.surface), [])) if network.surface.any_size else ()
+        click.echo(layer_table(network, (IMAGE_CHANNELS, *grid)))
+    elif not Path(what).exists() and ":" not in what:
         cure = did_you_mean(what, TASKS, "check the path for a typing error")
         raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", cure)
-    elif given:
-        name, value = next(iter(given.items()))
-        raise InputError(name, value, "cannot be changed for the network of a run", "leave it out")
     else:
-        predictor = _predictor(Path(what), "cpu")
-        network, size = predictor.model, predictor.preprocessing.size
-    grid = size if network.surface.any_size else ()
-    click.echo(layer_table(network, (network.arguments["in_channels"], *grid)))
+        for name, value in _given(classes=classes, **(settings | {"size": None})).items():
+            raise InputError(name, value, "cannot be changed for a trained network or one of your own", "leave it out")
+        size = parse_size(settings["size"]) if settings["size"] else None
+        network = load_model(what, "cpu", trust=None).model
+        if isinstance(network, Predictor):
+            size = size or (network.preprocessing.size if network.preprocessing.surface.any_size else None)
+            network = network.model
+        click.echo(layer_table(network, input_shape(network, size)))
 
 
 @commands.command()
@@ -294,10 +309,10 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _predictor(run: Path, device: str | None) -> Predictor:
-    from omniconv.inference.predictor import Predictor
+def _predictor(run: str, device: str | None) -> Predictor:
+    from omniconv.commands.load_model import open_predictor
 
-    return Predictor.open(run, device or "auto")
+    return open_predictor(run, device)
 
 
 if __name__ == "__main__":

@@ -31,12 +31,17 @@ class InputError(ValueError):
         omniconv.errors.InputError: stride=0: must be at least 1; use stride=1 to keep every sample
     """
 
+    argument: str = ""
+    advice: str = ""
+    """Rule and cure, the end of the message; the command line writes its flags in it instead of arguments."""
+
     def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
         super().__init__(_message(f"{argument}={_show(value)}: {rule}; {cure}"))
+        self.argument, self.advice = argument, _message(f"{rule}; {cure}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Data loader workers pickle their errors, and by default unpickling would call __init__ with the message only.
-        return (_rebuild, (type(self), self.args[0]))
+        return (_rebuild, (type(self), self.args[0]), self.__dict__)
 
 
 class FileError(InputError):
@@ -44,6 +49,7 @@ class FileError(InputError):
 
     def __init__(self, path: object, rule: str, cure: str) -> None:
         ValueError.__init__(self, _message(f"{path}: {rule}; {cure}"))
+        self.advice = _message(f"{rule}; {cure}")
 
     @classmethod
     def from_os_error(cls, path: object, rule: str, error: OSError, cure: str) -> FileError:

@@ -6,6 +6,7 @@ and only up to a limit: a named pipe in the place of a file would block forever,
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -24,6 +25,13 @@ MAX_TEXT_BYTES = 2**24
 MAX_JSON_DEPTH = 32
 """Deepest nesting of lists and objects in JSON; no file of a run has more than 8."""
 _READ_CURE = "check its path and permissions"
+_WRITE_CURES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "change the permissions of its folder",
+    errno.EPERM: "change the permissions of its folder",
+}
+"""Cures of errors of the system; for others (a read-only disk, a file in place of a folder) only another path helps."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -203,7 +211,7 @@ def claim_folder(wanted: str | Path) -> Path:
             return folder
         except FileExistsError:
             if not folder.parent.is_dir():
-                raise FileError(folder.parent, "is a file, not a folder", "choose another path with --out") from None
+                raise FileError(folder.parent, "is a file, not a folder", "choose another path") from None
             number += 1
         except OSError as error:
             raise _write_error(folder, error) from error
@@ -230,7 +238,7 @@ def check_overwrite(paths: Iterable[Path], overwrite: bool) -> None:
     """
     for path in paths:
         if path.exists() and not overwrite:
-            raise FileError(path, "exists already", "add --overwrite, or choose another path with --out")
+            raise FileError(path, "exists already", "add overwrite=True, or choose another path")
 
 
 def check_writable(path: str | Path) -> None:
@@ -241,7 +249,7 @@ def check_writable(path: str | Path) -> None:
     """
     path = Path(path)
     if path.is_dir():
-        raise FileError(path, "is a folder", "choose another path with --out")
+        raise FileError(path, "is a folder", "choose another path")
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     try:
         with TemporaryFile(dir=existing):
@@ -282,8 +290,13 @@ def _json_depth(value: Any) -> int:
 
 
 def _write_error(path: Path, error: OSError) -> FileError:
-    cure = "free some space or choose another path with --out"
-    return FileError.from_os_error(path, "cannot be written", error, cure)
+    return FileError.from_os_error(path, "cannot be written", error, write_cure(error))
+
+
+def write_cure(error: OSError) -> str:
+    """Return the cure of an error of writing, by its reason."""
+    own = _WRITE_CURES.get(error.errno or 0)
+    return f"{own}, or choose another path" if own else "choose another path"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -60,10 +60,11 @@ def new_run(name: str, out: str | None) -> RunFolder:
         FileError: ``out`` is not empty, or the folder cannot be created.
     """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
-        raise InputError("name", name, "must be a folder name without / and leading dot", "use --out for a path")
+        raise InputError("name", name, "must be a folder name without / and leading dot", "use out=PATH for a path")
     folder = make_folder(out) if out is not None else claim_folder(Path("runs") / name)
     if any(folder.iterdir()):
-        raise FileError(folder, "is not empty", "choose another --out, or continue that run by --resume")
+        cure = "choose another out=FOLDER, or continue that run: omniconv train --resume"
+        raise FileError(folder, "is not empty", cure)
     run = RunFolder(folder)
     make_folder(run.checkpoint.parent)
     return run
@@ -103,7 +104,7 @@ def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str
     """
     run, data = Path(run).resolve(), Path(data).resolve()
     if run.is_relative_to(data) and (not searched_folders or set(searched_folders) & set(run.relative_to(data).parts)):
-        raise FileError(run, f"would be inside the data, {data}", "choose another folder with --out")
+        raise FileError(run, f"would be inside the data, {data}", "choose another out=FOLDER")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
@@ -149,7 +150,7 @@ def check_json(path: Path) -> None:
         InputError: the suffix is not ``.json``, or the path is a folder.
     """
     if path.suffix != ".json" or (path.exists() and not path.is_file()):
-        raise InputError("json", str(path), "must be a file named *.json", "use --json measures.json")
+        raise InputError("json", str(path), "must be a file named *.json", "use json='measures.json'")
 
 
 def read_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:

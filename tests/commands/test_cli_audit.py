@@ -164,7 +164,7 @@ def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, he
         (("RUN", "empty"), "empty: contains no images"),
         (("RUN", "DATA", "--labels", "empty"), "has no mask in empty; put one there, named 0.png"),
         (("RUN", "DATA", "--labels", "none"), "none: is not a folder"),
-        (("RUN", "DATA", "--most", "0"), "most=0: must be at least 1"),
+        (("RUN", "DATA", "--most", "0"), "--most=0: must be a whole number from 1; use --most 16"),
         (("RUN", "DATA", "--bands", "0"), "bands=0: must be a number from 1"),
         (("RUN", "DATA", "--seed", "-1"), "seed=-1: must be a whole number from 0"),
         (("RUN", "DATA", "--stride", "77"), "stride=77: must be a whole number from 1 to the width, 32"),

@@ -93,7 +93,7 @@ def test_mesh_file_takes_samples(segment_data, tmp_path, here, capsys):
 def test_existing_file_is_kept(segment_run, here, refused):
     (here / "net.pt2").write_text("mine")
     line = refused(segment_run.path, "--format", "torch", "--out", "net.pt2")
-    assert line == "omniconv: net.pt2: exists already; add --overwrite, or choose another path with --out"
+    assert line == "omniconv: net.pt2: exists already; add --overwrite, or choose another path"
     command = ["export", str(segment_run.path), "--format", "torch", "--size", "8x8", "--out", "net.pt2"]
     assert main([*command, "--overwrite"]) == 0
     assert (here / "net.pt2").stat().st_size > 1000

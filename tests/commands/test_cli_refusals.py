@@ -85,7 +85,7 @@ def test_resume_excludes_other_options(refused, data):
     [
         (["train"], f"TASK=None: is required; write: omniconv train {'|'.join(TASKS)} DATA"),
         (["train", "segment"], "DATA=None: is required; write: omniconv train segment DATA"),
-        (["train", "segmnt", "data"], f"task='segmnt': must be one of {TASK_NAMES}; did you mean segment?"),
+        (["train", "segmnt", "data"], f"TASK='segmnt': must be one of {TASK_NAMES}; did you mean segment?"),
         (["summary", "clasify"], "did you mean classify?"),
         (["summary", "runs/none"], f"must be one of {TASK_NAMES} or the folder of a run"),
         (["train", "segment", "data", "--size", "big"], "size='big': must be N or HxW in pixels"),
@@ -107,10 +107,10 @@ def test_wrong_arguments(refused, data, arguments, line):
         ({"surface": "icospher:2"}, "did you mean icosphere?"),
         ({"surface": "plan"}, "did you mean plane?"),
         ({"surface": "icosphere"}, "needs a level; write icosphere:5 for level 5"),
-        ({"surface": "icosphere:99"}, "level=99: must be a whole number from 0 to 9"),
-        ({"surface": "icosphere:x"}, "level='x': must be a whole number"),
+        ({"surface": "icosphere:99"}, "level=99 must be a whole number from 0 to 9; write icosphere:5"),
+        ({"surface": "icosphere:x"}, "level=x must be a whole number"),
         ({"surface": "icosphere:2,lapacian=mass"}, "has no option 'lapacian'; its options are level, laplacian"),
-        ({"surface": "plane:border=odd"}, "padding_mode='odd': must be one of"),
+        ({"surface": "plane:border=odd"}, "border=odd must be one of zeros, reflect, replicate, circular; write plane:border=zeros"),
         ({"surface": "plane:ndim=3"}, "is not a surface of images"),
         ({"surface": "plane:ndim=1"}, "is not a surface of images"),
         (
@@ -129,9 +129,9 @@ def test_wrong_arguments(refused, data, arguments, line):
         ({"precision": "33"}, "precision='33': must be one of 32, bf16, 16"),
         ({"size": "4"}, "size='4': must be rows and columns, each from 8 to 16,384"),
         ({"epochs": 0}, "epochs=0: must be a whole number from 1 to 1,000,000; use --epochs 20"),
-        ({"batch_size": 0}, "batch_size=0: must be a whole number from 1 to"),
-        ({"learning_rate": -1}, "learning_rate=-1.0: must be a number above 0 and below 10; use --learning-rate 0.002"),
-        ({"weight_decay": "nan"}, "weight_decay=nan: must be a number from 0 to 10"),
+        ({"batch_size": 0}, "--batch-size=0: must be a whole number from 1 to"),
+        ({"learning_rate": -1}, "--learning-rate=-1.0: must be a number above 0 and below 10; use --learning-rate 0.002"),
+        ({"weight_decay": "nan"}, "--weight-decay=nan: must be a number from 0 to 10"),
         ({"seed": 2**70}, f"seed={2**70}: must be a whole number from 0 to"),
         ({"validation": 2}, "validation=2.0: must be a number from 0 to 0.9; use --validation 0.2"),
     ],
@@ -142,7 +142,7 @@ def test_wrong_settings(refused, data, settings, line):
 
 def test_an_unavailable_device(refused, data, monkeypatch, segment_run):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    line = "device='cuda': is not available; use --device auto or cpu"
+    line = "device='cuda': is not available; use --device auto or --device cpu"
     assert line in refused(*train(device="cuda"))
     for command in (["evaluate", segment_run.path, "data"], ["predict", segment_run.path, "data/images", "--out", "x"],
                     ["report", segment_run.path]):  # fmt: skip
@@ -161,7 +161,7 @@ def test_resume_with_other_settings(refused, here, segment_run):
     shutil.copytree(segment_run.path, here / "run")
     line = refused("train", "--resume", "run", "--width", "8")
     assert "width=8: cannot change in a resumed run; only epochs, device, workers, patience can" in line
-    assert "task='segment': cannot change" in refused("train", "segment", "--resume", "run")
+    assert "TASK='segment': cannot change" in refused("train", "segment", "--resume", "run")
     assert "epochs=1: must be at least 2, which are done" in refused("train", "--resume", "run", "--epochs", "1")
 
 
@@ -281,7 +281,7 @@ def test_a_large_panorama_is_no_bomb(here):
 def test_out_that_is_not_empty(refused, data, here):
     (here / "runs").mkdir()
     (here / "runs/mine.txt").write_text("mine")
-    assert "runs: is not empty; choose another --out, or continue that run" in refused(*train("--out", "runs"))
+    assert "runs: is not empty; choose another --out FOLDER, or continue that run" in refused(*train("--out", "runs"))
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "summary"])
@@ -339,7 +339,7 @@ def test_predict_without_images(refused, here, segment_run):
 def test_predict_onto_the_images(refused, here, segment_run):
     save(here / "photos/labels/a.png", picture(0)[0])
     line = refused("predict", segment_run.path, "photos/labels", "--out", "photos")
-    assert "photos: contains the images to predict; choose another folder with --out" in line
+    assert "photos: contains the images to predict; choose another --out FOLDER" in line
 
 
 # Disks
@@ -395,7 +395,7 @@ def test_a_read_only_folder(refused, data, segment_run, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Path, "mkdir", read_only)
         line = refused(*train())
-        assert "runs/data: cannot be written (read-only file system); free some space or choose another path" in line
+        assert "runs/data: cannot be written (read-only file system); choose another path" in line
         assert "out: cannot be written (read-only file system)" in refused(*train("--out", "out"))
         assert "out/labels: cannot be written" in refused("predict", segment_run.path, "data/images", "--out", "out")
     monkeypatch.setattr("os.open", read_only)

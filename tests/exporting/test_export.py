@@ -151,7 +151,7 @@ def test_example_that_the_network_does_not_take(network, tmp_path):
 
 def test_existing_file_is_replaced_only_with_overwrite(network, tmp_path):
     (tmp_path / "a.pt2").write_text("mine")
-    with pytest.raises(FileError, match=r"a\.pt2: exists already; add --overwrite"):
+    with pytest.raises(FileError, match=r"a\.pt2: exists already; add overwrite=True"):
         export(network, tmp_path / "a.pt2")
     assert (tmp_path / "a.pt2").read_text() == "mine"
     export(TwoOutputs(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16), overwrite=True)

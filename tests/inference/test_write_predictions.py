@@ -79,7 +79,7 @@ def test_inputs_are_never_overwritten(predictor, photos, tmp_path, out):
 @pytest.mark.parametrize("part", ["labels", "overlays"])
 def test_images_where_predictions_would_go_are_refused(tmp_path, part):
     save(tmp_path / part / "deep/a.png", picture(0)[0])
-    with pytest.raises(FileError, match="contains the images to predict; choose another folder with --out"):
+    with pytest.raises(FileError, match="contains the images to predict; choose another out=FOLDER"):
         check_out(tmp_path, scan_images([tmp_path / part]))
     check_out(tmp_path / "out", scan_images([tmp_path / part]))
 

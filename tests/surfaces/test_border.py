@@ -58,7 +58,7 @@ def test_equal_borders_have_equal_hashes():
 @pytest.mark.parametrize(
     ("modes", "ndim", "text"),
     [
-        ("wrap", 2, "padding_mode='wrap': must be one of zeros, reflect, replicate, circular, pole; correct it"),
+        ("wrap", 2, "padding_mode='wrap': must be one of zeros, reflect, replicate, circular, pole; use padding_mode="),
         (("zeros",), 2, "padding_mode=('zeros',): must be one mode or 2, one for each axis; count the axes"),
         (("pole", "zeros"), 2, "padding_mode='pole': must be on the axis before a circular last axis; use oc.Equi"),
         ("pole", 1, "padding_mode='pole': must be on the axis before a circular last axis"),

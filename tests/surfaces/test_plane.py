@@ -51,8 +51,8 @@ def test_panorama_needs_two_axes(ndim):
     [
         ((4,), "ndim=4: must be 1, 2 or 3"),
         ((0,), "ndim=0: must be 1, 2 or 3"),
-        ((2, "wrap"), "padding_mode='wrap': must be one of"),
-        ((1, "pole"), "padding_mode='pole': must be on the axis"),
+        ((2, "wrap"), "border='wrap': must be one of"),
+        ((1, "pole"), "border='pole': must be one of"),
     ],
 )
 def test_invalid_arguments_are_rejected(arguments, text):

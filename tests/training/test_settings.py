@@ -120,12 +120,12 @@ ALIASES = "size:" + "".join(
         ("epochs: null", "epochs=None: must be a whole number"),
         ("binary: 1", "binary=1: must be true or false; use binary: true or binary: false"),
         ("learning_rate: fast", "learning_rate='fast': must be a number above 0 and below 10; use learning_rate: 0.0"),
-        ("augment: 3", "augment=3: must be a list of words; correct the value, or leave it out"),
+        ("augment: 3", "augment=3: must be a list of words; give a value of this type, or leave it out"),
         ("size: [a, b]", "size=['a', 'b']: must be rows and columns, each from 8 to 16,384; use size: 256"),
         ("size: -5", "size=-5: must be rows and columns, each from 8 to 16,384; use size: 256 or size: 128x256"),
         (f"size: '{'9' * 5000}'", "size='9999"),
         ("surface: [plane]", "surface=['plane']: must be text; use surface: plane"),
-        ("model: {a: b}", "model={'a': 'b'}: must be text; correct the value, or leave it out"),
+        ("model: {a: b}", "model={'a': 'b'}: must be text; give a value of this type, or leave it out"),
         ("precision: [16]", "precision=[16]: must be text; use precision: 32"),
         ('data: "a\\0b"', r"data='a\x00b': must be a path, which has no NUL characters; give the folder of images"),
         ("train:\n  epochs: 3", "has settings below train in line 1: settings are not nested; remove train and the"),
@@ -182,7 +182,7 @@ def test_ranges(name, value):
     with pytest.raises(InputError) as caught:
         RunConfig(**{name: value})
     assert str(caught.value).startswith(f"{name}={value!r}: must be ")
-    assert f"use --{name.replace('_', '-')}" in str(caught.value)
+    assert f"use {name}=" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,16 @@ def test_sizes_as_text():
     assert parse_size("256") == (256, 256)
     assert parse_size("128x256") == parse_size("128X256") == (128, 256)
     for text in ("", "x", "1x2x3", "a", "-5", "12.5", "128 x", "0x10x"):
-        with pytest.raises(InputError, match=r"must be N or HxW in pixels; use --size 256 or --size 128x256"):
+        with pytest.raises(InputError, match=r"must be N or HxW in pixels; use size=256 or size='128x256'"):
             parse_size(text)
 
 
 def test_lists_of_names_as_text():
-    assert RunConfig(augment="none").augment == RunConfig(augment="").augment == ()
+    assert RunConfig(augment="none").augment == RunConfig(augment=()).augment == ()
     assert RunConfig(augment="flip").augment == ("flip",)
     assert RunConfig(augment="turn, colour,").augment == ("turn", "colour")
+    with pytest.raises(InputError, match="augment='': must be names with commas between them; use augment='none' for"):
+        RunConfig(augment="")
 
 
 def test_settings_survive_yaml():
@@ -226,11 +228,11 @@ def test_network_arguments():
 
 def test_limits_of_sizes():
     assert RunConfig(size=(8, MAX_TRAINING_SIDE)).size == (8, 16_384)
-    with pytest.raises(InputError, match=r"size='16385': must be rows and columns, each from 8 to 16,384; use --size"):
+    with pytest.raises(InputError, match=r"size='16385': must be rows and columns, each from 8 to 16,384; use size="):
         RunConfig(size="16385")
     assert parse_size("131072") == (MAX_IMAGE_SIDE, MAX_IMAGE_SIDE)
     for text in ("131073", "0x5"):
-        with pytest.raises(InputError, match=r"must be from 1 to 131,072 pixels; use --size 256 or --size 128x256"):
+        with pytest.raises(InputError, match=r"must be from 1 to 131,072 pixels; use size=256 or size='128x256'"):
             parse_size(text)
 
 
@@ -266,9 +268,9 @@ def test_nested_settings_are_named_by_their_path():
             Nested(**settings)
         return str(InputError(*explain(Nested, caught.value)))
 
-    assert problem(loss={"smoothing": -1}) == ("loss.smoothing=-1: must be a number from 0; use --loss.smoothing 0.1")
+    assert problem(loss={"smoothing": -1}) == ("loss.smoothing=-1: must be a number from 0; use loss.smoothing=0.1")
     assert problem(loss={"smothing": 1}) == "loss.smothing=1: is an unknown setting; did you mean smoothing?"
-    assert problem(loss=3) == "loss=3: must be settings; correct the value, or leave it out"
+    assert problem(loss=3) == "loss=3: must be settings; give a value of this type, or leave it out"
 
 
 def test_a_setting_under_its_former_and_its_present_name_is_refused(tmp_path):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
+from omniconv.checks import check_integer
 from omniconv.errors import FileError, InputError
 from omniconv.training.settings import parse_size
 
@@ -21,7 +23,7 @@ Table = tuple[list[str], list[list[str | float]]]
 QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("network", metavar="RUN|MODEL")
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--labels", type=PATH, help="folder of masks with the images' names; by default IMAGES/masks")
@@ -63,11 +65,13 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     from omniconv.commands.audit_data import read_data
     from omniconv.commands.load_model import load_model
 
+    _check_numbers(options)
     mean, std = (_parse_colour(name, options[name]) for name in ("mean", "std"))
     size = parse_size(options["size"]) if options["size"] else None
+    written = {"json_file": options["json_file"], "overwrite": options["overwrite"]}
+    targets = _targets(options["out"], **written) if options["out"] else []
     loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
-    out = options["out"] or (loaded.run / "audit" if loaded.run else Path("audit"))
-    targets = _targets(out, options["json_file"], options["overwrite"])
+    targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)
     panoramas, truth = read_data(loaded, images, options["labels"], options["most"], size)
     with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
         same_name = {name: options[name] for name in ("rotations", "seed", "stride", "bands")}
@@ -126,7 +130,7 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     if json_file:
         check_json(json_file)
     if out.exists() and not out.is_dir():
-        raise FileError(out, "is a file, not a folder", "choose another folder with --out")
+        raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     own = [out / "audit.png", out / "audit.json"]
     check_overwrite(own, overwrite)
     targets = [*own, json_file] if json_file else own
@@ -158,6 +162,22 @@ def _print(result: Audit) -> None:
         log(str(line))
 
 
+def _check_numbers(options: dict[str, Any]) -> None:
+    """Check the numbers before the network and the images are read."""
+    from omniconv.audit.latitude import band_edges
+    from omniconv.audit.rotation import rotation_matrices
+
+    rotation_matrices(options["rotations"], options["seed"])
+    band_edges(options["bands"])
+    check_integer("most", options["most"], 1, "use most=16")
+    if options["stride"] is not None:
+        check_integer("stride", options["stride"], 1, "leave it out to measure it")
+    if options["json_file"]:
+        from omniconv.run_folder import check_json
+
+        check_json(options["json_file"])
+
+
 def _parse_colour(name: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
@@ -166,7 +186,7 @@ def _parse_colour(name: str, text: str | None) -> tuple[float, ...] | None:
     except ValueError:
         values = ()
     if len(values) != 3:
-        raise InputError(name, text, "must be three numbers", f"use --{name} 0.5,0.5,0.5")
+        raise InputError(name, text, "must be three numbers", f"use {name}='0.5,0.5,0.5'")
     return values
 
 

@@ -31,8 +31,6 @@ def read_data(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read at most ``most`` panoramas, float32 ``(B, 3, H, W)`` from 0 to 1, and label maps if there are any."""
     images, own_masks = list_images(paths)
-    if most < 1:
-        raise InputError("most", most, "must be at least 1", "use --most 16")
     chosen = pick_evenly(images, most)
     if len(chosen) < len(images):
         log(f"{len(chosen)} of {len(images)} images, at equal distances; use --most for more")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omniconv.commands.command import NearestGroup
 from omniconv.commands.terminal import log
 from omniconv.errors import InputError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SHARED = ("input", "kernel", "stride", "padding", "dilation", "mode", "seed")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=NearestGroup, invoke_without_command=True)
 @click.pass_context
 def explain(context: click.Context) -> None:
     """Animate a convolution, pooling or unpooling, window by window.

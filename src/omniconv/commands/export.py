@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log
 from omniconv.training.settings import parse_size
 
+if TYPE_CHECKING:
+    from omniconv.exporting import Exported
 
-@click.command()
-@click.argument("run", type=PATH)
+
+@click.command(cls=Command)
+@click.argument("network", metavar="RUN|MODEL")
 @click.option("--format", "file_format", required=True, help="onnx or torch")
-@click.option("--out", type=PATH, help="file to write to; by default RUN/model.onnx or RUN/model.pt2")
+@click.option("--out", type=PATH, help="file to write to; by default model.onnx or model.pt2 in RUN, or here for MODEL")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--size", help="N or HxW: fix the input size in pixels; by default any size is accepted")
-def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size: str | None) -> None:
+def export(network: str, file_format: str, out: Path | None, overwrite: bool, size: str | None) -> None:
     """Write an ONNX or torch.export file.
 
     RUN is the folder of a run or its model.safetensors; other programs can run the written network. The input is
@@ -26,13 +31,36 @@ def export(run: Path, file_format: str, out: Path | None, overwrite: bool, size:
     they were trained at. On meshes the input is (batch, 3, samples), as returned by
     omniconv.surface(NAME).from_equirectangular(panorama).
 
+    MODEL is your own network, as package.module:callable: a torch.nn.Module, or a function without arguments that
+    returns one. It takes (batch, 3, height, width); outputs in dictionaries and tuples are named by their keys.
+
     Classes, sizes and the normalization are described in the metadata of the ONNX file, or in omniconv.json in the
     archive of the torch file. The file is compared with the network before it is written. ONNX needs omniconv[export].
     """
-    from omniconv.exporting import export_run
+    from omniconv.commands.load_model import load_model
+    from omniconv.exporting.from_run import check_file, export_predictor
+    from omniconv.inference.predictor import Predictor
+    from omniconv.run_folder import enclosing_run
 
-    exported = export_run(run, file_format, out, overwrite, parse_size(size) if size else None)
+    fixed = parse_size(size) if size else None
+    run = enclosing_run(network) if Path(network).exists() else None
+    path = check_file(file_format, out, run.path if run else Path(), overwrite)
+    model = load_model(network, "cpu", trust=None).model
+    write = export_predictor if isinstance(model, Predictor) else _export
+    exported = write(model, path, overwrite, fixed)
     for one in exported.differences:
         errors = f"{one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
         log(f"{' × '.join(map(str, one.shape))}: {errors}")
     log(exported.path)
+
+
+def _export(model: Any, path: Path, overwrite: bool, size: tuple[int, int] | None) -> Exported:
+    """Export a network of the user's own."""
+    import torch
+
+    from omniconv.commands.load_model import input_shape
+    from omniconv.exporting import export as export_network
+
+    return export_network(
+        model, path, torch.zeros(1, *input_shape(model, size)), any_size=size is None, overwrite=overwrite
+    )

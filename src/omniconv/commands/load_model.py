@@ -12,11 +12,16 @@ from torch import nn
 
 from omniconv.audit.model_adapter import describe_error
 from omniconv.data.masks import IGNORE_INDEX
-from omniconv.data.preprocessing import Preprocessing, default_size
+from omniconv.data.preprocessing import IMAGE_CHANNELS, Preprocessing, default_size
 from omniconv.errors import FileError, InputError
 from omniconv.inference.predictor import Predictor, choose_device
+from omniconv.models import Model
+from omniconv.run_folder import enclosing_run
 from omniconv.surfaces import Equirectangular
 
+RUN_CURE = "give the folder of a run or its model.safetensors"
+DEFAULT_SIZE = (256, 256)
+"""Rows and columns of the input of a network that takes any size."""
 MODEL_CURE = "give the folder of a run, its model.safetensors, or package.module:callable"
 Colour = tuple[float, ...] | None
 
@@ -64,21 +69,49 @@ class LoadedModel:
         return Preprocessing(Equirectangular(), (height, width))
 
 
-def load_model(name: str, device: str, trust: bool = False) -> LoadedModel:
-    """Load a run's folder, a ``model.safetensors``, a ``.pt2`` program or ``package.module:callable``.
+def load_model(name: str, device: str, trust: bool | None = False) -> LoadedModel:
+    """Load a run by its folder or a file in it, a ``.safetensors``, a ``.pt2`` program or ``package.module:callable``.
 
-    ``trust`` allows ``.pt2`` files, which can execute code that they contain.
+    Args:
+        name: as typed.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        trust: allow ``.pt2`` files, which can execute code that they contain; ``None`` refuses them.
     """
     path = Path(name)
     chosen_device = choose_device(device)
     if path.suffix == ".pt2" and path.is_file():
+        if trust is None:
+            raise FileError(path, "is an exported program, whose layers are not known", MODEL_CURE)
         return LoadedModel(_load_program(path, trust), path.name)
     module, _, attribute = name.partition(":")
     if attribute and not path.exists():
         return LoadedModel(_import_model(module, attribute, name).to(chosen_device), name)
     if not path.exists():
         raise FileError(name, "does not exist", MODEL_CURE)
-    return LoadedModel(Predictor.open(path, device), name, path if path.is_dir() else None)
+    folder = enclosing_run(path)
+    return LoadedModel(Predictor(path, device), name, folder.path if folder else None)
+
+
+def open_predictor(name: str, device: str | None) -> Predictor:
+    """Open a run or a ``model.safetensors`` for a command that needs its classes and its preprocessing."""
+    path, attribute = Path(name), name.partition(":")[2]
+    if (attribute and not path.exists()) or path.suffix in (".pt2", ".onnx"):
+        rule = "is a network without the classes and the preprocessing of a run, which this command needs"
+        raise InputError("RUN", name, rule, RUN_CURE)
+    return Predictor(path, device or "auto")
+
+
+def input_shape(model: nn.Module, size: tuple[int, int] | None) -> tuple[int, ...]:
+    """Return channels and grid of the input of a network; ``DEFAULT_SIZE`` where any size is taken."""
+    if not isinstance(model, Model):
+        return (IMAGE_CHANNELS, *(size or DEFAULT_SIZE))
+    channels, surface = model.arguments["in_channels"], model.surface
+    if size and not surface.any_size:
+        rule = f"cannot be set on {surface}, whose size is fixed"
+        raise InputError("size", "{}x{}".format(*size), rule, "leave it out")
+    if not surface.any_size:
+        return (channels, *(length or 0 for length in surface.shape))
+    return (channels, *(size if size and surface.ndim == 2 else DEFAULT_SIZE[:1] * surface.ndim))
 
 
 def _import_model(module: str, attribute: str, name: str) -> nn.Module:

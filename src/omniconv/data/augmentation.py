@@ -84,6 +84,6 @@ def parse_augmentations(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in AUGMENTATIONS:
-            cure = did_you_mean(name, AUGMENTATIONS, "write none to use no augmentation")
+            cure = did_you_mean(name, AUGMENTATIONS, "use augment='none' for no augmentation")
             raise InputError("augment", name, f"must be among {', '.join(AUGMENTATIONS)}", cure)
     return tuple(names)

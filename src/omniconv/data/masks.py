@@ -173,6 +173,6 @@ def _read_binary(path: str | Path, labels: np.ndarray) -> np.ndarray:
     values = np.flatnonzero(label_counts(labels))
     others = values[(values > 1) & (values < 255)]
     if others.size:
-        rule = f"contains the value {others[0]}: with --binary a mask contains only 0 and 255 (or 0 and 1)"
-        raise FileError(path, rule, "save it without smoothing, or leave out --binary")
+        rule = f"contains the value {others[0]}: with binary=True a mask contains only 0 and 255 (or 0 and 1)"
+        raise FileError(path, rule, "save it without smoothing, or leave out binary")
     return (labels > 0).view(np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 from omniconv.data.images import read_image
 from omniconv.demo.comparison import measure, views
 from omniconv.demo.comparison_page import band_table, comparison_table, write_page
-from omniconv.demo.earth import FILES, load_earth, write_training_folder
+from omniconv.demo.earth import FILES, check_installed, load_earth, write_training_folder
 from omniconv.errors import FileError
 from omniconv.files import make_folder
 from omniconv.inference.predictor import choose_device
@@ -44,8 +44,9 @@ def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, sho
     """
     config = RunConfig(**(SETTINGS | given))
     choose_device(config.device)
-    earth = load_earth()
+    check_installed()
     _clear(out)
+    earth = load_earth()
     data = write_training_folder(earth, out / "data")
     upright, rotated = views(earth, config.seed)
     results = []
@@ -75,7 +76,8 @@ def _clear(out: Path) -> None:
     if (out / "runs").exists() and not (out / "data" / FILES[0]).is_file():
         foreign.append("runs")
     if foreign:
-        raise FileError(out, f"contains {foreign[0]}, which is not part of a demonstration", "choose another --out")
+        rule = f"contains {foreign[0]}, which is not part of a demonstration"
+        raise FileError(out, rule, "choose another out=FOLDER")
     for part in ("runs", "data"):
         if (out / part).exists():
             shutil.rmtree(out / part)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from omniconv.checks import check_extra
 from omniconv.data.images import read_image
 from omniconv.data.masks import IGNORE_INDEX
-from omniconv.errors import InputError
 from omniconv.files import write_bytes
 from omniconv.report.pictures import png_bytes
 from omniconv.tasks.segment import index_png
@@ -33,14 +33,22 @@ class Earth:
     unseen: np.ndarray  # bool (H, W), True in the part that is held out of the training
 
 
+def check_installed() -> None:
+    """Check that the packages of ``omniconv[demo]`` are installed, without importing them.
+
+    Raises:
+        InputError: one is missing.
+    """
+    check_extra("demo", "the demonstration", ("cartopy", "global_land_mask"))
+
+
 def load_earth() -> Earth:
     """Load the Earth at the image's own size, 360 × 720."""
-    spec = find_spec("cartopy")
-    if spec is None or spec.origin is None or find_spec("global_land_mask") is None:
-        raise InputError("demo", "omniconv[demo]", "is not installed", "pip install 'omniconv[demo]'")
+    check_installed()
     from global_land_mask import globe
 
-    image = read_image(Path(spec.origin).parent / IMAGE_PATH)
+    spec = find_spec("cartopy")
+    image = read_image(Path(spec.origin if spec and spec.origin else "").parent / IMAGE_PATH)
     height, width = image.shape[:2]
     latitude = 90 - (np.arange(height) + 0.5) * 180 / height
     longitude = -180 + (np.arange(width) + 0.5) * 360 / width

@@ -129,7 +129,7 @@ def check_target(path: Path, overwrite: bool) -> str:
     """
     formats = [name for name, suffix in FORMATS.items() if path.suffix == suffix]
     if not formats:
-        raise InputError("out", str(path), f"must end with {' or '.join(FORMATS.values())}", "choose another name")
+        raise InputError("path", str(path), f"must end with {' or '.join(FORMATS.values())}", "choose another name")
     check_writable(path)
     check_overwrite([path], overwrite)
     if formats[0] == "onnx":
@@ -195,4 +195,4 @@ def _check_differences(path: Path, differences: list[OutputDifference], network:
             f"was not written: its {worst.output} differ from the network's by {worst.relative_error:.1e} of their "
             f"largest value for an input of {shape} (allowed: {TOLERANCE:.0e})"
         )
-        raise FileError(path, rule, "try the other --format or one --size, and report it")
+        raise FileError(path, rule, "try the other file format or one size (any_size=False), and report it")

@@ -12,6 +12,7 @@ from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.exporting.export import FORMATS, Exported, check_target, export
 from omniconv.inference.predictor import Predictor
+from omniconv.run_folder import enclosing_run
 
 
 class WithNormalization(nn.Module):
@@ -57,13 +58,30 @@ def export_run(
     Raises:
         InputError: as ``export``, or the format is unknown, or the surface has a fixed size and ``size`` is given.
     """
-    suffix = FORMATS[check_choice("format", file_format, FORMATS, f"use --format {next(iter(FORMATS))}")]
-    folder = Path(run).parent if Path(run).is_file() else Path(run)
+    folder = enclosing_run(run) if Path(run).exists() else None
+    out = check_file(file_format, out, folder.path if folder else Path(run).parent, overwrite)
+    return export_predictor(Predictor(run, "cpu"), out, overwrite, size)
+
+
+def check_file(file_format: str, out: Path | None, folder: Path, overwrite: bool = False) -> Path:
+    """Return the file to write, ``model.onnx`` or ``model.pt2`` in ``folder`` by default, before the network is loaded.
+
+    Raises:
+        InputError: the format is unknown, its packages are missing, or the suffix is that of another format.
+        FileError: the file exists or cannot be written.
+    """
+    suffix = FORMATS[check_choice("format", file_format, FORMATS)]
     out = out or folder / f"model{suffix}"
     if out.suffix != suffix:
-        raise InputError("out", str(out), f"must end with {suffix} for --format {file_format}", "choose another name")
-    check_target(out, overwrite)  # before the network is loaded
-    predictor = Predictor.open(run, "cpu")
+        raise InputError("out", str(out), f"must end with {suffix} for format={file_format}", "choose another name")
+    check_target(out, overwrite)
+    return out
+
+
+def export_predictor(
+    predictor: Predictor, out: Path, overwrite: bool = False, size: tuple[int, int] | None = None
+) -> Exported:
+    """Write the network of a predictor, on the CPU, with its normalization; see ``export_run``."""
     preprocessing, surface = predictor.preprocessing, predictor.preprocessing.surface
     if size is not None and not surface.any_size:
         raise InputError("size", size, f"must not be given on {surface}, whose number of samples is fixed", "omit it")

@@ -6,12 +6,12 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from omniconv.checks import check_extra
 from omniconv.errors import InputError
 from omniconv.exporting.program import AXES, silenced_exporter
 
@@ -28,9 +28,7 @@ def check_installed() -> None:
     Raises:
         InputError: one is missing.
     """
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise InputError("format", "onnx", f"needs {', '.join(missing)}", "pip install 'omniconv[export]'")
+    check_extra("export", "the format onnx", ("onnx", "onnxscript", "onnxruntime"))
 
 
 def output_names(names: Iterable[str]) -> tuple[str, ...]:

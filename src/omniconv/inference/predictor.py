@@ -183,5 +183,5 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available["cuda"] else "cpu"
     if not available.get(name, False):
-        raise InputError("device", name, "is not available", "use --device auto or cpu")
+        raise InputError("device", name, "is not available", "use device='auto' or device='cpu'")
     return torch.device(name)

@@ -54,11 +54,11 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
     """
     if any(folder.is_dir() and out.resolve().is_relative_to(folder.resolve()) for folder in inputs):
         rule = "is inside a folder of images, so that predictions would be taken for images next time"
-        raise FileError(out, rule, "choose another folder with --out")
+        raise FileError(out, rule, "choose another out=FOLDER")
     targets = task.prediction_files(out, [stem for _, stem in images])
     written = {(out / target.relative_to(out).parts[0]).resolve() for target in targets}
     if any(file.resolve().is_relative_to(part) for part in written for file, _ in images):
-        raise FileError(out, "contains the images to predict", "choose another folder with --out")
+        raise FileError(out, "contains the images to predict", "choose another out=FOLDER")
     check_overwrite(targets, overwrite)
     for file, _ in images:
         read_header(file)

@@ -150,7 +150,7 @@ class UpBlock(Traceable, nn.Module):
 
 def up_channels(in_channels: int, up: Up) -> int:
     """Return the number of channels after the upsampling of an ``UpBlock``."""
-    check_choice("up", up, ("linear", "transposed"), "use 'linear'")
+    check_choice("up", up, ("linear", "transposed"))
     halves = {"linear": 1, "transposed": 2}[up]
     return check_integer("in_channels", in_channels, halves, f"give integers of at least {halves}") // halves
 

@@ -41,14 +41,15 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change in a resumed run", f"only {', '.join(CHANGEABLE)} can")
     settings = read_config(run.config)
-    missing = [name for name in RunConfig.model_fields if name not in settings]
+    unused = RunConfig(**settings).unused
+    missing = [name for name in RunConfig.model_fields if name not in settings and name not in unused]
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))
     choose_device(config.device)
     done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
     if config.epochs < done:
-        raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use --epochs {done}")
+        raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use epochs={done}")
     splits = read_splits(run.data, check_files=moved_to is None)
     if moved_to is not None:
         splits = move_splits(splits, Path(config.data), Path(moved_to))
@@ -59,7 +60,8 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
     if run.checkpoint.is_file():
         read_checkpoint(run.checkpoint, network)
     elif run.metrics.is_file():
-        raise FileError(run.checkpoint, "does not exist, so the run cannot resume", "start a new run with --config")
+        rule = "does not exist, so the run cannot resume"
+        raise FileError(run.checkpoint, rule, "start a new run: omniconv train --config")
     log(printable(run.path))
     log(f"{done} of {config.epochs} epochs are done")
     if moved_to is not None:

@@ -23,7 +23,7 @@ from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.fit import PreparedRun, fit
-from omniconv.training.preflight import build_network, check_patience, resolve_settings
+from omniconv.training.preflight import build_network, check_patience, check_settings, resolve_settings
 from omniconv.training.settings import RunConfig, read_config
 
 PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
@@ -57,8 +57,8 @@ def start_run(
             task_name = settings.get("task") or "|".join(TASKS)
             raise InputError(argument.upper(), None, "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
-    config.check_model()
     choose_device(config.device)
+    check_settings(config, given)
     check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
     summary = summarize_dataset(config)
     check_patience(config, summary.is_measurable)

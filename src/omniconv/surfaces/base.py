@@ -274,7 +274,7 @@ class SubdividedIcosahedron(Surface):
     def __post_init__(self) -> None:
         if not is_integer(self.level, 0) or self.level > self.finest:
             rule = f"must be a whole number from 0 to {self.finest}"
-            raise InputError("level", self.level, rule, f"use 5 for {type(self)(5).shape[0]:,} samples")
+            raise InputError("level", self.level, rule, f"use level=5 for {type(self)(5).shape[0]:,} samples")
 
     def coarser(self) -> Self:
         """Return the next coarser level, or raise InputError at level 0."""

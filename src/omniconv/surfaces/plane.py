@@ -8,11 +8,13 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from omniconv.checks import is_integer
+from omniconv.checks import check_choice, is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, Shape, Surface
 from omniconv.surfaces.neighbours.border import Border, Mode
+
+_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,15 @@ class Plane(Surface):
 
     def __post_init__(self) -> None:
         if not is_integer(self.ndim) or self.ndim > 3:
-            raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use Plane(2) for images")
+            raise InputError("ndim", self.ndim, "must be 1, 2 or 3", "use ndim=2 for images")
         if not isinstance(self.border, str | tuple) or not all(isinstance(mode, str) for mode in self.border):
             raise InputError("border", self.border, "must be one mode or one for each axis", "use border='circular'")
+        modes = (self.border,) if isinstance(self.border, str) else self.border
+        for mode in modes:
+            check_choice("border", mode, _MODES)
+        if len(modes) not in (1, self.ndim) or not modes:
+            rule = f"must be one mode or {self.ndim}, one for each axis"
+            raise InputError("border", self.border, rule, "use border='zeros'")
         Border.of(self.border, self.ndim)
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from inspect import signature
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Surface
@@ -79,19 +80,56 @@ def surface(name: str | Surface) -> Surface:
 
 def _build(name: str, cls: type[Surface], options: list[str]) -> Surface:
     known = list(signature(cls).parameters)
-    arguments: dict[str, int | str | tuple[str, ...]] = {}
-    for option in options:
+    arguments: dict[str, Any] = {}
+    for number, option in enumerate(options):
         key, equals, value = option.partition("=")
+        if not equals and number:
+            cure = f"write {known[min(number, len(known) - 1)]}={key}"
+            raise InputError("surface", name, f"has {key!r} without a name", cure)
         key, value = (key, value) if equals else ((known or [""])[0], key)
         if key not in known:
             raise InputError("surface", name, f"has no option {key!r}", f"its options are {', '.join(known)}")
+        if key in arguments:
+            raise InputError("surface", name, f"has the option {key} twice", "keep one")
         arguments[key] = _parse(value)
     for required in _required(cls):
         if required not in arguments:
             example = cls.example[required]
             cure = f"write {cls.short_name}:{example} for {required} {example}"
             raise InputError("surface", name, f"needs a {required}", cure)
-    return cls(**arguments)
+    try:
+        return cls(**arguments)
+    except InputError as error:
+        raise _in_short_name(name, cls, arguments, error) from error
+
+
+def _in_short_name(name: str, cls: type[Surface], arguments: dict[str, Any], error: InputError) -> InputError:
+    """Return the error of a constructor with the option and the cure as short names write them."""
+    rule, _, cure = error.advice.rpartition("; ")
+    changed = {option: value for option, value in arguments.items() if option != error.argument}
+    if near := re.fullmatch(r"did you mean ([\w/]+)\?", cure):
+        changed[error.argument] = _parse(near[1])
+    elif (example := re.search(r"\b(\w+)=('?)([\w/]+)\2", cure)) and example[1] in signature(cls).parameters:
+        changed[example[1]] = _parse(example[3])
+    try:
+        cls(**(changed := {option: cls.example[option] for option in _required(cls)} | changed))
+        cure = f"write {_short_name(cls, changed)}"
+    except InputError:  # more than one option is wrong
+        cure = _unquoted(cure)
+    value = arguments.get(error.argument)
+    text = "" if value is None else f"={'/'.join(value) if isinstance(value, tuple) else value}"
+    return InputError("surface", name, f"{error.argument}{text} {_unquoted(rule)}", cure)
+
+
+def _short_name(cls: type[Surface], arguments: dict[str, Any]) -> str:
+    texts = {option: "/".join(value) if isinstance(value, tuple) else value for option, value in arguments.items()}
+    required = _required(cls)
+    options = [f"{text}" if option in required else f"{option}={text}" for option, text in texts.items()]
+    return f"{cls.short_name}:{','.join(options)}" if options else cls.short_name
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"'([\w/]+)'", r"\1", text)
 
 
 def _required(cls: type[Surface]) -> list[str]:

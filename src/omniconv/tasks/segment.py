@@ -87,7 +87,7 @@ class Segment(LabelTask):
         """Check that there are labels to train on, and an object in any of the masks."""
         if IGNORE_INDEX in all_counts and not set(all_counts) - {0, IGNORE_INDEX}:
             rule = "the masks hold only the values 0 and 255, and 255 means 'ignore', so there is no object"
-            cure = "add --binary if 255 marks the object, or save the object with its class index"
+            cure = "add binary=True if 255 marks the object, or save the object with its class index"
             raise FileError(training.root, rule, cure)
         if not set(counts) - {IGNORE_INDEX}:
             raise FileError(training.root, "has no labelled pixel: all are 255, which is ignored", "label some of them")

@@ -47,7 +47,7 @@ class MetricsFile(L.Callback):
         if not math.isfinite(values["train_loss"]):
             rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
             rule = f"let the training loss become {values['train_loss']}"
-            raise InputError("learning_rate", rate, rule, f"use a smaller one: --learning-rate {rate / 10:g}")
+            raise InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         seconds = round(time.perf_counter() - self.start, 3)
         self.rows.append({"epoch": trainer.current_epoch, **values, "rate": rate, "seconds": seconds})

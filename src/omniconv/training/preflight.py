@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -10,9 +11,47 @@ from omniconv.data.augmentation import parse_augmentations
 from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
 from omniconv.models import Model, build
+from omniconv.nn.inspection import preserved_random_state
 from omniconv.summaries import summary
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
+
+
+def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
+    """Check everything about the settings that can be checked before the data is read.
+
+    Args:
+        config: the settings.
+        given: names of those that the user gave, all of which the model must use.
+
+    Raises:
+        InputError: the surface, the model, an argument of the network, or an augmentation cannot be used.
+    """
+    config.check_model()
+    for name in config.unused:
+        if name in given:
+            rule = f"is not used by the model {config.network}"
+            raise InputError(name, getattr(config, name), rule, "leave it out, or choose another model")
+    augment = parse_augmentations(config.augment or ())
+    if config.size:
+        _check_augmentations(augment, (config.size[0], config.size[1]))
+    # The number of classes is not known yet; one fits every model.
+    with preserved_random_state():
+        _build_model(config, 1)
+
+
+def _check_augmentations(augment: tuple[str, ...], size: tuple[int, int]) -> None:
+    height, width = size
+    if "rotate" in augment and width != 2 * height:
+        rule = f"needs images twice as wide as high; they are resized to {height}x{width}"
+        raise InputError("augment", "rotate", rule, f"use size='{height}x{2 * height}'")
+
+
+def _build_model(config: RunConfig, out_channels: int) -> Model:
+    network = build(config.network, config.network_arguments(IMAGE_CHANNELS, out_channels))
+    if network.surface.ndim != 2 and not network.surface.spherical:
+        raise InputError("surface", config.surface, "is not a surface of images", "use plane or equirectangular")
+    return network
 
 
 def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
@@ -24,10 +63,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     surface = splits.preprocessing.surface
     default = splits.task.default_augmentations(surface)
     augment = parse_augmentations(default if config.augment is None else config.augment)
-    height, width = splits.preprocessing.size
-    if "rotate" in augment and width != 2 * height:
-        rule = f"needs images twice as wide as high; they are resized to {height}x{width}"
-        raise InputError("augment", "rotate", rule, f"use --size {height}x{2 * height}")
+    _check_augmentations(augment, splits.preprocessing.size)
     return config.replace(
         data=str(Path(config.data).resolve()), surface=str(surface), model=config.network,
         size=splits.preprocessing.size, augment=augment,
@@ -64,11 +100,8 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     Raises:
         InputError: the network's settings do not fit each other, the task or the images.
     """
-    arguments = config.network_arguments(IMAGE_CHANNELS, splits.task.out_channels(splits.classes))
     torch.manual_seed(config.seed)
-    network = build(config.network, arguments)
-    if network.surface.ndim != 2 and not network.surface.spherical:
-        raise InputError("surface", config.surface, "is not a surface of images", "use plane or equirectangular")
+    network = _build_model(config, splits.task.out_channels(splits.classes))
     check_coarsest_size(config, network, splits)
     network.preprocessing = {
         "task": config.task,

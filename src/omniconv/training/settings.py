@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from inspect import signature
 from numbers import Integral
@@ -27,12 +28,18 @@ TYPE_NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
+NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
+"""Settings that are arguments of models; a model may lack some of them."""
 MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
 """Rows or columns of the images that a network is trained on."""
 MAX_DIGITS = 20
 """Most digits of a number that is read from text: Python refuses more than 4,300."""
 MAX_IMAGE_SIDE = 2**17
 """Largest number of rows or columns of any image: of exported networks, of audits."""
+
+
+Spelling = Callable[[str, str], str]
+"""Function that writes a setting with a value as the user does: ``--size 256``, ``size=256`` or ``size: 256``."""
 
 
 class _RuleError(ValueError):
@@ -52,7 +59,7 @@ def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
     def check(value: str) -> str:
         known = list(choices())
         if value not in known:
-            raise _RuleError(f"must be one of {', '.join(known)}", did_you_mean(value, known, f"use {known[0]}"))
+            raise _RuleError(f"must be one of {', '.join(known)}", did_you_mean(value, known, f"use {{}} {known[0]}"))
         return value
 
     return AfterValidator(check)
@@ -108,7 +115,10 @@ def _split_size(text: str) -> tuple[int, int]:
 def _read_names(value: Any) -> Any:
     """Return a tuple of names from a list or from ``"flip,colour"``; ``"none"`` gives an empty tuple."""
     if isinstance(value, str):
-        return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not names:
+            raise _RuleError("must be names with commas between them", "use {} none for none")
+        return () if value == "none" else names
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -187,14 +197,14 @@ class RunConfig(Settings):
     device: Annotated[str, _one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
     workers: int = Field(0, ge=0, le=64, description="processes that load images")
 
-    def __init__(self, spell: Callable[[str], str] | None = None, /, **settings: Any) -> None:
-        """Check the settings; ``spell`` returns a setting as errors write it, by default as an option."""
+    def __init__(self, spell: Spelling | None = None, /, **settings: Any) -> None:
+        """Check the settings; ``spell`` writes a setting with a value in errors, by default as ``name=value``."""
         try:
             super().__init__(
                 **{name: value if isinstance(value, list) else to_builtin(value) for name, value in settings.items()}
             )
         except ValidationError as error:
-            raise InputError(*explain(type(self), error, spell or option)) from None
+            raise InputError(*explain(type(self), error, spell or spell_argument)) from None
 
     @property
     def network(self) -> str:
@@ -205,17 +215,26 @@ class RunConfig(Settings):
         """Check that the model has the output that the task requires; not a validator, since it imports torch.
 
         Raises:
-            InputError: it has another output.
+            InputError: it has another output, or a setting is not the default one and the model does not use it.
         """
         task = get_task(self.task)
         if self.network not in models_for(task.output):
             rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}"
-            raise InputError("model", self.network, rule, f"use --model {task.default_model}")
+            raise InputError("model", self.network, rule, f"use model={task.default_model!r}")
+        for name in self.unused:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                rule = f"is not used by the model {self.network}"
+                raise InputError(name, getattr(self, name), rule, "leave it out, or choose another model")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the settings of networks that the model does not take."""
+        accepted = signature(get_model(self.network)).parameters
+        return tuple(name for name in NETWORK_SETTINGS if name not in accepted)
 
     def network_arguments(self, in_channels: int, out_channels: int) -> dict[str, Any]:
         """Return the construction arguments of the model, with those settings that its constructor has."""
-        accepted = signature(get_model(self.network)).parameters
-        chosen = {name: getattr(self, name) for name in ("width", "depth", "down", "up", "surface") if name in accepted}
+        chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
         return {"in_channels": in_channels, "out_channels": out_channels} | chosen
 
     def replace(self, **changes: Any) -> Self:
@@ -223,11 +242,12 @@ class RunConfig(Settings):
         return type(self)(**(dict(self) | changes))
 
     def write(self, path: Path) -> None:
-        """Write as YAML, each setting below its description."""
+        """Write as YAML, each setting below its description, without settings that the model does not use."""
         with atomic_write(path, "w") as file:
             for name, value in self.model_dump(mode="json").items():
                 text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
-                file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
+                if name not in self.unused or value != type(self).model_fields[name].default:
+                    file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -246,7 +266,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
             rule = f"has settings below {name} in line {setting.line}: settings are not nested"
             raise FileError(path, rule, f"remove {name} and the indent of the lines below it")
     try:
-        config = RunConfig("{}:".format, **settings)
+        config = RunConfig("{}: {}".format, **settings)
     except InputError as error:
         raise FileError.from_input_error(path, error) from None
     return {name: getattr(config, name) for name in settings}
@@ -261,11 +281,17 @@ def parse_size(text: str) -> tuple[int, int]:
     try:
         rows, columns = _split_size(text)
     except _RuleError as error:
-        raise InputError("size", text, error.rule, error.cure.replace("{}", option("size"))) from None
+        raise InputError("size", text, error.rule, _spelled(error.cure, "size", spell_argument)) from None
     if not (1 <= rows <= MAX_IMAGE_SIDE and 1 <= columns <= MAX_IMAGE_SIDE):
         rule = f"must be from 1 to {MAX_IMAGE_SIDE:,} pixels"
-        raise InputError("size", text, rule, "use --size 256 or --size 128x256")
+        raise InputError("size", text, rule, "use size=256 or size='128x256'")
     return rows, columns
+
+
+def spell_argument(name: str, value: str) -> str:
+    """Write a setting as an argument in Python; commands convert it to their option."""
+    is_literal = re.fullmatch(r"-?[\d.]+(e-?\d+)?", value) or value.lower() in ("true", "false")
+    return f"{name}={value.capitalize() if value in ('true', 'false') else value if is_literal else repr(value)}"
 
 
 def option(name: str) -> str:
@@ -274,11 +300,11 @@ def option(name: str) -> str:
 
 
 def explain(
-    settings: type[BaseModel], error: ValidationError, spell: Callable[[str], str] = option
+    settings: type[BaseModel], error: ValidationError, spell: Spelling = spell_argument
 ) -> tuple[str, Any, str, str]:
     """Return argument, value, rule and cure of pydantic's first error; nested settings are called ``outer.inner``.
 
-    ``spell`` returns a setting as the user writes it.
+    ``spell`` writes a setting with a value as the user does.
     """
     details = error.errors()[0]
     *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the indices in a tuple
@@ -290,16 +316,20 @@ def explain(
         return argument, value, "is an unknown setting", cure
     rule_error = details.get("ctx", {}).get("error")
     if isinstance(rule_error, _RuleError):
-        return argument, value, rule_error.rule, rule_error.cure.replace("{}", spell(argument))
+        return argument, value, rule_error.rule, _spelled(rule_error.cure, argument, spell)
     field = settings.model_fields[name]
-    return argument, value, _rule(field), _cure(field, spell(argument))
+    return argument, value, _rule(field), _spelled(_cure(field), argument, spell)
 
 
-def _cure(field: FieldInfo, spelled: str) -> str:
+def _cure(field: FieldInfo) -> str:
     if field.annotation is bool:
-        return f"use {spelled} true or {spelled} false"
+        return "use {} true or {} false"
     has_example = isinstance(field.default, int | float | str) and field.default != ""
-    return f"use {spelled} {field.default}" if has_example else "correct the value, or leave it out"
+    return f"use {{}} {field.default}" if has_example else "give a value of this type, or leave it out"
+
+
+def _spelled(cure: str, name: str, spell: Spelling) -> str:
+    return re.sub(r"\{\} (\S+)", lambda match: spell(name, match[1]), cure)
 
 
 def _rule(field: FieldInfo) -> str:

@@ -52,7 +52,7 @@ class PlainEncoder(nn.Module):
     ) -> None:
         super().__init__()
         depth = check_depth(depth, surface)
-        check_choice("down", down, ("stride", *POOLS), "use 'stride'")
+        check_choice("down", down, ("stride", *POOLS))
         self.channels = [check_width(width) * 2**step for step in range(depth + 1)]
         self.surfaces = [surface]
         self.total_stride = 2**depth

@@ -42,7 +42,7 @@ class Cubemap(Surface):
 
     def __post_init__(self) -> None:
         if not is_integer(self.size):
-            raise InputError("size", self.size, "must be a whole number from 1", "use Cubemap(64)")
+            raise InputError("size", self.size, "must be a whole number from 1", "use size=64")
 
     @property
     def kernel_ndim(self) -> int:

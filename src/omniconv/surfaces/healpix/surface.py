@@ -61,7 +61,7 @@ class Healpix(Surface):
     def __post_init__(self) -> None:
         if not is_integer(self.nside) or self.nside > FINEST or self.nside.bit_count() != 1:
             rule = f"must be a power of two from 1 to {FINEST}"
-            raise InputError("nside", self.nside, rule, "use 32 for 12,288 samples")
+            raise InputError("nside", self.nside, rule, "use nside=32 for 12,288 samples")
 
     @property
     def shape(self) -> tuple[int]:

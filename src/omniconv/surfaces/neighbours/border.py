@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from omniconv.checks import did_you_mean
 from omniconv.errors import InputError
 
 Mode = Literal["zeros", "reflect", "replicate", "circular", "pole", "cube"]
@@ -59,7 +60,8 @@ class Border:
                 raise InputError("padding_mode", sides, "must be a pair (before, after)", "give both sides")
             for mode in sides:
                 if mode not in self.allowed:
-                    raise InputError("padding_mode", mode, f"must be one of {', '.join(self.allowed)}", "correct it")
+                    raise InputError("padding_mode", mode, f"must be one of {', '.join(self.allowed)}",
+                                     did_you_mean(mode, self.allowed, "use padding_mode='zeros'"))  # fmt: skip
         for axis, sides in enumerate(self.modes):
             if "pole" in sides and (axis != len(self.modes) - 2 or set(self.modes[-1]) != {"circular"}):
                 rule = "must be on the axis before a circular last axis"

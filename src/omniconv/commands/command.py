@@ -1,0 +1,115 @@
+"""Commands whose errors are in the words of the command line: flags, metavariables and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from omniconv.checks import did_you_mean
+from omniconv.errors import InputError
+
+ALIASES = {"path": "out", "model": "network", "run": "network"}
+"""Arguments of functions whose value is that of another option or argument of the command, where it has none."""
+
+
+class Command(click.Command):
+    """Command that converts arguments named in an ``InputError`` to its flags."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors name flags."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            error.args = (in_command_words(error, self),)
+            raise
+
+
+class NearestGroup(click.Group):
+    """Command group that suggests the most similar command for a misspelt one."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command, or raise an error that names the most similar one."""
+        if args and self.get_command(ctx, args[0]) is None:
+            names = self.list_commands(ctx)
+            cure = did_you_mean(args[0], names, f"the commands are {', '.join(names)}")
+            raise click.UsageError(f"No such command '{args[0]}': {cure}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def in_command_words(error: InputError, command: click.Command) -> str:
+    """Return the message of an error with ``--epochs 20`` instead of ``epochs=20``.
+
+    Args:
+        error: raised by a function that was called with the options of the command.
+        command: the command.
+    """
+    message, flags = str(error), _flags(command)
+    if not error.advice or not message.endswith(error.advice):
+        return message  # truncated
+    head = message.removesuffix(error.advice)
+    name = error.argument
+    if name and name not in flags:
+        name = ALIASES.get(name, name)
+    if name in flags and error.argument and head.startswith(f"{error.argument}="):
+        head = f"{flags[name]}{head.removeprefix(error.argument)}"
+    return head + translate(error.advice, flags)
+
+
+def translate(text: str, flags: dict[str, str]) -> str:
+    """Replace ``name=value`` by ``--flag value`` and ``name=True`` by ``--flag`` for the names of options.
+
+    Example:
+        >>> translate("use size='128x256', or overwrite=True", {"size": "--size", "overwrite": "--overwrite"})
+        'use --size 128x256, or --overwrite'
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"].strip("'")
+        return flags[name] if value == "True" else f"{flags[name]} {value}"
+
+    names = "|".join(sorted((name for name, flag in flags.items() if flag.startswith("-")), key=len, reverse=True))
+    return re.sub(rf"(?<![\w./:,'=-])(?P<name>{names})=(?P<value>'[^']*'|[^\s;,)]+)", replaced, text) if names else text
+
+
+def usage_message(error: click.ClickException) -> str:
+    """Return click's message on wrong words with what to write instead."""
+    message, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+    if context is None or not isinstance(error, click.UsageError):
+        return message
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        param = error.param
+        default = param.default if isinstance(param, click.Option) else None
+        usable = isinstance(default, int | float | str) and not isinstance(default, bool)
+        if usable and isinstance(param, click.Option):
+            return f"{message}; use {param.opts[0]} {default}"
+    elif isinstance(error, click.NoSuchOption | click.BadOptionUsage) or "No such command" in message:
+        return f"{message} (see {context.command_path} --help)"
+    return f"{message}; write: {_usage(context)} (see {context.command_path} --help)"
+
+
+def _usage(context: click.Context) -> str:
+    words = [context.command_path]
+    for param in context.command.get_params(context):
+        if isinstance(param, click.Argument):
+            words.append(param.make_metavar(context))
+        elif param.required:
+            words += [param.opts[0], param.make_metavar(context)]
+    return " ".join(words)
+
+
+def _flags(command: click.Command) -> dict[str, str]:
+    """Return the words of the command line for the parameters of a command, by name."""
+    flags: dict[str, str] = {}
+    for param in command.params:
+        if isinstance(param, click.Argument):
+            flags[str(param.name)] = (param.metavar or str(param.name)).upper().rstrip(".")
+        else:
+            own = max(param.opts, key=len)
+            flags |= {str(param.name): own, own.lstrip("-").replace("-", "_"): own}
+    return flags
