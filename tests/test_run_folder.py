@@ -28,7 +28,7 @@ def test_an_empty_folder_may_be_there(here):
 def test_a_full_folder_is_refused_and_left_alone(here):
     (here / "full").mkdir()
     (here / "full/thesis.txt").touch()
-    with pytest.raises(FileError, match=r"^full: is not empty; choose another --out, or continue"):
+    with pytest.raises(FileError, match=r"^full: is not empty; choose another out=FOLDER, or continue"):
         new_run("boxes", "full")
     assert os.listdir("full") == ["thesis.txt"]
 

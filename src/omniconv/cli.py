@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omniconv import __version__
-from omniconv.checks import did_you_mean
+from omniconv.checks import check_choice, did_you_mean
 from omniconv.commands.audit import audit
 from omniconv.commands.command import NearestGroup, usage_message
 from omniconv.commands.explain import explain
@@ -165,10 +165,7 @@ def train(
 @commands.command()
 @click.argument("run")
 @click.argument("data", type=PATH, required=False)
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]),
-    help="train, val or test; by default test, else val, else train or, unsplit, all images",
-)  # fmt: skip
+@click.option("--split", help="train, val or test; by default test, else val, else train or, unsplit, all images")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @_setting_options("device")
 def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
@@ -178,6 +175,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     With DATA, RUN may also be a model.safetensors. Images that RUN was trained on are recognised by their content: the
     others are then also measured alone, as "unseen" in the JSON file.
     """
+    from omniconv.data.layouts.dataset_folder import SPLITS
     from omniconv.files import check_writable
     from omniconv.inference.evaluation import describe_overlap, find_samples, trained_images, was_balanced
     from omniconv.inference.evaluation import evaluate as run_evaluation
@@ -186,6 +184,8 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     if json_file:
         check_json(json_file)
         check_writable(json_file)
+    if split is not None:
+        check_choice("split", split, SPLITS)
     if split and data is None:
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
     predictor = _predictor(run, device)
@@ -203,7 +203,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     if unseen["images"] != measures["images"]:
         log(f"{unseen['images']} images that were not trained on")
         print_table(*predictor.task.quality_table(unseen), "")
-    for note in predictor.task.quality_notes(unseen, was_balanced(run)):
+    for note in predictor.task.quality_notes(unseen, was_balanced(Path(run))):
         log(note)
 
 

@@ -141,6 +141,7 @@ def test_no_run(here, refused):
 
 
 def test_missing_extra(segment_run, here, refused, monkeypatch):
-    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
+    monkeypatch.setattr("omniconv.checks.find_spec", lambda name: None)
     line = refused(segment_run.path, "--format", "onnx", "--out", "net.onnx")
-    assert line.endswith("needs onnx, onnxscript, onnxruntime; pip install 'omniconv[export]'")
+    assert line.endswith("[export]'")
+    assert "packages='onnx, onnxscript, onnxruntime': are not installed, which the format onnx needs; python -m" in line

@@ -61,7 +61,7 @@ def test_a_usage_error_of_a_process():
     code, out, err = finish(start("train", "segment", "nowhere", "--epochs", "two"))
     assert code == 2
     assert out == ""
-    said = "omniconv: Invalid value for '--epochs': 'two' is not a valid integer. (see omniconv train --help)"
+    said = "omniconv: Invalid value for '--epochs': 'two' is not a valid integer; use --epochs 20"
     assert err.splitlines() == [said]
 
 

@@ -57,6 +57,10 @@ def test_registry_offers_it_to_the_tasks_that_it_serves():
 @pytest.mark.parametrize("surface", ["plane", "equirectangular", "icosphere:2"])
 def test_it_runs_in_every_command(here, segment_data, capsys, surface):
     given = words(model="pyramid", surface=surface, width=8, epochs=3, learning_rate=0.05, repeat=4)
+    at = given.index("--depth")
+    assert main(["train", "segment", str(segment_data), "--out", "run", *given]) == 2
+    assert "--depth=1: is not used by the model pyramid; leave it out" in capsys.readouterr().err
+    del given[at : at + 2]
     assert main(["train", "segment", str(segment_data), "--out", "run", *given]) == 0
     network = oc.load("run/model.safetensors")
     assert type(network) is Pyramid

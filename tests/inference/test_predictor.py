@@ -148,5 +148,5 @@ def test_devices(monkeypatch):
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     assert choose_device("auto").type == choose_device("cpu").type == "cpu"
     for name in ("cuda", "mps", "tpu"):
-        with pytest.raises(InputError, match=rf"device='{name}': is not available; use --device auto or cpu"):
+        with pytest.raises(InputError, match=rf"device='{name}': is not available; use device='auto' or device='cpu'"):
             choose_device(name)

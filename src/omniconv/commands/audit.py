@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omniconv.checks import check_integer
 from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
-from omniconv.checks import check_integer
 from omniconv.errors import FileError, InputError
 from omniconv.training.settings import parse_size
 

@@ -15,7 +15,7 @@ from omniconv.data.layouts.dataset_folder import pick_evenly
 from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import check_labels
 from omniconv.data.preprocessing import Preprocessing
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError
 
 
 def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:

@@ -9,6 +9,7 @@ import click
 
 from omniconv.checks import did_you_mean
 from omniconv.errors import InputError
+from omniconv.training.settings import RunConfig
 
 ALIASES = {"path": "out", "model": "network", "run": "network"}
 """Arguments of functions whose value is that of another option or argument of the command, where it has none."""
@@ -83,11 +84,11 @@ def usage_message(error: click.ClickException) -> str:
     if context is None or not isinstance(error, click.UsageError):
         return message
     if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
-        param = error.param
-        default = param.default if isinstance(param, click.Option) else None
-        usable = isinstance(default, int | float | str) and not isinstance(default, bool)
-        if usable and isinstance(param, click.Option):
-            return f"{message}; use {param.opts[0]} {default}"
+        if isinstance(param := error.param, click.Option):
+            setting = RunConfig.model_fields.get(str(param.name))
+            default = setting.default if setting and setting.default is not None else param.default
+            usable = isinstance(default, int | float | str) and not isinstance(default, bool)
+            return f"{message}; use {param.opts[0]} {default}" if usable else f"{message}; give another, or leave it out"
     elif isinstance(error, click.NoSuchOption | click.BadOptionUsage) or "No such command" in message:
         return f"{message} (see {context.command_path} --help)"
     return f"{message}; write: {_usage(context)} (see {context.command_path} --help)"

@@ -88,7 +88,7 @@ def load_model(name: str, device: str, trust: bool | None = False) -> LoadedMode
         return LoadedModel(_import_model(module, attribute, name).to(chosen_device), name)
     if not path.exists():
         raise FileError(name, "does not exist", MODEL_CURE)
-    folder = enclosing_run(path)
+    folder = enclosing_run(path) if path.suffix != ".safetensors" else None
     return LoadedModel(Predictor(path, device), name, folder.path if folder else None)
 
 
