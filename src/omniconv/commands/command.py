@@ -88,7 +88,7 @@ def usage_message(error: click.ClickException) -> str:
             setting = RunConfig.model_fields.get(str(param.name))
             default = setting.default if setting and setting.default is not None else param.default
             usable = isinstance(default, int | float | str) and not isinstance(default, bool)
-            return f"{message}; use {param.opts[0]} {default}" if usable else f"{message}; give another, or leave it out"
+            return f"{message}; " + (f"use {param.opts[0]} {default}" if usable else "give another, or leave it out")
     elif isinstance(error, click.NoSuchOption | click.BadOptionUsage) or "No such command" in message:
         return f"{message} (see {context.command_path} --help)"
     return f"{message}; write: {_usage(context)} (see {context.command_path} --help)"
