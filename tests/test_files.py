@@ -94,8 +94,7 @@ def test_failure_of_the_system_keeps_the_old_file(old_file, monkeypatch, call, r
         write(old_file)
     monkeypatch.undo()
     assert str(caught.value) == (
-        f"{old_file}: cannot be written ({os.strerror(reason).lower()}); "
-        f"{CURES.get(reason, '')}choose another path"
+        f"{old_file}: cannot be written ({os.strerror(reason).lower()}); {CURES.get(reason, '')}choose another path"
     )
     assert holds_only(old_file, b"old")
 

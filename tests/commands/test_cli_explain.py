@@ -66,9 +66,7 @@ def test_a_page(here, capsys, name):
 
 def test_nothing_is_replaced_without_overwrite(here, refused):
     (here / "explain.gif").write_text("mine")
-    assert refused("conv") == (
-        "omniconv: explain.gif: exists already; add --overwrite, or choose another path"
-    )
+    assert refused("conv") == ("omniconv: explain.gif: exists already; add --overwrite, or choose another path")
     assert main(["explain", "conv", "--overwrite"]) == 0
     with Image.open(here / "explain.gif") as image:
         assert image.format == "GIF"

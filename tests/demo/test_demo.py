@@ -96,7 +96,7 @@ def test_earlier_demonstration_is_replaced(finished, small_demo, tmp_path):
 def test_folder_with_other_files_is_refused(small_demo, tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    with pytest.raises(FileError, match=r"contains .*, not part of a demonstration; choose another out=FOLDER"):
+    with pytest.raises(FileError, match=r"not part of a demonstration; choose another out=FOLDER"):
         run(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
 
@@ -111,7 +111,7 @@ def test_settings_are_checked_before_anything_is_removed(small_demo, tmp_path, g
 
 def test_without_the_extra(monkeypatch, tmp_path):
     monkeypatch.setattr("omniconv.checks.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"not installed, which the demonstration needs; python -m pip install .*\[demo\]'"):
+    with pytest.raises(InputError, match=r"not installed, which the demonstration needs; .*pip install .*\[demo\]'"):
         run(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 
