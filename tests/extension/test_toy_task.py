@@ -166,7 +166,11 @@ def test_it_runs_in_every_command(here, data, capsys, surface):
     assert found["task"] == "brightness"
     assert 0 < found["mean_error"] < 0.3
     assert ("by_area" in found) == (surface != "plane")
-    assert "mean error" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "mean error" in out
+    assert "4 of 5 images were trained on" in out
+    assert (found["trained_on"], found["unseen"]["images"]) == (4, 1)
+    assert ("by_area" in found["unseen"]) == (surface != "plane")
 
     assert main(["predict", "run", str(data / "images"), "--out", "out"]) == 0
     assert np.load(here / "out/values/0.npy").shape == (16, 32)
@@ -195,6 +199,24 @@ def test_the_best_epoch_is_the_one_with_the_smallest_error(here, data):
     smallest = min(row["val_mean_error"] for row in read_metrics(run.metrics))
     callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
     assert callbacks["BestNetwork"]["best"] == pytest.approx(smallest, rel=1e-12)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_an_epoch_over_nothing_has_no_measure_and_is_not_the_best(here, data, monkeypatch, nothing):
+    from omniconv.run_folder import RunFolder, read_metrics
+
+    found = iter([{"mean_error": value} for value in (0.5, nothing, 0.4, 0.6)])
+    monkeypatch.setattr(MeanError, "compute", lambda self: next(found, {"mean_error": 0.4}))
+    assert main(["train", "brightness", str(data), "--out", "run", *words(epochs=4, patience=3)]) == 0
+    run = RunFolder(here / "run")
+    assert [row.get("val_mean_error") for row in read_metrics(run.metrics)] == pytest.approx([0.5, None, 0.4, 0.6])
+    callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
+    assert callbacks["BestNetwork"]["best"] == pytest.approx(0.4)
+
+
+def test_its_folder_is_told_apart_from_others(here, data, capsys):
+    assert main(["train", "classify", str(data)]) == 2
+    assert "looks like a data set for the task brightness, not classify; use: omniconv train bri" in capsys.readouterr().err
 
 
 def test_its_name_is_known_and_offered(here, data, capsys):

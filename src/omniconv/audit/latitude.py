@@ -5,6 +5,7 @@ Every row of a panorama counts with exactly the area that it has in a band; a ro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -217,8 +218,12 @@ def _class_quality(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[flo
         labels, true = (torch.from_numpy(part[:, rows].astype(np.int64)) for part in (predicted, truth))
         confusion.update(labels, true, torch.from_numpy(band[rows])[:, None])
         by_band.append(confusion.compute())
-    measures = {name: tuple(float(band[name]) for band in by_band) for name in ("iou", "accuracy")}
+    measures = {name: tuple(_or_nan(band[name]) for band in by_band) for name in ("iou", "accuracy")}
     return LatitudeBands(tuple(edges), _labelled_share(known, areas), measures)
+
+
+def _or_nan(measure: float | None) -> float:
+    return math.nan if measure is None else measure
 
 
 def _value_quality(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[float]) -> LatitudeBands:
@@ -232,7 +237,7 @@ def _value_quality(predicted: np.ndarray, truth: np.ndarray, edges: Sequence[flo
 def _labelled_share(known: np.ndarray, areas: np.ndarray) -> tuple[float, ...]:
     """Share of the area of each band whose truth is known, from ``known`` ``(B, H, W)``."""
     by_row = known.mean(axis=(0, 2))
-    return tuple(((by_row @ areas) / areas.sum(axis=0)).tolist())
+    return tuple(divide(by_row @ areas, areas.sum(axis=0)).tolist())
 
 
 def _band_name(north: float, south: float) -> str:

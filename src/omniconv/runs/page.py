@@ -27,7 +27,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     settings = read_config(run.config)
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
     _add_quality(page, run, predictor.task, bool(settings.get("balance")))
-    _add_curves(page, read_metrics(run.metrics), predictor.task)
+    _add_curves(page, read_metrics(run.metrics), predictor)
     page.heading("Predictions")
     predictor.task.draw_predictions(page, predictor, shown.samples)
     page.heading("Settings")
@@ -54,12 +54,14 @@ def _add_quality(page: Page, run: RunFolder, task: Task, balance: bool) -> None:
     task.draw_quality(page, evaluation)
 
 
-def _add_curves(page: Page, rows: list[dict[str, float]], task: Task) -> None:
+def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) -> None:
     if not rows:
         return
     page.heading("Training")
+    task = predictor.task
+    by_area = " by area" if task.output == "dense" and predictor.preprocessing.surface.spherical else ""
     metrics = [f"val_{name}" for name in task.validation_metrics]
-    for names, label in ((["train_loss", "val_loss"], "loss"), (metrics, "quality")):
+    for names, label in ((["train_loss", "val_loss"], f"loss{by_area}"), (metrics, f"quality{by_area}")):
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}
         series = {name: points for name, points in series.items() if points}
         if series:

@@ -52,7 +52,9 @@ class MetricsFile(L.Callback):
         seconds = round(time.perf_counter() - self.start, 3)
         self.rows.append({"epoch": trainer.current_epoch, **values, "rate": rate, "seconds": seconds})
         with atomic_write(self.path, "w") as file:
-            writer = csv.DictWriter(file, ("epoch", *self.metrics, "rate", "seconds"), lineterminator="\n")
+            columns = ("epoch", *self.metrics, "rate", "seconds")
+            # ignore: rows of earlier versions have val_iou also for tasks that do not log it any more.
+            writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -114,4 +116,6 @@ class EpochLines(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = self.metrics_file.rows[-1]
         shown = [f"{name} {row[name]:.4f}" for name in self.metrics_file.metrics if name in row]
+        if pl_module.areas is not None:
+            shown[-1] += " (all by area)"  # the measures of `evaluate` without this name count pixels
         self.log_line(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs}: {', '.join(shown)}, {row['seconds']:.1f} s")

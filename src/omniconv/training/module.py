@@ -20,6 +20,9 @@ WARM_UP = 0.05
 class TrainingModule(L.LightningModule):
     """Training by AdamW with the learning rate schedule of ``learning_rate_factor``.
 
+    Loss and validation metrics are those of the network's own samples; dense ones on a sphere are weighted by area. They
+    correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
+
     Args:
         network: the network to train.
         config: the settings.
@@ -47,6 +50,7 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed each epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
+        self.trainer.callback_metrics.clear()  # Lightning keeps values of earlier epochs that are not logged again
         torch.manual_seed(self.config.seed + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
