@@ -216,7 +216,7 @@ def test_an_epoch_over_nothing_has_no_measure_and_is_not_the_best(here, data, mo
 
 def test_its_folder_is_told_apart_from_others(here, data, capsys):
     assert main(["train", "classify", str(data)]) == 2
-    assert "looks like a data set for the task brightness, not classify; use: omniconv train bri" in capsys.readouterr().err
+    assert "looks like a data set for the task brightness, not classify; use: " in capsys.readouterr().err
 
 
 def test_its_name_is_known_and_offered(here, data, capsys):
