@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import picture, save, trained
+from tiny import picture, save, segment_folder, trained
 
 import omniconv as oc
 from omniconv.audit import audit
 from omniconv.cli import main
 from omniconv.commands.audit import change_table, latitude_table
+from omniconv.data.masks import read_mask
 
 QUICK = ["--rotations", "2"]
 OWN = """
@@ -248,3 +249,20 @@ def test_tables(kind, classes):
     assert [row[0] for row in rows] == found.rotation_by_latitude.names
     if classes:
         assert [row[1] for row in rows] == list(found.quality.measures["iou"])
+
+
+def test_masks_are_matched_by_class_name_and_trained_images_said(tmp_path, here, capsys):
+    run = trained(tmp_path / "run", "segment", segment_folder(tmp_path / "a", 3, "sea land"), surface="equirectangular")
+    swapped = segment_folder(tmp_path / "b", 3, "land sea")
+    for mask in (swapped / "masks").iterdir():
+        save(mask, 1 - read_mask(mask))
+    found = []
+    for data in ("a", "b"):
+        assert main(["audit", str(run.path), str(tmp_path / data), "--out", data, *QUICK]) == 0
+        assert "2 of 3 panoramas were trained on" in capsys.readouterr().out
+        found.append(json.loads((here / data / "audit.json").read_text()))
+    assert found[0]["quality"] == found[1]["quality"]
+    assert found[0]["trained_on"] == 2
+    (swapped / "classes.txt").write_text("ice\nsea\n")
+    assert main(["audit", str(run.path), str(swapped), "--out", "c", *QUICK]) == 2
+    assert "has the class ice, unknown to the network (sea, land)" in capsys.readouterr().err

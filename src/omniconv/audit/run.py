@@ -52,6 +52,7 @@ class Audit:
         position: change with the position in the image; ``None`` for one output per image.
         repeat_error: largest difference between two outputs for the same panorama, relative to their standard
             deviation.
+        trained_on: number of panoramas with truth that the network was trained on; 0 also if that is not known.
     """
 
     network: str
@@ -63,6 +64,7 @@ class Audit:
     quality: LatitudeBands | None
     position: BorderEffects | None
     repeat_error: float = 0.0
+    trained_on: int = 0
 
     @property
     def verdict(self) -> tuple[Grade, ...]:
@@ -75,6 +77,9 @@ class Audit:
         height, width = self.size
         stride = self.shift.stride
         notes = []
+        if self.trained_on:
+            notes.append(f"{self.trained_on} of {self.panoramas} panoramas were trained on (recognised by their "
+                         "content): the quality by latitude is better than on other panoramas.")  # fmt: skip
         if abs(width / height - 2) > ASPECT_TOLERANCE:
             notes.append(f"The panoramas, {height} × {width}, are not twice as wide as high: they are treated as "
                          "full spheres, with rows from pole to pole and columns all around.")  # fmt: skip

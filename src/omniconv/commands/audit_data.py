@@ -9,6 +9,7 @@ import numpy as np
 
 from omniconv.commands.load_model import LoadedModel
 from omniconv.commands.terminal import log
+from omniconv.data.classes import match_classes, read_class_names
 from omniconv.data.file_listing import find_images
 from omniconv.data.images import read_header
 from omniconv.data.layouts.dataset_folder import pick_evenly
@@ -16,6 +17,8 @@ from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import check_labels
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
+from omniconv.inference.evaluation import trained_images
+from omniconv.inference.predictor import Predictor
 
 
 def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
@@ -28,16 +31,30 @@ def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
 
 def read_data(
     loaded: LoadedModel, paths: Sequence[Path], masks: Path | None, most: int, size: tuple[int, ...] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read at most ``most`` panoramas, float32 ``(B, 3, H, W)`` from 0 to 1, and label maps if there are any."""
+) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Read at most ``most`` panoramas, and label maps if there are any.
+
+    Returns:
+        The panoramas, float32 ``(B, 3, H, W)`` from 0 to 1; the label maps ``(B, H, W)`` with the classes of the
+        network; and the number of panoramas with label maps that the network was trained on.
+    """
     images, own_masks = list_images(paths)
     chosen = pick_evenly(images, most)
     if len(chosen) < len(images):
         log(f"{len(chosen)} of {len(images)} images, at equal distances; use --most for more")
     preprocessing = loaded.preprocessing(size, [read_header(image).size for image in chosen])
     masks = masks or (None if loaded.is_global else own_masks)
-    truth = read_truth(preprocessing, chosen, masks, loaded.classes) if masks else None
-    return np.stack([preprocessing.image(image) for image in chosen]), truth
+    panoramas = np.stack([preprocessing.image(image) for image in chosen])
+    if not masks:
+        return panoramas, None, 0
+    predictor = loaded.model if isinstance(loaded.model, Predictor) else None
+    named = read_class_names(masks.parent) or () if predictor else ()
+    indices = match_classes(masks.parent, named, predictor.classes, "the network") if predictor else None
+    truth = read_truth(preprocessing, chosen, masks, len(named) or loaded.classes)
+    if predictor and indices is not None:
+        truth = predictor.task.relabel(truth, indices)
+    trained_on = trained_images(loaded.file, chosen) if loaded.file else None
+    return panoramas, truth, len(trained_on or ())
 
 
 def read_truth(preprocessing: Preprocessing, images: Sequence[Path], masks: Path, classes: int) -> np.ndarray:

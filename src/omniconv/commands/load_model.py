@@ -33,6 +33,7 @@ class LoadedModel:
     model: Any  # a Predictor, the user's own module, or a function that runs an exported program
     title: str  # name in the report
     run: Path | None = None  # folder of the run, if it is one
+    file: Path | None = None  # what a Predictor was loaded from
 
     @property
     def is_global(self) -> bool:
@@ -89,7 +90,7 @@ def load_model(name: str, device: str, trust: bool | None = False) -> LoadedMode
     if not path.exists():
         raise FileError(name, "does not exist", MODEL_CURE)
     folder = enclosing_run(path) if path.suffix != ".safetensors" else None
-    return LoadedModel(Predictor(path, device), name, folder.path if folder else None)
+    return LoadedModel(Predictor(path, device), name, folder.path if folder else None, path)
 
 
 def open_predictor(name: str, device: str | None) -> Predictor:

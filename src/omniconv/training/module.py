@@ -20,8 +20,8 @@ WARM_UP = 0.05
 class TrainingModule(L.LightningModule):
     """Training by AdamW with the learning rate schedule of ``learning_rate_factor``.
 
-    Loss and validation metrics are those of the network's own samples; dense ones on a sphere are weighted by area. They
-    correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
+    Loss and validation metrics are those of the network's own samples; dense ones on a sphere are weighted by area.
+    They correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
 
     Args:
         network: the network to train.
