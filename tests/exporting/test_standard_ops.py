@@ -44,7 +44,7 @@ def test_original_network_is_unchanged():
 def test_standard_ops_follow_a_change_of_dtype():
     layer = with_standard_ops(oc.nn.Conv(2, 3, surface=oc.Healpix(2))).double()
     x = torch.randn(1, 2, 48, dtype=torch.float64)
-    assert {table.dtype for table in layer.op.tables} == {torch.int64, torch.float64}
+    assert {table.dtype for table in layer.op.own_table("operators").tensors} == {torch.int64, torch.float64}
     layer(x)
 
 

@@ -57,11 +57,11 @@ def test_gradcheck():
 def test_opcheck():
     layer, _ = pair(2, (2, 3))
     op = layer.double().op
-    faces, order, *halo = op.tables
+    faces, order, *halo = op.own_table("operators").tensors
     x = torch.randn(2, 48, 2, dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     for bias in (None, torch.randn(3, dtype=torch.float64, requires_grad=True)):
-        torch.library.opcheck(halo_convolution, (x, kernel, bias, faces, order, op.shared.plan, halo))
+        torch.library.opcheck(halo_convolution, (x, kernel, bias, faces, order, op.own_table("operators").plan, halo))
 
 
 @pytest.mark.parametrize("needs", [(True, False), (False, True)])

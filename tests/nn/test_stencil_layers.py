@@ -27,6 +27,7 @@ from omniconv.nn.stencil.modules import (
     StencilConvolution,
     make_stencil_convolution,
 )
+from omniconv.nn.tables import TableModule
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()
@@ -125,7 +126,7 @@ LAYOUTS = {
 
 
 def layouts(layer):
-    return unpack_layouts(layer.shared.plan, layer.tables)
+    return unpack_layouts(layer.own_table("operators").plan, layer.own_table("operators").tensors)
 
 
 def to_dense(layout, columns):
@@ -155,7 +156,13 @@ def test_tables_take_less_than_200_bytes_a_sample(surface):
     for layer in (Conv(2, 2, surface=surface), Conv(2, 2, stride=2, surface=surface), MaxPool(surface=surface),
                   AvgPool(surface=surface), ConvTranspose(2, 2, surface=surface.coarser()),
                   Upsample(surface=surface.coarser())):  # fmt: skip
-        assert 0 < sum(tensor.nbytes for tensor in layer.buffers()) < 200 * prod(surface.shape)
+        assert 0 < table_bytes(layer) < 200 * prod(surface.shape)
+
+
+def table_bytes(layer):
+    modules = [module for module in layer.modules() if isinstance(module, TableModule)]
+    tables = [module.own_table(name) for module in modules for name in module.recipes]
+    return sum(tensor.nbytes for table in tables for tensor in table.tensors)
 
 
 def test_layers_on_one_stencil_share_their_tables():
@@ -166,7 +173,7 @@ def test_layers_on_one_stencil_share_their_tables():
 
 
 def addresses(layer):
-    return [table.data_ptr() for table in layer.op.tables]
+    return [table.data_ptr() for table in layer.op.own_table("operators").tensors]
 
 
 def test_tables_made_in_inference_mode_serve_training():
@@ -179,7 +186,7 @@ def test_tables_made_in_inference_mode_serve_training():
 
 def test_double_loads_exact_tables():
     layer = SparseOperator(EXACT).double()
-    assert layer.table_1.dtype == torch.float64
+    assert layer.own_table("operators").tensors[1].dtype == torch.float64
     assert torch.equal(to_dense(layouts(layer)[0], EXACT.inputs), torch.from_numpy(EXACT.fused.toarray()))
 
 
@@ -187,15 +194,15 @@ def test_double_loads_exact_tables():
 def test_half_precision_keeps_float32_tables(dtype):
     module = Conv(2, 2, surface=Icosphere(2)).to(dtype)
     assert module.weight.dtype == dtype
-    assert module.op.table_1.dtype == torch.float32
-    assert torch.equal(module.op.table_1, module.double().op.table_1.float())
-    assert module.op.table_1.dtype == torch.float64
+    assert module.op.own_table("operators").tensors[1].dtype == torch.float32
+    assert torch.equal(module.op.own_table("operators").tensors[1], module.double().op.own_table("operators").tensors[1].float())
+    assert module.op.own_table("operators").tensors[1].dtype == torch.float64
 
 
 def test_default_dtype_is_respected():
     torch.set_default_dtype(torch.float64)
     try:
-        assert SparseOperator(EXACT).table_1.dtype == torch.float64
+        assert SparseOperator(EXACT).own_table("operators").tensors[1].dtype == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
 

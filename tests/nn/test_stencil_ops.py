@@ -44,7 +44,7 @@ def dense(stencil):
 
 def tables_of(stencil, dtype, by_tap=False):
     layer = SparseOperator(stencil, by_tap).to(dtype)
-    return layer.shared.plan, layer.tables
+    return layer.own_table("operators").plan, layer.own_table("operators").tensors
 
 
 def assert_near(found, wanted, dtype):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from omniconv.nn.tables import TableModule
 from omniconv.surfaces import Surface
 
 
@@ -43,24 +42,17 @@ class _LatitudeWeights(nn.Module):
         return (weights / weights.sum() * rows / prod(x.shape[2:])).to(x.dtype).view(self.broadcast)
 
 
-class _AreaWeights(nn.Module):
-    """Weights by sample of a surface of fixed size; stored in float32 at least, whatever the module is cast to."""
-
-    areas: Tensor
+class _AreaWeights(TableModule):
+    """Weights by sample of a surface of fixed size."""
 
     def __init__(self, surface: Surface) -> None:
         super().__init__()
-        self.surface = surface
-        self.register_buffer("areas", self._exact(torch.get_default_dtype()), persistent=False)
+        self.set_table("areas", _areas, surface)
 
     def forward(self, x: Tensor) -> Tensor:
-        areas = self.areas.to(x.dtype)
+        areas = self.table("areas", x).tensors[0].to(x.dtype)
         return areas / areas.sum()
 
-    def _exact(self, dtype: torch.dtype) -> Tensor:
-        return torch.from_numpy(self.surface.areas()).to(torch.promote_types(dtype, torch.float32))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
-        self.areas = self._exact(self.areas.dtype).to(self.areas.device)
-        return self
+def _areas(surface: Surface) -> tuple[list[int], list[Tensor]]:
+    return [], [torch.from_numpy(surface.areas())]

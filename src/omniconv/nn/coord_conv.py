@@ -9,6 +9,7 @@ from omniconv.checks import check_channels, check_flag
 from omniconv.nn.arguments import Padding, Size, check_signal, check_surface
 from omniconv.nn.conv import Conv
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.tables import TableModule
 from omniconv.surfaces import Plane, Surface
 
 
@@ -49,26 +50,27 @@ class LatitudeCoordinates(nn.Module):
         return torch.stack([channel.expand(height, width) for channel in channels])[None].to(x.dtype)
 
 
-class FixedCoordinates(nn.Module):
+class FixedCoordinates(TableModule):
     """Coordinates as of ``LatitudeCoordinates`` for a spherical surface of fixed size."""
-
-    coordinates: Tensor
 
     def __init__(self, surface: Surface, radius: bool) -> None:
         super().__init__()
-        xyz = torch.from_numpy(surface.directions()).movedim(-1, 0)  # (3, *grid)
-        level = xyz[:2].square().sum(0).sqrt()  # cosine of the latitude
-        # A pole has no longitude: sine and cosine are 0 there. 1e-12 is far above float64 rounding of a unit vector,
-        # far below the distance of any other sample from the axis.
-        longitude = torch.where(level > 1e-12, xyz[:2] / level.clamp_min(1e-12), torch.zeros_like(xyz[:2]))
-        latitude = torch.atan2(xyz[2], level)[None] * 2 / torch.pi
-        channels = torch.cat([latitude, longitude.flip(0), *([xyz] if radius else [])])
-        self.channels = len(channels)
-        self.register_buffer("coordinates", channels[None].to(torch.get_default_dtype()), persistent=False)
+        self.channels = 6 if radius else 3
+        self.set_table("coordinates", _coordinates, surface, radius)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return coordinates ``(1, channels, *grid)``."""
-        return self.coordinates.to(x.dtype)
+        return self.table("coordinates", x).tensors[0].to(x.dtype)
+
+
+def _coordinates(surface: Surface, radius: bool) -> tuple[list[int], list[Tensor]]:
+    xyz = torch.from_numpy(surface.directions()).movedim(-1, 0)  # (3, *grid)
+    level = xyz[:2].square().sum(0).sqrt()  # cosine of the latitude
+    # A pole has no longitude: sine and cosine are 0 there. 1e-12 is far above float64 rounding of a unit vector,
+    # far below the distance of any other sample from the axis.
+    longitude = torch.where(level > 1e-12, xyz[:2] / level.clamp_min(1e-12), torch.zeros_like(xyz[:2]))
+    latitude = torch.atan2(xyz[2], level)[None] * 2 / torch.pi
+    return [], [torch.cat([latitude, longitude.flip(0), *([xyz] if radius else [])])[None]]
 
 
 class CoordConv(Traceable, nn.Module):

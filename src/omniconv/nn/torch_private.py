@@ -7,6 +7,7 @@ The test suite runs them on torch 2.13.0 (CPU); ``pyproject.toml`` admits torch 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -53,3 +54,18 @@ def statically_known_true(condition: bool | torch.SymBool) -> bool:
     from torch.fx.experimental.symbolic_shapes import statically_known_true  # imports sympy: 0.5 s
 
     return statically_known_true(condition)
+
+
+def without_dispatch_modes() -> AbstractContextManager[None]:
+    """Return a context outside the fake and tracing modes that are entered: tensors made in it are real."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    return _disable_current_modes()
+
+
+def fake_copies(tensors: list[Tensor], x: Tensor) -> list[Tensor]:
+    """Return the tensors as fake ones where ``x`` is of a ``FakeTensorMode`` that takes no real ones, else unchanged."""
+    mode = getattr(x, "fake_mode", None)
+    if mode is None or mode.allow_non_fake_inputs or torch.compiler.is_compiling():
+        return tensors
+    return [mode.from_tensor(tensor) for tensor in tensors]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omniconv.arithmetic import size_after
 from omniconv.errors import InputError
@@ -22,10 +22,11 @@ from omniconv.nn.arguments import (
     per_axis,
 )
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.surfaces import Border, Plane, Surface
+from omniconv.nn.tables import TableModule
+from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 
-class MaxUnpool(Traceable, nn.Module):
+class MaxUnpool(Traceable, TableModule):
     """Inverse of max pooling: each value at the position of its maximum, zeros elsewhere.
 
     A sample that is the maximum of several overlapping windows gets the mean of their values; those are equal where the
@@ -64,15 +65,22 @@ class MaxUnpool(Traceable, nn.Module):
         parse_window(surface, kernel_size, self.stride)  # raises for invalid arguments
         self.output_surface = surface if is_unit_stride(self.stride) else surface.finer()
         self.has_fixed_size = not self.output_surface.any_size
-        self.scatter: Callable[[Tensor, Tensor, int], Tensor] = _scatter_means if self._overlaps() else _scatter
+        neighbours = self.output_surface.window_neighbours(*parse_window(self.output_surface, kernel_size, self.stride))
+        if isinstance(neighbours, Border):
+            self.set_table("overlap", _overlap_on_grid, *self._window(neighbours.kernel_ndim)[:2], neighbours)
+        else:
+            check_mesh_padding(padding)
+            self.set_table("overlap", _overlap_on_mesh, neighbours)
 
     def forward(self, x: Tensor, switches: Tensor, output_size: Size | None = None) -> Tensor:
         """Unpool ``(batch, channels, *grid)`` to ``output_size``."""
         check_signal(x, None, self.surface.ndim)
         size = self._output_size(x.shape[2:], output_size)
         _check_switches(x, switches)
+        (overlap,) = self.table("overlap", x).plan
+        scatter = _scatter_means if overlap else _scatter
         try:
-            y = self.scatter(x.flatten(2), switches.flatten(2).long(), prod(size))
+            y = scatter(x.flatten(2), switches.flatten(2).long(), prod(size))
         except RuntimeError as error:
             _raise_if_outside(error, switches, size)
             raise
@@ -80,18 +88,6 @@ class MaxUnpool(Traceable, nn.Module):
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, surface={self.surface}"
-
-    def _overlaps(self) -> bool:
-        """Return True if two windows may have the same maximum."""
-        finer = self.output_surface
-        neighbours = finer.window_neighbours(*parse_window(finer, self.kernel_size, self.stride))
-        if not isinstance(neighbours, Border):
-            check_mesh_padding(self.padding)
-            return neighbours.nnz > neighbours.inputs
-        kernel, stride, _ = self._window(neighbours.kernel_ndim)
-        if any(sides != ("zeros", "zeros") for sides in neighbours.modes):
-            return True
-        return any(taps > step for taps, step in zip(kernel, stride, strict=True))
 
     def _window(self, ndim: int) -> tuple[tuple[int, ...], ...]:
         padding = per_axis("padding", self.padding, ndim, least=0)
@@ -104,6 +100,18 @@ class MaxUnpool(Traceable, nn.Module):
             return last_axes(output_size, len(sizes))
         axes = zip(sizes, *self._window(len(sizes)), strict=True)
         return tuple(size_after(size, k, s, p, transposed=True) for size, k, s, p in axes)
+
+
+def _overlap_on_mesh(neighbours: Stencil) -> tuple[list[int], list[Tensor]]:
+    """Return whether two windows may have the same maximum."""
+    return [int(neighbours.nnz > neighbours.inputs)], []
+
+
+def _overlap_on_grid(
+    kernel: tuple[int, ...], stride: tuple[int, ...], border: Border
+) -> tuple[list[int], list[Tensor]]:
+    repeats = any(sides != ("zeros", "zeros") for sides in border.modes)
+    return [int(repeats or any(taps > step for taps, step in zip(kernel, stride, strict=True)))], []
 
 
 def _check_switches(x: Tensor, switches: Tensor) -> None:

@@ -43,18 +43,14 @@ class TangentOverrides:
         return TANGENT_TABLE
 
     def layer(self, build: Callable[..., nn.Module], x: Tensor, *arguments: Any) -> Any:
-        """Return ``build(height, *arguments)`` for the height of ``x``, built once, on the device of ``x``."""
+        """Return ``build(height, *arguments)`` for the height of ``x``, built once."""
         if is_symbolic(x.shape[2]):
             rule = "has a symbolic height, but tangent-plane kernels are built for one height"
             raise InputError("input", tuple(x.shape), rule, "trace or export it with a fixed height and width")
         key = (build, x.shape[2], *arguments)
         if key not in self.layers:
             self.layers[key] = build(x.shape[2], *arguments)
-        layer: Any = self.layers[key]
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        if layer.shared.device != x.device or layer.shared.dtype != dtype:
-            layer.to(x.device, dtype)
-        return layer
+        return self.layers[key]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"height": self.height, "layers": {}}  # tables can be large; they are built again when needed

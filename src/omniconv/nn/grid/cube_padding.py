@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omniconv.nn.torch_private import fake_copies, without_dispatch_modes
 from omniconv.surfaces.cubemap.faces import padded_pixels
 
 Sides = tuple[int, int]
@@ -49,7 +50,8 @@ class CubeStrip(NamedTuple):
             from omniconv.nn.grid.cube_tracing import indices_in_graph  # its decorator imports torch._dynamo: 1.4 s
 
             return indices_in_graph(x, *self)
-        return _cached_indices(x.device, x.shape[-1], *self)
+        indices = _cached_indices(x.device, x.shape[-1], *self)
+        return indices if type(x) is Tensor else fake_copies([indices], x)[0]
 
 
 def cube_strips(size: int, rows: Sides, columns: Sides) -> list[CubeStrip]:
@@ -83,7 +85,8 @@ def pad_cube_adjoint(y: Tensor, rows: Sides, columns: Sides) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _cached_indices(device: torch.device, size: int, *strip: Sides) -> Tensor:
-    with torch.inference_mode(False):  # a cached inference tensor could not be used in training later
+    # A cached tensor of inference mode or of a tracer's fake mode could not be used outside of it later.
+    with without_dispatch_modes(), torch.inference_mode(False):
         return torch.from_numpy(cube_indices(size, *strip)).to(device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -93,11 +94,13 @@ class TransposedRowConvolution(RowConvolution):
     def reference(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         amounts, (_, dilation), stride = self._amounts, self.stencil.dilation, self.stencil.stride
         size = [length + 2 * before for length, (before, _) in zip(self.stencil.output_shape, amounts, strict=True)]
-        padded = x.new_zeros(x.shape[0], weight.shape[1] * self.groups, *size)
+        padded = None
         for band, kernels in self._bands(weight):
             lines = x[:, :, band.first_row : band.first_row + band.rows].transpose(1, 2).flatten(1, 2)
             y = F.conv_transpose1d(lines, kernels, None, stride, 0, stride - 1, band.rows * self.groups, dilation)
             windows = y.unflatten(1, (band.rows, -1, band.kernel_shape[0])).permute(0, 2, 1, 3, 4)
+            if padded is None:  # from y, which under vmap has an entry for each weight
+                padded = y.new_zeros(x.shape[0], weight.shape[1] * self.groups, *size, dtype=x.dtype)
             for tap, (rows, columns) in enumerate(self._windows(band)):
                 padded[..., rows, columns] += windows[..., tap, :]
         y = pad_adjoint(padded, amounts, BORDER)
@@ -110,11 +113,11 @@ def init_row_weight(stencil: RowStencil, shape: tuple[int, ...], bound: float) -
     ``shape`` is ``(out,)`` for a bias. ``bound`` would be that of a single kernel with the taps of all rows; the bound
     of each row is larger by √(all taps / its taps).
     """
-    taps = torch.from_numpy(stencil.taps_by_row)
-    factor = (stencil.taps / taps).sqrt().to(torch.get_default_dtype())
-    by_row = factor.repeat_interleave(stencil.output_shape[0] // len(taps) if len(shape) == 1 else taps)
+    taps = stencil.taps_by_row
+    repeats = stencil.output_shape[0] // len(taps) if len(shape) == 1 else taps
+    by_row = torch.tensor(np.repeat(np.sqrt(stencil.taps / taps), repeats), dtype=torch.get_default_dtype())
     values = torch.empty(len(by_row), *shape[:2]).uniform_(-bound, bound)
-    return values.mul_(by_row.to(values.device).view(-1, *[1] * (values.ndim - 1))).movedim(0, -1)
+    return values.mul_(by_row.view(-1, *[1] * (values.ndim - 1))).movedim(0, -1)
 
 
 def make_row_convolution(stencil: RowStencil, groups: int) -> RowConvolution:

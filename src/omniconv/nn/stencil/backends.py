@@ -1,10 +1,12 @@
 """Backends of sparse operators: omniconv's custom ops, or torch's own operators for networks that are exported.
 
-A backend builds the integers and tensors that it needs of a stencil and computes with them. ``SparseOperator`` holds
-the tensors as buffers and can change its backend.
+A backend builds the integers and tensors that it needs of a stencil and computes with them. ``SparseOperator`` finds
+them as its tables and can change its backend.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import numpy as np
 import torch
@@ -45,9 +47,10 @@ class HaloOps(CustomOps):
     """Dense convolution on padded faces; the tables are those of the halo, preceded by positions on the faces."""
 
     @staticmethod
-    def build(stencil: HaloStencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:  # type: ignore[override]
-        faces = torch.from_numpy(stencil.faces.astype(np.int32))
-        plan, tables = packed_layouts(stencil.halo, by_tap=False)
+    def build(stencil: Stencil, by_tap: bool) -> tuple[list[int], list[Tensor]]:
+        windows = cast(HaloStencil, stencil.computed)
+        faces = torch.from_numpy(windows.faces.astype(np.int32))
+        plan, tables = packed_layouts(windows.halo, by_tap=False)
         return plan, [faces, faces.flatten().argsort().int(), *tables]
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: list[int], tables: list[Tensor]) -> Tensor:

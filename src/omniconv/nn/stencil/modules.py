@@ -2,64 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.nn.arguments import check_signal
 from omniconv.nn.stencil.backends import Backend, CustomOps, HaloOps, StandardOps
-from omniconv.nn.stencil.tables import cached_tables
-from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
+from omniconv.nn.tables import TableModule
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class SparseOperator(nn.Module):
+class SparseOperator(TableModule):
     """Base of modules that multiply signals by a stencil's sparse matrices.
 
-    The tables are non-persistent buffers ``table_0``, ``table_1``, …, shared in memory by all modules on one stencil.
     ``by_tap`` transposes each tap by itself, as ``convolve`` needs it.
     """
 
     def __init__(self, stencil: Stencil, by_tap: bool = False, backend: Backend | None = None) -> None:
         super().__init__()
         self.stencil, self.by_tap = stencil, by_tap
-        self.backend = backend or CustomOps()
-        self._load_tables(torch.get_default_dtype(), torch.empty(0).device)
-
-    @property
-    def tables(self) -> list[Tensor]:
-        """Tensors of the backend."""
-        return [getattr(self, f"table_{index}") for index in range(len(self.shared.tensors))]
+        self._use(backend or CustomOps())
 
     def use_standard_ops(self) -> None:
         """Compute with torch's own operators from now on: slower, with larger tables, but exportable."""
-        for index in range(len(self.shared.tensors)):
-            delattr(self, f"table_{index}")
-        self.backend = StandardOps()
-        self._load_tables(self.shared.dtype, self.shared.device)
+        self._use(StandardOps())
 
     def matmul(self, x: Tensor) -> Tensor:
         """Multiply by every operator: ``(B, N, C)`` to ``(B, N' · taps, C)``."""
-        return self.backend.matmul(x, self.shared.plan, self.tables)
+        tables = self.table("operators", x)
+        return self.backend.matmul(x, tables.plan, tables.tensors)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply by every operator, then by a weight ``(taps · C, O)``: ``(B, N, C)`` to ``(B, N', O)``."""
-        return self.backend.convolve(x, weight, bias, self.shared.plan, self.tables)
+        tables = self.table("operators", x)
+        return self.backend.convolve(x, weight, bias, tables.plan, tables.tensors)
 
-    def _load_tables(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.shared = cached_tables(self.stencil, self.backend.build, self.by_tap, dtype, device)
-        for index, tensor in enumerate(self.shared.tensors):
-            # detach(): torch.jit.trace refuses one tensor in two modules
-            self.register_buffer(f"table_{index}", tensor.detach(), persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Load the tables of the dtype and device that ``fn`` converts to: ``double()`` brings exact ones."""
-        probe = fn(torch.empty(0, dtype=self.shared.dtype, device=self.shared.device))
-        self._load_tables(probe.dtype, probe.device)
-        return self
+    def _use(self, backend: Backend) -> None:
+        self.backend = backend
+        self.set_table("operators", backend.build, self.stencil, self.by_tap)
 
 
 class StencilConvolution(SparseOperator):
@@ -70,7 +49,7 @@ class StencilConvolution(SparseOperator):
 
     def __init__(self, stencil: Stencil, groups: int) -> None:
         # HaloOps is faster than a gather of nine taps (see halo_ops), but not group by group.
-        backend = HaloOps() if isinstance(stencil, HaloStencil) and groups == 1 else CustomOps()
+        backend = HaloOps() if stencil.is_halo and groups == 1 else CustomOps()
         super().__init__(stencil, by_tap=groups == 1, backend=backend)
         self.groups = groups
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
@@ -132,10 +111,4 @@ def to_channels_first(y: Tensor, stencil: Stencil) -> Tensor:
 
 def make_stencil_convolution(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
     """Return the module that convolves on a stencil; one that is the identity needs no gather."""
-    return PointwiseConvolution(stencil, groups) if _is_identity(stencil) else StencilConvolution(stencil, groups)
-
-
-def _is_identity(stencil: Stencil) -> bool:
-    if stencil.taps != 1 or stencil.inputs != stencil.outputs or stencil.nnz != stencil.outputs:
-        return False
-    return bool((stencil.fused.diagonal() == 1).all())
+    return PointwiseConvolution(stencil, groups) if stencil.is_identity else StencilConvolution(stencil, groups)

@@ -1,10 +1,8 @@
-"""Build the tensors of a stencil in its smallest layout, and share them among all layers on that stencil."""
+"""Build the tensors of a stencil in its smallest layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import torch
@@ -23,10 +21,6 @@ from omniconv.nn.stencil.layouts import (
 from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
-Builder = Callable[[Stencil, bool], tuple[list[int], list[Tensor]]]
-"""Function of a stencil and ``by_tap`` that returns integers and float64 tensors on the CPU."""
-
-
 class EllTable(NamedTuple):
     """ELL layout of a stencil in NumPy: all taps of an output share their samples.
 
@@ -39,40 +33,9 @@ class EllTable(NamedTuple):
     counts: np.ndarray  # samples of each output
 
 
-class SparseTables:
-    """Tensors of a stencil on one device and in one precision, and the integers that describe their layout."""
-
-    def __init__(
-        self, stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        # float32 at least: a Laplacian rounded to bfloat16 would no longer map a constant to zero
-        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        self.device = device
-        with torch.inference_mode(False):  # tensors made in inference mode could not be saved for a backward pass later
-            self.plan, tensors = build(stencil, by_tap)
-            self.tensors = [tensor.to(device, self.dtype if tensor.is_floating_point() else None) for tensor in tensors]
-
-    def __deepcopy__(self, memo: object) -> SparseTables:
-        return self  # immutable
-
-
-_cache: WeakKeyDictionary[Stencil, WeakValueDictionary[tuple, SparseTables]] = WeakKeyDictionary()
-
-
-def cached_tables(
-    stencil: Stencil, build: Builder, by_tap: bool, dtype: torch.dtype, device: torch.device
-) -> SparseTables:
-    """Return the tables of a stencil, the same object for equal arguments while a layer refers to it."""
-    tables_of = _cache.setdefault(stencil, WeakValueDictionary())
-    key = build, by_tap, dtype == torch.float64, device
-    tables = tables_of.get(key)
-    if tables is None:
-        tables = tables_of[key] = SparseTables(stencil, build, by_tap, dtype, device)
-    return tables
-
-
 def stencil_layouts(stencil: Stencil, by_tap: bool) -> tuple[Layout, Layout]:
     """Return the smallest layouts of a stencil and its transpose, float64 on the CPU."""
+    stencil = stencil.computed
     if isinstance(stencil, PeriodicStencil):
         return _periodic(stencil), _periodic(stencil.adjoint if by_tap else stencil.transpose)
     transposed = stencil.transposed_by_tap if by_tap else stencil.transposed
@@ -153,7 +116,7 @@ def _periodic(stencil: PeriodicStencil) -> Layout:
 def _csr(matrix: sparse.csr_array) -> Layout:
     indices = _int32(matrix.indices)
     if matrix.nnz == matrix.shape[0] and (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1).all():
-        return IndexLayout(indices, torch.empty(0, dtype=torch.float64))
+        return IndexLayout(indices, torch.empty(0, dtype=torch.float64, device="cpu"))
     codebook = np.unique(matrix.data[:4096])  # a sample first: sorting all entries only where few values are likely
     if 0 < len(codebook) <= 256:
         codebook = np.unique(matrix.data)

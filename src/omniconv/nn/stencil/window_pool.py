@@ -6,23 +6,20 @@ of the window by each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omniconv.nn.grid.pool import safe_pow
 from omniconv.nn.stencil.modules import SparseOperator, StencilProduct, to_channels_first, to_channels_last
+from omniconv.nn.tables import TableModule
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 
-class _MaxPool(nn.Module):
-    """Base of max poolings; ``windows`` ``(N', window)`` has the index of the (nearest) sample of each entry."""
+class _MaxPool(TableModule):
+    """Base of max poolings; table ``windows`` ``(N', window)`` has the index of the (nearest) sample of each entry."""
 
     stencil: Stencil
-    windows: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         return to_channels_first(self._gather_windows(x).amax(2), self.stencil)
@@ -30,8 +27,11 @@ class _MaxPool(nn.Module):
     def with_switches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the maxima and the index of each."""
         values, entries = self._gather_windows(x).max(2)  # (B, N', C)
-        switches = self.windows.expand(*x.shape[:1], -1, -1).gather(2, entries)
+        switches = self._windows(x).expand(*x.shape[:1], -1, -1).gather(2, entries)
         return to_channels_first(values, self.stencil), to_channels_first(switches, self.stencil)
+
+    def _windows(self, x: Tensor) -> Tensor:
+        return self.table("windows", x).tensors[0]
 
     def _gather_windows(self, x: Tensor) -> Tensor:
         """Return the samples of each window, ``(B, N', window, C)``."""
@@ -44,11 +44,12 @@ class StencilMaxPool(_MaxPool):
     def __init__(self, stencil: Stencil) -> None:
         super().__init__()
         self.stencil = stencil
-        self.register_buffer("windows", torch.from_numpy(_neighbours(stencil)), persistent=False)
+        self.set_table("windows", _neighbours, stencil)
 
     def _gather_windows(self, x: Tensor) -> Tensor:
-        samples = to_channels_last(x, self.stencil).contiguous().index_select(1, self.windows.flatten())
-        return samples.unflatten(1, tuple(self.windows.shape))
+        windows = self._windows(x)
+        samples = to_channels_last(x, self.stencil).contiguous().index_select(1, windows.flatten())
+        return samples.unflatten(1, tuple(windows.shape))
 
 
 class InterpolatedMaxPool(_MaxPool, SparseOperator):
@@ -56,14 +57,10 @@ class InterpolatedMaxPool(_MaxPool, SparseOperator):
 
     def __init__(self, stencil: Stencil) -> None:
         super().__init__(stencil)
-        self.register_buffer("windows", torch.from_numpy(_largest_entries(stencil)), persistent=False)
+        self.set_table("windows", _largest_entries, stencil)
 
     def _gather_windows(self, x: Tensor) -> Tensor:
         return _interpolate_windows(self, x)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.windows = fn(self.windows)
-        return super()._apply(fn, recurse)
 
 
 class StencilLpPool(StencilProduct):
@@ -75,10 +72,12 @@ class StencilLpPool(StencilProduct):
 
     def __init__(self, stencil: Stencil, p: float) -> None:
         super().__init__(stencil)
-        self.p, self.samples = p, int(np.diff(stencil.operators[0].indptr).max())
+        self.p = p
+        self.set_table("window_size", _window_size, stencil)
 
     def forward(self, x: Tensor) -> Tensor:
-        return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * self.samples, 1 / self.p)
+        (samples,) = self.table("window_size", x).plan
+        return safe_pow(super().forward(safe_pow(x.abs(), self.p)) * samples, 1 / self.p)
 
 
 class InterpolatedLpPool(SparseOperator):
@@ -108,17 +107,23 @@ def _interpolate_windows(operator: SparseOperator, x: Tensor) -> Tensor:
     return operator.matmul(to_channels_last(x, operator.stencil)).unflatten(1, (-1, operator.stencil.taps))
 
 
-def _neighbours(stencil: Stencil) -> np.ndarray:
+def _window_size(stencil: Stencil) -> tuple[list[int], list[Tensor]]:
+    """Return the largest number of samples of a window."""
+    return [int(np.diff(stencil.operators[0].indptr).max())], []
+
+
+def _neighbours(stencil: Stencil) -> tuple[list[int], list[Tensor]]:
     """Return the columns in each row of the first operator, ``(N', window)``; a shorter row repeats its last."""
     operator = stencil.operators[0]
     counts = np.diff(operator.indptr)
     slots = np.minimum(np.arange(counts.max())[None, :], counts[:, None] - 1)
-    return operator.indices[operator.indptr[:-1, None] + slots].astype(np.int64)
+    return [], [torch.from_numpy(operator.indices[operator.indptr[:-1, None] + slots].astype(np.int64))]
 
 
-def _largest_entries(stencil: Stencil) -> np.ndarray:
+def _largest_entries(stencil: Stencil) -> tuple[list[int], list[Tensor]]:
     """Return the column of the largest entry in each row, ``(N', taps)``."""
     matrix = stencil.fused
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((-matrix.data, row))
-    return matrix.indices[order[matrix.indptr[:-1]]].astype(np.int64).reshape(-1, stencil.taps)
+    largest = matrix.indices[order[matrix.indptr[:-1]]].astype(np.int64)
+    return [], [torch.from_numpy(largest.reshape(-1, stencil.taps))]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 from scipy import sparse
@@ -23,7 +23,7 @@ from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling
 from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels, check_odd, pair
 from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
-from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
+from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, csr_from_rows, identity_stencil
 
 MIN_WEIGHT = 1e-9
 """Smaller interpolation weights are rounding errors of taps that coincide with a pixel, row or column."""
@@ -40,33 +40,44 @@ class TangentKernels(PanoramaKernels):
 
     name: ClassVar[str] = "tangent"
 
-    def conv_neighbours(self, kernel_size: Pair, stride: int, dilation: Pair) -> PeriodicStencil:
+    def conv_neighbours(self, kernel_size: Pair, stride: int, dilation: Pair) -> LazyStencil:
         """Return the taps around every pixel, row by row; at stride 2 around those of even rows and columns."""
         self.check_stride(stride)
         size = pair(kernel_size)
         check_odd(size)
-        return _stencil(KernelCentres(self.height, (0.0, 0.0), stride), size, pair(dilation))
+        if (size, stride) == ((1, 1), 1):
+            return identity_stencil(self._grid(), size)
+        return self._taps(KernelCentres(self.height, (0.0, 0.0), stride), size, pair(dilation))
 
-    def window_neighbours(self, kernel_size: Pair, stride: int) -> PeriodicStencil:
+    def window_neighbours(self, kernel_size: Pair, stride: int) -> LazyStencil:
         """Return the samples of each pooling window, interpolated on its tangent plane, one operator each."""
         self.check_stride(stride)
         size = pair(kernel_size)
         if stride == 1:
             check_odd(size, " at stride 1")
         start = tuple((taps + 1) % 2 / 2 for taps in size)
-        return _stencil(KernelCentres(self.height, (start[0], start[1]), stride), size, (1, 1))
+        return self._taps(KernelCentres(self.height, (start[0], start[1]), stride), size, (1, 1))
 
     def pool_neighbours(self, kernel_size: Pair, stride: int) -> Stencil:
         """Return means of pooling windows: of 2 × 2 by pixel area, of other sizes on tangent planes."""
         self.check_stride(stride)
         if (pair(kernel_size), stride) == ((2, 2), 2):
-            return _means_of_four(self.height)
-        return _window_means(self, pair(kernel_size), stride)
+            return LazyStencil(_means_of_four, (self.height,), self._grid(), self._grid(2))
+        self.window_neighbours(kernel_size, stride)  # checks the size
+        return LazyStencil(_window_means, (self, pair(kernel_size), stride), self._grid(), self._grid(stride))
 
     def resize_neighbours(self, scale_factor: int, mode: Resampling) -> Stencil:
         """Return interpolation between pixel centres and over the poles, or each pixel four times (``nearest``)."""
         self.check_scale_factor(scale_factor)
-        return _upsampling(self.height, mode)
+        output = 2 * self.height, 4 * self.height
+        return LazyStencil(_upsampling, (self.height, mode), self._grid(), output)
+
+    def _grid(self, step: int = 1) -> tuple[int, int]:
+        return KernelCentres(self.height, (0.0, 0.0), step).grid
+
+    def _taps(self, centres: KernelCentres, size: tuple[int, int], dilation: tuple[int, int]) -> LazyStencil:
+        arguments = centres, size, dilation
+        return LazyStencil(_stencil, arguments, self._grid(), centres.grid, size)
 
 
 class KernelCentres(NamedTuple):
@@ -122,7 +133,7 @@ def _means_of_four(height: int) -> Stencil:
 
 @lru_cache(maxsize=16)
 def _window_means(kernels: TangentKernels, kernel_size: tuple[int, int], stride: int) -> PeriodicStencil:
-    window = kernels.window_neighbours(kernel_size, stride)
+    window = cast(PeriodicStencil, kernels.window_neighbours(kernel_size, stride).computed)
     rows = np.arange(window.pattern.shape[0])
     means = csr_from_rows(rows.reshape(-1, window.taps), 1 / window.taps, len(rows))
     pattern = sparse.csr_array(means @ window.pattern)

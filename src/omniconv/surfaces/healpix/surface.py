@@ -18,7 +18,7 @@ from omniconv.surfaces.healpix.indexing import cell_directions, cell_numbers, ce
 from omniconv.surfaces.healpix.interpolation import interpolation_matrix, mean_of_descendants
 from omniconv.surfaces.healpix.neighbours import patch_stencil
 from omniconv.surfaces.neighbours.halo_stencil import HaloStencil
-from omniconv.surfaces.neighbours.stencil import Stencil
+from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, identity_stencil
 
 FINEST = 1024
 """The largest ``nside``: 12,582,912 cells."""
@@ -110,22 +110,23 @@ class Healpix(Surface):
         """
         self._check_kernel(kernel_size, dilation)
         check_supported("stride", stride, (1, 2), "on healpix", "chain layers of stride 2")
-        if stride == 2:
-            self.coarser()
+        output, taps = self if stride == 1 else self.coarser(), (kernel_size**2,)
+        if (kernel_size, stride) == (1, 1):
+            return identity_stencil(self.shape)
         if (kernel_size, stride, dilation) == (3, 1, 1):
-            return _windows(self)
-        return patch_stencil(self.nside, kernel_size, dilation if kernel_size > 1 else 1, stride)
+            return LazyStencil(_windows, (self,), self.shape, self.shape, taps, is_halo=True)
+        patch = self.nside, kernel_size, dilation if kernel_size > 1 else 1, stride
+        return LazyStencil(patch_stencil, patch, self.shape, output.shape, taps)
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return the mean of the four children of each coarser cell: four consecutive samples in memory."""
         check_halving(kernel_size, stride, "on healpix")
-        return _children(self.coarser().nside)
+        return LazyStencil(_children, (self.coarser().nside,), self.shape, self.coarser().shape)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return bilinear interpolation between the four cells around each finer one; ``nearest``: its parent."""
         check_supported("scale_factor", scale_factor, (2,), "on healpix", "chain steps of 2")
-        parents = np.arange(self.finer().shape[0]) // 4
-        return _upsampling(self.nside) if mode == "linear" else Stencil.from_table(parents[:, None], self.shape[0])
+        return LazyStencil(_upsampling, (self.nside, mode), self.shape, self.finer().shape)
 
     def panorama_height(self) -> int:
         """Return 4 · nside: one row for each ring of cells (and one more), two columns for each cell of a ring."""
@@ -161,8 +162,10 @@ def _children(nside: int) -> Stencil:
 
 
 @lru_cache(maxsize=FINEST.bit_length())
-def _upsampling(nside: int) -> Stencil:
-    return Stencil.of([interpolation_matrix(cell_directions(2 * nside), nside)])
+def _upsampling(nside: int, mode: Resampling) -> Stencil:
+    if mode == "linear":
+        return Stencil.of([interpolation_matrix(cell_directions(2 * nside), nside)])
+    return Stencil.from_table(np.arange(48 * nside**2)[:, None] // 4, 12 * nside**2)
 
 
 @lru_cache(maxsize=8)

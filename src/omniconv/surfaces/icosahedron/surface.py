@@ -14,9 +14,11 @@ from omniconv.surfaces import panorama
 from omniconv.surfaces.base import Resampling, SubdividedIcosahedron, check_halving, check_supported
 from omniconv.surfaces.icosahedron import faces, interpolation
 from omniconv.surfaces.icosahedron.faces import FINEST
-from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
+from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, csr_from_rows, identity_stencil
 
 CHILDREN = 4
+TAPS = {1: 1, 3: 10}
+"""Number of taps by ``kernel_size``."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ class Icosahedron(SubdividedIcosahedron):
         A central child points down where its parent points up; its taps are those of its own level.
         """
         self.check_conv(kernel_size, stride, dilation)
-        if stride == 1:
-            return _taps(self.level, kernel_size)
-        self.coarser()
-        return Stencil.from_table(_table(self.level, kernel_size)[::CHILDREN], inputs=self.shape[0])
+        if (kernel_size, stride) == (1, 1):
+            return identity_stencil(self.shape)
+        output = self if stride == 1 else self.coarser()
+        return LazyStencil(_taps, (self.level, kernel_size, stride), self.shape, output.shape, (TAPS[kernel_size],))
 
     def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Stencil:
         """Return the taps of the finer level on a signal that is 0 except at each parent's central child.
@@ -88,17 +90,15 @@ class Icosahedron(SubdividedIcosahedron):
         """
         self.check_conv(kernel_size, stride, dilation)
         if stride == 1:
-            return _taps(self.level, kernel_size)
-        finer = _taps(self.finer().level, kernel_size)
-        return Stencil.of([operator[:, ::CHILDREN] for operator in finer.operators])
+            return self.conv_neighbours(kernel_size)
+        finer = self.finer()
+        arguments = finer.level, kernel_size
+        return LazyStencil(_taps_of_central_children, arguments, self.shape, finer.shape, (TAPS[kernel_size],))
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return the four children of each parent, weighted by area, so that the mean over the sphere is preserved."""
         check_halving(kernel_size, stride, "on an icosahedron")
-        self.coarser()
-        areas = self.areas().reshape(-1, CHILDREN)
-        weights = areas / areas.sum(axis=1, keepdims=True)
-        return Stencil.of([csr_from_rows(np.arange(areas.size).reshape(areas.shape), weights, areas.size)])
+        return LazyStencil(_means, (self,), self.shape, self.coarser().shape)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return central children as their parents, the others half way to a plane fitted around their vertex.
@@ -106,11 +106,7 @@ class Icosahedron(SubdividedIcosahedron):
         ``nearest`` gives all four children their parent's value.
         """
         check_supported("scale_factor", scale_factor, (2,), "on an icosahedron", "chain steps of 2")
-        finer = self.finer()
-        if mode == "linear":
-            return Stencil.of([interpolation.upsample_matrix(self.level)])
-        parents = np.arange(finer.shape[0]) // CHILDREN
-        return Stencil.from_table(parents[:, None], inputs=self.shape[0])
+        return LazyStencil(_upsampling, (self.level, mode), self.shape, self.finer().shape)
 
     def panorama_height(self) -> int:
         """Return 2^(level + 3): every face then contains the centre of a pixel.
@@ -145,8 +141,30 @@ def _table(level: int, kernel_size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=2 * FINEST)
-def _taps(level: int, kernel_size: int) -> Stencil:
-    return Stencil.from_table(_table(level, kernel_size), inputs=20 * 4**level)
+def _taps(level: int, kernel_size: int, stride: int = 1) -> Stencil:
+    """Return the taps around every face or, at stride 2, around the central children."""
+    step = 1 if stride == 1 else CHILDREN
+    return Stencil.from_table(_table(level, kernel_size)[::step], inputs=20 * 4**level)
+
+
+@lru_cache(maxsize=4)
+def _taps_of_central_children(level: int, kernel_size: int) -> Stencil:
+    return Stencil.of([operator[:, ::CHILDREN] for operator in _taps(level, kernel_size).operators])
+
+
+@lru_cache(maxsize=4)
+def _means(surface: Icosahedron) -> Stencil:
+    areas = surface.areas().reshape(-1, CHILDREN)
+    weights = areas / areas.sum(axis=1, keepdims=True)
+    return Stencil.of([csr_from_rows(np.arange(areas.size).reshape(areas.shape), weights, areas.size)])
+
+
+@lru_cache(maxsize=4)
+def _upsampling(level: int, mode: Resampling) -> Stencil:
+    if mode == "linear":
+        return Stencil.of([interpolation.upsample_matrix(level)])
+    parents = np.arange(20 * 4 ** (level + 1)) // CHILDREN
+    return Stencil.from_table(parents[:, None], inputs=20 * 4**level)
 
 
 def _face_means(surface: Icosahedron, splits: int, height: int, width: int) -> sparse.csr_array:

@@ -14,10 +14,12 @@ from scipy import sparse
 from omniconv.checks import check_choice
 from omniconv.surfaces.base import Resampling, SubdividedIcosahedron, check_halving, check_supported
 from omniconv.surfaces.icosphere.triangle_mesh import TriangleMesh
-from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
+from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, csr_from_rows, identity_stencil
 
 FINEST = 9
 """The finest level: 2,621,442 vertices."""
+TAPS = {1: 1, 3: 4}
+"""Number of operators by ``kernel_size``."""
 Laplacian = Literal["mass", "raw"]
 
 
@@ -82,11 +84,10 @@ class Icosphere(SubdividedIcosahedron):
         Stride 2 keeps the rows of the coarser vertices; the derivatives are those of this level.
         """
         self.check_conv(kernel_size, stride, dilation)
-        stencil = _operators(self, kernel_size)
-        if stride == 1:
-            return stencil
-        kept = self.coarser().shape[0]
-        return Stencil.of([operator[:kept] for operator in stencil.operators])
+        if (kernel_size, stride) == (1, 1):
+            return identity_stencil(self.shape)
+        output = self if stride == 1 else self.coarser()
+        return LazyStencil(_rows_of, (self, kernel_size, stride), self.shape, output.shape, (TAPS[kernel_size],))
 
     def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Stencil:
         """Return the operators of the finer level on a signal that is 0 at the new vertices (the paper's figure 2).
@@ -94,8 +95,11 @@ class Icosphere(SubdividedIcosahedron):
         This is not the adjoint of the convolution of stride 2: the published network fills with zeros instead.
         """
         self.check_conv(kernel_size, stride, dilation)
-        stencil = _operators(self.finer() if stride == 2 else self, kernel_size)
-        return Stencil.of([operator[:, : self.shape[0]] for operator in stencil.operators])
+        if (kernel_size, stride) == (1, 1):
+            return identity_stencil(self.shape)
+        finer = self.finer() if stride == 2 else self
+        taps = (TAPS[kernel_size],)
+        return LazyStencil(_columns_of, (finer, kernel_size, self.shape[0]), self.shape, finer.shape, taps)
 
     def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Stencil:
         """Return each coarser vertex and the finer ones around it, weighted by area, and by ½ where two share them.
@@ -103,16 +107,12 @@ class Icosphere(SubdividedIcosahedron):
         The weights are changed by less than 1 % so that pooling preserves the mean by area exactly.
         """
         check_halving(kernel_size, stride, "on an icosphere")
-        return _means(self.coarser().level)
+        return LazyStencil(_means, (self.coarser().level,), self.shape, self.coarser().shape)
 
     def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Stencil:
         """Return old vertices unchanged and new ones as the mean of their two neighbours (``nearest``: the first)."""
         check_supported("scale_factor", scale_factor, (2,), "on an icosphere", "chain steps of 2")
-        finer = self.finer()
-        if mode == "linear":
-            return Stencil.of([_upsample_matrix(self.level)])
-        table = np.concatenate([np.arange(self.shape[0]), _subdivided(finer.level)[1][:, 0]])
-        return Stencil.from_table(table[:, None], inputs=self.shape[0])
+        return LazyStencil(_upsampling, (self.level, mode), self.shape, self.finer().shape)
 
     def panorama_height(self) -> int:
         """Return 2^(level + 2): pixels at the equator are a little more than half as far apart as the vertices."""
@@ -162,6 +162,30 @@ def _operators(surface: Icosphere, kernel_size: int) -> Stencil:
     length = surface.spacing
     laplacian = sparse.diags_array(length**2 / mesh.voronoi_areas) @ mesh.cotangent_laplacian
     return Stencil.of([identity, *(length * derivative for derivative in derivatives), laplacian])
+
+
+@lru_cache(maxsize=4)
+def _rows_of(surface: Icosphere, kernel_size: int, stride: int) -> Stencil:
+    """Return the operators of a level at all vertices or, at stride 2, at those of the coarser level."""
+    stencil = _operators(surface, kernel_size)
+    if stride == 1:
+        return stencil
+    return Stencil.of([operator[: surface.coarser().shape[0]] for operator in stencil.operators])
+
+
+@lru_cache(maxsize=4)
+def _columns_of(surface: Icosphere, kernel_size: int, count: int) -> Stencil:
+    """Return the operators of a level on signals that are 0 but for the first ``count`` vertices."""
+    return Stencil.of([operator[:, :count] for operator in _operators(surface, kernel_size).operators])
+
+
+@lru_cache(maxsize=4)
+def _upsampling(level: int, mode: Resampling) -> Stencil:
+    if mode == "linear":
+        return Stencil.of([_upsample_matrix(level)])
+    coarse = Icosphere(level).shape[0]
+    table = np.concatenate([np.arange(coarse), _subdivided(level + 1)[1][:, 0]])
+    return Stencil.from_table(table[:, None], inputs=coarse)
 
 
 @lru_cache(maxsize=FINEST + 1)

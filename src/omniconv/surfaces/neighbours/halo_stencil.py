@@ -29,6 +29,7 @@ class HaloStencil(Stencil):
 
     faces: np.ndarray
     halo: Stencil
+    is_halo = True
 
     def __init__(self, windows: Stencil, faces: np.ndarray) -> None:
         super().__init__(windows.operators, windows.input_shape, windows.output_shape, windows.kernel_shape)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -36,6 +37,8 @@ class Stencil:
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
     kernel_shape: tuple[int, ...] = ()
+    is_halo = False
+    """Whether ``computed`` is a ``HaloStencil``."""
 
     def __post_init__(self) -> None:
         shapes = {operator.shape for operator in self.operators}
@@ -66,6 +69,18 @@ class Stencil:
     def from_table(cls, table: np.ndarray, inputs: int) -> Stencil:
         """Return a stencil that selects: output ``n`` sees at tap ``m`` the sample ``table[n, m]``."""
         return cls.of([csr_from_rows(column[:, None], 1.0, inputs) for column in table.T])
+
+    @property
+    def computed(self) -> Stencil:
+        """The stencil with its operators: this one, or the one that a ``LazyStencil`` computes."""
+        return self
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every output is the input sample of the same number."""
+        if self.taps != 1 or self.inputs != self.outputs or self.nnz != self.outputs:
+            return False
+        return bool((self.fused.diagonal() == 1).all())
 
     @property
     def taps(self) -> int:
@@ -118,6 +133,107 @@ class Stencil:
     def transposed(self) -> sparse.csr_array:
         """The transpose of ``fused`` in CSR: the operator of gradients with respect to the input."""
         return sparse.csr_array(self.fused.T)
+
+    def __deepcopy__(self, memo: object) -> Stencil:
+        return self  # immutable, and the key under which layers share tables
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = ("adjoint", "fused", "transposed_by_tap", "transposed")  # several times as large as the operators
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+
+class LazyStencil(Stencil):
+    """A stencil whose operators are computed when they are read, not when it is made.
+
+    Its shapes are enough to make a layer, so that a network on the meta device costs no tables. Two are equal if the
+    same function computes them from equal arguments: layers on equal stencils share their tables, and a pickle stores
+    function and arguments instead of operators.
+
+    Args:
+        compute: function at the top level of a module that returns the stencil. It is called whenever operators are
+            read, so that it should be cached (``functools.lru_cache``).
+        arguments: its arguments, hashable.
+        input_shape: shape of the input samples.
+        output_shape: shape of the output samples.
+        kernel_shape: shape of the taps in a weight.
+        is_halo: ``compute`` returns a ``HaloStencil``.
+
+    Example:
+        >>> pair = LazyStencil(identity_of, ((3,), (1,)), (3,), (3,), (1,))
+        >>> pair.operators[0].nnz, pair == identity_stencil((3,))
+        (3, True)
+    """
+
+    compute: Callable[..., Stencil]
+    arguments: tuple[Hashable, ...]
+
+    def __init__(
+        self, compute: Callable[..., Stencil], arguments: tuple[Hashable, ...], input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...], kernel_shape: tuple[int, ...] = (1,), is_halo: bool = False,
+    ) -> None:  # fmt: skip
+        values = compute, arguments, input_shape, output_shape, kernel_shape, is_halo
+        names = ("compute", "arguments", "input_shape", "output_shape", "kernel_shape", "is_halo")
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    @property
+    def computed(self) -> Stencil:
+        """The stencil with its operators."""
+        return self.compute(*self.arguments)
+
+    @property
+    def is_identity(self) -> bool:
+        return self.compute is identity_of
+
+    @property
+    def operators(self) -> tuple[sparse.csr_array, ...]:  # type: ignore[override]
+        return self.computed.operators
+
+    @property
+    def nnz(self) -> int:
+        return self.computed.nnz
+
+    @property
+    def adjoint(self) -> Stencil:  # type: ignore[override]
+        return LazyStencil(_adjoint_of, (self,), self.output_shape, self.input_shape, self.kernel_shape)
+
+    @property
+    def fused(self) -> sparse.csr_array:  # type: ignore[override]
+        return self.computed.fused
+
+    @property
+    def transposed_by_tap(self) -> sparse.csr_array:  # type: ignore[override]
+        return self.computed.transposed_by_tap
+
+    @property
+    def transposed(self) -> sparse.csr_array:  # type: ignore[override]
+        return self.computed.transposed
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LazyStencil):
+            return False
+        return (self.compute, self.arguments) == (other.compute, other.arguments)
+
+    def __hash__(self) -> int:
+        return hash((self.compute, self.arguments))
+
+    def __repr__(self) -> str:
+        return f"LazyStencil({self.input_shape} to {self.output_shape}, kernel_shape={self.kernel_shape})"
+
+
+def identity_stencil(shape: tuple[int, ...], kernel_shape: tuple[int, ...] = (1,)) -> LazyStencil:
+    """Return the stencil of a pointwise convolution on signals of a shape."""
+    return LazyStencil(identity_of, (shape, kernel_shape), shape, shape, kernel_shape)
+
+
+@lru_cache(maxsize=8)
+def identity_of(shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Stencil:
+    """Compute ``identity_stencil``."""
+    return Stencil((sparse.csr_array(sparse.eye_array(prod(shape))),), shape, shape, kernel_shape)
+
+
+def _adjoint_of(stencil: LazyStencil) -> Stencil:
+    return stencil.computed.adjoint
 
 
 def csr_from_rows(columns: np.ndarray, weights: np.ndarray | float, size: int) -> sparse.csr_array:

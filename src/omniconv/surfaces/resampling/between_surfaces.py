@@ -19,7 +19,7 @@ from scipy import sparse
 from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface
-from omniconv.surfaces.neighbours.stencil import Stencil, csr_from_rows
+from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, csr_from_rows
 from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalize_rows
 from omniconv.surfaces.resampling.samples import Samples
 
@@ -56,7 +56,8 @@ def map_between(
     """
     check_mode(mode)
     before = Samples.of(source, source_shape, "source_shape")
-    return _stencil(before, _target(before, target, target_shape), mode)
+    after = _target(before, target, target_shape)
+    return LazyStencil(_stencil, (before, after, mode), before.shape, after.shape)
 
 
 def resample(

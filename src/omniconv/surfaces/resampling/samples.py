@@ -49,6 +49,9 @@ class Samples:
             raise InputError("signal", signal.shape, rule, "put the axes of the grid last")
         return cls.of(surface, signal.shape[signal.ndim - ndim :], "signal")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"surface": self.surface, "shape": self.shape}  # without the cached directions and areas
+
     @property
     def count(self) -> int:
         """Number of samples."""
