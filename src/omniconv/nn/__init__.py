@@ -6,7 +6,8 @@ A layer parses its arguments once (``arguments``), asks its surface for the neig
 and check their input; ``forward`` has no branch on the surface.
 
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
-``coord_conv``, ``gated_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them. ``symbolic``,
+``coord_conv``, ``gated_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them. ``tables`` computes
+what follows from the surface alone and is neither parameter nor buffer. ``symbolic``,
 ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs of torch.
 """
 

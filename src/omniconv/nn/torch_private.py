@@ -64,7 +64,7 @@ def without_dispatch_modes() -> AbstractContextManager[None]:
 
 
 def fake_copies(tensors: list[Tensor], x: Tensor) -> list[Tensor]:
-    """Return the tensors as fake ones where ``x`` is of a ``FakeTensorMode`` that takes no real ones, else unchanged."""
+    """Return fake copies of tensors if ``x`` is of a ``FakeTensorMode`` that takes no real ones, else the tensors."""
     mode = getattr(x, "fake_mode", None)
     if mode is None or mode.allow_non_fake_inputs or torch.compiler.is_compiling():
         return tensors

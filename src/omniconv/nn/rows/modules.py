@@ -94,7 +94,7 @@ class TransposedRowConvolution(RowConvolution):
     def reference(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         amounts, (_, dilation), stride = self._amounts, self.stencil.dilation, self.stencil.stride
         size = [length + 2 * before for length, (before, _) in zip(self.stencil.output_shape, amounts, strict=True)]
-        padded = None
+        padded: Tensor | None = None
         for band, kernels in self._bands(weight):
             lines = x[:, :, band.first_row : band.first_row + band.rows].transpose(1, 2).flatten(1, 2)
             y = F.conv_transpose1d(lines, kernels, None, stride, 0, stride - 1, band.rows * self.groups, dilation)
@@ -103,7 +103,7 @@ class TransposedRowConvolution(RowConvolution):
                 padded = y.new_zeros(x.shape[0], weight.shape[1] * self.groups, *size, dtype=x.dtype)
             for tap, (rows, columns) in enumerate(self._windows(band)):
                 padded[..., rows, columns] += windows[..., tap, :]
-        y = pad_adjoint(padded, amounts, BORDER)
+        y = pad_adjoint(padded, amounts, BORDER)  # type: ignore[arg-type]  # there is at least one band
         return y if bias is None else y + bias[..., None]
 
 

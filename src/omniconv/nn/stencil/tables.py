@@ -21,6 +21,7 @@ from omniconv.nn.stencil.layouts import (
 from omniconv.surfaces.neighbours.periodic_stencil import PeriodicStencil
 from omniconv.surfaces.neighbours.stencil import Stencil
 
+
 class EllTable(NamedTuple):
     """ELL layout of a stencil in NumPy: all taps of an output share their samples.
 

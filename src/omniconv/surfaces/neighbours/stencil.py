@@ -186,7 +186,7 @@ class LazyStencil(Stencil):
         return self.compute is identity_of
 
     @property
-    def operators(self) -> tuple[sparse.csr_array, ...]:  # type: ignore[override]
+    def operators(self) -> tuple[sparse.csr_array, ...]:
         return self.computed.operators
 
     @property
@@ -194,19 +194,19 @@ class LazyStencil(Stencil):
         return self.computed.nnz
 
     @property
-    def adjoint(self) -> Stencil:  # type: ignore[override]
+    def adjoint(self) -> Stencil:
         return LazyStencil(_adjoint_of, (self,), self.output_shape, self.input_shape, self.kernel_shape)
 
     @property
-    def fused(self) -> sparse.csr_array:  # type: ignore[override]
+    def fused(self) -> sparse.csr_array:
         return self.computed.fused
 
     @property
-    def transposed_by_tap(self) -> sparse.csr_array:  # type: ignore[override]
+    def transposed_by_tap(self) -> sparse.csr_array:
         return self.computed.transposed_by_tap
 
     @property
-    def transposed(self) -> sparse.csr_array:  # type: ignore[override]
+    def transposed(self) -> sparse.csr_array:
         return self.computed.transposed
 
     def __eq__(self, other: object) -> bool:
