@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import stat
+import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -13,6 +15,7 @@ from omniconv.errors import FileError
 from omniconv.files import (
     MAX_TEXT_BYTES,
     atomic_write,
+    check_archive,
     check_writable,
     claim_folder,
     make_folder,
@@ -283,3 +286,29 @@ def test_json_is_read(tmp_path):
     assert str(read_json(tmp_path / "a.json")).strip("[]") == "7"
     (tmp_path / "a.json").write_text('{"a": [1, 2.5, null, "é", {}]}')
     assert read_json(tmp_path / "a.json") == {"a": [1, 2.5, None, "é", {}]}
+
+
+def _archive(entries, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(content := io.BytesIO(), "w", compression) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def test_entries_of_an_archive_are_compared_with_its_checksums():
+    content = _archive({"a/data": b"weights of a network", "a/version": b"3"})
+    check_archive(content)
+    with pytest.raises(ValueError, match="the checksum of a/data differs"):
+        check_archive(content.replace(b"weights", b"weightz"))
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.6, 0.95])
+def test_archive_cut_anywhere_raises(share):
+    content = _archive({"a/data": b"weights of a network" * 10})
+    with pytest.raises(ValueError, match=r"."):
+        check_archive(content[: int(share * len(content))])
+
+
+def test_compressed_archive_raises():
+    with pytest.raises(ValueError, match="its entries are compressed"):
+        check_archive(_archive({"a": bytes(10**6)}, zipfile.ZIP_DEFLATED))

@@ -14,9 +14,11 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO
+from zipfile import ZIP_STORED, ZipFile
 
 from omniconv.errors import FileError, InputError, one_line
 
@@ -147,6 +149,27 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError:
         pass
     raise ValueError("is nested too deep")
+
+
+def check_archive(content: bytes) -> None:
+    """Compare the entries of a zip archive that torch wrote with the archive's CRC-32 of each, which torch ignores.
+
+    Raises:
+        ValueError: it is not such an archive, or an entry differs.
+    """
+    try:
+        with ZipFile(BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != ZIP_STORED for entry in entries):  # could unpack to any size
+                raise ValueError("its entries are compressed")
+            if sum(entry.file_size for entry in entries) > len(content):
+                raise ValueError("its entries are larger than the file")
+            if (name := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {name} differs")
+    except ValueError:
+        raise
+    except Exception as error:  # zipfile raises many classes, depending on what is damaged
+        raise ValueError(one_line(error)) from error
 
 
 @contextmanager

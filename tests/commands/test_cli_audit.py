@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -144,6 +145,12 @@ def test_exported_program_needs_trust(segment_run, segment_data, here, refused, 
     assert one["shift"]["stride"] == other["shift"]["stride"] == 2
     first, second = (numbers["rotation"]["rotated"]["difference"] for numbers in (one, other))
     assert first == pytest.approx(second, rel=1e-3)
+    content = bytearray((here / "net.pt2").read_bytes())
+    with zipfile.ZipFile(here / "net.pt2") as archive:
+        first = content.find(archive.read(next(name for name in archive.namelist() if name.endswith("/weight_0"))))
+    content[first + 5] ^= 1
+    (here / "net.pt2").write_bytes(content)
+    assert "weight_0 differs" in refused("net.pt2", segment_data, "--trust")
     (here / "net.pt2").write_bytes(b"nothing")
     assert "is damaged or not a program of torch" in refused("net.pt2", segment_data, "--trust")
 

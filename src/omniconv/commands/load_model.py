@@ -14,6 +14,7 @@ from omniconv.audit.model_adapter import describe_error
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.data.preprocessing import IMAGE_CHANNELS, Preprocessing, default_size
 from omniconv.errors import FileError, InputError
+from omniconv.files import check_archive
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.models import Model
 from omniconv.run_folder import enclosing_run
@@ -140,7 +141,9 @@ def _load_program(path: Path, trust: bool) -> Any:
         raise FileError(path, "is a program of torch, and opening it can execute code that it contains",
                         "add --trust if you trust its source")  # fmt: skip
     try:
-        return from_bytes(path.read_bytes())
+        content = path.read_bytes()
+        check_archive(content)
+        return from_bytes(content)
     except Exception as error:  # a damaged archive may raise anything
         raise FileError(path, f"is damaged or not a program of torch ({describe_error(error)})",
                         "export it again") from error  # fmt: skip
