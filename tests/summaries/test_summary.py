@@ -358,3 +358,55 @@ def test_table_is_aligned_text():
 def test_wrong_shapes_are_refused(model, shape, text):
     with pytest.raises(InputError, match=text):
         oc.summary(model, shape)
+
+
+def everyday_network():
+    """Layers and functions that a conversion replaces."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.ZeroPad2d(1), nn.Conv2d(8, 8, 3),
+        nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(4, 4, 3, 2, 1),
+        nn.AvgPool2d(3, 1, 1), nn.Conv2d(4, 2, 1),
+    ).eval()  # fmt: skip
+
+
+def test_converted_network_has_the_table_of_the_flat_one():
+    flat = oc.summary(everyday_network(), (3, 32, 64))
+    assert flat.receptive_field == (14, 14)
+    assert oc.summary(oc.convert.to_equirectangular(everyday_network()), (3, 32, 64)) == flat
+
+
+def test_tangent_network_has_the_fields_of_the_flat_one_and_counts_its_stencils():
+    network, x = oc.convert.to_tangent(everyday_network(), 32), torch.rand(1, 3, 32, 64)
+    y, flat, table = network(x), oc.summary(everyday_network(), (3, 32, 64)), oc.summary(network, (3, 32, 64))
+    assert [row.receptive_field for row in table.rows] == [row.receptive_field for row in flat.rows]
+    on_tangents = oc.summary(oc.nn.Conv(3, 8, surface=oc.Equirectangular(height=32, kernels="tangent")), (3, 32, 64))
+    assert table.rows[0].multiply_adds == on_tangents.multiply_adds
+    torch.testing.assert_close(network(x), y)  # its tables are still there
+
+
+def test_parametrized_layers_are_one_row_each():
+    layers = everyday_network()[:3]
+    layers.append(nn.BatchNorm2d(8).eval())
+    flat = oc.summary(layers, (3, 32, 64))
+    torch.nn.utils.parametrizations.weight_norm(layers[0])
+    for name in ("weight", "bias"):
+        torch.nn.utils.parametrize.register_parametrization(layers[3], name, nn.Softplus(), unsafe=True)
+    for network in (layers, oc.convert.to_equirectangular(layers)):
+        table = oc.summary(network, (3, 32, 64))
+        assert [row.name for row in table.rows] == ["0", "1", "2", "3"]
+        assert table.parameters == sum(row.parameters for row in table.rows) == flat.parameters + 8
+        assert (table.multiply_adds, table.receptive_field) == (flat.multiply_adds, flat.receptive_field)
+
+
+def test_outputs_in_a_dictionary_have_a_receptive_field():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.near, self.far = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(3, 2, 5, padding=2)
+
+        def forward(self, x):
+            return {"near": self.near(x), "aux": [self.far(x), None]}
+
+    assert oc.summary(Named(), (3, 16, 32)).receptive_field == (5, 5)
+    assert oc.summary(oc.convert.to_equirectangular(Named()), (3, 16, 32)).receptive_field == (5, 5)

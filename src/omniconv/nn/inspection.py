@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from omniconv.errors import InputError, one_line
 
@@ -48,6 +49,19 @@ def _computed_tensor(network: nn.Module) -> str | None:
             if isinstance(value, Tensor) and not value.is_leaf:
                 return f"{prefix}.{name}" if prefix else name
     return None
+
+
+class FunctionObserver(TorchFunctionMode):
+    """Mode that observes the functions that a network calls, also where a converted network replaces them."""
+
+    def observe(
+        self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], run: Callable[..., Any]
+    ) -> Any:
+        """Return ``run(*args, **options)``, which replaces a call of ``function``."""
+        raise NotImplementedError
+
+    def add_multiply_adds(self, count: int) -> None:
+        """Count operations of ``run`` that ``function`` does not have."""
 
 
 @contextmanager

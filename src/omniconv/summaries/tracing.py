@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
+from torch.nn.utils.parametrize import is_parametrized
 
 from omniconv.errors import InputError
-from omniconv.nn.inspection import preserved_random_state
+from omniconv.nn.inspection import FunctionObserver, preserved_random_state
 from omniconv.summaries.functional_rules import AxisMaps, function_maps, function_multiply_adds
 from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
 from omniconv.summaries.receptive_field import AxisField, union
@@ -44,7 +44,10 @@ class LayerCall:
     @property
     def parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the layer, without those of layers inside that get calls of their own."""
-        return self.layer.parameters(recurse=isinstance(self.layer, LEAF_LAYERS))
+        layer = self.layer
+        if not is_parametrized(layer) or isinstance(layer, LEAF_LAYERS):
+            return layer.parameters(recurse=isinstance(layer, LEAF_LAYERS))
+        return chain(layer.parameters(recurse=False), layer.parametrizations.parameters())  # type: ignore[union-attr]
 
 
 def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[LayerCall], ReceptiveField]:
@@ -98,6 +101,8 @@ def _run(model: nn.Module, shape: Sequence[int], skip_adaptive: bool = False) ->
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return the layers that get calls, by name."""
     inner = {part for layer in model.modules() if isinstance(layer, LEAF_LAYERS) for part in list(layer.modules())[1:]}
+    for layer in filter(is_parametrized, model.modules()):
+        inner |= {*layer.parametrizations.modules()}  # type: ignore[union-attr]
     return [(name, layer) for name, layer in model.named_modules() if layer not in inner and _is_layer(layer)]
 
 
@@ -105,10 +110,15 @@ def _is_layer(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Identity):
         return False
     has_parameters = next(layer.parameters(recurse=False), None) is not None
-    return has_parameters or isinstance(layer, LEAF_LAYERS) or next(layer.children(), None) is None
+    return (
+        has_parameters
+        or isinstance(layer, LEAF_LAYERS)
+        or is_parametrized(layer)
+        or next(layer.children(), None) is None
+    )
 
 
-class _Tracer(TorchFunctionMode):
+class _Tracer(FunctionObserver):
     """Record layer calls and the receptive field of every tensor that depends on the image."""
 
     def __init__(self, image: Tensor, skip_adaptive: bool) -> None:
@@ -119,13 +129,36 @@ class _Tracer(TorchFunctionMode):
         self.fields: dict[int, tuple[Tensor, ReceptiveField]] = {}  # the tensor is kept so that its id stays unique
         self.stride = 1
         self.is_exact = True
+        self.is_replaced = False  # a replacement of a function runs, whose own calls do not count
         self._record(image, (AxisField.identity(),) * self.axes)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        options = dict(kwargs or {})
-        result = function(*args, **options)
+        return self._run(function, args, dict(kwargs or {}), function)
+
+    def observe(
+        self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], run: Callable[..., Any]
+    ) -> Any:
+        """Follow the call that a converted network replaces: the flat network's, which has the same output size."""
+        was_replaced, self.is_replaced = self.is_replaced, True
+        try:
+            result = run(*args, **options)
+        finally:
+            self.is_replaced = was_replaced
+        return self._run(function, args, options, lambda *_, **__: result)
+
+    def add_multiply_adds(self, count: int) -> None:
+        """Count operations of the layer that runs."""
+        if self.running:
+            self.running[-1].multiply_adds += count
+
+    def _run(
+        self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], run: Callable[..., Any]
+    ) -> Any:
+        result = run(*args, **options)
+        if self.is_replaced:
+            return result
         # Layers of omniconv have rules of their own: their operators differ between surfaces, the field does not.
         if any(isinstance(call.layer, OMNICONV_LAYERS) for call in self.running):
             return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from omniconv.convert.finding import Finding, SeamWarning
 from omniconv.convert.overrides.pad_tracking import propagate_offset
 from omniconv.errors import InputError
+from omniconv.nn.inspection import FunctionObserver
 from omniconv.nn.torch_private import active_function_modes
 from omniconv.surfaces.neighbours.border import Border
 
@@ -43,6 +45,7 @@ class PanoramaFunctionMode(TorchFunctionMode):
         self.border, self.overrides = border, overrides
         self.module_names: list[str] = []
         self._is_continued_by_hand = False
+        self.observer = next((mode for mode in active_function_modes() if isinstance(mode, FunctionObserver)), None)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -58,6 +61,8 @@ class PanoramaFunctionMode(TorchFunctionMode):
             rule = f"is converted, and torch.fx.symbolic_trace cannot record {function.__name__} of a converted network"
             cure = "convert the graph of the flat network, or use torch.export"
             raise InputError("model", self.module or "model", rule, cure)
+        if self.observer is not None:
+            return self.observer.observe(function, args, dict(kwargs or {}), partial(override, self))
         return override(self, *args, **(kwargs or {}))
 
     @property

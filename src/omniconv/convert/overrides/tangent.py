@@ -23,7 +23,7 @@ from omniconv.convert.overrides.table import GRID_TABLE
 from omniconv.convert.overrides.transposed import unpool_overlapping
 from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size
-from omniconv.nn.stencil.modules import make_stencil_convolution
+from omniconv.nn.stencil.modules import StencilConvolution, make_stencil_convolution
 from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Equirectangular, Stencil
@@ -47,7 +47,8 @@ class TangentOverrides:
         if is_symbolic(x.shape[2]):
             rule = "has a symbolic height, but tangent-plane kernels are built for one height"
             raise InputError("input", tuple(x.shape), rule, "trace or export it with a fixed height and width")
-        key = (build, x.shape[2], *arguments)
+        # layers of meta tensors are apart: tables that were moved to meta would be lost
+        key = (build, x.shape[2], x.is_meta, *arguments)
         if key not in self.layers:
             self.layers[key] = build(x.shape[2], *arguments)
         return self.layers[key]
@@ -76,6 +77,8 @@ def conv2d(
         return conv_pool.conv2d(context, input, weight, bias, stride, padding, dilation, groups)
     overrides = cast(TangentOverrides, context.overrides)
     layer = overrides.layer(_convolution, call.panorama, window.kernel, call.stride, window.dilation, groups)
+    if context.observer is not None and isinstance(layer, StencilConvolution):
+        context.observer.add_multiply_adds(layer.stencil.nnz * input.shape[0] * input.shape[1])
     return layer(call.panorama, weight, bias)[call.selection]
 
 
