@@ -28,8 +28,8 @@ WORDS = (
 )  # fmt: skip
 """Texts that stand in for others in YAML, CSV and lists of names."""
 BYTES = (
-    b"", b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b"\x1b[2J", b"\xc3", b"\xed\xa0\x80", b"[",
-    b"{", b'"', b",", b":", b"-", b"#", b"e", b"9" * 400, b"[" * 100_000, b"\n" * 1000, b"\x85", b"\xe2\x80\xa8",
+    b"", b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b"\x1b[2J", b"\xc3", b"\xed\xa0\x80",
+    b"[", b"{", b'"', b",", b":", b"-", b"#", b"e", b"9" * 400, b"[" * 100_000, b"\n" * 1000, b"\x85", b"\xe2\x80\xa8",
 )  # fmt: skip
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import category
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Error = TypeVar("Error", bound="InputError")
 MAX_VALUE_LENGTH = 200
@@ -92,6 +95,13 @@ def one_line(error: BaseException) -> str:
         ('a', 'MemoryError')
     """
     return truncate(" ".join(str(error).split()) or type(error).__name__)
+
+
+def validation_reason(error: ValidationError) -> str:
+    """Return pydantic's first error on one line, such as ``samples.3.0: Input should be a valid string``."""
+    details = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, details["loc"]))
+    return truncate(f"{place}: {details['msg']}" if place else details["msg"])
 
 
 def _rebuild(error_class: type[Error], text: str) -> Error:

@@ -11,7 +11,7 @@ from tiny import classify_folder, save, scan, segment_folder, trained
 
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
-from omniconv.inference.evaluation import describe_overlap, evaluate, trained_images
+from omniconv.inference.evaluation import describe_overlap, evaluate, read_evaluation, trained_images
 from omniconv.inference.predictor import Predictor
 from omniconv.surfaces import panorama
 from omniconv.tasks import get_task
@@ -224,3 +224,35 @@ def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):
     save(root / "masks/1.png", read_mask(root / "masks/1.png") * 2)
     with pytest.raises(FileError, match=r"1\.png: has the label 2 at row \d+, column \d+, but there are 2 classes"):
         evaluate(opened(segment_run), scan("segment", root))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content.pop("iou"), r"is damaged \(iou: Field required\)"),
+        (lambda content: content.update(images="many"), r"is damaged \(images: Input should be a valid integer\)"),
+        (lambda content: content.update(accuracy=2.0), r"is damaged \(accuracy: Input should be less than"),
+        (lambda content: content.update(iou_by_class=[0.5]), r"is damaged \(its measures are not those of 2 classes\)"),
+        (lambda content: content["confusion"].pop(), r"is damaged \(its measures are not those of 2 classes\)"),
+        (lambda content: content["confusion"][0].append(1), r"is damaged \(its measures are not those of 2 classes\)"),
+        (
+            lambda content: content["confusion"].__setitem__(0, "ab"),
+            r"is damaged \(confusion.0: Input should be a valid",
+        ),
+        (lambda content: content.update(by_area={"iou": 1}), r"is damaged \(by_area.accuracy: Field required\)"),
+        (
+            lambda content: content.update(unseen={"images": 10**6}),
+            r"is damaged \(unseen.images is no number of images",
+        ),
+        (lambda content: content.update(task="classify"), "has the measures of another network"),
+        (lambda content: content.update(classes=["sea", "land"]), "has the measures of another network"),
+        (lambda content: content.update(classes="ab"), r"is damaged \(classes: Input should be a valid list\)"),
+    ],
+)
+def test_the_structure_of_an_evaluation_is_checked(sphere_run, tmp_path, change, reason):
+    predictor = Predictor.open(sphere_run.path, "cpu")
+    content = read_evaluation(sphere_run.evaluation, predictor.task, predictor.classes)
+    change(content)
+    (tmp_path / "evaluation.json").write_text(json.dumps(content))
+    with pytest.raises(FileError, match=rf"evaluation\.json: {reason}.*; delete it, or evaluate again"):
+        read_evaluation(tmp_path / "evaluation.json", predictor.task, predictor.classes)

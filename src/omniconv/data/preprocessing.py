@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from omniconv.data.images import Header, read_header, read_image
+from omniconv.checks import is_integer
+from omniconv.data.images import MAX_PIXELS, Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.masks import read_mask
 from omniconv.surfaces import Surface, panorama, surface
@@ -43,7 +45,23 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Preprocessing:
-        """Rebuild from the result of ``to_json``."""
+        """Rebuild from the result of ``to_json``.
+
+        Raises:
+            ValueError: a value is out of range.
+            KeyError, TypeError, AttributeError, OverflowError: a value is missing or of another type.
+        """
+        size, mean, std = (content[key] for key in ("size", "mean", "spread"))
+        numbers = [*mean, *std]
+        if len(size) != 2 or not all(map(is_integer, size)) or prod(size) > MAX_PIXELS:
+            raise ValueError("its size is out of range")
+        is_numeric = all(type(number) in (int, float) for number in numbers)
+        if len(mean) != IMAGE_CHANNELS or len(std) != IMAGE_CHANNELS or not is_numeric:
+            raise ValueError("its mean or standard deviation is not that of three channels")
+        if not all(map(isfinite, numbers)) or min(std) <= 0:
+            raise ValueError("its mean or standard deviation is out of range")
+        if type(content.get("binary", False)) is not bool:
+            raise ValueError("its flag for binary masks is no flag")
         tuples: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         tuples |= {"surface": surface(content["surface"]), "std": tuples.pop("spread")}
         return cls(**tuples)

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 from torch import Tensor
 
 from omniconv.data.classes import match_classes
 from omniconv.data.content import find_copies
 from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, has_splits
-from omniconv.errors import InputError
+from omniconv.errors import FileError, InputError, one_line, validation_reason
 from omniconv.inference.predictor import Predictor
-from omniconv.run_folder import enclosing_run, find_run
+from omniconv.run_folder import enclosing_run, find_run, read_json
 from omniconv.surfaces import panorama
 from omniconv.tasks.base import Task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.dataset_splits import read_splits
 from omniconv.training.settings import read_config
+
+MAX_EVALUATION_BYTES = 2**26
+"""Largest ``evaluation.json``: the confusion matrix of 2,000 classes."""
+_EVALUATION_CURE = "delete it, or evaluate again: omniconv evaluate RUN --json evaluation.json"
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Evaluation(BaseModel):
+    """Entries of ``evaluation.json`` that do not depend on the task."""
+
+    model_config = ConfigDict(strict=True)
+    task: str
+    classes: list[InstanceOf[str]]  # str refuses names that are not UTF-8
+    images: Count
+    trained_on: Count | None = None
+    unseen: dict[str, Any] | None = None
 
 
 class Measurement:
@@ -93,6 +110,39 @@ def evaluate(
         if found["trained_on"]:
             found["unseen"] = of_unseen.result() if of_unseen.images else None
     return found
+
+
+def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[str, Any] | None:
+    """Read an ``evaluation.json``, the result of ``evaluate``; ``None`` if it does not exist.
+
+    Args:
+        path: the file.
+        task: task of the network that was measured.
+        classes: classes of the network.
+
+    Raises:
+        FileError: it is damaged, or measures another network.
+    """
+    content = read_json(path, MAX_EVALUATION_BYTES)
+    if content is None:
+        return None
+    try:
+        entries = _Evaluation.model_validate(content)
+        if (entries.task, entries.classes) != (task.name, list(classes)):
+            raise FileError(path, "has the measures of another network", _EVALUATION_CURE)
+        task.check_evaluation(content, len(classes))
+        if entries.unseen is not None:
+            images = entries.unseen.get("images")
+            if type(images) is not int or not 0 < images <= entries.images:
+                raise ValueError("unseen.images is no number of images")
+            task.check_evaluation({**content, **entries.unseen}, len(classes))
+    except ValidationError as error:
+        raise FileError(path, f"is damaged ({validation_reason(error)})", _EVALUATION_CURE) from error
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(path, f"is damaged ({one_line(error)})", _EVALUATION_CURE) from error
+    return content
 
 
 def trained_images(run: Path, images: Iterable[Path]) -> set[Path] | None:

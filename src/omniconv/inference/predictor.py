@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from omniconv.checks import is_integer
-from omniconv.data.images import MAX_PIXELS, read_header
+from omniconv.data.images import read_header
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
@@ -76,10 +74,6 @@ class Predictor:
 
     def _check(self) -> None:
         own = self.preprocessing
-        if len(own.size) != 2 or not all(map(is_integer, own.size)) or prod(own.size) > MAX_PIXELS:
-            raise ValueError("its size is out of range")
-        if (len(own.mean), len(own.std)) != (3, 3) or not np.isfinite((*own.mean, *own.std)).all() or min(own.std) <= 0:
-            raise ValueError("its mean or standard deviation is out of range")
         if own.surface != self.model.surface:
             raise ValueError(f"its surface is {own.surface}, not that of the network, {self.model.surface}")
         if self.task.out_channels(self.classes) != self.model.arguments["out_channels"]:

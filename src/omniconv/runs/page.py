@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.inference.evaluation import describe_overlap
+from omniconv.inference.evaluation import describe_overlap, read_evaluation
 from omniconv.inference.predictor import Predictor
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
@@ -26,7 +27,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     shown = shown or read_splits(run.data).shown
     settings = read_config(run.config)
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
-    _add_quality(page, run, predictor.task, bool(settings.get("balance")))
+    _add_quality(page, predictor.task, read_evaluation(run.evaluation, predictor.task, predictor.classes), settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
     page.heading("Predictions")
     predictor.task.draw_predictions(page, predictor, shown.samples)
@@ -38,15 +39,15 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     return run.report
 
 
-def _add_quality(page: Page, run: RunFolder, task: Task, balance: bool) -> None:
+def _add_quality(page: Page, task: Task, evaluation: dict[str, Any] | None, settings: dict[str, Any]) -> None:
     page.heading("Quality")
-    evaluation = read_json(run.evaluation)
     if evaluation is None:
         page.text("No images were held out, so the quality was not measured.")
         return
     header, rows = task.quality_table(evaluation)
     page.table(header, rows, caption=f"{evaluation['images']} held-out images; the best epoch was selected on them.")
-    for line in filter(None, (describe_overlap(evaluation), *task.quality_notes(evaluation, balance))):
+    notes = task.quality_notes(evaluation, bool(settings.get("balance")))
+    for line in filter(None, (describe_overlap(evaluation), *notes)):
         page.text(line)
     if evaluation.get("unseen"):
         unseen = {**evaluation, **evaluation["unseen"]}

@@ -10,9 +10,10 @@ import numpy as np
 
 from omniconv.errors import FileError
 from omniconv.files import as_path
+from omniconv.inference.evaluation import read_evaluation
 from omniconv.inference.predictor import Picture, Predictor, choose_device
 from omniconv.models import Model
-from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_json, read_metrics
+from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_metrics
 from omniconv.runs.start import start_run
 from omniconv.training.callbacks import Log
 from omniconv.training.settings import RunConfig, read_config
@@ -61,7 +62,7 @@ class Run:
     @property
     def evaluation(self) -> dict[str, Any] | None:
         """Measures of the best network on the held-out images; ``None`` if there are none (yet)."""
-        return read_json(self._folder.evaluation)
+        return read_evaluation(self._folder.evaluation, self.predictor.task, self.classes)
 
     @property
     def network(self) -> Model:

@@ -272,6 +272,17 @@ class Task(ABC):
         """Return the measures of an evaluation in types that JSON can express."""
         return metric.compute()
 
+    def check_evaluation(self, evaluation: Mapping[str, Any], classes: int) -> None:  # noqa: B027  # optional
+        """Check the structure of a result of ``evaluation`` that was read from a file, and of its ``by_area``.
+
+        Args:
+            evaluation: the measures, among other entries of ``evaluation.json``.
+            classes: number of classes or output channels.
+
+        Raises:
+            ValueError: they are not what ``evaluation`` returns.
+        """
+
     @abstractmethod
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
         """Return the measures of ``evaluation.json`` as a table."""

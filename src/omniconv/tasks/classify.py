@@ -78,6 +78,9 @@ class Classify(LabelTask):
         return np.asarray(sample.target, np.int64)
 
     def count_target(self, sample: Sample, target: np.ndarray, classes: tuple[str, ...]) -> Counter[int]:
+        if type(sample.target) is not int or not 0 <= sample.target < len(classes):
+            rule = f"has the class {sample.target!r}, but there are {len(classes)} (0 to {len(classes) - 1})"
+            raise FileError(sample.image, rule, "start a new run")
         return Counter([int(target)])
 
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:

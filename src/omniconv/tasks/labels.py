@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.errors import FileError
+from omniconv.errors import FileError, validation_reason
 from omniconv.report.charts import confusion
 from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
@@ -22,6 +23,25 @@ from omniconv.tasks.metrics import Confusion
 
 RARE = 0.03
 """Relative frequency of a class below which a network trained without ``balance`` often never predicts it."""
+
+
+Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]  # 1e-6: quotients of rounded sums of areas
+
+
+class LabelMeasures(BaseModel):
+    """Measures of labels in ``evaluation.json``; ``None`` for one over nothing."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    accuracy: Share | None
+    iou: Share | None
+    iou_by_class: list[Share | None]
+
+
+class LabelEvaluation(LabelMeasures):
+    """Measures of labels with their confusion matrix; ``by_area`` if pixels are also weighted by their area."""
+
+    confusion: list[list[Annotated[float, Field(ge=0)]]]
+    by_area: LabelMeasures | None = None
 
 
 class LabelTask(Task):
@@ -100,6 +120,16 @@ class LabelTask(Task):
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures, and the confusion matrix with a row for each true class."""
         return metric.compute() | {"confusion": metric.counts.tolist()}  # type: ignore[operator]
+
+    def check_evaluation(self, evaluation: Mapping[str, Any], classes: int) -> None:
+        try:
+            measures = LabelEvaluation.model_validate(evaluation)
+        except ValidationError as error:
+            raise ValueError(validation_reason(error)) from error
+        by_class = [part.iou_by_class for part in (measures, measures.by_area) if part]
+        lengths = {len(measures.confusion), *map(len, measures.confusion), *map(len, by_class)}
+        if lengths != {classes}:
+            raise ValueError(f"its measures are not those of {classes} classes")
 
     def quality_notes(self, evaluation: Mapping[str, Any], balance: bool = False) -> list[str]:
         """Name the classes that occur but are never predicted, or never where they are, and say what to try."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from omniconv.data.content import FileState, check_unchanged, hash_files
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
-from omniconv.errors import FileError
+from omniconv.errors import FileError, one_line, validation_reason
 from omniconv.run_folder import read_json, write_json
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
@@ -20,6 +22,24 @@ MAX_DATA_BYTES = 2**30
 _CURE = "start a new run"
 _FREQUENCIES, _PREPROCESSING, _VALIDATION = "shares", "preparation", "measured"
 """Keys of ``data.json``, with the names of the first version so that its runs can be read."""
+
+
+class _Folder(BaseModel):
+    model_config = ConfigDict(strict=True)
+    root: str
+    samples: list[Annotated[list[Any], Field(min_length=2, max_length=2)]]
+
+
+class _Content(BaseModel):
+    """Structure of ``data.json``; the entries of the samples are checked one by one."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    task: str
+    classes: Annotated[list[InstanceOf[str]], Field(min_length=1)]  # str refuses names that are not UTF-8
+    preprocessing: Annotated[dict[str, Any], Field(alias=_PREPROCESSING)]
+    frequencies: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(alias=_FREQUENCIES)]
+    training: _Folder
+    validation: Annotated[_Folder | None, Field(alias=_VALIDATION)] = None
 
 
 @dataclass(frozen=True)
@@ -91,19 +111,28 @@ def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
         FileError: the list is missing or damaged, or a file is missing or has changed.
     """
     try:
-        content = read_json(path, MAX_DATA_BYTES)
-        if content is None:
+        read = read_json(path, MAX_DATA_BYTES)
+        if read is None:
             raise FileError(path, "does not exist", _CURE)
-        task, classes = get_task(content["task"]), tuple(content["classes"])
+        content = _Content.model_validate(read)
+        task, classes = get_task(content.task), tuple(content.classes)
+        if len(content.frequencies) not in (0, len(classes)):
+            raise ValueError(f"{_FREQUENCIES} are not those of {len(classes)} classes")
+        preprocessing = Preprocessing.from_json(content.preprocessing)
         files: dict[Path, FileState] = {}
-        training = _from_json(task, classes, content["training"], files)
-        validation = _from_json(task, classes, content[_VALIDATION], files) if _VALIDATION in content else None
-        preprocessing = Preprocessing.from_json(content[_PREPROCESSING])
-        splits = DatasetSplits(task, training, validation, preprocessing, tuple(content[_FREQUENCIES]), files)
+        training, *held_out = (
+            _from_json(task, classes, preprocessing, folder, files)
+            for folder in (content.training, content.validation)
+            if folder is not None
+        )
+        validation = held_out[0] if held_out else None
+        splits = DatasetSplits(task, training, validation, preprocessing, tuple(content.frequencies), files)
+    except ValidationError as error:
+        raise FileError(path, f"is damaged ({validation_reason(error)})", _CURE) from error
     except FileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(path, f"is damaged ({error})", _CURE) from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise FileError(path, f"is damaged ({one_line(error)})", _CURE) from error
     if check_files:
         check_unchanged(files)
     return splits
@@ -144,15 +173,26 @@ def _to_hashable(target: Any) -> Any:
 
 
 def _from_json(
-    task: Task, classes: tuple[str, ...], content: dict[str, Any], files: dict[Path, FileState]
+    task: Task,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    content: _Folder,
+    files: dict[Path, FileState],
 ) -> DatasetFolder:
     """Return the samples of a split, and add their files to ``files``."""
 
     def read(entry: Any) -> Path:
         path, state = FileState.from_json(entry)
+        if "\0" in str(path) or not path.is_absolute():
+            raise ValueError(f"{str(path)!r} is no absolute path")
         files[path] = state
         return path
 
     read_target = read if task.target_is_file else _to_hashable
-    samples = tuple(Sample(read(image), read_target(target)) for image, target in content["samples"])
-    return DatasetFolder(Path(content["root"]), samples, classes)
+    samples = tuple(Sample(read(image), read_target(target)) for image, target in content.samples)
+    if not samples:
+        raise ValueError("a list of samples is empty")
+    if not task.target_is_file:
+        for sample in samples:
+            task.count_target(sample, task.load_target(sample, preprocessing), classes)
+    return DatasetFolder(Path(content.root), samples, classes)

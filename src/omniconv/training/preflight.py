@@ -98,8 +98,14 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     """Build the network of a run, with random weights from its seed, and record its preprocessing.
 
     Raises:
-        InputError: the network's settings do not fit each other, the task or the images.
+        InputError: the network's settings do not fit each other, the task or the images, or they are not those that
+            the samples were prepared with (in a run whose files have been changed).
     """
+    for name, value in (("task", splits.task.name), ("surface", str(splits.preprocessing.surface)),
+                        ("size", splits.preprocessing.size), ("binary", splits.preprocessing.binary)):  # fmt: skip
+        if getattr(config, name) != value:
+            rule = f"is not that of the samples of the run, {value}"
+            raise InputError(name, getattr(config, name), rule, "restore config.yaml and data.json, or start a new run")
     torch.manual_seed(config.seed)
     network = _build_model(config, splits.task.out_channels(splits.classes))
     check_coarsest_size(config, network, splits)
