@@ -220,13 +220,16 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
 @_setting_options("device")
 def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict images with the network of a run."""
-    from omniconv.data.layouts.image_list import scan_images
+    from omniconv.data.layouts.image_list import drop_masks, scan_images
     from omniconv.inference.write_predictions import check_out, write_predictions
 
     if out.exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     predictor = _predictor(run, device)
-    listed = scan_images(images)
+    found = scan_images(images)
+    listed = drop_masks(found, images)
+    if len(listed) < len(found):
+        log(f"masks/ beside images/ is not predicted: {len(found) - len(listed)} files")
     check_out(predictor.task, out, listed, images, overwrite)
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step)

@@ -62,6 +62,13 @@ def test_predict_labels(segment_run, segment_data, here, capsys):
         assert (here / f"out/overlays/{index}.png").is_file()
 
 
+def test_predict_of_a_data_set_leaves_out_its_masks(segment_run, segment_data, here, capsys):
+    assert main(["predict", str(segment_run.path), str(segment_data), "--out", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["masks/ beside images/ is not predicted: 5 files", "5 images predicted into out"]
+    assert sorted(path.name for path in (here / "out/labels").iterdir()) == ["images"]
+
+
 def test_predict_classes(classify_run, classify_data, here, capsys):
     images = [str(classify_data / "dark/0.png"), str(classify_data / "bright")]
     assert main(["predict", str(classify_run.path), *images, "--out", "out"]) == 0

@@ -8,7 +8,7 @@ from pictures import labels, pattern, save
 
 from omniconv.data.layouts import class_folders, image_masks
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, has_splits, scan_folder
-from omniconv.data.layouts.image_list import scan_images
+from omniconv.data.layouts.image_list import drop_masks, scan_images
 from omniconv.errors import FileError, InputError
 
 SEGMENT = "expected images/NAME.jpg with masks/NAME.png in it"
@@ -331,3 +331,17 @@ def test_no_images_to_predict(tmp_path):
         scan_images([])
     refused(tmp_path / "no", "does not exist", "check the path", scan_images, [tmp_path / "no"])
     refused(tmp_path, "contains no images", "with the suffix .bmp, .jpeg, .jpg", scan_images, [tmp_path])
+
+
+@pytest.mark.parametrize("part", [".", "train"])
+def test_masks_of_a_data_set_are_no_images(tmp_path, part):
+    root = segment(tmp_path / part)
+    mask = root / "masks/a.png"
+
+    def kept(*paths):
+        return [file for file, _ in drop_masks(scan_images(paths), paths)]
+
+    assert kept(tmp_path) == [root / "images/a.jpg", root / "images/b.jpg"]
+    assert kept(root / "masks") == [mask, root / "masks/b.png"]
+    assert kept(mask) == [mask]
+    assert mask in kept(tmp_path, mask)

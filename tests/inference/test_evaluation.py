@@ -207,8 +207,9 @@ def test_runs_without_hashes_recognise_their_images_while_these_exist(segment_ru
 @pytest.mark.parametrize(
     ("confusion", "notes"),
     [
-        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Train with --bal"]),
-        ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Train with --balance; "]),
+        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Try --balance, "]),
+        ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Try --balance, "]),
+        ([[0, 9], [0, 1]], ["Never predicted (with their shares of the pixels): sea (90 %).", "Try more --epochs, "]),
         ([[9, 0], [0, 0]], []),
         ([[9, 1], [0, 1]], []),
     ],
@@ -217,6 +218,8 @@ def test_classes_that_are_never_predicted_are_named(confusion, notes):
     found = get_task("segment").quality_notes({"classes": ["sea", "land"], "confusion": confusion})
     assert len(found) == len(notes)
     assert all(text.startswith(start) for text, start in zip(found, notes, strict=True))
+    balanced = get_task("segment").quality_notes({"classes": ["sea", "land"], "confusion": confusion}, balance=True)
+    assert not any("--balance" in text for text in balanced)
 
 
 def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):

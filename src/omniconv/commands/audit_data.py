@@ -13,7 +13,7 @@ from omniconv.data.classes import match_classes, read_class_names
 from omniconv.data.file_listing import find_images
 from omniconv.data.images import read_header
 from omniconv.data.layouts.dataset_folder import pick_evenly
-from omniconv.data.layouts.image_list import scan_images
+from omniconv.data.layouts.image_list import drop_masks, scan_images
 from omniconv.data.masks import check_labels
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
@@ -26,7 +26,7 @@ def list_images(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
     root = paths[0]
     if len(paths) == 1 and (root / "images").is_dir() and (root / "masks").is_dir():
         return [image for image, _ in scan_images([root / "images"])], root / "masks"
-    return [image for image, _ in scan_images(list(paths))], None
+    return [image for image, _ in drop_masks(scan_images(list(paths)), paths)], None
 
 
 def read_data(

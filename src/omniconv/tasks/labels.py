@@ -146,8 +146,9 @@ class LabelTask(Task):
         if wrong:
             notes.append(f"Predicted, but nowhere right: {', '.join(names[index] for index in wrong)}.")
         if notes:
-            tries = "--epochs, --width or images of these classes may help"
-            notes.append(f"More {tries}." if balance else f"Train with --balance; more {tries}, too.")
+            rare = min(true[index] for index in never + wrong) < true.sum() / np.count_nonzero(true)
+            tries = "more --epochs, a larger --width or more images of these classes"
+            notes.append(f"Try {'--balance, ' if rare and not balance else ''}{tries}.")
         return notes
 
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:

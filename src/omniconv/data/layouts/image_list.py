@@ -43,6 +43,26 @@ def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
     return list(output_names(depths).items())
 
 
+def drop_masks(images: Sequence[tuple[Path, Path]], paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
+    """Return the images without the masks of data sets: files in a folder ``masks`` that has ``images`` beside it.
+
+    Args:
+        images: result of ``scan_images``.
+        paths: its argument; a mask, or a folder of masks, that is named itself is kept.
+    """
+    tops = [Path(path) for path in paths]
+
+    def is_mask(file: Path, top: Path) -> bool:
+        inner = [folder for folder in file.parents if folder != top and folder.is_relative_to(top)]
+        return any(folder.name == "masks" and (folder.parent / "images").is_dir() for folder in inner)
+
+    def is_kept(file: Path) -> bool:
+        holding = [top for top in tops if file.is_relative_to(top)]
+        return not holding or not all(is_mask(file, top) for top in holding)
+
+    return [(file, stem) for file, stem in images if is_kept(file)]
+
+
 def output_names(depths: Mapping[Path, int]) -> dict[Path, Path]:
     """Return for each file a relative path without suffix that no other file has.
 
