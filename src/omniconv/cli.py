@@ -221,10 +221,13 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
 def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict images with the network of a run."""
     from omniconv.data.layouts.image_list import drop_masks, scan_images
+    from omniconv.files import check_writable
     from omniconv.inference.write_predictions import check_out, write_predictions
 
     if out.exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
+    if not out.exists():
+        check_writable(out)
     predictor = _predictor(run, device)
     found = scan_images(images)
     listed = drop_masks(found, images)
@@ -260,7 +263,7 @@ def report(run: str, device: str | None) -> None:
 @_setting_options(*NETWORK)
 def summary(what: str, classes: int | None, **settings: Any) -> None:
     """Show the layers of a network."""
-    from omniconv.commands.load_model import input_shape, load_model
+    from omniconv.commands.load_model import input_shape, load_model, own_input
     from omniconv.data.preprocessing import IMAGE_CHANNELS, default_size
     from omniconv.inference.predictor import Predictor
     from omniconv.models import build
@@ -286,7 +289,8 @@ def summary(what: str, classes: int | None, **settings: Any) -> None:
         if isinstance(network, Predictor):
             size = size or (network.preprocessing.size if network.preprocessing.surface.any_size else None)
             network = network.model
-        click.echo(layer_table(network, input_shape(network, size)))
+        with own_input(what):
+            click.echo(layer_table(network, input_shape(network, size)))
 
 
 @commands.command()

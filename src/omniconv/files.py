@@ -246,6 +246,8 @@ def make_folder(path: str | Path) -> Path:
     Raises:
         FileError: it cannot be created, or a file has its name.
     """
+    if Path(path).is_file():
+        raise FileError(path, "is a file, not a folder", "choose another path")
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -178,7 +178,7 @@ def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, he
         (("RUN", "DATA", "--stride", "77"), "stride=77: must be a whole number from 1 to the width, 32"),
         (("RUN", "DATA", "--json", "numbers.txt"), "json='numbers.txt': must be a file named *.json"),
         (("RUN", "DATA", "--out", "file"), "file: is a file, not a folder"),
-        (("RUN", "DATA", "--mean", "1,2"), "mean='1,2': must be three numbers; use --mean 0.5,0.5,0.5"),
+        (("RUN", "DATA", "--mean", "1,2"), "--mean='1,2': must be three numbers, with commas between them; use"),
         (("RUN", "DATA", "--mean", "0,0,0"), "is part of this network already"),
         (("RUN", "DATA", "--size", "big"), "must be N or HxW"),
         (("RUN", "DATA", "--device", "tpu"), "device='tpu': is not available"),
@@ -194,8 +194,8 @@ def test_existing_files_are_kept_without_overwrite(segment_run, segment_data, he
         (("OWN:lost", "DATA"), "returns NaN or infinity"),
         (("OWN:ready", "DATA", "--output", "mean"), "give one for each panorama, and maps, not vectors"),
         (("OWN:ready", "DATA", "--output", "aux"), "must be one of the network's outputs (out, mean)"),
-        (("OWN:ready", "DATA", "--std", "0,1,1"), "must be three numbers, std above 0"),
-        (("OWN:ready", "DATA", "--spread", "0,1,1"), "must be three numbers, std above 0"),
+        (("OWN:ready", "DATA", "--std", "0,1,1"), "--std='0,1,1': must be three numbers above 0"),
+        (("OWN:ready", "DATA", "--spread", "0,1,1"), "--std='0,1,1': must be three numbers above 0"),
     ],
 )
 def test_errors_are_one_line(segment_run, segment_data, own, here, refused, words, text):

@@ -107,10 +107,10 @@ def test_wrong_arguments(refused, data, arguments, line):
         ({"surface": "icospher:2"}, "did you mean icosphere?"),
         ({"surface": "plan"}, "did you mean plane?"),
         ({"surface": "icosphere"}, "needs a level; write icosphere:5 for level 5"),
-        ({"surface": "icosphere:99"}, "level=99 must be a whole number from 0 to 9; write icosphere:5"),
-        ({"surface": "icosphere:x"}, "level=x must be a whole number"),
+        ({"surface": "icosphere:99"}, "level 99 must be a whole number from 0 to 9; write icosphere:5"),
+        ({"surface": "icosphere:x"}, "level x must be a whole number"),
         ({"surface": "icosphere:2,lapacian=mass"}, "has no option 'lapacian'; its options are level, laplacian"),
-        ({"surface": "plane:border=odd"}, "border=odd must be one of zeros, reflect, replicate, circular; write"),
+        ({"surface": "plane:border=odd"}, "border odd must be one of zeros, reflect, replicate, circular; write"),
         ({"surface": "plane:ndim=3"}, "is not a surface of images"),
         ({"surface": "plane:ndim=1"}, "is not a surface of images"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,8 +186,10 @@ def _parse_colour(name: str, text: str | None) -> tuple[float, ...] | None:
         values = tuple(map(float, text.split(",")))
     except ValueError:
         values = ()
-    if len(values) != 3:
-        raise InputError(name, text, "must be three numbers", f"use {name}='0.5,0.5,0.5'")
+    positive = name == "std"
+    if len(values) != 3 or not all(map(isfinite, values)) or (positive and min(values) <= 0):
+        rule = f"must be three numbers{' above 0' * positive}, with commas between them"
+        raise InputError(name, text, rule, f"use {name}='0.5,0.5,0.5'")
     return values
 
 

@@ -12,7 +12,7 @@ from omniconv.errors import InputError
 from omniconv.training.settings import RunConfig
 
 ALIASES = {"path": "out", "model": "network", "run": "network"}
-"""Arguments of functions whose value is that of another option or argument of the command, where it has none."""
+"""Arguments of functions whose value comes from an option or argument of another name."""
 
 
 class Command(click.Command):
@@ -23,7 +23,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            error.args = (in_command_words(error, self),)
+            error.args = (in_command_words(error, self, ctx.params),)
             raise
 
 
@@ -43,22 +43,23 @@ class NearestGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def in_command_words(error: InputError, command: click.Command) -> str:
+def in_command_words(error: InputError, command: click.Command, typed: dict[str, Any]) -> str:
     """Return the message of an error with ``--epochs 20`` instead of ``epochs=20``.
 
     Args:
         error: raised by a function that was called with the options of the command.
         command: the command.
+        typed: values of the parameters of the command.
     """
     message, flags = str(error), _flags(command)
     if not error.advice or not message.endswith(error.advice):
         return message  # truncated
     head = message.removesuffix(error.advice)
     name = error.argument
-    if name and name not in flags:
-        name = ALIASES.get(name, name)
-    if name in flags and error.argument and head.startswith(f"{error.argument}="):
-        head = f"{flags[name]}{head.removeprefix(error.argument)}"
+    if name in flags and head.startswith(f"{name}="):
+        head = f"{flags[name]}{head.removeprefix(name)}"
+    elif (name := ALIASES.get(name, "")) in flags:
+        head = f"{flags[name]}={str(typed.get(name))!r}: "
     return head + translate(error.advice, flags)
 
 
@@ -71,10 +72,12 @@ def translate(text: str, flags: dict[str, str]) -> str:
     """
 
     def replaced(match: re.Match[str]) -> str:
-        name, value = match["name"], match["value"].strip("'")
-        return flags[name] if value == "True" else f"{flags[name]} {value}"
+        flag, value = flags[match["name"]], match["value"].strip("'")
+        if not flag.startswith("-"):  # a positional argument
+            return value
+        return flag if value == "True" else f"{flag} {value}"
 
-    names = "|".join(sorted((name for name, flag in flags.items() if flag.startswith("-")), key=len, reverse=True))
+    names = "|".join(sorted(flags, key=len, reverse=True))
     return re.sub(rf"(?<![\w./:,'=-])(?P<name>{names})=(?P<value>'[^']*'|[^\s;,)]+)", replaced, text) if names else text
 
 
@@ -89,9 +92,9 @@ def usage_message(error: click.ClickException) -> str:
             default = setting.default if setting and setting.default is not None else param.default
             usable = isinstance(default, int | float | str) and not isinstance(default, bool)
             return f"{message}; " + (f"use {param.opts[0]} {default}" if usable else "give another, or leave it out")
-    elif isinstance(error, click.NoSuchOption | click.BadOptionUsage) or "No such command" in message:
-        return f"{message} (see {context.command_path} --help)"
-    return f"{message}; write: {_usage(context)} (see {context.command_path} --help)"
+    elif isinstance(error, click.MissingParameter) or "extra argument" in message:
+        message = f"{message}; write: {_usage(context)}"
+    return f"{message} (see {context.command_path} --help)"
 
 
 def _usage(context: click.Context) -> str:
@@ -111,6 +114,6 @@ def _flags(command: click.Command) -> dict[str, str]:
         if isinstance(param, click.Argument):
             flags[str(param.name)] = (param.metavar or str(param.name)).upper().rstrip(".")
         else:
-            own = max(param.opts, key=len)
+            own = next(name for name in param.opts if name.startswith("--"))
             flags |= {str(param.name): own, own.lstrip("-").replace("-", "_"): own}
     return flags

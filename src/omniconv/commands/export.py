@@ -37,7 +37,7 @@ def export(network: str, file_format: str, out: Path | None, overwrite: bool, si
     Classes, sizes and the normalization are described in the metadata of the ONNX file, or in omniconv.json in the
     archive of the torch file. The file is compared with the network before it is written. ONNX needs omniconv[export].
     """
-    from omniconv.commands.load_model import load_model
+    from omniconv.commands.load_model import load_model, own_input
     from omniconv.exporting.from_run import check_file, export_predictor
     from omniconv.inference.predictor import Predictor
     from omniconv.run_folder import enclosing_run
@@ -47,7 +47,8 @@ def export(network: str, file_format: str, out: Path | None, overwrite: bool, si
     path = check_file(file_format, out, run.path if run else Path(), overwrite)
     model = load_model(network, "cpu", trust=None).model
     write = export_predictor if isinstance(model, Predictor) else _export
-    exported = write(model, path, overwrite, fixed)
+    with own_input(network):
+        exported = write(model, path, overwrite, fixed)
     for one in exported.differences:
         errors = f"{one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
         log(f"{' × '.join(map(str, one.shape))}: {errors}")
@@ -61,6 +62,5 @@ def _export(model: Any, path: Path, overwrite: bool, size: tuple[int, int] | Non
     from omniconv.commands.load_model import input_shape
     from omniconv.exporting import export as export_network
 
-    return export_network(
-        model, path, torch.zeros(1, *input_shape(model, size)), any_size=size is None, overwrite=overwrite
-    )
+    example = torch.zeros(1, *input_shape(model, size))
+    return export_network(model, path, example, any_size=size is None, overwrite=overwrite)

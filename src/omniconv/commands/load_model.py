@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -53,9 +55,6 @@ class LoadedModel:
         if not isinstance(self.model, nn.Module):
             raise InputError("mean", mean, "is part of this network already", "leave out --mean and --std")
         mean, std = mean or (0.0,) * len(std or ()), std or (1.0,) * len(mean or ())
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise InputError("std", std, "and mean must be three numbers, std above 0",
-                             "use --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")  # fmt: skip
         from omniconv.exporting.from_run import WithNormalization
 
         return replace(self, model=WithNormalization(self.model, mean, std))
@@ -81,6 +80,8 @@ def load_model(name: str, device: str, trust: bool | None = False) -> LoadedMode
     """
     path = Path(name)
     chosen_device = choose_device(device)
+    if path.suffix == ".onnx" and path.is_file():
+        raise FileError(path, "is an exported ONNX file, which other programs run", MODEL_CURE)
     if path.suffix == ".pt2" and path.is_file():
         if trust is None:
             raise FileError(path, "is an exported program, whose layers are not known", MODEL_CURE)
@@ -125,13 +126,32 @@ def _import_model(module: str, attribute: str, name: str) -> nn.Module:
             target = getattr(target, part)
         target = target if isinstance(target, nn.Module) else target()
     except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", MODEL_CURE) from error
+        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", _import_cure(module)) from error
     finally:
         sys.path.remove("")
     if not isinstance(target, nn.Module):
         rule = f"returns a {type(target).__name__}, not a torch.nn.Module"
         raise InputError("MODEL", name, rule, "name a module, or a function that returns one")
     return target
+
+
+def _import_cure(module: str) -> str:
+    if module in sys.modules:
+        return "name a module, or a function without arguments that returns one"
+    return f"{MODEL_CURE}, whose package is in the current folder or installed"
+
+
+@contextmanager
+def own_input(name: str) -> Iterator[None]:
+    """Name the network in errors of its input, which the user did not choose."""
+    try:
+        yield
+    except InputError as error:
+        if error.argument not in ("shape", "example"):
+            raise
+        rule = f"{error.argument}{str(error).removeprefix(error.argument)}".rpartition("; ")[0]
+        cure = f"it must take (batch, {IMAGE_CHANNELS}, height, width); use size=HxW for another size"
+        raise InputError("MODEL", name, f"cannot be used: {rule}", cure) from error
 
 
 def _load_program(path: Path, trust: bool) -> Any:

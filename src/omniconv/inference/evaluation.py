@@ -186,8 +186,11 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
     present = [name for name in SPLITS if (data / name).is_dir()] if has_splits(data) else ["all"]
     chosen = [name for name in ((split,) if split else ("test", "val", "all", "train")) if name in present][:1]
     if not chosen:
-        rule = f"must be one of {', '.join(present)}, the splits of {data}"
-        raise InputError("split", split, rule, "choose one of them")
+        if present == ["all"]:
+            rule, cure = f"needs a folder {split} in {data}, which is not split", "leave it out"
+        else:
+            rule, cure = f"must be one of {', '.join(present)}, the splits of {data}", f"use split={present[0]!r}"
+        raise InputError("split", split, rule, cure)
     return scan_splits(predictor.task, data, chosen)[chosen[0]]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from omniconv.data.content import find_copies
-from omniconv.errors import InputError, printable
+from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.run_folder import RunFolder, check_outside, new_run, write_json
@@ -58,7 +58,12 @@ def start_run(
             raise InputError(argument.upper(), None, "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
     choose_device(config.device)
-    check_settings(config, given)
+    try:
+        check_settings(config, given)
+    except InputError as error:
+        if config_file is not None and error.argument in settings and error.argument not in given:
+            raise FileError.from_input_error(config_file, error) from None
+        raise
     check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
     summary = summarize_dataset(config)
     check_patience(config, summary.is_measurable)

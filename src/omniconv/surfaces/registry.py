@@ -117,7 +117,7 @@ def _in_short_name(name: str, cls: type[Surface], arguments: dict[str, Any], err
     except InputError:  # more than one option is wrong
         cure = _unquoted(cure)
     value = arguments.get(error.argument)
-    text = "" if value is None else f"={'/'.join(value) if isinstance(value, tuple) else value}"
+    text = "" if value is None else f" {'/'.join(value) if isinstance(value, tuple) else value}"
     return InputError("surface", name, f"{error.argument}{text} {_unquoted(rule)}", cure)
 
 
