@@ -255,3 +255,30 @@ def test_output_that_torch_did_not_compute_is_compared():
     assert [finding.reason for finding in report if finding.seam] == [
         "is not equivariant to rolling the panorama, because of operations outside torch"
     ]
+
+
+def test_report_is_a_list_that_prints_as_a_table():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3), nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", oc.convert.SeamWarning)
+        _, report = oc.convert.to_equirectangular(network, report=True, size=(16, 32))
+    assert isinstance(report, list)
+    assert all(isinstance(finding, oc.convert.Finding) for finding in report)
+    lines = str(report).splitlines()
+    assert lines[0] == f"1 operation changed, {len(report.seams)} seams left"
+    assert lines[1].split() == ["module", "operation", "finding", "what", "to", "do"]
+    assert lines[2].startswith("1       conv2d     seam: padding is too small for the kernel")
+    assert "give the layer padding of half its kernel" in lines[2]
+    assert max(map(len, lines)) < 160
+    assert repr(report) == str(report)
+    assert "<td>seam: padding is too small" in report._repr_html_()
+
+
+def test_every_seam_says_what_to_do():
+    for network in (Flattened(), Warped(), Positions(), Windows(biased=True), nn.Conv2d(3, 4, 3), nn.MaxPool2d(3)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", oc.convert.SeamWarning)
+            size = 16 if isinstance(network, Windows) else 32
+            example = torch.rand(1, 3, 16, size, dtype=torch.float64)
+            _, report = oc.convert.to_equirectangular(randomized(network), report=True, example=example)
+        assert all(finding.cure or "use another input width" in finding.reason for finding in report.seams)

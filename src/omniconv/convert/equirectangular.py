@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from omniconv.convert.equivariance.report import equivariance_report
-from omniconv.convert.finding import Finding
+from omniconv.convert.finding import ConversionReport
 from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
 from omniconv.convert.overrides.table import GridOverrides
 from omniconv.errors import InputError
@@ -36,11 +36,11 @@ def to_equirectangular(
 def to_equirectangular(
     model: nn.Module, *, poles: Poles = ..., copy: bool = ..., report: Literal[True], example: Any = ...,
     size: Sequence[int] = ...,
-) -> tuple[nn.Module, list[Finding]]: ...  # fmt: skip
+) -> tuple[nn.Module, ConversionReport]: ...  # fmt: skip
 def to_equirectangular(
     model: nn.Module, *, poles: Poles = "over", copy: bool = False, report: bool = False, example: Any = None,
     size: Sequence[int] = REPORT_SIZE,
-) -> nn.Module | tuple[nn.Module, list[Finding]]:  # fmt: skip
+) -> nn.Module | tuple[nn.Module, ConversionReport]:  # fmt: skip
     """Convert a trained flat network to panoramas, keeping its weights (Schubert et al., IV 2019).
 
     Convolutions, transposed convolutions, poolings, unpoolings, paddings and resizings wrap around the left and right
@@ -71,7 +71,8 @@ def to_equirectangular(
         size: height and width of that noise.
 
     Returns:
-        The network; with ``report`` a pair of the network and a list of ``Finding``.
+        The network; with ``report`` a pair of the network and a ``ConversionReport``: a list of ``Finding`` that
+        prints as a table.
 
     Raises:
         InputError: ``model`` is not a module, has no layer that could be converted, or contains a scripted module or a

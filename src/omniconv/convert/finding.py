@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
+from textwrap import wrap
+
+COLUMNS = ("module", "operation", "finding", "what to do")
+TEXT_WIDTH = 60
+"""Characters in a line of the two columns of sentences."""
+WINDOWS = ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "unfold")
+COMBINATIONS = ("add", "radd", "iadd", "mul", "rmul", "imul", "sub", "rsub")
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,77 @@ class Finding:
     reason: str
     seam: bool
 
+    @property
+    def cure(self) -> str:
+        """Advice for a seam; empty for a changed operation."""
+        if not self.seam or "do not convert" in self.reason or "; use " in self.reason:
+            return ""  # the reason ends with it
+        name = self.operation.strip("_")
+        if "padding is too small" in self.reason:
+            return "give the layer padding of half its kernel, as padding=1 for 3 × 3"
+        if name in COMBINATIONS:
+            return "use values that are equal along the columns, or train on panoramas rolled at random"
+        if name.startswith(("adaptive", "interpolate")) or name in WINDOWS:
+            return "use an input width for which this size is a whole number"
+        if name in ("pad", "conv_transpose2d"):
+            return "keep all columns here, and crop after the network"
+        if name == "grid_sample":
+            return "sample coordinates that wrap, or train on panoramas rolled at random"
+        return "average over the columns before this operation, or train on panoramas rolled at random"
+
     def __str__(self) -> str:
         return f"{self.module or 'the network'}: {self.operation}: {self.reason}"
+
+
+class ConversionReport(list[Finding]):
+    """List of the findings of a conversion, which is shown as a table, seams first.
+
+    Example:
+        >>> print(ConversionReport([Finding("0", "conv2d", "padding replaced", seam=False)]))
+        1 operation changed, no seam found
+        module  operation  finding           what to do
+        0       conv2d     padding replaced
+    """
+
+    @property
+    def seams(self) -> list[Finding]:
+        """Findings that leave a seam."""
+        return [finding for finding in self if finding.seam]
+
+    @property
+    def headline(self) -> str:
+        """Number of seams and of changed operations."""
+        changed = sum(not finding.seam and bool(finding.operation != "forward") for finding in self)
+        seams = len(self.seams)
+        found = f"{seams} seam{'s' * (seams > 1)} left" if seams else "no seam found"
+        return f"{changed} operation{'s' * (changed != 1)} changed, {found}"
+
+    def __repr__(self) -> str:
+        rows = [COLUMNS, *self._cells()]
+        widths = [min(max(map(len, column)), TEXT_WIDTH) for column in zip(*rows, strict=True)]
+        lines = [self.headline]
+        for row in rows:
+            cells = [wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+            for number in range(max(map(len, cells))):
+                parts = [cell[number] if number < len(cell) else "" for cell in cells]
+                lines.append("  ".join(f"{part:<{width}}" for part, width in zip(parts, widths, strict=True)).rstrip())
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        def row(cells: tuple[str, ...], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "".join(row(cells, "td") for cells in self._cells())
+        return f"<table><caption>{escape(self.headline)}</caption>{row(COLUMNS, 'th')}{body}</table>"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        ordered = [*self.seams, *(finding for finding in self if not finding.seam)]
+        return [
+            (finding.module or "(network)", finding.operation, "seam: " * finding.seam + finding.reason, finding.cure)
+            for finding in ordered
+        ]
 
 
 class SeamWarning(UserWarning):

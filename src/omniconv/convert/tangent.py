@@ -11,7 +11,7 @@ from torch import nn
 
 from omniconv.convert.equirectangular import check_model, example_input
 from omniconv.convert.equivariance.report import equivariance_report
-from omniconv.convert.finding import Finding
+from omniconv.convert.finding import ConversionReport
 from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
 from omniconv.convert.overrides.tangent import TangentOverrides
 from omniconv.nn.inspection import copy_network, preserved_random_state
@@ -25,10 +25,10 @@ def to_tangent(
 @overload
 def to_tangent(
     model: nn.Module, height: int, *, copy: bool = ..., report: Literal[True], example: Any = ...
-) -> tuple[nn.Module, list[Finding]]: ...
+) -> tuple[nn.Module, ConversionReport]: ...
 def to_tangent(
     model: nn.Module, height: int, *, copy: bool = False, report: bool = False, example: Any = None
-) -> nn.Module | tuple[nn.Module, list[Finding]]:
+) -> nn.Module | tuple[nn.Module, ConversionReport]:
     """Move the kernels of a trained flat network to the tangent planes of the sphere, keeping its weights.
 
     Convolutions and max poolings with odd windows, and max poolings of size 2, at stride 1 or 2, sample the panorama on
@@ -50,7 +50,8 @@ def to_tangent(
             first convolution takes.
 
     Returns:
-        The network; with ``report`` a pair of the network and a list of ``Finding``.
+        The network; with ``report`` a pair of the network and a ``ConversionReport``: a list of ``Finding`` that
+        prints as a table.
 
     Raises:
         InputError: ``model`` is not a module, has no layer that could be converted, or contains a scripted module or a

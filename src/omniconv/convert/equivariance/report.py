@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from omniconv.convert.equivariance.roll import NO_ROLL, RollTest
 from omniconv.convert.equivariance.tracer import EquivarianceTracer, is_image
-from omniconv.convert.finding import Finding
+from omniconv.convert.finding import ConversionReport, Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
 from omniconv.convert.overrides.module_class import conversion_of, revert
 from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
@@ -35,7 +35,7 @@ WRAPS_BY_ITSELF = (
 
 
 @preserved_random_state()
-def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[Finding]:
+def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> ConversionReport:
     """Return changed operations, and those that are not equivariant, in order of execution.
 
     A copy of the network runs on the arguments, of which images (batch, channels, height, width) are rolled. Arguments
@@ -51,7 +51,8 @@ def equivariance_report(network: nn.Module, arguments: tuple[Any, ...]) -> list[
     for dtype, tolerance in ((torch.float64, FLOAT64_TOLERANCE), (images[0].dtype, OWN_TOLERANCE)):
         duplicate = copy_network(network, cure="leave out report=True").eval().to(dtype)
         try:
-            return _report_at_smallest_roll(duplicate, [_cast(x, dtype) for x in arguments], images[0].shape, tolerance)
+            inputs = [_cast(x, dtype) for x in arguments]
+            return ConversionReport(_report_at_smallest_roll(duplicate, inputs, images[0].shape, tolerance))
         except InputError:
             raise
         except Exception as error:  # a network may create float32 tensors in its forward, and then fails in float64
