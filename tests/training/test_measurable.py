@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from tiny import classify_folder, picture, save, segment_folder, words
 
 from omniconv.cli import main
@@ -178,3 +179,27 @@ def test_data_is_given_once(here, capsys):
     assert "DATA is given twice" in capsys.readouterr().err
     assert main(["train", "segment", "a", "--resume", "run"]) == 2
     assert "give its new place by --data" in capsys.readouterr().err
+
+
+def test_rows_of_earlier_versions_with_other_measures_are_continued(here, classify_data):
+    assert main(["train", "classify", str(classify_data), "--out", "run", *words()]) == 0
+    run = RunFolder(here / "run")
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    checkpoint["callbacks"]["MetricsFile"]["rows"][0]["val_iou"] = 0.5
+    torch.save(checkpoint, run.checkpoint)
+    assert main(["train", "--resume", "run", "--epochs", "2"]) == 0
+    rows = read_metrics(run.metrics)
+    assert len(rows) == 2
+    assert "val_iou" not in rows[0]
+
+
+def test_classes_that_are_never_predicted_are_said_at_the_end_and_in_the_report(here, segment_data, capsys, monkeypatch):
+    from omniconv.tasks.segment import Segment
+
+    monkeypatch.setattr(Segment, "predict", lambda self, output, size, preprocessing: np.zeros(size, np.uint8))
+    assert main(["train", "segment", str(segment_data), "--out", "run", *words()]) == 0
+    note = "Never predicted (with their shares of the pixels): class 1 (25 %)."
+    assert note in capsys.readouterr().out
+    assert note in (here / "run/report.html").read_text()
+    assert main(["evaluate", "run"]) == 0
+    assert note in capsys.readouterr().out
