@@ -193,7 +193,7 @@ def test_rows_of_earlier_versions_with_other_measures_are_continued(here, classi
     assert "val_iou" not in rows[0]
 
 
-def test_classes_that_are_never_predicted_are_said_at_the_end_and_in_the_report(here, segment_data, capsys, monkeypatch):
+def test_classes_that_are_never_predicted_are_said(here, segment_data, capsys, monkeypatch):
     from omniconv.tasks.segment import Segment
 
     monkeypatch.setattr(Segment, "predict", lambda self, output, size, preprocessing: np.zeros(size, np.uint8))
