@@ -54,6 +54,16 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path without links and ``..``; a link to itself stays, where ``Path.resolve`` raises.
+
+    Example:
+        >>> real_path("/tmp/../tmp").name
+        'tmp'
+    """
+    return Path(os.path.realpath(path))
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file, or a link to one, for reading bytes; never waits for a pipe or a device.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from omniconv import files
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, claim_folder, make_folder, read_text
+from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, claim_folder, make_folder, read_text, real_path
 
 MAX_METRICS_BYTES = 2**26
 """Largest ``metrics.csv``: some 700,000 epochs."""
@@ -102,7 +102,7 @@ def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str
     Raises:
         FileError: it is inside one of them.
     """
-    run, data = Path(run).resolve(), Path(data).resolve()
+    run, data = real_path(run), real_path(data)
     if run.is_relative_to(data) and (not searched_folders or set(searched_folders) & set(run.relative_to(data).parts)):
         raise FileError(run, f"would be inside the data, {data}", "choose another out=FOLDER")
 

@@ -124,3 +124,19 @@ def test_letters_that_the_terminal_lacks(here, monkeypatch):
     assert main(["train", "classify", "data", "--out", "run", *words()]) == 0
     assert main(["evaluate", "run"]) == 0
     assert printed.getvalue().count(rb"\u5317\u4eac") == 3
+
+
+def test_links_to_themselves(here, capfd, segment_run):
+    images = segment_folder(here / "data", 2) / "images"
+    (images / "loop.png").symlink_to("loop.png")
+    call(capfd, "predict", segment_run.path, "data/images", "--out", "out")
+    assert sorted(path.name for path in (here / "out/labels").iterdir()) == ["0.png", "1.png"]
+    (here / "loop").symlink_to("loop")
+    for arguments in (
+        ["predict", segment_run.path, "data/images/loop.png", "--out", "second"],
+        ["predict", segment_run.path, "loop", "--out", "second"],
+        ["predict", segment_run.path, "data/images", "--out", "loop"],
+        ["train", "segment", "loop", "--out", "run"], ["train", "segment", "data", "--out", "loop", *words()],
+        ["report", "loop"], ["evaluate", segment_run.path, "loop"], ["train", "--config", "loop"],
+    ):  # fmt: skip
+        refuse(capfd, *arguments)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import labels, pattern, save
+from tiny import segment_folder
 
+from omniconv.data.classes import read_class_names
+from omniconv.data.file_listing import find_images
 from omniconv.data.layouts import class_folders, image_masks
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, has_splits, scan_folder
 from omniconv.data.layouts.image_list import drop_masks, scan_images
@@ -345,3 +349,37 @@ def test_masks_of_a_data_set_are_no_images(tmp_path, part):
     assert kept(root / "masks") == [mask, root / "masks/b.png"]
     assert kept(mask) == [mask]
     assert mask in kept(tmp_path, mask)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and named pipes")
+def test_links_to_nothing_and_pipes_are_listed_with_the_reason(tmp_path):
+    images = segment_folder(tmp_path / "data", 1) / "images"
+    (images / "loop.png").symlink_to("loop.png")
+    (images / "gone.png").symlink_to("nowhere.png")
+    (images / "link.png").symlink_to("0.png")
+    (images / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(images / "pipe.png")
+    found, skipped = find_images(images)
+    assert [path.name for path in found] == ["0.png", "link.png"]
+    assert {path.name: reason for path, reason in skipped} == {
+        "loop.png": "cannot be read (too many levels of symbolic links)",
+        "gone.png": "cannot be read (no such file or directory)",
+        "zero.png": "is a device or pipe", "pipe.png": "is a device or pipe",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and named pipes")
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [(os.mkfifo, "is a named pipe, not a file"), (lambda path: path.symlink_to("/dev/zero"), "is a device, not a file"),
+     (lambda path: path.symlink_to("gone"), "cannot be read"), (os.mkdir, "is a folder, not a file")],
+)  # fmt: skip
+def test_class_names_are_read_from_files_only(tmp_path, make, rule):
+    make(tmp_path / "classes.txt")
+    with pytest.raises(FileError, match=rf"classes\.txt: {rule}"):
+        read_class_names(tmp_path)
+
+
+def test_class_names_are_separated_by_line_ends_only(tmp_path):
+    (tmp_path / "classes.txt").write_text("a\x85b\u2028\x0cc\r\nd\n", newline="")
+    assert read_class_names(tmp_path) == ("a\x85b\u2028\x0cc", "d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
         ('sea', 'land', 'ice')
     """
     path = Path(root, CLASSES_FILE)
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    names = tuple(line.strip() for line in read_text(path).split("\n") if line.strip())
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise FileError(path, f"names the class {repeated[0]!r} twice", "give every class another name")

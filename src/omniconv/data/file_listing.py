@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,9 +68,15 @@ def check_folder(folder: Path, cure: str) -> None:
 def _reason_to_skip(path: Path) -> str:
     if path.name.startswith("."):
         return "is hidden"
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # a link to nothing or to itself
+        return f"cannot be read ({(error.strerror or str(error)).lower()})"
+    if stat.S_ISDIR(mode):
         return "is a link to a folder" if path.is_symlink() else ""
-    return "" if path.suffix.lower() in IMAGE_SUFFIXES else "does not have the suffix of an image"
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return "does not have the suffix of an image"
+    return "" if stat.S_ISREG(mode) else "is a device or pipe"
 
 
 def _raise_file_error(error: OSError) -> NoReturn:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omniconv.data.images import read_header
 from omniconv.errors import FileError
-from omniconv.files import check_overwrite
+from omniconv.files import check_overwrite, real_path
 from omniconv.inference.predictor import Predictor
 from omniconv.tasks.base import Prediction, Task
 
@@ -52,12 +52,12 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
         FileError: ``out`` is inside one of ``inputs`` or contains an image, a prediction file exists already, or an
             image cannot be opened.
     """
-    if any(folder.is_dir() and out.resolve().is_relative_to(folder.resolve()) for folder in inputs):
+    if any(folder.is_dir() and real_path(out).is_relative_to(real_path(folder)) for folder in inputs):
         rule = "is inside a folder of images, so that predictions would be taken for images next time"
         raise FileError(out, rule, "choose another out=FOLDER")
     targets = task.prediction_files(out, [stem for _, stem in images])
-    written = {(out / target.relative_to(out).parts[0]).resolve() for target in targets}
-    if any(file.resolve().is_relative_to(part) for part in written for file, _ in images):
+    written = {real_path(out / target.relative_to(out).parts[0]) for target in targets}
+    if any(real_path(file).is_relative_to(part) for part in written for file, _ in images):
         raise FileError(out, "contains the images to predict", "choose another out=FOLDER")
     check_overwrite(targets, overwrite)
     for file, _ in images:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 import torch
 
 from omniconv.data.augmentation import parse_augmentations
 from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
+from omniconv.files import real_path
 from omniconv.models import Model, build
 from omniconv.nn.inspection import preserved_random_state
 from omniconv.summaries import summary
@@ -65,7 +65,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     augment = parse_augmentations(default if config.augment is None else config.augment)
     _check_augmentations(augment, splits.preprocessing.size)
     return config.replace(
-        data=str(Path(config.data).resolve()), surface=str(surface), model=config.network,
+        data=str(real_path(config.data)), surface=str(surface), model=config.network,
         size=splits.preprocessing.size, augment=augment,
     )  # fmt: skip
 
