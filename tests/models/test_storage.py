@@ -140,7 +140,7 @@ def test_preprocessing_must_be_plain_data(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("os.system", {}, f"model='os.system': must be one of {', '.join(MODELS)}; use {next(iter(MODELS))}"),
+        ("os.system", {}, f"model='os.system': must be one of {', '.join(MODELS)}; use model='{next(iter(MODELS))}'"),
         ("unet", {"in_channels": 1}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "colour": 3}, "does not take these arguments"),
         ("unet", {"in_channels": 1, "out_channels": 2, "surface": "torus"}, "surface='torus': must be one of"),

@@ -1,8 +1,8 @@
 """Networks rebuilt from their construction arguments, to compare them with other networks and with files.
 
 ``save`` compares a network with its rebuilt form on the meta device, which has no weights: changes that the arguments
-do not tell would be lost. ``load`` compares the header of a file with the network that it describes, on the outline of
-the surface, before the tables of the surface are built.
+do not tell would be lost. ``load`` compares the header of a file with the network that it describes, also on the meta
+device, before the tables of its surface are computed.
 """
 
 from __future__ import annotations

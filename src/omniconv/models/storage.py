@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from omniconv.models.base import Model
 from omniconv.models.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
 from omniconv.models.registry import MODELS, model_name
 from omniconv.models.tensor_file import TensorSpec
+from omniconv.surfaces import Surface, surface
 
 FORMAT, WITHOUT_CHECKSUM = "2", "1"
 """Format of files, and that of files which were written before they had a checksum."""
+MAX_SAMPLES = 2**21
+"""Most samples of a surface in a file without checksum: the tables of icosphere:9, with 2.6 million, take a minute."""
 COPY_AGAIN = "copy it again or train again"
 DESCRIPTION_TYPES = {"model": str, "arguments": dict, "preprocessing": dict}
 
@@ -73,6 +77,8 @@ def load(path: str | Path) -> Model:
     def check_header(metadata: dict[str, str], tensors: dict[str, TensorSpec]) -> None:
         description.update(_read_description(path, metadata))
         try:
+            if metadata["omniconv"] == WITHOUT_CHECKSUM:
+                _check_samples(path, surface(description["arguments"].get("surface", "plane")))
             expected = expected_tensors(description["model"], description["arguments"])
         except (InputError, MemoryError) as error:
             raise _cannot_be_built(path, description["model"], error) from error
@@ -96,6 +102,13 @@ def load(path: str | Path) -> Model:
         raise FileError(path, "contains weights that do not fit the network that it names", COPY_AGAIN) from error
     model.preprocessing = description["preprocessing"]
     return model.eval()
+
+
+def _check_samples(path: Path, on_surface: Surface) -> None:
+    samples = prod(size or 1 for size in on_surface.shape)
+    if samples > MAX_SAMPLES:
+        rule = f"names a surface of {samples:,} samples, and has no checksum that says that this was written"
+        raise FileError(path, rule, "build its network by oc.models.build, load its weights into it, and save it again")
 
 
 def _through_json(name: str, value: Any) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from inspect import signature
 from math import prod
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -161,10 +160,10 @@ class Surface(ABC):
         return 1 + (coarser.max_depth or 0)
 
     def outline(self) -> Surface:
-        """Return a stand-in on which layers have weights of the same shapes, and whose tables cost nothing.
+        """Return a stand-in on which the shapes of weights are known without computation; by default the surface.
 
-        Files are compared with the network that they describe on its outline, before the tables of the surface are
-        built. By default the surface itself. See ``weights_have_rows``.
+        A file is compared with the network that it describes, on the outline and on the meta device, before tables are
+        computed. Only surfaces with ``weights_have_rows`` need another one than themselves.
         """
         return self
 
@@ -221,35 +220,6 @@ class Surface(ABC):
         return prod(size for size in self.shape if size is not None)
 
 
-SurfaceType = TypeVar("SurfaceType", bound=Surface)
-
-
-def endless_outline(small: SurfaceType, surface: SurfaceType) -> SurfaceType:
-    """Return ``small`` as its own coarser and finer surface, with the number of steps to the coarsest of ``surface``.
-
-    Example:
-        >>> from omniconv.surfaces import Icosphere
-        >>> outline = endless_outline(Icosphere(2), Icosphere(9))
-        >>> outline.coarser() is outline, outline.max_depth, outline.conv_neighbours(stride=2).taps
-        (True, 9, 4)
-    """
-    outline = copy(small)
-    object.__setattr__(outline, "_outlined", surface)
-    object.__setattr__(outline, "__class__", _endless_class(type(small)))
-    return outline
-
-
-@cache
-def _endless_class(cls: type[Surface]) -> type[Surface]:
-    members = {
-        "coarser": lambda self: self,
-        "finer": lambda self: self,
-        "max_depth": property(lambda self: self._outlined.max_depth),
-        "__str__": lambda self: str(self._outlined),
-    }
-    return type(cls.__name__, (cls,), members)
-
-
 def check_supported(argument: str, value: object, supported: tuple[int, ...], condition: str, cure: str) -> None:
     """Raise InputError unless a surface supports the value: "must be 1 or 2 on a cubemap"."""
     if value not in supported:
@@ -286,10 +256,6 @@ class SubdividedIcosahedron(Surface):
     def finer(self) -> Self:
         """Return the next finer level, or raise InputError at the finest one."""
         return replace(self, level=self.level + 1)
-
-    def outline(self) -> Self:
-        """Return level 2 in place of every level."""
-        return self if self.level <= 2 else endless_outline(replace(self, level=2), self)
 
     def check_conv(self, kernel_size: int, stride: int, dilation: int) -> None:
         """Raise InputError for arguments of a convolution that the surface does not support."""

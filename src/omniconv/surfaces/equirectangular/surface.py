@@ -11,7 +11,7 @@ from scipy import sparse
 from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Neighbours, Resampling, Shape, Surface, endless_outline
+from omniconv.surfaces.base import Neighbours, Resampling, Shape, Surface
 from omniconv.surfaces.equirectangular.kernels import Pair, PanoramaKernels
 from omniconv.surfaces.equirectangular.row_kernels import RowKernelOutline, RowKernels
 from omniconv.surfaces.equirectangular.tangent import TangentKernels
@@ -20,8 +20,6 @@ from omniconv.surfaces.neighbours.stencil import Stencil
 
 Poles = Literal["over", "zeros", "replicate", "reflect"]
 Kernels = Literal["grid", "tangent", "rows"]
-OUTLINE = 64
-"""Rows of the outline of larger surfaces with tangent kernels."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +106,8 @@ class Equirectangular(Surface):
         return self if self.height is None else replace(self, height=2 * self.height)
 
     def outline(self) -> Equirectangular:
-        """Return at most 64 rows with tangent kernels, and with row kernels the smallest kernel on each row."""
-        if self.kernels == "rows":
-            return _RowOutline(self.poles, self.height, self.kernels)
-        if self.height is None or self.height <= OUTLINE:
-            return self
-        return endless_outline(replace(self, height=OUTLINE), self)
+        """Return the panoramas with the smallest kernel on each row, in place of row kernels."""
+        return _RowOutline(self.poles, self.height, self.kernels) if self.kernels == "rows" else self
 
     @property
     def weights_have_rows(self) -> bool:

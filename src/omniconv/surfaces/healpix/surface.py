@@ -13,7 +13,7 @@ from scipy import sparse
 from omniconv.checks import check_integer, is_integer
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
-from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported, endless_outline
+from omniconv.surfaces.base import Resampling, Surface, check_halving, check_supported
 from omniconv.surfaces.healpix.indexing import cell_directions, cell_numbers, cells_of
 from omniconv.surfaces.healpix.interpolation import interpolation_matrix, mean_of_descendants
 from omniconv.surfaces.healpix.neighbours import patch_stencil
@@ -22,8 +22,6 @@ from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, identity_
 
 FINEST = 1024
 """The largest ``nside``: 12,582,912 cells."""
-OUTLINE = 16
-"""``nside`` of the outline of finer surfaces: a kernel may reach this many cells far."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,6 @@ class Healpix(Surface):
 
     def finer(self) -> Healpix:
         return Healpix(2 * self.nside)
-
-    def outline(self) -> Healpix:
-        """Return cells of nside 16 in place of finer ones; kernels that reach further are refused."""
-        return self if self.nside <= OUTLINE else endless_outline(Healpix(OUTLINE), self)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Stencil:
         """Return the square patch of ``kernel_size²`` taps around each cell, row by row; 1 is the cell alone.
