@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -97,6 +98,30 @@ def test_networks_that_cannot_be_copied_are_refused():
     network.lock = threading.Lock()
     with pytest.raises(InputError, match=r"model='Conv2d': cannot be copied \(.*lock.*\); remove the attribute"):
         copy_network(network)
+
+
+@dataclass
+class Output:
+    sample: torch.Tensor
+    extra: object = None
+
+
+class Returning(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.conv, self.wrap = nn.Conv2d(3, 2, 3, padding=1), wrap
+
+    def forward(self, x):
+        return self.wrap(self.conv(x))
+
+
+@pytest.mark.parametrize("wrap", [Output, lambda y: {"sample": {"inner": [y]}}, lambda y: (None, [y])])
+def test_outputs_in_any_container_are_looked_at(wrap, tmp_path):
+    network = Returning(wrap)
+    assert oc.summary(network, (3, 16, 32)).receptive_field == (3, 3)
+    assert oc.audit.shift_error(network, PANORAMAS).stride == 1
+    assert oc.export(network, tmp_path / "a.pt2", EXAMPLE).worst.relative_error < 1e-5
+    assert oc.convert.to_equirectangular(network, report=True, size=(16, 32))[1]
 
 
 def test_outputs_are_named_by_their_keys():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from omniconv.errors import InputError, truncate
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
-from omniconv.nn.inspection import preserved_random_state
+from omniconv.nn.inspection import parts_of, preserved_random_state
 from omniconv.surfaces import Surface, panorama
 
 PanoramaFunction = Callable[[np.ndarray], np.ndarray]
@@ -137,18 +137,16 @@ def _select_output(result: Any, key: OutputKey) -> Tensor:
     """Return the output of a key, or the first tensor of nested mappings and sequences."""
     if isinstance(result, Tensor) and key is None:
         return result
-    outputs: Mapping[Any, Any] = {}
-    if isinstance(result, Mapping):
-        outputs = result
-    elif isinstance(result, list | tuple):
-        outputs = dict(enumerate(result))
+    outputs = parts_of(result)
+    if isinstance(key, int) and key not in outputs:  # a named tuple
+        outputs = dict(enumerate(outputs.values()))
     if key is not None:
         if key not in outputs:
             names = ", ".join(map(str, outputs)) or "a single tensor"
             raise InputError("output", key, f"must be one of the network's outputs ({names})", "choose one of them")
         return _select_output(outputs[key], None)
     for part in outputs.values():
-        if isinstance(part, Tensor | Mapping | list | tuple):
+        if isinstance(part, Tensor) or parts_of(part):
             return _select_output(part, None)
     raise InputError("model", type(result).__name__, "is returned by the network and contains no tensor",
                      "wrap the network in a module that returns a tensor")  # fmt: skip

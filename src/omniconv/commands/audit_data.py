@@ -71,5 +71,6 @@ def read_truth(preprocessing: Preprocessing, images: Sequence[Path], masks: Path
             rule = f"has {len(matches)} masks" if matches else "has no mask"
             raise FileError(image, f"{rule} in {masks}", f"put one there, named {image.stem}.png")
         labels.append(preprocessing.labels(matches[0], read_header(image)))
-        check_labels(matches[0], labels[-1], classes)
+        cure = "set labels that the network does not know to 255 to ignore them"
+        check_labels(matches[0], labels[-1], classes, cure)
     return np.stack(labels)

@@ -71,14 +71,17 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
             labels[rows] = _read_labels(path, picture.crop((0, rows.start, picture.width, rows.stop)))
     return _read_binary(path, labels) if binary else labels
 
+_LABEL_CURE = "add the missing names to classes.txt, or set these pixels to 255 to ignore them"
 
-def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
+
+def check_labels(path: str | Path, labels: np.ndarray, classes: int, cure: str = _LABEL_CURE) -> None:
     """Check that every label is a class or 255.
 
     Args:
         path: the mask's file, for the error message.
         labels: result of ``read_mask``, (height, width).
         classes: number of classes.
+        cure: how to correct it.
 
     Raises:
         FileError: a label is not below ``classes``.
@@ -91,7 +94,6 @@ def check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
     if largest >= classes:
         row, column = np.unravel_index(np.argmax(labels == largest), labels.shape)
         rule = f"has the label {largest} at row {row}, column {column}, but there are {classes} classes"
-        cure = "add the missing names to classes.txt, or set these pixels to 255 to ignore them"
         raise FileError(path, f"{rule} (0 to {classes - 1})", cure)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from omniconv.data.classes import match_classes
 from omniconv.data.content import find_copies
-from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, has_splits
+from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, Sample, has_splits
 from omniconv.errors import FileError, InputError, one_line, validation_reason
 from omniconv.inference.predictor import Predictor
 from omniconv.run_folder import enclosing_run, find_run, read_json
@@ -96,7 +96,7 @@ def evaluate(
     of_all, of_unseen = (Measurement(task, len(classes), weighted) for _ in range(2))
     for sample in folder.samples:
         target = task.load_target(sample, predictor.preprocessing)
-        task.count_target(sample, target, folder.classes or classes)
+        _check_target(task, sample, target, folder.classes, classes)
         if indices is not None:
             target = task.relabel(target, indices)
         compared = task.compare(predictor.predict(sample.image), target)
@@ -143,6 +143,18 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
     except ValueError as error:
         raise FileError(path, f"is damaged ({one_line(error)})", _EVALUATION_CURE) from error
     return content
+
+
+def _check_target(task: Task, sample: Sample, target: np.ndarray, own: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Check the target of a sample of a folder with its own class names, or else against those of the network."""
+    try:
+        task.count_target(sample, target, own or known)
+    except FileError as error:
+        if own:
+            raise
+        path, rule = str(error).removesuffix(f": {error.advice}"), error.advice.rpartition("; ")[0]
+        cure = f"the network knows {', '.join(known)}: set other pixels to 255 to ignore them"
+        raise FileError(path, rule, cure) from error
 
 
 def trained_images(run: Path, images: Iterable[Path]) -> set[Path] | None:

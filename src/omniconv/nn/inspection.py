@@ -107,19 +107,45 @@ def named_outputs(output: Any, name: str = "output") -> dict[str, Tensor]:
     return outputs
 
 
+def parts_of(value: Any) -> Mapping[Any, Any]:
+    """Return the entries of a mapping, sequence, named tuple or dataclass by key, index or name; empty for the rest.
+
+    Example:
+        >>> parts_of(["a", "b"]), parts_of("a")
+        ({0: 'a', 1: 'b'}, {})
+    """
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {}
+
+
+def iterate_tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested mappings, sequences and dataclasses."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from iterate_tensors(part)
+    elif isinstance(value, Mapping) or is_dataclass(value):
+        for part in parts_of(value).values():
+            yield from iterate_tensors(part)
+
+
 def _walk(value: Any, prefix: str, name: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield prefix or name, value
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _walk(part, f"{prefix}.{key}" if prefix else str(key), name)
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        yield from _walk(dict(zip(value._fields, value, strict=True)), prefix, name)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list) or type(value) is tuple:
         for index, part in enumerate(value):
             yield from _walk(part, f"{prefix or name}_{index}", name)
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield from _walk({field.name: getattr(value, field.name) for field in fields(value)}, prefix, name)
+    elif isinstance(value, Mapping | tuple) or is_dataclass(value):
+        for key, part in parts_of(value).items():
+            yield from _walk(part, f"{prefix}.{key}" if prefix else str(key), name)
     elif value is not None:
         rule = f"is in the network's output and has the type {type(value).__name__}"
         raise InputError("model", prefix or name, rule, "return tensors, alone or in dictionaries and tuples")

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 
 from omniconv.errors import InputError
-from omniconv.nn.inspection import FunctionObserver, preserved_random_state
+from omniconv.nn.inspection import FunctionObserver, iterate_tensors, preserved_random_state
 from omniconv.summaries.functional_rules import AxisMaps, function_maps, function_multiply_adds
 from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
 from omniconv.summaries.receptive_field import AxisField, union
@@ -56,7 +56,7 @@ def trace(model: nn.Module, shape: Sequence[int]) -> tuple[list[LayerCall], Rece
     Parameters and buffers are replaced by meta tensors while it runs, so that nothing is computed and nothing changes.
     """
     tracer, result = _run(model, shape)
-    return tracer.calls, tracer.field_of(_tensors(result))
+    return tracer.calls, tracer.field_of(iterate_tensors(result))
 
 
 def traced_stride(model: nn.Module, shape: Sequence[int]) -> int | None:
@@ -163,8 +163,8 @@ class _Tracer(FunctionObserver):
         if any(isinstance(call.layer, OMNICONV_LAYERS) for call in self.running):
             return result
         name = getattr(function, "__name__", "")
-        given = [tensor for tensor in _tensors((args, options)) if id(tensor) in self.fields]
-        changed = list(_tensors(args[0] if name == "__setitem__" else result))
+        given = [tensor for tensor in iterate_tensors((args, options)) if id(tensor) in self.fields]
+        changed = list(iterate_tensors(args[0] if name == "__setitem__" else result))
         if given and changed:
             self._follow(name, given, changed, args, options)
         return result
@@ -178,9 +178,9 @@ class _Tracer(FunctionObserver):
     def leave(self, layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], result: Any) -> None:
         """Forward hook of a layer."""
         call = self.running.pop()
-        outputs = list(_tensors(result))
+        outputs = list(iterate_tensors(result))
         if isinstance(layer, OMNICONV_LAYERS):
-            given, y = list(_tensors((inputs, options))), outputs[0]
+            given, y = list(iterate_tensors((inputs, options))), outputs[0]
             field = self._mapped(self.field_of(given), layer_maps(layer, y, given[0]))
             call.multiply_adds = layer_multiply_adds(layer, y, given[0])
             for tensor in outputs:
@@ -240,14 +240,3 @@ def _check_channels(layer: nn.Module, name: str, image: Tensor) -> None:
     if channels is not None and image.shape[1] != channels:
         rule = f"must start with {channels} channels, as layer {name or type(layer).__name__!r} takes"
         raise InputError("shape", tuple(image.shape[1:]), rule, f"give {(channels, *image.shape[2:])}")
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested mappings and sequences."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(tuple(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)

@@ -15,9 +15,9 @@ from omniconv.convert.equivariance.tracer import EquivarianceTracer, is_image
 from omniconv.convert.finding import ConversionReport, Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
 from omniconv.convert.overrides.module_class import conversion_of, revert
-from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
 from omniconv.errors import InputError, truncate
-from omniconv.nn.inspection import copy_network, preserved_random_state
+from omniconv.nn.inspection import copy_network, iterate_tensors, preserved_random_state
 from omniconv.surfaces.neighbours.border import Border
 
 FLOAT64_TOLERANCE, OWN_TOLERANCE = 1e-7, 1e-3

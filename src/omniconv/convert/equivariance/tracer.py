@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from omniconv.convert.equivariance.roll import NO_ROLL, RollSpec, RollTest
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
-from omniconv.convert.overrides.pad_tracking import NO_OFFSET, iterate_tensors, offset_of
+from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
+from omniconv.nn.inspection import iterate_tensors
 from omniconv.surfaces.neighbours.border import Border
 
 RESHAPE_OPS = frozenset({

@@ -7,7 +7,7 @@ that keep height and width pass on to their results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -77,14 +77,3 @@ def non_negative(sides: Sides) -> Sides:
         return sides
     surplus = max(sum(sides), 0)
     return (0, surplus) if sides[0] < 0 else (surplus, 0)
-
-
-def iterate_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested arguments or results."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from iterate_tensors(tuple(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from iterate_tensors(part)
