@@ -175,7 +175,7 @@ def test_pooling_is_the_mean_of_four_consecutive_samples(nside):
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda: Healpix(0), "nside=0: must be a power of two from 1 to 1024; use 32 for 12,288 samples"),
+        (lambda: Healpix(0), "nside=0: must be a power of two from 1 to 1024; use nside=32 for 12,288 samples"),
         (lambda: Healpix(12), "nside=12: must be a power of two"),
         (lambda: Healpix(-4), "nside=-4: must be a power of two"),
         (lambda: Healpix(4.0), "nside=4.0: must be a power of two"),

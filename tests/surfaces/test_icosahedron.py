@@ -219,7 +219,7 @@ def test_pooling_keeps_the_mean_over_the_sphere(level):
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda: Icosahedron(9), "level=9: must be a whole number from 0 to 8; use 5 for 20,480 samples"),
+        (lambda: Icosahedron(9), "level=9: must be a whole number from 0 to 8; use level=5 for 20,480 samples"),
         (lambda: Icosahedron(1.0), "level=1.0: must be a whole number"),
         (lambda: Icosahedron(0).coarser(), "level=0: has no coarser level: an icosahedron of level L allows L steps"),
         (lambda: Icosahedron(0).conv_neighbours(3, 2), "level=0: has no coarser level"),

@@ -167,7 +167,7 @@ def test_large_panorama_is_averaged_around_each_vertex():
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda: Icosphere(10), "level=10: must be a whole number from 0 to 9; use 5 for 10,242 samples"),
+        (lambda: Icosphere(10), "level=10: must be a whole number from 0 to 9; use level=5 for 10,242 samples"),
         (lambda: Icosphere(1.0), "level=1.0: must be a whole number"),
         (lambda: Icosphere(1, "cotangent"), "laplacian='cotangent': must be one of mass, raw"),
         (lambda: Icosphere(0).coarser(), "level=0: has no coarser level: an icosphere of level L allows L steps"),

@@ -61,7 +61,7 @@ def test_binary(tmp_path):
     save(tmp_path / "masks/a.png", (labels() == 2).astype(np.uint8) * 255)
     assert inspect(scan("segment", tmp_path), binary=True).counts == {0: 180, 1: 60}
     assert summarize(tmp_path, binary=True).splits.class_frequencies == (0.75, 0.25)
-    with pytest.raises(FileError, match=f"^{tmp_path}: the masks hold only the values 0 and 255.*add --binary"):
+    with pytest.raises(FileError, match=f"^{tmp_path}: the masks hold only the values 0 and 255.*add binary=True"):
         summarize(tmp_path)
 
 
