@@ -71,6 +71,7 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
             labels[rows] = _read_labels(path, picture.crop((0, rows.start, picture.width, rows.stop)))
     return _read_binary(path, labels) if binary else labels
 
+
 _LABEL_CURE = "add the missing names to classes.txt, or set these pixels to 255 to ignore them"
 
 
