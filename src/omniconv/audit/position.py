@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, difference, divide
+from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, confidence, difference, divide, measure_of
 from omniconv.audit.model_adapter import OutputKey
 from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
 from omniconv.surfaces import panorama
@@ -36,12 +36,15 @@ class BorderEffects:
         control_map: mean change between two such rotations.
         poles: ``map`` within 15° of a pole.
         control: ``control_map`` within 15° of a pole.
+        noise: half the width of the 95 % confidence interval of the excess of ``poles`` over ``control``, from its
+            spread over panoramas and rotations.
     """
 
     map: np.ndarray
     control_map: np.ndarray
     poles: ChangeRate
     control: ChangeRate
+    noise: float = 0.0
 
     @property
     def excess(self) -> np.ndarray:
@@ -98,6 +101,7 @@ class PositionEffect:
         self._poles = DifferenceAccumulator(), DifferenceAccumulator()
         self._upright = self._last_central = np.zeros((0, 0, 0))
         self._seen = np.zeros((0, 0), bool)
+        self._excesses: list[float] = []
 
     def add(self, trial: RotationTrial) -> None:
         """Add the places that this rotation and an earlier one of the same panorama show at the image centre."""
@@ -112,6 +116,8 @@ class PositionEffect:
         for change, by_pixel, at_poles in zip((trial.rotated, control), self._maps, self._poles, strict=True):
             by_pixel.add(change, lambda values: values * areas)
             at_poles.add(change, lambda values: (values * polar).sum())
+        if polar.any():
+            self._excesses.append(measure_of(trial.rotated, polar) - measure_of(control, polar))
         self._last_central = np.where(central, trial.restored, self._last_central)
         self._seen = self._seen | central
 
@@ -121,7 +127,7 @@ class PositionEffect:
             return None
         change, control = (part.difference if part.changed is None else part.changed for part in self._maps)
         poles, poles_control = (part.total() for part in self._poles)
-        return BorderEffects(change, control, poles, poles_control)
+        return BorderEffects(change, control, poles, poles_control, confidence(self._excesses))
 
 
 def _is_central(directions: np.ndarray) -> np.ndarray:

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from omniconv.audit.difference import ChangeRate, Difference, DifferenceAccumulator, difference, has_class_scores
+from omniconv.audit.difference import (
+    ChangeRate,
+    Difference,
+    DifferenceAccumulator,
+    confidence,
+    difference,
+    has_class_scores,
+    measure_of,
+)
 from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, panorama, rotate
@@ -37,6 +45,8 @@ class RotationConsistency:
         by_rotation: ``rotated.measure`` of each rotation.
         degrees: angle of each rotation.
         is_map: True for a dense output, False for one output per image.
+        noise: half the width of the 95 % confidence interval of the excess of ``rotated`` over ``resampling_baseline``,
+            from its spread over panoramas and rotations; 0 for a single one.
     """
 
     rotated: ChangeRate
@@ -44,6 +54,7 @@ class RotationConsistency:
     by_rotation: tuple[float, ...]
     degrees: tuple[float, ...]
     is_map: bool
+    noise: float = 0.0
 
 
 def rotation_consistency(
@@ -102,6 +113,7 @@ class RotationErrors:
 
     def __init__(self) -> None:
         self._rotated, self._baseline = DifferenceAccumulator(), DifferenceAccumulator()
+        self._excesses: list[float] = []
         self._by_rotation: dict[bytes, tuple[np.ndarray, DifferenceAccumulator]] = {}
 
     def add(self, trial: RotationTrial) -> None:
@@ -111,13 +123,16 @@ class RotationErrors:
         parts = (self._rotated, trial.rotated), (self._baseline, trial.baseline), (single, trial.rotated)
         for accumulator, change in parts:
             accumulator.add(change, lambda values: (values * trial.areas).sum())
+        rotated, baseline = (measure_of(change, trial.areas) for change in (trial.rotated, trial.baseline))
+        self._excesses.append(rotated - baseline)
 
     def result(self) -> RotationConsistency:
         """Return the measures over all trials."""
         matrices, singles = zip(*self._by_rotation.values(), strict=True)
         degrees = tuple(np.degrees(Rotation.from_matrix(np.stack(matrices)).magnitude()).tolist())
         measures = tuple(single.total().measure for single in singles)
-        return RotationConsistency(self._rotated.total(), self._baseline.total(), measures, degrees, self._is_map)
+        noise, changes = confidence(self._excesses), (self._rotated.total(), self._baseline.total())
+        return RotationConsistency(*changes, measures, degrees, self._is_map, noise)
 
 
 def rotation_matrices(rotations: Rotations, seed: int) -> np.ndarray:

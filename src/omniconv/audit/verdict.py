@@ -92,13 +92,23 @@ def _seam(shift: ShiftError) -> Grade:
         by = f"multiples of {shift.stride} columns" if shift.stride != 1 else "any number of columns"
         return Grade("seam", LEVELS[0], f"Rolling the panorama by {by} does not change the output.")
     intro = "When the seam is moved"
+    if measure.at_seam is None and shift.exact is None:
+        change = _global_change(measure.everywhere, errors.difference.everywhere, classes)
+        text = f"Rolling the panorama also moves it between the network's samples, by which alone {change}"
+        return Grade("seam", None, f"{text}: a seam cannot be told from that with one output per image.")
     if measure.at_seam is None or measure.elsewhere is None or np.isnan(measure.elsewhere):
         change = _global_change(measure.everywhere, errors.difference.everywhere, classes)
         return Grade("seam", level(measure.everywhere, classes), f"{intro}, {change}.")
-    word = level(measure.at_seam - measure.elsewhere, classes)
+    word, noise = level(measure.at_seam - measure.elsewhere, classes), measure.noise or 0.0
+    if errors is not shift.exact:  # sampling changes the output everywhere: a seam has to exceed that by as much again
+        noise = max(noise, measure.elsewhere)
+    is_noise = word != LEVELS[0] and measure.at_seam - measure.elsewhere <= noise
+    word = LEVELS[0] if is_noise else word
     near = f"within {shift.near} column{'s' * (shift.near > 1)} ({360 * shift.near / shift.width:.0f}°) of the seam"
     reach = f"90 % of all changes lie within {measure.reach:.0f}° of the seam"
     end = "no more than elsewhere" if word == LEVELS[0] else reach
+    if is_noise:
+        end = f"no more apart than columns elsewhere may be by chance ({percent(noise)})"
     change = _dense_change(measure.at_seam, classes)
     return Grade("seam", word, f"{intro}, {change} {near}, {percent(measure.elsewhere)} farther away: {end}.")
 
@@ -126,9 +136,9 @@ def _poles(position: BorderEffects | None) -> Grade | None:
     change, control, classes = position.poles.measure, position.control.measure, position.poles.changed is not None
     text = (
         f"Within {POLE_RADIUS:.0f}° of a pole {_dense_change(change, classes)} when the same place is rotated to the "
-        f"image centre; between two such views {percent(control)}."
+        f"image centre; between two such views {percent(control)}"
     )
-    return Grade("poles", level(change - control, classes), text)
+    return Grade("poles", *_beyond_noise(change - control, position.noise, classes, text))
 
 
 def _rotation(rotation: RotationConsistency) -> Grade:
@@ -138,8 +148,17 @@ def _rotation(rotation: RotationConsistency) -> Grade:
         change = _dense_change(rotated.measure, classes)
     else:
         change = _global_change(rotated.measure, rotated.difference, classes)
-    text = f"Under random rotations of the sphere {change}; resampling alone changes {percent(baseline.measure)}."
-    return Grade("rotation", level(rotated.measure - baseline.measure, classes), text)
+    text = f"Under random rotations of the sphere {change}; resampling alone changes {percent(baseline.measure)}"
+    excess = rotated.measure - baseline.measure
+    return Grade("rotation", *_beyond_noise(excess, rotation.noise, classes, text))
+
+
+def _beyond_noise(excess: float, noise: float, classes: bool, text: str) -> tuple[str, str]:
+    """Return the level and sentence of an excess: none within its confidence interval."""
+    word = level(excess, classes)
+    if word != LEVELS[0] and excess <= noise:
+        return LEVELS[0], f"{text}: a difference within its 95 % confidence interval, ± {percent(noise)}."
+    return word, f"{text}."
 
 
 def _latitude(quality: LatitudeBands | None) -> Grade | None:
