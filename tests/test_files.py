@@ -6,8 +6,6 @@ import os
 import socket
 import stat
 import zipfile
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
@@ -17,7 +15,6 @@ from omniconv.files import (
     atomic_write,
     check_archive,
     check_writable,
-    claim_folder,
     make_folder,
     open_regular,
     read_bytes,
@@ -125,30 +122,6 @@ def test_a_folder_is_not_overwritten(tmp_path):
     with pytest.raises(FileError, match="cannot be written"):
         write(tmp_path / "a")
     assert os.listdir(tmp_path) == ["a"]
-
-
-def test_taken_folders_get_numbers(tmp_path):
-    names = [claim_folder(tmp_path / "runs" / "first").name for _ in range(3)]
-    assert names == ["first", "first-2", "first-3"]
-
-
-@pytest.mark.parametrize(
-    "workers",
-    [ThreadPoolExecutor, lambda count: ProcessPoolExecutor(count, mp_context=get_context("spawn"))],
-    ids=["threads", "processes"],
-)
-def test_two_at_once_never_claim_the_same_folder(tmp_path, workers):
-    with workers(2) as pool:
-        claimed = list(pool.map(claim_folder, [tmp_path / "run"] * 40))
-    assert len(set(claimed)) == 40
-    assert all(folder.is_dir() for folder in claimed)
-
-
-@pytest.mark.parametrize("below", ["run", "deeper/run"])
-def test_folder_below_a_file_is_refused(tmp_path, below):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(FileError, match=r"is a file, not a folder|not a directory"):
-        claim_folder(tmp_path / "file" / below)
 
 
 def test_make_folder_makes_parents_and_keeps_what_is_there(tmp_path):

@@ -34,6 +34,7 @@ DOCUMENTED = (
 LEVELS = (
     ("errors",),
     ("checks", "files"),
+    ("locks", "progress"),
     ("arithmetic", "run_folder", "surfaces"),
     ("report",),
     ("data", "explain"),

@@ -44,8 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"omniconv: {printable(usage_message(error))}", err=True)
     except InputError as error:
         click.echo(f"omniconv: {printable(error)}", err=True)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("omniconv: interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        cause = stopped.__cause__ or stopped  # click has ended the line of ^C, and raises Abort from KeyboardInterrupt
+        click.echo("; ".join(["omniconv: interrupted", *map(printable, cause.args)]), err=True)
         return INTERRUPTED
     except BrokenPipeError:  # for example of `omniconv --help | head -1`
         return 0
@@ -235,7 +236,7 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
         log(f"masks/ beside images/ is not predicted: {len(found) - len(listed)} files")
     check_out(predictor.task, out, listed, images, overwrite)
     with progress_bar(len(listed), "predict") as step:
-        write_predictions(predictor, listed, out, step)
+        write_predictions(predictor, listed, out, step, overwrite)
     log(f"{len(listed)} image{'s' * (len(listed) != 1)} predicted into {out}")
 
 
@@ -245,10 +246,11 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
 def report(run: str, device: str | None) -> None:
     """Rewrite RUN's report.html."""
     from omniconv.run_folder import find_run
-    from omniconv.runs.page import write_report
+    from omniconv.runs.page import report_lock, write_report
 
-    predictor = _predictor(run, device)
-    log(write_report(find_run(run), predictor))
+    folder = find_run(run)
+    with report_lock(folder):
+        log(write_report(folder, _predictor(run, device)))
 
 
 @commands.command(

@@ -13,12 +13,14 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO
 from zipfile import ZIP_STORED, ZipFile
+
+from filelock import lock_descriptor
 
 from omniconv.errors import FileError, InputError, one_line
 
@@ -41,6 +43,22 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+class WriteError(FileError):
+    """A file or folder that cannot be written.
+
+    Args:
+        path: the file or folder.
+        error: the error of the system.
+        cure: how to go on; by default by the reason.
+    """
+
+    def __init__(self, path: object, error: OSError, cure: str | None = None) -> None:
+        super().__init__(
+            path, f"cannot be written ({(error.strerror or str(error)).lower()})", cure or write_cure(error)
+        )
+        self.path, self.error = path, error
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
@@ -191,7 +209,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         mode: ``"wb"`` for bytes, ``"w"`` for UTF-8 text.
 
     Raises:
-        FileError: the folder cannot be written or the disk is full; an existing file of that name is not changed.
+        WriteError: the folder cannot be written or the disk is full; an existing file of that name is not changed.
 
     Example:
         >>> with atomic_write("/tmp/example.txt", "w") as file:
@@ -202,18 +220,24 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise WriteError(path, error) from error
     try:
         with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            with suppress(OSError):  # a file system without locks
+                lock_descriptor(file.fileno(), blocking=False)  # so that `remove_leftovers` tells it from orphans
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if os.name == "posix":  # while it is locked
+                os.replace(temporary, path)
+        if os.name != "posix":  # Windows renames closed files only
+            os.replace(temporary, path)
         _flush_folder(path.parent)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _write_error(path, error) from error
+            raise WriteError(path, error) from error
         raise
 
 
@@ -229,27 +253,6 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     return Path(path)
 
 
-def claim_folder(wanted: str | Path) -> Path:
-    """Create a new folder: ``wanted``, or if that exists ``wanted-2``, ``wanted-3``, …
-
-    Two processes that call this at the same time create two folders.
-    """
-    wanted = Path(wanted)
-    number = 1
-    while True:
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            if not folder.parent.is_dir():
-                raise FileError(folder.parent, "is a file, not a folder", "choose another path") from None
-            number += 1
-        except OSError as error:
-            raise _write_error(folder, error) from error
-
-
 def make_folder(path: str | Path) -> Path:
     """Create a folder and its parents unless they exist.
 
@@ -261,7 +264,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _write_error(Path(path), error) from error
+        raise WriteError(Path(path), error) from error
     return Path(path)
 
 
@@ -290,7 +293,7 @@ def check_writable(path: str | Path) -> None:
         with TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise WriteError(path, error) from error
 
 
 def _check_regular(path: Path, mode: int) -> None:
@@ -324,14 +327,10 @@ def _json_depth(value: Any) -> int:
     return depth
 
 
-def _write_error(path: Path, error: OSError) -> FileError:
-    return FileError.from_os_error(path, "cannot be written", error, write_cure(error))
-
-
-def write_cure(error: OSError) -> str:
+def write_cure(error: OSError, otherwise: str = "choose another path") -> str:
     """Return the cure of an error of writing, by its reason."""
     own = _WRITE_CURES.get(error.errno or 0)
-    return f"{own}, or choose another path" if own else "choose another path"
+    return f"{own}, or {otherwise}" if own else otherwise
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,18 +7,25 @@ import io
 import json
 import math
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from omniconv import files
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, claim_folder, make_folder, read_text, real_path
+from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, make_folder, read_text, real_path
+from omniconv.locks import LOCK, TEMPORARY, OwnedError, lock_folder, remove_leftovers
 
 MAX_METRICS_BYTES = 2**26
 """Largest ``metrics.csv``: some 700,000 epochs."""
 _DEPTH = 3
 """Largest number of folders between a run and its files: those of TensorBoard are RUN/tensorboard/version_0/FILE."""
+_MAX_NAME_BYTES = 200
+"""Longest default name of a run; file systems allow 255 bytes, and a number may follow."""
 
 
 @dataclass
@@ -36,6 +43,7 @@ class RunFolder:
         samples: contact sheet of training samples with their targets.
         evaluation: measures of the best network on the held-out images.
         report: the report with figures.
+        tensorboard: folder of the training's curves for TensorBoard.
     """
 
     path: Path
@@ -50,24 +58,92 @@ class RunFolder:
         self.samples = self.path / "samples.png"
         self.evaluation = self.path / "evaluation.json"
         self.report = self.path / "report.html"
+        self.tensorboard = self.path / "tensorboard"
 
 
-def new_run(name: str, out: str | None) -> RunFolder:
-    """Create the folder ``out``, by default ``runs/NAME`` (or ``runs/NAME-2`` and so on if that exists).
+@contextmanager
+def new_run(name: str, out: str | None) -> Iterator[RunFolder]:
+    """Create and own the folder ``out``, by default ``runs/NAME`` (or ``runs/NAME-2`` and so on if that exists).
+
+    A folder counts as new if it is empty, or holds only what a run leaves that was killed before its first checkpoint.
 
     Raises:
-        InputError: ``name`` cannot be the name of a folder.
+        OwnedError: another process trains in ``out``.
         FileError: ``out`` is not empty, or the folder cannot be created.
     """
-    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+    for folder in [Path(out)] if out is not None else _numbered(Path("runs") / name):
+        if out is None and not _is_new(folder, (folder / LOCK).exists()):
+            continue
+        with ExitStack() as stack:
+            try:
+                killed = stack.enter_context(lock_folder(folder, "trained"))
+            except OwnedError:
+                if out is not None:
+                    raise
+                continue
+            if not _is_new(folder, killed):
+                if out is None:
+                    continue
+                raise FileError(
+                    folder, "is not empty", "choose another out=FOLDER, or continue that run: omniconv train --resume"
+                )
+            run = RunFolder(folder)
+            remove_start(run)
+            make_folder(run.checkpoint.parent)
+            yield run
+            return
+
+
+@contextmanager
+def own_run(path: str | Path) -> Iterator[RunFolder]:
+    """Own the folder of an existing run to train in it; temporary files of a killed process are removed.
+
+    Raises:
+        OwnedError: another process trains in it.
+        FileError: as ``find_run``, or it cannot be written.
+    """
+    run = find_run(path)
+    with lock_folder(run.path, "trained", "wait until it ends"):
+        remove_leftovers(run.path)
+        make_folder(run.checkpoint.parent)
+        yield run
+
+
+def remove_start(run: RunFolder) -> None:
+    """Remove the files of a run that were written before its first epoch."""
+    remove_leftovers(run.path)
+    for file in (run.config, run.environment, run.data, run.samples):
+        with suppress(OSError):
+            file.unlink()
+    for folder in (run.tensorboard, run.checkpoint.parent):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_run_name(name: str | None, out: str | None) -> None:
+    """Check the options that choose the folder of a new run.
+
+    Raises:
+        InputError: both are given, one is empty, or ``name`` cannot be the name of a folder.
+    """
+    if out == "":
+        raise InputError("out", out, "must not be empty", "give out=FOLDER, or leave it out for runs/NAME")
+    if name is None:
+        return
+    if out is not None:
+        raise InputError("name", name, "cannot be given with out", "give one of them: out is the path of the folder")
+    if not name.strip() or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise InputError("name", name, "must be a folder name without / and leading dot", "use out=PATH for a path")
-    folder = make_folder(out) if out is not None else claim_folder(Path("runs") / name)
-    if any(folder.iterdir()):
-        cure = "choose another out=FOLDER, or continue that run: omniconv train --resume"
-        raise FileError(folder, "is not empty", cure)
-    run = RunFolder(folder)
-    make_folder(run.checkpoint.parent)
-    return run
+
+
+def default_run_name(data: str | Path) -> str:
+    """Return the name of a folder of data as the name of a run.
+
+    Example:
+        >>> default_run_name("/data/street views"), default_run_name("/data/.cache"), default_run_name("..")
+        ('street views', 'cache', 'run')
+    """
+    name = "".join(letter if letter.isprintable() else "_" for letter in Path(data).name).strip(". ")
+    return name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") or "run"
 
 
 def enclosing_run(path: str | Path) -> RunFolder | None:
@@ -86,6 +162,9 @@ def find_run(path: str | Path) -> RunFolder:
     """
     run = enclosing_run(path) if as_path(path).exists() else None
     if run is None:
+        if (Path(path) / LOCK).is_file():
+            cure = "start it again with the same command"
+            raise FileError(path, "was stopped before its settings were written", cure)
         rule = "has no config.yaml, so it is not a run" if Path(path).exists() else "does not exist"
         raise FileError(path, rule, "give the folder of a run, such as runs/NAME")
     return run
@@ -175,3 +254,30 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """Yield ``path``, ``path-2``, ``path-3``, …."""
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
+
+
+def _is_new(folder: Path, killed: bool) -> bool:
+    """Return True if a run may start in a folder: it does not exist or is empty, or nothing was trained in it.
+
+    Only if the lock shows that a run was killed in it are settings and data lists taken for leftovers, not for files of
+    the user.
+    """
+    if not folder.is_dir():
+        return not os.path.lexists(folder)
+    run = RunFolder(folder)
+    leftovers = {LOCK, run.checkpoint.parent.name}
+    if killed:
+        leftovers |= {path.name for path in (run.config, run.environment, run.data, run.samples, run.tensorboard)}
+    try:
+        present = set(os.listdir(folder)) - leftovers
+        if run.checkpoint.parent.is_dir():
+            present.update(os.listdir(run.checkpoint.parent))
+    except OSError as error:
+        raise FileError.from_os_error(folder, "cannot be read", error, "choose another out=FOLDER") from error
+    return all(map(TEMPORARY.fullmatch, present))

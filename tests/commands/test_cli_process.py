@@ -70,7 +70,7 @@ def test_resume_after_a_kill_equals_an_uninterrupted_run(here, segment_data, cap
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    done = len(rows_without_seconds(here / "run/metrics.csv"))
+    done = torch.load(here / "run/checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
     assert 1 <= done < 3
     assert main(["train", "--resume", str(here / "run")]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -89,8 +89,8 @@ def test_a_signal_prints_the_resume_command(here, segment_data, number):
     process.send_signal(number)
     code, out, err = finish(process)
     assert code == 130
-    assert err.strip() == "omniconv: interrupted"
-    assert out.splitlines()[-1] == f"interrupted; resume with: omniconv train --resume {here / 'run'}"
+    assert err == f"\nomniconv: interrupted; resume with: omniconv train --resume {here / 'run'}\n"
+    assert "interrupted" not in out
     assert not list((here / "run").rglob(".*"))
 
 

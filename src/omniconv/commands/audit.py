@@ -65,6 +65,8 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     from omniconv.audit.run import audit as run_audit
     from omniconv.commands.audit_data import read_data
     from omniconv.commands.load_model import load_model
+    from omniconv.files import check_overwrite
+    from omniconv.locks import lock_folder
 
     _check_numbers(options)
     mean, std = (_parse_colour(name, options[name]) for name in ("mean", "std"))
@@ -73,13 +75,15 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(options["out"], **written) if options["out"] else []
     loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
     targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)
-    panoramas, truth, trained_on = read_data(loaded, images, options["labels"], options["most"], size)
-    with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
-        same_name = {name: options[name] for name in ("rotations", "seed", "stride", "bands")}
-        classes, output = False if options["values"] else None, _parse_output(options["output"])
-        result = run_audit(loaded.model, panoramas, truth, classes=classes, output=output, step=step, **same_name)
-    result = replace(result, network=f"{loaded.title} ({result.network})", trained_on=trained_on)
-    _write(result, panoramas[0], targets)
+    with lock_folder(targets[0].parent):
+        check_overwrite(targets[:2], options["overwrite"])  # again: another audit may just have ended
+        panoramas, truth, trained_on = read_data(loaded, images, options["labels"], options["most"], size)
+        with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
+            same_name = {name: options[name] for name in ("rotations", "seed", "stride", "bands")}
+            classes, output = False if options["values"] else None, _parse_output(options["output"])
+            result = run_audit(loaded.model, panoramas, truth, classes=classes, output=output, step=step, **same_name)
+        result = replace(result, network=f"{loaded.title} ({result.network})", trained_on=trained_on)
+        _write(result, panoramas[0], targets)
     _print(result)
     log(targets[0])
 

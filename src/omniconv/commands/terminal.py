@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from omniconv.errors import printable
+from omniconv.progress import Count, sign_of_life
 
 PATH = click.Path(path_type=Path)
 
@@ -29,9 +31,14 @@ def is_terminal() -> bool:
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
-    """Show a progress bar if the standard error is a terminal; yield the function that advances it by one."""
-    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda: bar.update(1)
+    """Show a progress bar, or lines if the standard error is no terminal; yield the function that advances by one."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+            yield lambda: bar.update(1)
+    else:
+        count = Count(label, length)
+        with sign_of_life(partial(click.echo, err=True), count.describe):
+            yield count.step
 
 
 def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]], title: str) -> None:

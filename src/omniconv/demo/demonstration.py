@@ -12,8 +12,8 @@ from omniconv.demo.comparison import measure, views
 from omniconv.demo.comparison_page import band_table, comparison_table, write_page
 from omniconv.demo.earth import FILES, check_installed, load_earth, write_training_folder
 from omniconv.errors import FileError
-from omniconv.files import make_folder
 from omniconv.inference.predictor import choose_device
+from omniconv.locks import LOCK, lock_folder
 from omniconv.runs.start import start_run
 from omniconv.training.callbacks import Log
 from omniconv.training.settings import RunConfig
@@ -45,6 +45,11 @@ def run_demo(out: Path, given: dict[str, Any], log: Log, progress_bar: bool, sho
     config = RunConfig(**(SETTINGS | given))
     choose_device(config.device)
     check_installed()
+    with lock_folder(out):
+        return _run(out, config, given, log, progress_bar, show)
+
+
+def _run(out: Path, config: RunConfig, given: dict[str, Any], log: Log, progress_bar: bool, show: ShowTable) -> Path:
     _clear(out)
     earth = load_earth()
     data = write_training_folder(earth, out / "data")
@@ -68,8 +73,7 @@ def _folder(network: str) -> str:
 
 def _clear(out: Path) -> None:
     """Remove an earlier demonstration; refuse a folder with any other file."""
-    make_folder(out)
-    own = {"report.html", "runs", *map(_folder, NETWORKS), "data", "data/images", "data/masks"}
+    own = {LOCK, "report.html", "runs", *map(_folder, NETWORKS), "data", "data/images", "data/masks"}
     own |= {f"data/{name}" for name in FILES}
     present = {*out.iterdir(), *out.glob("runs/*"), *out.glob("data/**/*")}
     foreign = sorted({path.relative_to(out).as_posix() for path in present} - own)
@@ -78,6 +82,9 @@ def _clear(out: Path) -> None:
     if foreign:
         rule = f"contains {foreign[0]}, which is not part of a demonstration"
         raise FileError(out, rule, "choose another out=FOLDER")
+    for run in out.glob("runs/*"):
+        with lock_folder(run):  # nobody trains in it
+            pass
     for part in ("runs", "data"):
         if (out / part).exists():
             shutil.rmtree(out / part)

@@ -12,6 +12,7 @@ from omniconv.checks import check_choice
 from omniconv.errors import InputError
 from omniconv.exporting.export import FORMATS, Exported, check_target, export
 from omniconv.inference.predictor import Predictor
+from omniconv.locks import lock_folder
 from omniconv.run_folder import enclosing_run
 
 
@@ -86,12 +87,13 @@ def export_predictor(
     if size is not None and not surface.any_size:
         raise InputError("size", size, f"must not be given on {surface}, whose number of samples is fixed", "omit it")
     grid = (size or preprocessing.size) if surface.any_size else [length or 0 for length in surface.shape]
-    return export(
-        WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
-        torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
-        any_size=surface.any_size and size is None, min_size=2 * predictor.model.total_stride,
-        description=describe(predictor), overwrite=overwrite,
-    )  # fmt: skip
+    with lock_folder(out.parent, file=out.name):
+        return export(
+            WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
+            torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
+            any_size=surface.any_size and size is None, min_size=2 * predictor.model.total_stride,
+            description=describe(predictor), overwrite=overwrite,
+        )  # fmt: skip
 
 
 def describe(predictor: Predictor) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
 from omniconv.models import Model, load
+from omniconv.models.tensor_file import checksum
 from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
@@ -87,6 +88,10 @@ class Predictor:
             FileError: the run does not exist or has no network yet, or the file is damaged.
         """
         return cls(run, device)
+
+    def weights_checksum(self) -> str:
+        """Return a digest of the weights, which tells networks apart."""
+        return checksum({name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}, {})
 
     @torch.inference_mode()
     def run_network(self, image: np.ndarray) -> Tensor:

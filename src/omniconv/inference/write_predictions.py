@@ -9,6 +9,7 @@ from omniconv.data.images import read_header
 from omniconv.errors import FileError
 from omniconv.files import check_overwrite, real_path
 from omniconv.inference.predictor import Predictor
+from omniconv.locks import lock_folder
 from omniconv.tasks.base import Prediction, Task
 
 ImageList = Sequence[tuple[Path, Path]]
@@ -16,18 +17,27 @@ ImageList = Sequence[tuple[Path, Path]]
 
 
 def write_predictions(
-    predictor: Predictor, images: ImageList, out: Path, step: Callable[[], None] = lambda: None
+    predictor: Predictor,
+    images: ImageList,
+    out: Path,
+    step: Callable[[], None] = lambda: None,
+    overwrite: bool = True,
 ) -> list[Path]:
-    """Predict images one at a time, and write the task's prediction files.
+    """Predict images one at a time, and write the task's prediction files; another process may not write there.
 
     Args:
         predictor: the network.
         images: the images.
         out: folder to write to.
         step: called after each image.
+        overwrite: replace earlier predictions.
 
     Returns:
         The files to look at first: a label map for each image, or a table of all.
+
+    Raises:
+        OwnedError: another process writes into ``out``.
+        FileError: a prediction file exists already or cannot be written, or an image cannot be read.
     """
 
     def predictions() -> Iterator[Prediction]:
@@ -35,7 +45,9 @@ def write_predictions(
             yield file, stem, predictor.predict(file)
             step()
 
-    return predictor.task.write_predictions(predictions(), predictor.classes, out)
+    with lock_folder(out):
+        check_overwrite(predictor.task.prediction_files(out, [stem for _, stem in images]), overwrite)
+        return predictor.task.write_predictions(predictions(), predictor.classes, out)
 
 
 def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.inference.evaluation import describe_overlap, read_evaluation
 from omniconv.inference.predictor import Predictor
+from omniconv.locks import lock_folder
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
 from omniconv.run_folder import RunFolder, read_json, read_metrics
-from omniconv.tasks.base import Task
 from omniconv.training.dataset_splits import read_splits
 from omniconv.training.settings import read_config
 
+WEIGHTS = "weights"
+"""Key of the checksum of the measured weights in ``evaluation.json``; earlier versions did not write it."""
+REPORT_WAIT = 120.0
+"""Seconds to wait for another process that writes the report: a training at its end, or ``omniconv report``."""
+
+
+def report_lock(run: RunFolder) -> AbstractContextManager[bool]:
+    """Own ``report.html``, so that of two reports the later one shows the later state of the run."""
+    return lock_folder(run.path, "written", "wait until it ends", file=run.report.name, wait=REPORT_WAIT)
+
 
 def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | None = None) -> Path:
-    """Write ``report.html`` of a run.
+    """Write ``report.html`` of a run; while it is trained, of the network that ``predictor`` has.
 
     Args:
         run: the folder, with its settings, metrics and evaluation.
@@ -27,7 +38,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     shown = shown or read_splits(run.data).shown
     settings = read_config(run.config)
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
-    _add_quality(page, predictor.task, read_evaluation(run.evaluation, predictor.task, predictor.classes), settings)
+    _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
     page.heading("Predictions")
     predictor.task.draw_predictions(page, predictor, shown.samples)
@@ -39,10 +50,16 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     return run.report
 
 
-def _add_quality(page: Page, task: Task, evaluation: dict[str, Any] | None, settings: dict[str, Any]) -> None:
+def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dict[str, Any]) -> None:
     page.heading("Quality")
+    task = predictor.task
+    evaluation = read_evaluation(run.evaluation, task, predictor.classes)
+    if evaluation is not None and evaluation.get(WEIGHTS) not in (None, predictor.weights_checksum()):
+        evaluation = None  # of another network: the run is being trained, or was interrupted
     if evaluation is None:
-        page.text("No images were held out, so the quality was not measured.")
+        held_out = read_splits(run.data).validation is not None
+        not_yet = f"This network was not measured yet: finish the run by omniconv train --resume {run.path}."
+        page.text(not_yet if held_out else "No images were held out, so the quality was not measured.")
         return
     header, rows = task.quality_table(evaluation)
     page.table(header, rows, caption=f"{evaluation['images']} held-out images; the best epoch was selected on them.")

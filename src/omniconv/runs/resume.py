@@ -9,11 +9,12 @@ from typing import Any
 from omniconv.data.content import check_unchanged
 from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.predictor import choose_device
-from omniconv.run_folder import RunFolder, find_run, read_metrics
-from omniconv.runs.start import finish_run
+from omniconv.run_folder import RunFolder, own_run
+from omniconv.runs.start import finish_run, write_start
 from omniconv.training.callbacks import Log
 from omniconv.training.checkpoints import read_checkpoint
 from omniconv.training.dataset_splits import move_splits, read_splits, write_splits
+from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.preflight import build_network, check_patience, is_measurable
@@ -32,9 +33,15 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         progress_bar: show a progress bar.
 
     Raises:
+        OwnedError: another process trains in the folder.
         InputError: the folder is not a run, or a setting cannot change.
+        KeyboardInterrupt, WriteError: as ``finish_run``.
     """
-    run = find_run(path)
+    with own_run(path) as run:
+        return _resume(run, given, log, progress_bar)
+
+
+def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool) -> RunFolder:
     moved_to = given.get("data")
     given = {name: value for name, value in given.items() if name != "data"}
     for name in given:
@@ -47,26 +54,33 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))
     choose_device(config.device)
-    done = len(read_metrics(run.metrics)) if run.checkpoint.is_file() else 0
+    trained = run.checkpoint.is_file()
+    summary = None
+    if trained or run.data.is_file():
+        splits = read_splits(run.data, check_files=moved_to is None)
+        if moved_to is not None:
+            splits = move_splits(splits, Path(config.data), Path(moved_to))
+            splits = replace(splits, files=check_unchanged(splits.files))
+    else:  # killed before its data was listed
+        summary = summarize_dataset(config if moved_to is None else config.replace(data=moved_to))
+        splits = summary.splits
+    if moved_to is not None:
+        config = config.replace(data=str(Path(moved_to).resolve()))
+    network = build_network(config, splits)
+    done = read_checkpoint(run.checkpoint, network)["epoch"] + 1 if trained else 0
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use epochs={done}")
-    splits = read_splits(run.data, check_files=moved_to is None)
-    if moved_to is not None:
-        splits = move_splits(splits, Path(config.data), Path(moved_to))
-        splits = replace(splits, files=check_unchanged(splits.files))
-        config = config.replace(data=str(Path(moved_to).resolve()))
     check_patience(config, not config.patience or is_measurable(splits))
-    network = build_network(config, splits)
-    if run.checkpoint.is_file():
-        read_checkpoint(run.checkpoint, network)
-    elif run.metrics.is_file():
-        rule = "does not exist, so the run cannot resume"
-        raise FileError(run.checkpoint, rule, "start a new run: omniconv train --config")
     log(printable(run.path))
     log(f"{done} of {config.epochs} epochs are done")
-    if moved_to is not None:
-        write_splits(splits, run.data)
-    config.write(run.config)
     count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)
-    reader = SampleReader(splits.task, splits.preprocessing, count)
+    reader = summary.reader if summary else SampleReader(splits.task, splits.preprocessing, count)
+    if summary:
+        write_start(run, config, summary, log)
+    else:
+        if moved_to is not None:
+            write_splits(splits, run.data)
+        config.write(run.config)
+        if not run.samples.is_file():
+            write_samples(splits, reader, run.samples)
     return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar)

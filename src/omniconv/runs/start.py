@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
+import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,14 +14,24 @@ import torch
 
 from omniconv.data.content import find_copies
 from omniconv.errors import FileError, InputError, printable
+from omniconv.files import WriteError, write_cure
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
-from omniconv.run_folder import RunFolder, check_outside, new_run, write_json
-from omniconv.runs.page import write_report
+from omniconv.progress import Count, sign_of_life
+from omniconv.run_folder import (
+    RunFolder,
+    check_outside,
+    check_run_name,
+    default_run_name,
+    new_run,
+    remove_start,
+    write_json,
+)
+from omniconv.runs.page import WEIGHTS, report_lock, write_report
 from omniconv.tasks import TASKS, get_task
 from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
-from omniconv.training.dataset_summary import summarize_dataset, write_samples
+from omniconv.training.dataset_summary import DatasetSummary, summarize_dataset, write_samples
 from omniconv.training.fit import PreparedRun, fit
 from omniconv.training.preflight import build_network, check_patience, check_settings, resolve_settings
 from omniconv.training.settings import RunConfig, read_config
@@ -64,48 +74,62 @@ def start_run(
         if config_file is not None and error.argument in settings and error.argument not in given:
             raise FileError.from_input_error(config_file, error) from None
         raise
+    check_run_name(name, out)
     check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
-    summary = summarize_dataset(config)
+    with sign_of_life(log, lambda: "reading the images"):
+        summary = summarize_dataset(config)
     check_patience(config, summary.is_measurable)
     config = resolve_settings(config, summary.splits)
     network = build_network(config, summary.splits)
-    run = new_run(name or Path(config.data).name or "run", out)
-    log(printable(run.path))
+    with new_run(name or default_run_name(config.data), out) as run:
+        log(printable(run.path))
+        try:
+            write_start(run, config, summary, log)
+        except BaseException:
+            remove_start(run)
+            raise
+        return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
+
+
+def write_start(run: RunFolder, config: RunConfig, summary: DatasetSummary, log: Log) -> None:
+    """Show the facts about the data, and write the files that a run needs to be resumed."""
     for fact, text in summary.facts(config).items():
         log(printable(f"  {fact}: {text}"))
-    try:
-        config.write(run.config)
-        write_json(run.environment, describe_environment())
-        write_splits(summary.splits, run.data)
-        write_samples(summary.splits, summary.reader, run.samples)
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
+    config.write(run.config)
+    write_json(run.environment, describe_environment())
+    write_splits(summary.splits, run.data)
+    write_samples(summary.splits, summary.reader, run.samples)
 
 
 def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
     """Train by ``fit``, evaluate the best network on the held-out samples, and write the report.
 
     Raises:
-        KeyboardInterrupt: the user or the system ended the training.
+        KeyboardInterrupt: the user or the system ended the run; its message is how to resume.
+        WriteError: a file cannot be written; the cure is how to resume.
     """
     folder, splits = run.folder, run.splits
+    command = f"omniconv train --resume {shlex.quote(printable(folder.path))}"
     try:
         fit(run, log, progress_bar)
-    except KeyboardInterrupt:
-        log(printable(f"interrupted; resume with: omniconv train --resume {folder.path}"))
-        raise
-    predictor = Predictor.open(folder.path, run.config.device)
-    if splits.validation:
-        trained_on = find_copies(splits.images(splits.validation), splits.images(splits.training))
-        evaluation = evaluate(predictor, splits.validation, trained_on=trained_on)
-        write_json(folder.evaluation, evaluation)
-        quality = splits.task.quality_line(evaluation)
-        log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
-        for note in splits.task.quality_notes(evaluation, run.config.balance):
-            log(printable(note))
-    write_report(folder, predictor, splits.shown)
+        predictor = Predictor.open(folder.path, run.config.device)
+        if splits.validation:
+            count = Count("evaluation", len(splits.validation.samples))
+            with sign_of_life(log, count.describe):
+                trained_on = find_copies(splits.images(splits.validation), splits.images(splits.training))
+                evaluation = evaluate(predictor, splits.validation, count.step, trained_on)
+            write_json(folder.evaluation, evaluation | {WEIGHTS: predictor.weights_checksum()})
+            quality = splits.task.quality_line(evaluation)
+            log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
+            for note in splits.task.quality_notes(evaluation, run.config.balance):
+                log(printable(note))
+        with sign_of_life(log, lambda: f"writing {folder.report.name}"), report_lock(folder):
+            write_report(folder, predictor, splits.shown)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"resume with: {command}") from interrupt
+    except WriteError as error:
+        cure = write_cure(error.error, "make its folder writable")
+        raise WriteError(error.path, error.error, f"{cure}, then resume with: {command}") from error
     return folder
 
 

@@ -1,37 +1,47 @@
-"""Callbacks after each epoch: a row of metrics, the best network, a checkpoint, a line of log."""
+"""Callbacks after each epoch: a row of metrics, the best network, early stopping, files of the run, lines of log.
+
+The checkpoint is written first and holds all state. ``metrics.csv`` and ``model.safetensors`` follow from it, so that
+``fit`` can write them again if the process was killed in between: in the epoch of the best network its weights are
+those of the checkpoint.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as L
+from lightning.pytorch.callbacks import RichProgressBar
 
 from omniconv.errors import InputError
 from omniconv.files import atomic_write
 from omniconv.models import Model, save
+from omniconv.models.tensor_file import non_finite
+from omniconv.run_folder import RunFolder
 from omniconv.tasks.base import Task
 
 Log = Callable[[str], None]
 """Function that shows a line of text to the user."""
+Row = dict[str, float]
+"""Metrics of an epoch."""
 
 
 class MetricsFile(L.Callback):
-    """Writer of ``metrics.csv`` after each epoch; a resumed run adds to the rows of its checkpoint.
+    """Rows of metrics, one for each epoch; a resumed run adds to the rows of its checkpoint.
 
     Args:
-        path: the file.
+        run: its ``metrics.csv`` is written.
         task: its validation metrics are columns of the file.
     """
 
-    def __init__(self, path: Path, task: Task) -> None:
-        self.path = path
+    def __init__(self, run: RunFolder, task: Task) -> None:
+        self.path = run.metrics
         self.metrics = ("train_loss", "val_loss", *(f"val_{name}" for name in task.validation_metrics))
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
+        self.start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -45,12 +55,13 @@ class MetricsFile(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name in self.metrics}
         if not math.isfinite(values["train_loss"]):
-            rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
-            rule = f"let the training loss become {values['train_loss']}"
-            raise InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")
+            raise _rate_error(trainer, f"let the training loss become {values['train_loss']}")
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         seconds = round(time.perf_counter() - self.start, 3)
         self.rows.append({"epoch": trainer.current_epoch, **values, "rate": rate, "seconds": seconds})
+
+    def write(self) -> None:
+        """Write ``metrics.csv``."""
         with atomic_write(self.path, "w") as file:
             columns = ("epoch", *self.metrics, "rate", "seconds")
             # ignore: rows of earlier versions have val_iou also for tasks that do not log it any more.
@@ -60,31 +71,40 @@ class MetricsFile(L.Callback):
 
 
 class BestNetwork(L.Callback):
-    """Writer of ``model.safetensors`` in the epoch with the best metric, or in each epoch if nothing is held out.
+    """Choice of the epoch with the best metric, or of each epoch if nothing is held out.
 
     Args:
-        path: the file.
+        run: its ``model.safetensors`` is written.
         task: defines the metric and its direction.
         network: the network to save.
+
+    Attributes:
+        best: the best value of the metric so far.
+        epoch: the epoch of the best network, -1 if an earlier version has written the checkpoint.
     """
 
-    def __init__(self, path: Path, task: Task, network: Model) -> None:
-        self.path, self.network = path, network
+    def __init__(self, run: RunFolder, task: Task, network: Model) -> None:
+        self.run, self.network = run, network
         self.metric, self.maximize = f"val_{task.best_metric}", task.maximize
         self.worst = float("-inf") if task.maximize else float("inf")
-        self.best = self.worst
+        self.best, self.epoch = self.worst, -1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best, self.epoch = state_dict["best"], state_dict.get("epoch", -1)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         value = float(trainer.callback_metrics.get(self.metric, math.nan))
-        if self._is_better(value) or not self.path.is_file():
+        if self._is_better(value):
             self.best = self.best if math.isnan(value) else value
-            save(self.network, self.path)
+            self.epoch = trainer.current_epoch
+
+    def write(self) -> None:
+        """Write ``model.safetensors``; the evaluation of the network that it replaces is removed."""
+        self.run.evaluation.unlink(missing_ok=True)
+        save(self.network, self.run.model)
 
     def _is_better(self, value: float) -> bool:
         if math.isnan(value):  # not measured: save each epoch, unless an earlier one has been measured
@@ -92,18 +112,54 @@ class BestNetwork(L.Callback):
         return value > self.best if self.maximize else value < self.best
 
 
-class LastCheckpoint(L.Callback):
-    """Writer of ``checkpoints/last.ckpt`` after each epoch; must follow the callbacks whose state it saves."""
+class EarlyStop(L.Callback):
+    """End of the training after ``patience`` epochs without improvement.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    It has no state of its own, the rows of metrics are enough: a resumed run stops where an uninterrupted one stops.
+
+    Args:
+        metrics_file: has the rows of the epochs.
+        task: defines the metric and its direction.
+        patience: number of epochs; 0 never stops.
+    """
+
+    def __init__(self, metrics_file: MetricsFile, task: Task, patience: int) -> None:
+        self.metrics_file, self.patience = metrics_file, patience
+        self.metric, self.maximize = f"val_{task.best_metric}", task.maximize
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.reason(self.metrics_file.rows) is not None
+
+    def reason(self, rows: Sequence[Row]) -> str | None:
+        """Return the line for the user if the training stops after these epochs, else ``None``."""
+        values = [(row.get(self.metric, math.nan), -index) for index, row in enumerate(rows)]
+        measured = [(value if self.maximize else -value, index) for value, index in values if not math.isnan(value)]
+        if not self.patience or not measured:
+            return None
+        best = -max(measured)[1]  # the first of equal ones
+        if len(rows) - 1 - best < self.patience:
+            return None
+        waited = f"{self.metric} has not improved for {len(rows) - 1 - best} epochs, the best was epoch {best + 1}"
+        return f"stopped early: {waited}; a larger patience trains on"
+
+
+class LastCheckpoint(L.Callback):
+    """Writer of the files of the run after each epoch; must follow the callbacks whose state it saves."""
+
+    def __init__(self, run: RunFolder, metrics_file: MetricsFile, best: BestNetwork) -> None:
+        self.path, self.metrics_file, self.best = run.checkpoint, metrics_file, best
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if fault := non_finite(self.best.network.state_dict()):  # the run could not go on from it
+            raise _rate_error(trainer, f"made the weights NaN or infinite ({fault})")
         trainer.save_checkpoint(self.path)
+        self.metrics_file.write()
+        if self.best.epoch == trainer.current_epoch:
+            self.best.write()
 
 
 class EpochLines(L.Callback):
-    """Log of the metrics, one line for each epoch, used instead of a progress bar.
+    """Log of the metrics, one line for each epoch.
 
     Args:
         log: called with the line.
@@ -119,3 +175,39 @@ class EpochLines(L.Callback):
         if pl_module.areas is not None:
             shown[-1] += " (all by area)"  # the measures of `evaluate` without this name count pixels
         self.log_line(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs}: {', '.join(shown)}, {row['seconds']:.1f} s")
+
+
+class StepCounter(L.Callback):
+    """Line of progress within an epoch."""
+
+    def __init__(self) -> None:
+        self.text = "starting"
+
+    def describe(self) -> str:
+        """Return the line."""
+        return self.text
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._set(trainer, f"step {batch_idx + 1}/{trainer.num_training_batches}")
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._set(trainer, f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}")
+
+    def _set(self, trainer: L.Trainer, step: str) -> None:
+        self.text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {step}"
+
+
+class EpochBar(RichProgressBar):
+    """Progress bar of an epoch, counted from 1 as in the lines of log."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+def _rate_error(trainer: L.Trainer, rule: str) -> InputError:
+    rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
+    return InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")

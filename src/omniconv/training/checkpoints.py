@@ -1,8 +1,11 @@
-"""Checkpoints of the training: written atomically, and read without unpickling code."""
+"""Checkpoints of the training: written atomically with a checksum, and read without unpickling code."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,22 +13,37 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from omniconv.errors import FileError
-from omniconv.files import atomic_write
+from omniconv.errors import FileError, one_line
+from omniconv.files import atomic_write, read_bytes
 from omniconv.models import Model
 
-PARTS = ("epoch", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
+PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
+CURE = "restore it from a copy, or delete it to start anew"
+MAX_BYTES = 2**30
+"""Largest size of a checkpoint besides the weights; a row of metrics takes about 200 bytes."""
+COPIES = 8
+"""Most copies of the weights in a checkpoint; AdamW needs three: the weights and two moments."""
+_MARK = b"sha256:"
+"""Start of the archive's comment, the checksum of all bytes before the comment and its length."""
+_DIGEST = 64
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoint plugin for Lightning that writes by ``atomic_write`` and reads with ``weights_only``."""
+    """Checkpoint plugin for Lightning that writes by ``atomic_write`` and reads with ``weights_only``.
+
+    A checkpoint is an archive of torch, which does not check the checksums inside it. One over the whole file stands in
+    the archive's comment, where ``torch.load`` does not mind it.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint atomically."""
         content = io.BytesIO()  # first into memory, since torch's file writer hides the OSError of a full disk
         torch.save(checkpoint, content)
+        archive = content.getbuffer()[:-2]  # without the length of its comment, which is 0
+        comment = _MARK + hashlib.sha256(archive).hexdigest().encode()
         with atomic_write(path) as file:
-            file.write(content.getbuffer())
+            file.write(archive)
+            file.write(len(comment).to_bytes(2, "little") + comment)
 
     def load_checkpoint(
         self,
@@ -36,12 +54,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint of tensors, numbers, strings and containers.
 
         Raises:
-            FileError: the file is truncated or contains other objects.
+            FileError: the file is truncated or changed, or contains other objects.
         """
+        content = read_bytes(path, os.path.getsize(path) if os.path.exists(path) else 0)
+        comment = content[-len(_MARK) - _DIGEST :]
+        if comment.startswith(_MARK):
+            digest = hashlib.sha256(memoryview(content)[: -len(comment) - 2]).hexdigest().encode()
+            if comment != _MARK + digest:
+                raise FileError(path, "was damaged or changed after it was written (its checksum differs)", CURE)
         try:
-            return torch.load(path, map_location=map_location, weights_only=True)
+            return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
         except Exception as error:  # torch raises many classes, depending on where a file is truncated
-            raise FileError(path, "is damaged", "restore it from a copy, or delete it to start anew") from error
+            raise FileError(path, "is damaged", CURE) from error
 
 
 def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
@@ -50,12 +74,37 @@ def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
     Raises:
         FileError: it is damaged, or belongs to another network.
     """
+    weights = sum(value.nbytes for value in network.state_dict().values())
+    if path.stat().st_size > MAX_BYTES + COPIES * weights:
+        raise FileError(path, "is too large for the network that config.yaml describes", CURE)
     checkpoint = AtomicCheckpointIO().load_checkpoint(path)
     if not isinstance(checkpoint, dict) or any(part not in checkpoint for part in PARTS):
         raise FileError(path, "is not a checkpoint of a training", "delete it to train from the start")
-    saved = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
-    for name, value in network.state_dict().items():
-        if name not in saved or saved[name].shape != value.shape:
-            rule = f"does not belong to the network that config.yaml describes ({name} differs)"
-            raise FileError(path, rule, "restore config.yaml, or start a new run")
+    try:
+        _check_callbacks(checkpoint)
+        saved = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
+        for name, value in network.state_dict().items():
+            if name not in saved or (saved[name].shape, saved[name].dtype) != (value.shape, value.dtype):
+                rule = f"does not belong to the network that config.yaml describes ({name} differs)"
+                raise FileError(path, rule, "restore config.yaml, or start a new run")
+    except FileError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileError(path, f"is damaged ({one_line(error)})", CURE) from error
     return checkpoint
+
+
+def _check_callbacks(checkpoint: dict[str, Any]) -> None:
+    """Check the types of those parts that Lightning does not check."""
+    epoch, step, callbacks = checkpoint["epoch"], checkpoint["global_step"], checkpoint["callbacks"]
+    rows, best = callbacks["MetricsFile"]["rows"], callbacks["BestNetwork"]
+    if type(epoch) is not int or type(step) is not int or step < 0 or len(rows) != epoch + 1:
+        raise ValueError("its epoch is not that of its metrics")
+    for number, row in enumerate(rows):
+        values = [row[name] for name in ("train_loss", "rate", "seconds")]
+        if row["epoch"] != number or not all(type(value) in (int, float) for value in row.values()):
+            raise ValueError(f"the metrics of epoch {number + 1} are no numbers")
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"the metrics of epoch {number + 1} are not finite")
+    if type(best["best"]) is not float or type(best.get("epoch", -1)) is not int:
+        raise ValueError("the best metric is no number")

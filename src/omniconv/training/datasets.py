@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -114,16 +116,39 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.samples)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        epoch, position = draw
+        with _global_random_numbers(self.seed, *draw):
+            return self._prepare(*draw)
+
+    def _prepare(self, epoch: int, position: int) -> tuple[Tensor, Tensor]:
         task = self.reader.task
         stored, target = self.reader.read(self.samples[position % len(self.samples)])
         image = stored.astype(np.float32) / 255
         if self.augmentations:
-            random = np.random.default_rng([self.seed, epoch, position])
+            generator = np.random.default_rng([self.seed, epoch, position])
             if task.target_interpolation is None:
-                image, _ = augment(image, None, self.augmentations, random)
+                image, _ = augment(image, None, self.augmentations, generator)
             else:
-                image, augmented = augment(image, target, self.augmentations, random, task.target_interpolation)
+                image, augmented = augment(image, target, self.augmentations, generator, task.target_interpolation)
                 target = target if augmented is None else augmented
         x = torch.from_numpy(self.preprocessing.on_surface(image))
         return x, torch.as_tensor(task.target_on_surface(target, self.preprocessing))
+
+
+@contextmanager
+def _global_random_numbers(seed: int, epoch: int, position: int) -> Iterator[None]:
+    """Seed the global random numbers of Python, NumPy and torch for one sample, and restore their state afterwards.
+
+    omniconv does not draw from them, but a task may. Workers keep their state from one epoch to the next, so without
+    this a resumed run or another number of workers would draw other numbers.
+    """
+    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
+    numbers = np.random.SeedSequence([seed, epoch, position]).generate_state(4)
+    random.seed(numbers.tobytes())
+    np.random.seed(numbers)  # noqa: NPY002
+    torch.default_generator.manual_seed(int(numbers[0]))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.default_generator.set_state(states[2])

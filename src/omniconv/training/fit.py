@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.models import Model
+from omniconv.errors import FileError, InputError, one_line
+from omniconv.files import WriteError
+from omniconv.models import Model, load
+from omniconv.progress import sign_of_life
 from omniconv.run_folder import RunFolder
-from omniconv.training.callbacks import BestNetwork, EpochLines, LastCheckpoint, Log, MetricsFile
-from omniconv.training.checkpoints import AtomicCheckpointIO, read_checkpoint
+from omniconv.training.callbacks import (
+    BestNetwork,
+    EarlyStop,
+    EpochBar,
+    EpochLines,
+    LastCheckpoint,
+    Log,
+    MetricsFile,
+    StepCounter,
+)
+from omniconv.training.checkpoints import CURE, AtomicCheckpointIO, read_checkpoint
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader
 from omniconv.training.module import TrainingModule
@@ -51,47 +68,85 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
 
     Args:
         run: settings, samples and network.
-        log: called with a line for each epoch if there is no progress bar.
-        progress_bar: show a progress bar.
+        log: called with a line for each epoch.
+        progress_bar: also show a progress bar.
 
     Raises:
         FileError: the checkpoint is damaged, or a file cannot be written.
         KeyboardInterrupt: the user or the system ended the training; the last checkpoint is complete.
     """
-    splits, areas = run.splits, run.splits.preprocessing.areas()
+    folder, config, splits = run.folder, run.config, run.splits
+    metrics_file, best = MetricsFile(folder, splits.task), BestNetwork(folder, splits.task, run.network)
+    early_stop = EarlyStop(metrics_file, splits.task, config.patience)
+    checkpoint = read_checkpoint(folder.checkpoint, run.network) if folder.checkpoint.is_file() else None
+    if checkpoint:
+        _restore(run, checkpoint, metrics_file, best)
+        if reason := early_stop.reason(metrics_file.rows):
+            log(reason)
+        if reason or len(metrics_file.rows) >= config.epochs:
+            return
+    else:
+        shutil.rmtree(folder.tensorboard, ignore_errors=True)
+    areas = splits.preprocessing.areas()
     weights = None if areas is None else torch.from_numpy(areas)
-    frequencies = splits.class_frequencies if run.config.balance else None
-    module = TrainingModule(run.network, run.config, len(splits.classes), weights, frequencies)
-    checkpoint = run.folder.checkpoint if run.folder.checkpoint.is_file() else None
-    first_epoch = read_checkpoint(checkpoint, run.network)["epoch"] + 1 if checkpoint else 0
-    training = _loader(run, splits.training, train=True, epoch=first_epoch)
+    frequencies = splits.class_frequencies if config.balance else None
+    module = TrainingModule(run.network, config, len(splits.classes), weights, frequencies)
+    training = _loader(run, splits.training, train=True, epoch=len(metrics_file.rows))
     validation = _loader(run, splits.validation, train=False) if splits.validation else None
-    with warnings.catch_warnings():
+    callbacks = [metrics_file, best, early_stop, LastCheckpoint(folder, metrics_file, best)]
+    steps = StepCounter()
+    life = nullcontext(log) if progress_bar else sign_of_life(log, steps.describe)
+    with warnings.catch_warnings(), _tensorboard_errors(), life as log_line:
+        callbacks += [EpochLines(log_line, metrics_file), EpochBar() if progress_bar else steps]
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         # Deprecations inside Lightning: of pkg_resources, and of the tree functions of newer torch versions.
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
-        trainer = _trainer(run, log, progress_bar, steps=len(training))
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
+            first_step = checkpoint["global_step"] if checkpoint else None
+            trainer = _trainer(run, callbacks, progress_bar, len(training), first_step)
+            path = folder.checkpoint if checkpoint else None
+            trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)
         except SystemExit as ended:
             # Lightning 2.6 raises SystemExit on SIGINT and SIGTERM, and ignores SIGINT from then on.
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from ended
+        except OSError as error:  # the other files are written by `atomic_write`
+            raise WriteError(error.filename or folder.tensorboard, error) from error
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # Lightning and torch restore the optimizer, the schedule and the loops before the first epoch begins.
+            if checkpoint is None or metrics_file.start or isinstance(error, InputError | torch.OutOfMemoryError):
+                raise
+            raise FileError(folder.checkpoint, f"is damaged ({one_line(error)})", CURE) from error
+    if reason := early_stop.reason(metrics_file.rows):
+        log(reason)
 
 
-def _trainer(run: PreparedRun, log: Log, progress_bar: bool, steps: int) -> L.Trainer:
-    folder, config, task = run.folder, run.config, run.splits.task
-    metrics_file = MetricsFile(folder.metrics, task)
-    callbacks: list[L.Callback] = [metrics_file, BestNetwork(folder.model, task, run.network)]
-    if config.patience:
-        # strict=False: without held-out images there is no metric to monitor.
-        callbacks.append(EarlyStopping(
-            f"val_{task.best_metric}", patience=config.patience, mode="max" if task.maximize else "min", strict=False,
-            check_on_train_epoch_end=True,
-        ))  # fmt: skip
-    callbacks.append(LastCheckpoint(folder.checkpoint))
-    callbacks.append(RichProgressBar() if progress_bar else EpochLines(log, metrics_file))
+def _restore(run: PreparedRun, checkpoint: dict[str, Any], metrics_file: MetricsFile, best: BestNetwork) -> None:
+    """Load the callbacks from a checkpoint, and write the files again that a killed process did not come to write."""
+    metrics_file.load_state_dict(checkpoint["callbacks"]["MetricsFile"])
+    best.load_state_dict(checkpoint["callbacks"]["BestNetwork"])
+    metrics_file.write()
+    if best.epoch == checkpoint["epoch"] or not run.folder.model.is_file():
+        state = checkpoint["state_dict"]
+        run.network.load_state_dict({name: state[f"network.{name}"] for name in run.network.state_dict()})
+        if not _has_weights(run.folder.model, run.network):
+            best.write()
+
+
+def _has_weights(path: Path, network: Model) -> bool:
+    """Return True if a file has the weights of a network."""
+    try:
+        saved = load(path).state_dict()
+    except FileError:
+        return False
+    return all(name in saved and torch.equal(saved[name], value) for name, value in network.state_dict().items())
+
+
+def _trainer(
+    run: PreparedRun, callbacks: list[L.Callback], progress_bar: bool, steps: int, first_step: int | None
+) -> L.Trainer:
+    config, tensorboard = run.config, run.folder.tensorboard
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return L.Trainer(
         accelerator=_accelerator(config.device),
@@ -100,13 +155,30 @@ def _trainer(run: PreparedRun, log: Log, progress_bar: bool, steps: int) -> L.Tr
         max_epochs=config.epochs,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=TensorBoardLogger(folder.path, name="tensorboard", version=""),
+        # purge_step: TensorBoard drops the points of an epoch that was interrupted and is trained again.
+        logger=TensorBoardLogger(tensorboard.parent, tensorboard.name, version="", purge_step=first_step),
         enable_checkpointing=False,
         enable_progress_bar=progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=max(1, min(50, steps)),
     )
+
+
+@contextmanager
+def _tensorboard_errors() -> Iterator[None]:
+    """Silence the traceback of TensorBoard's writing thread; its next call raises the error in this thread."""
+    show = threading.excepthook
+
+    def show_others(details: threading.ExceptHookArgs) -> None:
+        if not (isinstance(details.exc_value, OSError) and "tensorboard" in type(details.thread).__module__):
+            show(details)
+
+    threading.excepthook = show_others
+    try:
+        yield
+    finally:
+        threading.excepthook = show
 
 
 def _accelerator(device: str) -> str:

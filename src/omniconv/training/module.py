@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +53,7 @@ class TrainingModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Seed each epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
         self.trainer.callback_metrics.clear()  # Lightning keeps values of earlier epochs that are not logged again
-        torch.manual_seed(self.config.seed + self.current_epoch)
+        seed_all(self.config.seed, self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         loss = self.task.training_loss(self.network, self.criterion, batch)
@@ -78,6 +80,13 @@ class TrainingModule(L.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def seed_all(seed: int, epoch: int) -> None:
+    """Seed the global random numbers of Python, NumPy and torch, on every device, for an epoch."""
+    random.seed(seed + epoch)
+    np.random.seed(np.random.SeedSequence([seed, epoch]).generate_state(4))  # noqa: NPY002  # tasks may draw from it
+    torch.manual_seed(seed + epoch)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
