@@ -327,10 +327,12 @@ def _json_depth(value: Any) -> int:
     return depth
 
 
-def write_cure(error: OSError, otherwise: str = "choose another path") -> str:
-    """Return the cure of an error of writing, by its reason."""
+def write_cure(error: OSError, same_path: bool = False) -> str:
+    """Return the cure of an error of writing, by its reason; with ``same_path`` one that does not change the path."""
     own = _WRITE_CURES.get(error.errno or 0)
-    return f"{own}, or {otherwise}" if own else otherwise
+    if same_path:
+        return own or "make its folder writable"
+    return f"{own}, or choose another path" if own else "choose another path"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -387,10 +387,7 @@ def test_a_full_disk_in_the_last_epoch(refused, here, data, monkeypatch):
     original = L.Trainer.save_checkpoint
     monkeypatch.setattr(L.Trainer, "save_checkpoint", fill)
     line = refused(*train(), leaves=())
-    assert (
-        "last.ckpt: cannot be written (no space left on device); free some space, or make its folder writable, then resume with: "
-        in line
-    )
+    assert "last.ckpt: cannot be written (no space left on device); free some space, then resume with: " in line
     assert line.endswith("omniconv train --resume runs/data")
     assert {path.name for path in (here / "runs/data").iterdir() if path.name.startswith(".")} == set()
 

@@ -128,8 +128,8 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"resume with: {command}") from interrupt
     except WriteError as error:
-        cure = write_cure(error.error, "make its folder writable")
-        raise WriteError(error.path, error.error, f"{cure}, then resume with: {command}") from error
+        cure = f"{write_cure(error.error, same_path=True)}, then resume with: {command}"
+        raise WriteError(error.path, error.error, cure) from error
     return folder
 
 
