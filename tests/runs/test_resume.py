@@ -1,0 +1,221 @@
+"""A resumed run equals an uninterrupted one: weights, optimizer, callbacks, early stopping, random numbers."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from kills import is_equal, model, state
+from tiny import SMALL, cut, trained
+
+from omniconv.errors import FileError
+from omniconv.models import save
+from omniconv.run_folder import RunFolder, read_json, read_metrics, write_json
+from omniconv.runs.resume import resume_run
+from omniconv.runs.start import start_run
+from omniconv.training import datasets
+from omniconv.training.callbacks import EarlyStop, MetricsFile
+from omniconv.training.module import TrainingModule
+
+GIVEN = {"epochs": 4, "repeat": 2, "batch_size": 2}
+
+
+def quiet(text):
+    pass
+
+
+def interrupted_after(epoch, root, task, data, **settings):
+    """Return a run that Ctrl-C ended right after the line of an epoch."""
+
+    def stop(text):
+        if text.startswith(f"epoch {epoch}/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"^resume with: omniconv train --resume "):
+        start_run(SMALL | {"task": task, "data": str(data)} | settings, stop, out=str(root))
+    return RunFolder(root)
+
+
+def differing(first, second):
+    """Return the parts of the state of two runs that are not equal to the bit."""
+    one, other = state(first.path), state(second.path)
+    return [part for part in one if part != "config" and not is_equal(one[part], other[part])]
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("task", ["segment", "classify"])
+def test_all_state_is_that_of_an_uninterrupted_run(task, epoch, tmp_path, segment_data, classify_data):
+    data = {"segment": segment_data, "classify": classify_data}[task]
+    whole = trained(tmp_path / "whole", task, data, **GIVEN)
+    run = interrupted_after(epoch, tmp_path / "run", task, data, **GIVEN)
+    resume_run(run.path, {}, quiet, False)
+    assert not differing(whole, run)
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """Samples and steps that draw from the global random numbers of Python, NumPy and torch."""
+    augment, step = datasets.augment, TrainingModule.training_step
+
+    def noise():
+        return random.random() + float(torch.rand(1)) + float(np.random.rand())  # noqa: NPY002
+
+    def augment_with_noise(image, *arguments):
+        image, target = augment(image, *arguments)
+        return image + np.float32(0.1 * noise()), target
+
+    def step_with_noise(self, batch, index):
+        return step(self, batch, index) * (1 + 0.1 * noise())
+
+    monkeypatch.setattr(datasets, "augment", augment_with_noise)
+    monkeypatch.setattr(TrainingModule, "training_step", step_with_noise)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_random_number_is_that_of_an_uninterrupted_run(drawing, workers, tmp_path, segment_data):
+    given = GIVEN | {"augment": ("flip",)}
+    whole = trained(tmp_path / "whole", "segment", segment_data, **given)
+    run = interrupted_after(2, tmp_path / "run", "segment", segment_data, **given, workers=workers)
+    resume_run(run.path, {}, quiet, False)
+    assert not differing(whole, run)
+
+
+@pytest.fixture
+def nothing_improves(monkeypatch):
+    monkeypatch.setattr("torch.optim.AdamW.step", lambda self, closure=None: closure() if closure else None)
+    monkeypatch.setattr("torch.nn.BatchNorm2d.forward", lambda self, x: x)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_early_stopping_is_that_of_an_uninterrupted_run(nothing_improves, epoch, tmp_path, segment_data):
+    run = interrupted_after(epoch, tmp_path / "run", "segment", segment_data, epochs=9, patience=2)
+    lines = []
+    resume_run(run.path, {}, lines.append, False)
+    assert len(read_metrics(run.metrics)) == 3
+    assert "stopped early: val_iou has not improved for 2 epochs, the best was epoch 1" in "\n".join(lines)
+
+
+def test_a_run_that_stopped_early_trains_on_with_more_patience_only(nothing_improves, tmp_path, segment_data):
+    run = trained(tmp_path / "run", "segment", segment_data, epochs=9, patience=2)
+    for given, epochs in (({}, 3), ({"epochs": 20}, 3), ({"patience": 4}, 5), ({"patience": 0, "epochs": 6}, 6)):
+        resume_run(run.path, given, quiet, False)
+        assert len(read_metrics(run.metrics)) == epochs
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "stops"),
+    [
+        ([0.5, 0.5], 1, True),
+        ([0.5, 0.6, 0.6], 2, False),
+        ([0.5, 0.6, 0.6, 0.1], 2, True),
+        ([0.1, 0.2, 0.3], 1, False),
+        ([float("nan")] * 5, 1, False),
+        ([float("nan"), 0.5, float("nan")], 2, False),
+        ([float("nan"), 0.5, float("nan"), float("nan")], 2, True),
+        ([0.5, 0.5], 0, False),
+        ([], 1, False),
+    ],
+)
+def test_when_training_stops_early(values, patience, stops, tmp_path):
+    from omniconv.tasks import get_task
+
+    task = get_task("segment")
+    stop = EarlyStop(MetricsFile(RunFolder(tmp_path), task), task, patience)
+    assert (stop.reason([{"val_iou": value} for value in values]) is not None) == stops
+
+
+@pytest.fixture
+def run(segment_run, tmp_path):
+    return RunFolder(shutil.copytree(segment_run.path, tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_that_was_deleted(run):
+    cut(run.checkpoint)
+    with pytest.raises(FileError, match="or delete it to start anew"):
+        resume_run(run.path, {}, quiet, False)
+    before = state_without_seconds(run)
+    run.checkpoint.unlink()
+    lines = []
+    resume_run(run.path, {}, lines.append, False)
+    assert "0 of 2 epochs are done" in lines
+    assert state_without_seconds(run) == before
+
+
+def state_without_seconds(run):
+    return model(run.model)[""], [{**row, "seconds": 0} for row in read_metrics(run.metrics)]
+
+
+@pytest.mark.parametrize("names", [["data.json", "samples.png"], ["samples.png"]])
+def test_a_run_that_was_killed_before_its_first_epoch(run, names, segment_run):
+    for path in (run.checkpoint, run.metrics, run.model, run.evaluation, run.report, *map(run.path.joinpath, names)):
+        path.unlink()
+    shutil.rmtree(run.tensorboard)
+    resume_run(run.path, {}, quiet, False)
+    assert not differing(segment_run, run)
+
+
+@pytest.mark.parametrize("names", [["metrics.csv"], ["model.safetensors"], ["evaluation.json", "report.html"]])
+def test_a_run_that_was_killed_after_its_last_checkpoint(tmp_path, segment_data, names):
+    whole = trained(tmp_path / "whole", "segment", segment_data)  # one epoch, which is the best
+    run = RunFolder(shutil.copytree(whole.path, tmp_path / "run"))
+    for name in names:
+        (run.path / name).unlink()
+    resume_run(run.path, {}, quiet, False)
+    assert not differing(whole, run)
+
+
+def test_the_network_of_a_longer_run_is_not_shown_with_the_measures_of_the_shorter_one(run, tmp_path):
+    from omniconv.cli import main
+    from omniconv.inference.predictor import Predictor
+
+    assert main(["report", str(run.path)]) == 0
+    assert "held-out images; the best epoch" in run.report.read_text()
+    network = Predictor(run.path, "cpu").model
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    save(network, run.model)  # as a resumed run does in a better epoch, before it is killed
+    assert main(["report", str(run.path)]) == 0
+    assert "was not measured yet" in run.report.read_text()
+    assert "held-out images; the best epoch" not in run.report.read_text()
+
+
+def test_measures_of_earlier_versions_do_not_name_their_weights(run):
+    from omniconv.cli import main
+
+    evaluation = read_json(run.evaluation)
+    del evaluation["weights"]
+    write_json(run.evaluation, evaluation)
+    assert main(["report", str(run.path)]) == 0
+    assert "held-out images; the best epoch" in run.report.read_text()
+
+
+@pytest.mark.parametrize("offset", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_changed_bit_of_a_checkpoint(run, offset):
+    content = bytearray(run.checkpoint.read_bytes())
+    content[int(len(content) * offset)] ^= 1
+    run.checkpoint.write_bytes(content)
+    with pytest.raises(FileError, match=r"last\.ckpt: was damaged or changed after it was written"):
+        resume_run(run.path, {"epochs": 3}, quiet, False)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("epoch", "1"),
+        ("epoch", 7),
+        ("callbacks", {}),
+        ("callbacks", {"MetricsFile": {"rows": [1, 2]}, "BestNetwork": {"best": 0.5}}),
+        ("state_dict", []),
+        ("optimizer_states", [{}]),
+        ("lr_schedulers", [5]),
+        ("loops", {}),
+    ],
+)
+def test_a_crafted_checkpoint(run, part, value):
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    torch.save(checkpoint | {part: value}, run.checkpoint)
+    with pytest.raises(FileError, match=r"last\.ckpt: (is damaged|is not|does not belong)"):
+        resume_run(run.path, {"epochs": 3}, quiet, False)
