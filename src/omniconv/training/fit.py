@@ -198,6 +198,8 @@ def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, epoch: int = 0
         config.batch_size,
         sampler=sampler,
         num_workers=config.workers,
+        # Each iteration draws a seed, in a resumed run before the epoch is seeded and else after it.
+        generator=torch.Generator().manual_seed(config.seed),
         persistent_workers=config.workers > 0,
         drop_last=train and leftover == 1 and len(sampler) > 1,  # batch normalization cannot learn from one image
     )
