@@ -28,7 +28,7 @@ SPHERE = oc.Icosphere(1)
         (lambda: oc.nn.CoordConv(0, 2), "in_channels=0: must be a whole number from 1"),
         (lambda: oc.nn.CoordConv(2, 2)(torch.zeros(1, 3, 5, 5)), "must have 2 channels on axis 1"),
         (lambda: oc.nn.CoordConv(2, 2)(torch.zeros(1, 2, 5, 5).long()), "must have a floating-point dtype"),
-        (lambda: oc.nn.GlobalAvgPool(SPHERE)(torch.zeros(1, 2, 1)), "must have 42 samples on axis 2"),
+        (lambda: oc.nn.GlobalAvgPool(SPHERE)(torch.zeros(1, 2, 1)), "must be (batch, channels, 42), a signal on"),
         (lambda: oc.nn.GlobalAvgPool()(torch.zeros(1, 1, 0, 3)), "must have at least one sample"),
         (lambda: oc.nn.ConvTranspose2d(1, 1, 3, padding=5)(torch.zeros(1, 1, 4, 4)), "pad less"),
     ],

@@ -245,6 +245,61 @@ def test_errors_name_the_argument(act, text):
         act()
 
 
+ON_SPHERES = [*SURFACES[6:], oc.Equirectangular(height=8, kernels="rows")]
+"""Spherical surfaces."""
+
+
+def signals_of_other_surfaces(surface):
+    """Return grids that are no signal on a surface: other levels, other surfaces, and flat images."""
+    levels = () if surface.any_size else (surface.coarser(), surface.finer())
+    for other in (*levels, oc.Healpix(2), oc.Icosphere(2), oc.Cubemap(2), oc.Plane(2), oc.Plane(1)):
+        grid = tuple(size or 7 for size in other.shape)
+        if grid != surface.shape and not (surface.any_size and len(grid) == surface.ndim):
+            yield grid
+
+
+@pytest.mark.parametrize("surface", ON_SPHERES, ids=str)
+@pytest.mark.parametrize("kind", [*LAYERS, "MaxUnpool"])
+def test_signals_of_other_surfaces_are_refused(kind, surface):
+    layer = build(kind, surface)
+    more = {"switches": torch.zeros(1, dtype=torch.long)} if kind == "MaxUnpool" else {}
+    for grid in signals_of_other_surfaces(surface):
+        with pytest.raises(InputError) as error:
+            layer(torch.rand(1, 2, *grid), **more)
+        expected = ", ".join(map(str, surface.shape))
+        text = f"must be (batch, channels, {expected}), a signal on {surface}; its grid is {grid}"
+        assert ("must have 4 axes" if surface.any_size else text) in str(error.value)
+
+
+@pytest.mark.parametrize("surface", ON_SPHERES, ids=str)
+def test_networks_refuse_signals_of_other_surfaces(surface):
+    for network in (oc.models.UNet(2, 2, surface, width=2, depth=1), oc.models.Classifier(2, 2, surface, 2, 1)):
+        for grid in signals_of_other_surfaces(surface):
+            with pytest.raises(InputError, match=r"input=.*: must (be \(batch, channels, .*, a signal on|have 4 axes)"):
+                network(torch.rand(1, 2, *grid))
+
+
+def test_the_level_of_a_refused_signal_is_named():
+    with refused("must be (batch, channels, 42), a signal on icosphere:1,laplacian=mass; its grid is (162,); build the "
+                 "layer on icosphere:2,laplacian=mass, which has this grid, or resample the signal"):  # fmt: skip
+        oc.nn.MaxUnpool(surface=oc.Icosphere(1))(torch.rand(1, 2, 162), torch.zeros(1, 2, 162, dtype=torch.long))
+    with refused("skip=(1, 2, 42): must be (batch, channels, 162), a signal on icosphere:2"):
+        block = oc.nn.UpBlock(4, torch.nn.Identity(), surface=oc.Icosphere(1))
+        block(torch.rand(1, 4, 42), torch.rand(1, 2, 42))
+    with refused("must have the grid (8, 16) of source_shape"):
+        oc.nn.Resample(oc.Equirectangular(), oc.Icosphere(0), source_shape=(8, 16))(torch.rand(1, 1, 9, 18))
+    with refused("must have 3 axes: (batch, channels, length or samples); add or remove axes, such as unsqueeze(0)"):
+        oc.nn.Conv(2, 2, surface=oc.Icosphere(1))(torch.rand(2, 42))
+
+
+def test_signals_of_other_surfaces_are_refused_while_compiling():
+    layer = oc.nn.Conv(2, 2, surface=oc.Healpix(2))
+    for call in (torch.compile(layer, backend="eager", fullgraph=True),
+                 lambda x: torch.export.export(layer, (x,), strict=False)):  # fmt: skip
+        with refused("must be (batch, channels, 48), a signal on healpix:2; its grid is (12,); build the layer on"):
+            call(torch.rand(1, 2, 12))
+
+
 @pytest.mark.parametrize("surface", SURFACES, ids=str)
 def test_skip_must_have_the_same_batch_size(surface):
     finer = surface if surface.any_size else surface.finer()

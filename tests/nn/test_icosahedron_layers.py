@@ -211,7 +211,7 @@ def test_summary_counts_the_published_network():
         (lambda: MaxPool(2, 1, surface=SPHERE), "stride=1: must be 2 on an icosahedron"),
         (lambda: Upsample(3, surface=SPHERE), "scale_factor=3: must be 2 on an icosahedron"),
         (lambda: UNet(1, 2, SPHERE, depth=3), "depth=3: must be at most 2, the number of coarser levels of"),
-        (lambda: Conv(1, 2, surface=SPHERE)(torch.zeros(1, 1, 80)), "must have 320 samples on axis 2"),
+        (lambda: Conv(1, 2, surface=SPHERE)(torch.zeros(1, 1, 80)), "must be (batch, channels, 320), a signal on"),
     ],
 )
 def test_what_has_no_meaning_on_faces_is_refused(ask, text):

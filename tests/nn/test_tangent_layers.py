@@ -239,7 +239,10 @@ def test_what_is_exported_is_the_network():
         (lambda: MaxPool(3, surface=SURFACE), "stride=3: must be 1 or 2 with kernels='tangent'"),
         (lambda: UNet(1, 1, width=4, depth=4, surface=SURFACE), "depth=4: must be at most 3"),
         (lambda: UNet(1, 1, width=4, depth=2, surface=tangent(10)), "depth=2: must be at most 1"),
-        (lambda: Conv(1, 1, surface=SURFACE)(torch.zeros(1, 1, 8, 15)), "must have 16 samples on axis 3"),
+        (
+            lambda: Conv(1, 1, surface=SURFACE)(torch.zeros(1, 1, 8, 15)),
+            "must be (batch, channels, 8, 16)",
+        ),
         (
             lambda: ConvTranspose(1, 1, surface=SURFACE)(torch.zeros(1, 1, 8, 16), output_size=(15, 32)),
             "must be (16, 32)",

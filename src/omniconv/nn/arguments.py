@@ -193,33 +193,56 @@ def check_tensor(x: Tensor, name: str = "input") -> None:
 
 
 def check_signal(
-    x: Tensor, channels: int | None, ndim: int, shape: Sequence[int | None] = (), dtype: torch.dtype | None = None
+    x: Tensor, channels: int | None, ndim: int, dtype: torch.dtype | None = None, name: str = "input"
 ) -> None:
     """Check that ``x`` is ``(batch, channels, *grid)`` of floats; only the batch may be empty.
 
-    ``None`` for ``channels`` or for a size in ``shape`` admits any. ``dtype`` is that of the layer's weights; it is not
-    checked under autocast, which casts both.
+    ``None`` for ``channels`` admits any. ``dtype`` is that of the layer's weights; it is not checked under autocast,
+    which casts both.
     """
-    check_tensor(x)
+    check_tensor(x, name)
     if x.ndim != ndim + 2:
         axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
         rule, cure = f"must have {ndim + 2} axes: (batch, channels, {axes})", "add or remove axes, such as unsqueeze(0)"
-        raise InputError("input", tuple(x.shape), rule, cure)
+        raise InputError(name, tuple(x.shape), rule, cure)
     if not x.is_floating_point():
-        raise InputError("input", x.dtype, "must have a floating-point dtype", "use x.float()")
+        raise InputError(name, x.dtype, "must have a floating-point dtype", "use x.float()")
     if dtype is not None and x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
         rule = f"must have the dtype of the weights ({_name(dtype)}), got {_name(x.dtype)}"
-        raise InputError("input", x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
+        raise InputError(name, x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
     if channels is not None and x.shape[1] != channels:
         rule = f"must have {channels} channels on axis 1"
-        raise InputError("input", tuple(x.shape), rule, "check the layer before it")
+        raise InputError(name, tuple(x.shape), rule, "check the layer before it")
     if statically_true(prod(x.shape[1:]) == 0):
-        raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
-    for axis, samples in enumerate(shape, start=2):
-        if samples is not None and x.shape[axis] != samples:
-            rule = f"must have {samples} samples on axis {axis}, as its surface has"
-            cure = "map the image with surface.from_equirectangular, or build the layer on another level"
-            raise InputError("input", tuple(x.shape), rule, cure)
+        raise InputError(name, tuple(x.shape), "must have at least one sample", "check the size of the image")
+
+
+def check_on_surface(
+    x: Tensor, surface: Surface, channels: int | None = None, dtype: torch.dtype | None = None, name: str = "input"
+) -> None:
+    """Check that ``x`` is a signal on a surface, by the number of axes and samples; otherwise as ``check_signal``."""
+    shape = surface.shape
+    if isinstance(x, Tensor) and x.ndim != len(shape) + 2 and None not in shape and x.shape[-len(shape) :] != shape:
+        raise _not_on(x, surface, name)  # rather than to ask for other axes
+    check_signal(x, channels, len(shape), dtype, name)
+    if None not in shape:
+        if x.shape[2:] != shape:
+            raise _not_on(x, surface, name)
+    elif not torch.compiler.is_compiling():
+        surface.warn_about(x.shape[2:])
+
+
+def _not_on(x: Tensor, surface: Surface, name: str) -> InputError:
+    """Return the error for a signal of another surface."""
+    grid = tuple(x.shape[2:])
+    expected = ", ".join("any" if size is None else str(size) for size in surface.shape)
+    rule = f"must be (batch, channels, {expected}), a signal on {surface}; its grid is {grid}"
+    level = surface.level_of(grid)
+    if level is not None:
+        cure = f"build the layer on {level}, which has this grid, or resample the signal"
+    else:
+        cure = "map the image by surface.from_equirectangular, or build the layer on the surface of the signal"
+    return InputError(name, tuple(x.shape), rule, cure)
 
 
 def _name(dtype: torch.dtype) -> str:

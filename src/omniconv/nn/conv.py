@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
-from omniconv.nn.arguments import Padding, Size, check_signal, check_weight, is_unit_stride, last_axes, parse_window
+from omniconv.nn.arguments import Padding, Size, check_on_surface, check_weight, is_unit_stride, last_axes, parse_window
 from omniconv.nn.dispatch import ConvWindow, make_conv, make_conv_transpose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.rows.modules import init_row_weight
@@ -99,7 +99,7 @@ class Conv(_ConvBase):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)``."""
         weight = self.weight
-        check_signal(x, self.in_channels, self.surface.ndim, dtype=weight.dtype)
+        check_on_surface(x, self.surface, self.in_channels, weight.dtype)
         return self.op(x, weight, self.bias)
 
 
@@ -167,7 +167,7 @@ class ConvTranspose(_ConvBase):
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)`` back to ``output_size``."""
         weight = self.weight
-        check_signal(x, self.in_channels, self.surface.ndim, dtype=weight.dtype)
+        check_on_surface(x, self.surface, self.in_channels, weight.dtype)
         size = None if output_size is None else last_axes(output_size, self.surface.ndim)
         return self.op(x, weight, self.bias, size)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
-from omniconv.nn.arguments import Padding, Size, check_signal, check_surface
+from omniconv.nn.arguments import Padding, Size, check_on_surface, check_surface
 from omniconv.nn.conv import Conv
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.tables import TableModule
@@ -123,7 +123,7 @@ class CoordConv(Traceable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``."""
         weight = self.conv.weight
-        check_signal(x, self.in_channels, self.surface.ndim, self.surface.shape, weight.dtype)
+        check_on_surface(x, self.surface, self.in_channels, weight.dtype)
         signal_weight, coordinate_weight = weight.tensor_split([self.in_channels], 1)
         from_coordinates = self.conv.op(self.coordinates(x), coordinate_weight, self.conv.bias)
         return self.conv.op(x, signal_weight, None) + from_coordinates

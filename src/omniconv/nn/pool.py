@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_flag, check_number
 from omniconv.nn.area_weights import make_mean_weights
-from omniconv.nn.arguments import Padding, Size, check_signal, check_surface, is_unit_stride, parse_window
+from omniconv.nn.arguments import Padding, Size, check_on_surface, check_surface, is_unit_stride, parse_window
 from omniconv.nn.dispatch import PoolWindow, make_avg_pool_op, make_lp_pool_op, make_max_pool_op
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces import Border, Plane, Stencil, Surface
@@ -43,7 +43,7 @@ class _Pool(Traceable, nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """Pool ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim)
+        check_on_surface(x, self.surface)
         return self.op(x)
 
     def extra_repr(self) -> str:
@@ -91,7 +91,7 @@ class MaxPool(_Pool):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pool ``(batch, channels, *grid)``; with ``return_switches`` a pair."""
-        check_signal(x, None, self.surface.ndim)
+        check_on_surface(x, self.surface)
         return self.pool(x)
 
 
@@ -190,6 +190,6 @@ class GlobalAvgPool(Traceable, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Average ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim, self.surface.shape)
+        check_on_surface(x, self.surface)
         precise = x.to(torch.promote_types(x.dtype, torch.float32))  # a weight of 1/(H·W) is too small for float16
         return (precise * self.weights(precise)).flatten(2).sum(2).to(x.dtype)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
-from omniconv.nn.arguments import Size, check_signal, check_surface
+from omniconv.errors import InputError
+from omniconv.nn.arguments import Size, check_on_surface, check_surface
 from omniconv.nn.dispatch import make_resize
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.stencil.modules import StencilProduct
@@ -25,7 +26,7 @@ class _Resize(Traceable, nn.Module):
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """Resize ``(batch, channels, *grid)``."""
-        check_signal(x, None, self.surface.ndim)
+        check_on_surface(x, self.surface)
         return self.op(x, output_size)
 
     def extra_repr(self) -> str:
@@ -130,6 +131,14 @@ class Resample(Traceable, StencilProduct):
     ) -> None:
         super().__init__(map_between(source, target, mode, source_shape, target_shape))
         self.surface, self.output_surface, self.mode = source, target, mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Resample ``(batch, channels, *shape of the source)``."""
+        check_on_surface(x, self.surface)
+        if self.surface.any_size and x.shape[2:] != self.stencil.input_shape:
+            rule = f"must have the grid {self.stencil.input_shape} of source_shape"
+            raise InputError("input", tuple(x.shape), rule, "build the layer with the source_shape of the signal")
+        return super().forward(x)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.surface} to {self.output_surface}, mode={self.mode!r}"

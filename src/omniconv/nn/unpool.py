@@ -14,7 +14,7 @@ from omniconv.nn.arguments import (
     Size,
     check_fixed_size,
     check_mesh_padding,
-    check_signal,
+    check_on_surface,
     check_tensor,
     is_unit_stride,
     last_axes,
@@ -74,7 +74,7 @@ class MaxUnpool(Traceable, TableModule):
 
     def forward(self, x: Tensor, switches: Tensor, output_size: Size | None = None) -> Tensor:
         """Unpool ``(batch, channels, *grid)`` to ``output_size``."""
-        check_signal(x, None, self.surface.ndim)
+        check_on_surface(x, self.surface)
         size = self._output_size(x.shape[2:], output_size)
         _check_switches(x, switches)
         (overlap,) = self.table("overlap", x).plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from inspect import signature
@@ -69,7 +69,9 @@ class Surface(ABC):
 
     @abstractmethod
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the unit vectors of the samples, float64, ``(*shape, 3)``: z up, x at longitude 0, y at 90° east.
+        """Return the unit vectors of the samples in their order, float64, ``(*shape, 3)``.
+
+        The z axis points to the north pole, x to longitude 0, y to 90° east.
 
         ``shape`` is required on surfaces of any size, here and in the next methods.
         """
@@ -171,6 +173,22 @@ class Surface(ABC):
     def weights_have_rows(self) -> bool:
         """Whether the last axis of weights counts taps of all rows; there, those on the outline are lower bounds."""
         return False
+
+    def level_of(self, grid: tuple[int, ...]) -> Surface | None:
+        """Return the coarser or finer level whose signals have this grid; ``None`` if there is none."""
+        if self.any_size or self.ndim != len(grid):
+            return None
+        level: Any = self
+        is_coarser = prod(grid) < prod(level.shape)
+        try:
+            while prod(level.shape) > prod(grid) if is_coarser else prod(level.shape) < prod(grid):
+                level = level.coarser() if is_coarser else level.finer()
+        except InputError:  # no further level
+            return None
+        return level if level.shape == grid else None
+
+    def warn_about(self, grid: Sequence[int]) -> None:  # noqa: B027  # most surfaces have nothing to warn of
+        """Warn about a grid that is allowed, but whose samples are probably not where the surface assumes them."""
 
     @property
     def spacing(self) -> float:

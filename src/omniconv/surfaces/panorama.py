@@ -1,11 +1,13 @@
 """Equirectangular images as functions on the sphere: pixel geometry, sampling, resizing, rotation.
 
-Row i has latitude 90° − (i + ½)·180°/H, column j longitude −180° + (j + ½)·360°/W. Every function continues an image
-over the poles (mirrored rows rolled by half the width) and across the left and right edge, so that none has a seam.
+Samples are cell centres, never on the poles: row i has latitude 90° − (i + ½)·180°/H, column j longitude −180° + (j +
+½)·360°/W. Every function continues an image over the poles (mirrored rows rolled by half the width) and across the
+left and right edge, so that none has a seam.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +16,51 @@ from scipy import sparse
 from omniconv.errors import InputError
 from omniconv.surfaces.neighbours.border import border_index
 from omniconv.surfaces.neighbours.stencil import csr_from_rows
+
+MIN_ROWS = 19
+"""Rows from which a grid can be one of geodata: 10° from pole to pole. Smaller ones are feature maps or tests."""
+_said: set[tuple[int, int]] = set()
+"""Sizes that were warned of."""
+_known_to_layers: set[tuple[int, int]] = set()
+"""Sizes that layers have seen, and those of the feature maps that strides of 2 make of them."""
+
+
+def warn_of_pole_rows(height: int, width: int) -> None:
+    """Warn once for each size if the rows of a panorama may lie on the poles instead of at the centres of cells.
+
+    Grids of weather and climate data often have an odd number of rows, the first and last of them on the poles: 181 ×
+    360, 721 × 1440, 361 × 576. Panoramas have half as many rows as columns. Images of another kind, whose pixels would
+    be more than twice as high as wide or the other way round, are no such grids.
+    """
+    if height % 2 == 0 or height < MIN_ROWS or width == 2 * height or (height, width) in _said:
+        return
+    if not height - 1 <= width <= 4 * (height - 1):
+        return
+    first = 90 - 90 / height
+    warnings.warn(
+        f"panorama of {height} × {width}: its rows are taken as cell centres, from {first:.6g}° to −{first:.6g}°, but "
+        f"an odd number of rows that is not half the columns often means rows on both poles; if so, average adjacent "
+        f"rows, (x[..., :-1, :] + x[..., 1:, :]) / 2, which gives {height - 1} rows of cell centres; if they are cell "
+        "centres, ignore this by warnings.filterwarnings('ignore', 'panorama of')",
+        stacklevel=3,
+    )
+    _said.add((height, width))
+
+
+def warn_layer_of_pole_rows(height: int, width: int) -> None:
+    """Warn of the signal of a layer if rows on both poles would be as far apart as its columns: 181 × 360, 721 × 1440.
+
+    Feature maps may have any size, as strides of 2 make them: those of a larger signal are not warned of.
+    """
+    if (height, width) in _known_to_layers:
+        return
+    if width == 2 * (height - 1):
+        warn_of_pole_rows(height, width)
+    rounded_up = rounded_down = height, width
+    while min(rounded_up) > 1:
+        _known_to_layers.update((rounded_up, rounded_down))
+        rounded_up = -(-rounded_up[0] // 2), -(-rounded_up[1] // 2)
+        rounded_down = rounded_down[0] // 2, rounded_down[1] // 2
 
 
 def pixel_directions(height: int, width: int) -> np.ndarray:
@@ -93,6 +140,7 @@ def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> n
     ``linear`` interpolates (floating-point result), ``nearest`` keeps the dtype.
     """
     height, width = image.shape[-2:]
+    warn_of_pole_rows(height, width)
     flat = image.reshape(*image.shape[:-2], height * width)
     if mode == "nearest":
         return flat[..., nearest_pixels(directions, height, width)]
@@ -150,6 +198,7 @@ def apply_matrix(
     The panorama is first resized to at most ``max_rows`` rows, which bounds the memory of the matrix.
     """
     dtype, lead, (height, width) = np.result_type(image.dtype, np.float32), image.shape[:-2], image.shape[-2:]
+    warn_of_pole_rows(height, width)
     rows = min(height, max_rows)
     image = resize(image, rows, max(1, round(width * rows / height)))
     flat = image.reshape(-1, image.shape[-2] * image.shape[-1])

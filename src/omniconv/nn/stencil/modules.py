@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omniconv.nn.arguments import check_signal
 from omniconv.nn.stencil.backends import Backend, CustomOps, HaloOps, StandardOps
 from omniconv.nn.tables import TableModule
 from omniconv.surfaces.neighbours.stencil import Stencil
@@ -77,7 +76,6 @@ class PointwiseConvolution(nn.Module):
         self.multiply = self._multiply if groups == 1 else self._multiply_groups
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        check_signal(x, None, len(self.stencil.input_shape), self.stencil.input_shape)
         return self.multiply(x.flatten(2), weight.flatten(1), bias).unflatten(2, self.stencil.output_shape)
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -95,12 +93,7 @@ class StencilProduct(SparseOperator):
 
 
 def to_channels_last(x: Tensor, stencil: Stencil) -> Tensor:
-    """Return an input ``(B, C, *shape)`` of a stencil as ``(B, N, C)``.
-
-    Raises:
-        InputError: a signal of another shape.
-    """
-    check_signal(x, None, len(stencil.input_shape), stencil.input_shape)
+    """Return an input ``(B, C, *shape)`` of a stencil as ``(B, N, C)``."""
     return x.flatten(2).transpose(1, 2)
 
 

@@ -20,10 +20,10 @@ from omniconv.surfaces.neighbours.border import Border, CubeBorder
 class Cubemap(Surface):
     """Six square faces; kernels continue over all twelve edges (cube padding; Cheng et al., CVPR 2018).
 
-    Faces are front (longitude 0), east, back, west, up and down. Seen from the centre, columns of the first four run
-    east and rows run down; ``up`` and ``down`` touch the front with their last and first row. Beyond a corner, where
-    three faces meet and a pixel is missing, the mean of the two nearest pixels replaces it. Weights are those of a flat
-    convolution.
+    Samples are pixel centres, equidistant on the flat faces. Faces are front (longitude 0), east, back, west, up and
+    down. Seen from the centre, columns of the first four run east and rows run down; ``up`` and ``down`` touch the
+    front with their last and first row. Beyond a corner, where three faces meet and a pixel is missing, the mean of
+    the two nearest pixels replaces it. Weights are those of a flat convolution.
 
     Args:
         size: pixels along an edge of a face.

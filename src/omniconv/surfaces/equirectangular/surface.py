@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
@@ -25,6 +26,12 @@ Kernels = Literal["grid", "tangent", "rows"]
 @dataclass(frozen=True)
 class Equirectangular(Surface):
     """Panoramas: of any size with flat kernels, or of one size with kernels on the sphere.
+
+    Samples are cell centres: row i of H has latitude 90° − (i + ½)·180°/H, north first, so that the first and last row
+    are at ±(90 − 90/H)°; column j of W has longitude −180° + (j + ½)·360°/W, running east. Grids with rows on both
+    poles (ERA5's 721 × 1440) have other samples: ``(x[..., :-1, :] + x[..., 1:, :]) / 2`` are 720 rows of cell centres.
+    Roll the columns of a grid that starts at longitude 0° by half the width, and flip the rows of one that runs north.
+    An odd number of rows that is not half the columns is warned of, once for each size.
 
     ``kernels="grid"`` accepts any (height, width), circular in longitude (Schubert et al., Circular CNNs, IV 2019): the
     ordinary convolution, whose kernel shrinks towards the poles as the pixels do.
@@ -86,6 +93,10 @@ class Equirectangular(Surface):
     def latitude_axis(self) -> int:
         return 0
 
+    def warn_about(self, grid: Sequence[int]) -> None:
+        """Warn about a grid that looks as if its first and last row were on the poles."""
+        panorama.warn_layer_of_pole_rows(*grid)
+
     def directions(self, shape: tuple[int, ...] | None = None) -> np.ndarray:
         return panorama.pixel_directions(*self._size(shape))
 
@@ -134,6 +145,7 @@ class Equirectangular(Surface):
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
         """Return the panorama, resized where the surface has one size."""
+        panorama.warn_layer_of_pole_rows(*image.shape[-2:])
         return image if self.height is None else panorama.resize(image, self.height, 2 * self.height, mode)
 
     def to_equirectangular(self, signal: np.ndarray, height: int, mode: Resampling = "linear") -> np.ndarray:
@@ -152,6 +164,7 @@ class Equirectangular(Surface):
         if shape is None or len(shape) != 2:
             rule = "must be (height, width), since this surface has any size"
             raise InputError("shape", shape, rule, "give the shape of the grid")
+        panorama.warn_of_pole_rows(*shape)
         return shape[0], shape[1]
 
 

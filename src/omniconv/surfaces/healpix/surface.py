@@ -28,6 +28,10 @@ FINEST = 1024
 class Healpix(Surface):
     """12 · nside² cells of equal area, in nested order: the children of cell ``p`` are ``4p … 4p + 3``.
 
+    Maps in ring order have the same number of cells and cannot be told apart. Reorder them before and after, by
+    ``healpy.reorder(m, r2n=True)`` and ``n2r=True``, or by ``m[astropy_healpix.nested_to_ring(cells, nside)]`` with
+    ``cells = np.arange(12 * nside**2)``. Samples are cell centres, as healpy's ``pix2vec(nside, cells, nest=True)``.
+
     A convolution has nine taps, the cell and its eight neighbours (Krachmalnicoff and Tomasi, A&A 628, 2019); pooling
     averages the four children of a cell (DeepSphere: Perraudin et al., Astronomy and Computing 27, 2019). The taps are
     a 3×3 patch of the base face, row by row, seen from outside with the northern corner first (the face order of
@@ -127,7 +131,7 @@ class Healpix(Surface):
         return 4 * self.nside
 
     def from_equirectangular(self, image: np.ndarray, mode: Resampling = "linear") -> np.ndarray:
-        """Resample a panorama ``(…, H, W)`` to the cells, ``(…, N)``: ``linear`` is the mean over each cell."""
+        """Resample a panorama ``(…, H, W)`` to the cells in nested order, ``(…, N)``; ``linear``: means over cells."""
         if mode == "nearest":
             return super().from_equirectangular(image, mode)
         rows = 2 * self.panorama_height()  # `_cell_means` then reads four points in each cell

@@ -25,6 +25,8 @@ TAPS = {1: 1, 3: 10}
 class Icosahedron(SubdividedIcosahedron):
     """20 · 4ˡ triangular faces of nearly equal size; the children of face f are 4f … 4f + 3, the central one first.
 
+    Samples are the centres of the faces; ``directions()`` has their positions and order.
+
     A convolution has ten taps: the face, the three that share a side with it and their six further neighbours, in the
     published order: self, right, left, low, right-low, right-high, left-high, left-low, low-left, low-right. On faces
     that point down the kernel is rotated by 180°. "Low" refers to the base face of the icosahedron: the kernel is

@@ -27,6 +27,8 @@ Laplacian = Literal["mass", "raw"]
 class Icosphere(SubdividedIcosahedron):
     """10 · 4ˡ + 2 nearly uniform samples on the sphere, in nested order: the first ones are the next coarser level.
 
+    Samples are the vertices; ``directions()`` and ``mesh`` have their positions and order.
+
     A convolution is a weighted sum of four differential operators: identity, derivative to the east, derivative to the
     north, Laplacian ("Spherical CNNs on Unstructured Grids", eq. 4).
 

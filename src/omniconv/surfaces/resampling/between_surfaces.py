@@ -70,7 +70,8 @@ def resample(
     """Resample a signal to another spherical surface.
 
     Args:
-        signal: ``(…, *shape of the source)``; numbers, with ``nearest`` any dtype.
+        signal: ``(…, *shape of the source)``; numbers, with ``nearest`` any dtype. Samples are in the order that the
+            class of the surface states: HEALPix cells nested, panorama rows from north to south.
         source: the spherical surface of the signal.
         target: the spherical surface of the result.
         mode: as in ``map_between``.
