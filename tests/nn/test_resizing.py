@@ -129,7 +129,10 @@ def test_upsample_on_a_mesh_is_its_stencil(mode):
         (lambda: Upsample()(torch.zeros(1, 1, 4, 4), (8, 0)), r"output_size=\(8, 0\): must be a whole number from 1"),
         (lambda: Upsample()(torch.zeros(1, 4, 4)), r"must have 4 axes: \(batch, channels, height, width\)"),
         (lambda: Upsample(surface=Icosphere(0))(torch.zeros(1, 1, 12), (40,)), r"output_size=\(40,\): must be \(42,\)"),
-        (lambda: Upsample(surface=Icosphere(0))(torch.zeros(1, 1, 13)), "a signal on icosphere:0,laplacian=mass; its grid is"),
+        (
+            lambda: Upsample(surface=Icosphere(0))(torch.zeros(1, 1, 13)),
+            "a signal on icosphere:0,laplacian=mass; its grid is",
+        ),
     ],
 )
 def test_invalid_resizing_is_refused(call, text):

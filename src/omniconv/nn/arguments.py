@@ -192,44 +192,46 @@ def check_tensor(x: Tensor, name: str = "input") -> None:
         raise InputError(name, type(x), "must be a tensor", "use torch.as_tensor")
 
 
-def check_signal(
-    x: Tensor, channels: int | None, ndim: int, dtype: torch.dtype | None = None, name: str = "input"
-) -> None:
+def check_signal(x: Tensor, channels: int | None, ndim: int, dtype: torch.dtype | None = None) -> None:
     """Check that ``x`` is ``(batch, channels, *grid)`` of floats; only the batch may be empty.
 
     ``None`` for ``channels`` admits any. ``dtype`` is that of the layer's weights; it is not checked under autocast,
     which casts both.
     """
-    check_tensor(x, name)
+    check_tensor(x)
     if x.ndim != ndim + 2:
         axes = {1: "length or samples", 2: "height, width", 3: "depth, height, width"}[ndim]
         rule, cure = f"must have {ndim + 2} axes: (batch, channels, {axes})", "add or remove axes, such as unsqueeze(0)"
-        raise InputError(name, tuple(x.shape), rule, cure)
+        raise InputError("input", tuple(x.shape), rule, cure)
     if not x.is_floating_point():
-        raise InputError(name, x.dtype, "must have a floating-point dtype", "use x.float()")
+        raise InputError("input", x.dtype, "must have a floating-point dtype", "use x.float()")
     if dtype is not None and x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
         rule = f"must have the dtype of the weights ({_name(dtype)}), got {_name(x.dtype)}"
-        raise InputError(name, x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
+        raise InputError("input", x.dtype, rule, f"use x.to({dtype}) or layer.to({x.dtype})")
     if channels is not None and x.shape[1] != channels:
         rule = f"must have {channels} channels on axis 1"
-        raise InputError(name, tuple(x.shape), rule, "check the layer before it")
+        raise InputError("input", tuple(x.shape), rule, "check the layer before it")
     if statically_true(prod(x.shape[1:]) == 0):
-        raise InputError(name, tuple(x.shape), "must have at least one sample", "check the size of the image")
+        raise InputError("input", tuple(x.shape), "must have at least one sample", "check the size of the image")
 
 
 def check_on_surface(
-    x: Tensor, surface: Surface, channels: int | None = None, dtype: torch.dtype | None = None, name: str = "input"
+    x: Tensor, surface: Surface, channels: int | None = None, dtype: torch.dtype | None = None
 ) -> None:
     """Check that ``x`` is a signal on a surface, by the number of axes and samples; otherwise as ``check_signal``."""
     shape = surface.shape
     if isinstance(x, Tensor) and x.ndim != len(shape) + 2 and None not in shape and x.shape[-len(shape) :] != shape:
-        raise _not_on(x, surface, name)  # rather than to ask for other axes
-    check_signal(x, channels, len(shape), dtype, name)
-    if None not in shape:
-        if x.shape[2:] != shape:
-            raise _not_on(x, surface, name)
-    elif not torch.compiler.is_compiling():
+        raise _not_on(x, surface, "input")  # rather than to ask for other axes
+    check_signal(x, channels, len(shape), dtype)
+    check_grid(x, surface)
+    if None in shape and not torch.compiler.is_compiling():
         surface.warn_about(x.shape[2:])
+
+
+def check_grid(x: Tensor, surface: Surface, name: str = "input") -> None:
+    """Check that the grid of ``x`` is that of a surface; surfaces of any size have every grid."""
+    if None not in surface.shape and x.shape[2:] != surface.shape:
+        raise _not_on(x, surface, name)
 
 
 def _not_on(x: Tensor, surface: Surface, name: str) -> InputError:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_flag, check_integer
 from omniconv.errors import InputError
-from omniconv.nn.arguments import check_on_surface, is_grid
+from omniconv.nn.arguments import check_grid, check_tensor, is_grid
 from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.resizing import Upsample
@@ -140,7 +140,8 @@ class UpBlock(Traceable, nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Merge ``(B, in, *coarse grid)`` and ``(B, skip, *fine grid)`` into ``(B, out, *fine grid)``."""
-        check_on_surface(skip, self.output_surface, name="skip")
+        check_tensor(skip, "skip")
+        check_grid(skip, self.output_surface, "skip")
         x = self.up(x, output_size=skip.shape[2:])
         if skip.shape[0] != x.shape[0]:
             rule = f"must have the batch size of the coarse signal, {x.shape[0]}"
