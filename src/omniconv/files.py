@@ -185,6 +185,8 @@ def check_archive(content: bytes) -> None:
     Raises:
         ValueError: it is not such an archive, or an entry differs.
     """
+    if content[-22:-18] != b"PK\5\6":  # the last record of 22 bytes, which torch writes without a comment behind it
+        raise ValueError("it does not end as an archive of torch")
     try:
         with ZipFile(BytesIO(content)) as archive:
             entries = archive.infolist()

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from omniconv.errors import FileError, one_line
-from omniconv.files import atomic_write, read_bytes
+from omniconv.files import atomic_write, check_archive, read_bytes
 from omniconv.models import Model
+from omniconv.models.tensor_file import non_finite
 
 PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
 CURE = "restore it from a copy, or delete it to start anew"
@@ -63,6 +65,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             if comment != _MARK + digest:
                 raise FileError(path, "was damaged or changed after it was written (its checksum differs)", CURE)
         try:
+            if not comment.startswith(_MARK):  # written by an earlier version
+                check_archive(content)
             return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
         except Exception as error:  # torch raises many classes, depending on where a file is truncated
             raise FileError(path, "is damaged", CURE) from error
@@ -87,11 +91,25 @@ def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
             if name not in saved or (saved[name].shape, saved[name].dtype) != (value.shape, value.dtype):
                 rule = f"does not belong to the network that config.yaml describes ({name} differs)"
                 raise FileError(path, rule, "restore config.yaml, or start a new run")
+        if fault := non_finite(saved):
+            raise ValueError(fault)
+        _check_moments(checkpoint, list(network.parameters()))
     except FileError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise FileError(path, f"is damaged ({one_line(error)})", CURE) from error
     return checkpoint
+
+
+def _check_moments(checkpoint: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+    """Check that the optimizer's moments have the shapes of the parameters, and no NaN or infinity."""
+    (optimizer,) = checkpoint["optimizer_states"]
+    for index, state in optimizer["state"].items():
+        for name, value in state.items():
+            if value.ndim and value.shape != parameters[index].shape:
+                raise ValueError(f"{name} of parameter {index} has the shape {tuple(value.shape)}")
+        if fault := non_finite(state):
+            raise ValueError(f"of parameter {index}, {fault}")
 
 
 def _check_callbacks(checkpoint: dict[str, Any]) -> None:
