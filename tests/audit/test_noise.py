@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from panoramas import convolution, waves
+from panoramas import Constant, convolution, waves
 from torch import nn
 
 import omniconv as oc
 from omniconv.audit import audit
 from omniconv.audit.difference import confidence
 from omniconv.audit.shift import column_noise
+from omniconv.errors import InputError
 
 WITHOUT_SEAM = {
     "icosphere": lambda classes: oc.models.UNet(3, classes, surface=oc.Icosphere(2), width=4, depth=1),
@@ -79,3 +80,13 @@ def test_confidence_of_a_mean():
     assert confidence([0.5]) == 0
     assert confidence([0.1, np.nan, 0.1]) == 0
     assert confidence([0.0, 1.0]) == pytest.approx(12.706 * 0.5, rel=1e-3)
+
+
+def test_constant_outputs_are_noted():
+    assert audit(Constant(), waves(1), rotations=1).notes[0].startswith("The output is the same everywhere")
+    assert audit(convolution(), waves(1), rotations=1).notes == []
+
+
+def test_panoramas_of_several_sizes_are_refused():
+    with pytest.raises(InputError, match="must all have one size; resize them"):
+        audit(convolution(), [waves(1)[0], waves(1, height=32, width=64)[0]], rotations=1)

@@ -48,6 +48,9 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
 
 def check_panoramas(panoramas: Any) -> np.ndarray:
     """Return panoramas as float32 ``(batch, channels, height, width)``."""
+    if isinstance(panoramas, list | tuple) and len({np.shape(part) for part in panoramas}) > 1:
+        shapes = sorted({np.shape(part) for part in panoramas})
+        raise InputError("panoramas", shapes, "must all have one size", "resize them, or audit each size by itself")
     array = panoramas.detach().cpu().numpy() if isinstance(panoramas, Tensor) else np.asarray(panoramas)
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.size == 0 or array.dtype.kind != "f":

@@ -36,6 +36,8 @@ REPEAT_TOLERANCE = 1e-3
 """A larger difference between two runs on one panorama is noted: far above nondeterministic sums in float32, far below
 the effect of dropout or other noise."""
 
+CONSTANT_TOLERANCE = 1e-6  # of the largest output: rounding of float32
+
 
 @dataclass(frozen=True, eq=False)
 class Audit:
@@ -64,6 +66,7 @@ class Audit:
     quality: LatitudeBands | None
     position: BorderEffects | None
     repeat_error: float = 0.0
+    is_constant: bool = False
     trained_on: int = 0
 
     @property
@@ -77,6 +80,9 @@ class Audit:
         height, width = self.size
         stride = self.shift.stride
         notes = []
+        if self.is_constant:
+            notes.append("The output is the same everywhere: an audit of it shows nothing. Check that the network is "
+                         "trained and that its input is scaled as in training.")  # fmt: skip
         if self.trained_on:
             notes.append(f"{self.trained_on} of {self.panoramas} panoramas were trained on (recognised by their "
                          "content): the quality by latitude is better than on other panoramas.")  # fmt: skip
@@ -92,7 +98,7 @@ class Audit:
         if self.repeat_error > REPEAT_TOLERANCE:
             notes.append(f"Two runs on the same panorama differ by up to {self.repeat_error:.2g} of the output's "
                          "standard deviation: the network draws random numbers, which count as changes "
-                         "here.")  # fmt: skip
+                         "here, or keeps a state from call to call.")  # fmt: skip
         return notes
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,14 +152,17 @@ def audit(
     run_rotation_trials(model, images, rotations, seed, classes, output, consumers, step)
     return Audit(
         _title(model), len(images), (images.shape[-2], images.shape[-1]), shift, errors.result(), by_latitude.result(),
-        quality, effect.result(), _repeat_error(model, images[0], output),
+        quality, effect.result(), *_repeat_error(model, images[0], output),
     )  # fmt: skip
 
 
-def _repeat_error(model: Any, image: np.ndarray, output: OutputKey) -> float:
+def _repeat_error(model: Any, image: np.ndarray, output: OutputKey) -> tuple[float, bool]:
+    """Return the largest difference between two runs, and whether a dense output is the same at every place."""
     with panorama_function(model, output) as function:
         one, other = function(image), function(image)
-    return float(np.abs(one - other).max() / max(one.std(), other.std(), np.finfo(float).tiny))
+    largest = float(np.abs(one).max())
+    is_constant = one[0].size > 1 and float(np.ptp(one, axis=(1, 2)).max()) <= CONSTANT_TOLERANCE * largest
+    return float(np.abs(one - other).max() / max(one.std(), other.std(), np.finfo(float).tiny)), is_constant
 
 
 def _title(model: Any) -> str:
