@@ -191,9 +191,13 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
     predictor = _predictor(run, device)
     folder = find_samples(predictor, Path(run), data, split)
-    trained_on = trained_images(Path(run), [sample.image for sample in folder.samples])
+    images = [sample.image for sample in folder.samples]
+    trained_on = trained_images(Path(run), images)
+    selected_on = trained_images(Path(run), images, held_out=True) if data else None
     with progress_bar(len(folder.samples), "evaluate") as step:
         measures = run_evaluation(predictor, folder, step, trained_on)
+    if selected_on is not None:
+        measures["selected_on"] = len(selected_on)
     if json_file:
         write_json(json_file, measures)
     log(f"{measures['images']} images of {folder.root}")

@@ -157,12 +157,13 @@ def _check_target(task: Task, sample: Sample, target: np.ndarray, own: tuple[str
         raise FileError(path, rule, cure) from error
 
 
-def trained_images(run: Path, images: Iterable[Path]) -> set[Path] | None:
+def trained_images(run: Path, images: Iterable[Path], held_out: bool = False) -> set[Path] | None:
     """Return those images whose content a run was trained on, whatever their names are.
 
     Args:
         run: folder of the run, or a file in it.
         images: image files.
+        held_out: instead return those that the run held out to select its best epoch.
 
     Returns:
         The images; ``None`` for a network outside of a run.
@@ -174,7 +175,7 @@ def trained_images(run: Path, images: Iterable[Path]) -> set[Path] | None:
     if folder is None or not folder.data.is_file():
         return None
     splits = read_splits(folder.data, check_files=False)
-    return set(find_copies(images, splits.images(splits.training)))
+    return set(find_copies(images, splits.images(splits.validation if held_out else splits.training)))
 
 
 def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str | None = None) -> DatasetFolder:
@@ -214,8 +215,10 @@ def was_balanced(run: Path) -> bool:
 
 def describe_overlap(evaluation: dict[str, Any]) -> str:
     """Return a sentence on the measured images that the network was trained on; empty if there are none."""
-    count, total = evaluation.get("trained_on"), evaluation["images"]
+    count, selected, total = evaluation.get("trained_on"), evaluation.get("selected_on"), evaluation["images"]
+    optimistic = f"{selected} of {total} images selected the best epoch, so that their measures are optimistic"
     if not count:
-        return ""
+        return optimistic if selected else ""
     rest = "the measures of the others follow" if count < total else "none of them shows how good it is on other images"
-    return f"{count} of {total} images were trained on (recognised by their content): {rest}"
+    text = f"{count} of {total} images were trained on (recognised by their content): {rest}"
+    return f"{text}; {optimistic}" if selected else text
