@@ -140,7 +140,7 @@ def test_the_same_image_with_different_targets_is_said(here):
 def test_evaluate_on_the_training_folder_says_so(here, segment_run, segment_data, capsys):
     assert main(["evaluate", str(segment_run.path), str(segment_data), "--json", "found.json"]) == 0
     out = capsys.readouterr().out
-    assert "4 of 5 images were trained on (recognised by their content): the measures of the others follow; 1 of " in out
+    assert "4 of 5 images were trained on (recognised by their content): the measures of the others follow; " in out
     assert "1 of 5 images selected the best epoch, so that their measures are optimistic" in out
     assert "1 images that were not trained on" in out
     found = json.loads((here / "found.json").read_text())
