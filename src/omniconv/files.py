@@ -82,6 +82,19 @@ def real_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))
 
 
+def check_utf8(path: str | os.PathLike[str]) -> None:
+    """Check that safetensors and TensorBoard can open a path.
+
+    Raises:
+        FileError: it holds bytes that are not UTF-8.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        rule = "is not UTF-8, as safetensors and TensorBoard require of paths"
+        raise FileError(path, rule, "rename it, or choose another path") from error
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file, or a link to one, for reading bytes; never waits for a pipe or a device.
 

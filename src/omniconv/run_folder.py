@@ -17,7 +17,7 @@ from typing import Any
 
 from omniconv import files
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, make_folder, read_text, real_path
+from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, check_utf8, make_folder, read_text, real_path
 from omniconv.locks import LOCK, TEMPORARY, OwnedError, lock_folder, remove_leftovers
 
 MAX_METRICS_BYTES = 2**26
@@ -167,6 +167,7 @@ def find_run(path: str | Path) -> RunFolder:
             raise FileError(path, "was stopped before its settings were written", cure)
         rule = "has no config.yaml, so it is not a run" if Path(path).exists() else "does not exist"
         raise FileError(path, rule, "give the folder of a run, such as runs/NAME")
+    check_utf8(run.path)
     return run
 
 
@@ -179,8 +180,9 @@ def check_outside(run: str | Path, data: str | Path, searched_folders: tuple[str
         searched_folders: names of the folders of ``data`` that are searched; empty if all are.
 
     Raises:
-        FileError: it is inside one of them.
+        FileError: it is inside one of them, or its path is not UTF-8.
     """
+    check_utf8(run)
     run, data = real_path(run), real_path(data)
     if run.is_relative_to(data) and (not searched_folders or set(searched_folders) & set(run.relative_to(data).parts)):
         raise FileError(run, f"would be inside the data, {data}", "choose another out=FOLDER")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -140,3 +141,17 @@ def test_links_to_themselves(here, capfd, segment_run):
         ["report", "loop"], ["evaluate", segment_run.path, "loop"], ["train", "--config", "loop"],
     ):  # fmt: skip
         refuse(capfd, *arguments)
+
+
+def test_runs_whose_path_is_not_utf8_are_refused(here, capfd, segment_run):
+    name, rule = os.fsdecode(b"caf\xe9"), "is not UTF-8, as safetensors and TensorBoard require of paths; rename it, or"
+    data = segment_folder(here / "data", 2)
+    assert rf"caf\xe9: {rule}" in refuse(capfd, "train", "segment", data, "--out", name, *words())
+    assert not (here / name).exists()
+    shutil.copytree(segment_run.path, here / name)
+    for arguments in (
+        ["report", name], ["evaluate", name], ["predict", name, data / "images", "--out", "out"],
+        ["predict", f"{name}/model.safetensors", data / "images", "--out", "out"], ["summary", name],
+        ["export", name, "--format", "torch"], ["train", "--resume", name, "--epochs", "3"], ["audit", name, "data"],
+    ):  # fmt: skip
+        assert rule in refuse(capfd, *arguments)

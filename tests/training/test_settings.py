@@ -130,6 +130,7 @@ ALIASES = "size:" + "".join(
         ('data: "a\\0b"', r"data='a\x00b': must be a path, which has no NUL characters; give the folder of images"),
         ("train:\n  epochs: 3", "has settings below train in line 1: settings are not nested; remove train and the"),
         ("epochs: 3\n\nseed: 1\nepochs: 4", "sets epochs in line 1 and in line 4; keep one of them"),
+        ('"\\ud800": 1', "has no name of a setting in line 1; write one 'name: value' per line"),
         ("? [a]\n: 1", "has no name of a setting in line 1; write one 'name: value' per line"),
         ("a: 1\n---\nb: 2", "is not valid YAML: but found another document, in line 2; correct that line"),
         ("epochs: 3\nseed: \x1b[2J", r"is not valid YAML: the character '\x1b' is not allowed, in line 2; correct"),

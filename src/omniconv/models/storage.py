@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omniconv.errors import FileError, InputError, one_line, truncate
-from omniconv.files import as_path, atomic_write, parse_json
+from omniconv.files import as_path, atomic_write, check_utf8, parse_json
 from omniconv.models import tensor_file
 from omniconv.models.base import Model
 from omniconv.models.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
@@ -70,6 +70,7 @@ def load(path: str | Path) -> Model:
             weights.
     """
     path = as_path(path)
+    check_utf8(path)
     if path.is_dir():
         raise FileError(path, "is a folder", f"give its model.safetensors, or use oc.open_run({str(path)!r}) for a run")
     description: dict[str, Any] = {}

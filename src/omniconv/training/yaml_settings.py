@@ -72,7 +72,7 @@ def read_yaml_settings(path: str | Path) -> dict[str, Setting]:
         settings: dict[str, Setting] = {}
         for key, value in root.value:
             line = key.start_mark.line + 1
-            if not isinstance(key, ScalarNode):
+            if not isinstance(key, ScalarNode) or key.value != key.value.encode(errors="ignore").decode():
                 raise FileError(path, f"has no name of a setting in line {line}", "write one 'name: value' per line")
             if key.value in settings:
                 rule = f"sets {key.value} in line {settings[key.value].line} and in line {line}"
