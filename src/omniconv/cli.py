@@ -16,7 +16,7 @@ from omniconv.commands.audit import audit
 from omniconv.commands.command import NearestGroup, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
-from omniconv.commands.terminal import PATH, is_terminal, log, print_table, progress_bar
+from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_table, progress_bar
 from omniconv.errors import FileError, InputError, printable
 from omniconv.tasks import TASKS
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_size
@@ -176,6 +176,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     With DATA, RUN may also be a model.safetensors. Images that RUN was trained on are recognised by their content: the
     others are then also measured alone, as "unseen" in the JSON file.
     """
+    from omniconv.data.image_notes import check_images, describe_skipped
     from omniconv.data.layouts.dataset_folder import SPLITS
     from omniconv.files import check_writable
     from omniconv.inference.evaluation import describe_overlap, find_samples, trained_images, was_balanced
@@ -192,6 +193,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     predictor = _predictor(run, device)
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
+    log_facts(describe_skipped(folder.skipped) | check_images(images, predictor.preprocessing.surface.spherical))
     trained_on = trained_images(Path(run), images)
     selected_on = trained_images(Path(run), images, held_out=True) if data else None
     with progress_bar(len(folder.samples), "evaluate") as step:
@@ -225,7 +227,8 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
 @_setting_options("device")
 def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
     """Predict images with the network of a run."""
-    from omniconv.data.layouts.image_list import drop_masks, scan_images
+    from omniconv.data.image_notes import check_images, describe_skipped
+    from omniconv.data.layouts.image_list import drop_masks, scan_inputs
     from omniconv.files import check_writable
     from omniconv.inference.write_predictions import check_out, write_predictions
 
@@ -234,11 +237,13 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
     if not out.exists():
         check_writable(out)
     predictor = _predictor(run, device)
-    found = scan_images(images)
+    found, skipped = scan_inputs(images)
     listed = drop_masks(found, images)
     if len(listed) < len(found):
         log(f"masks/ beside images/ is not predicted: {len(found) - len(listed)} files")
     check_out(predictor.task, out, listed, images, overwrite)
+    spherical = predictor.preprocessing.surface.spherical
+    log_facts(describe_skipped(skipped) | check_images([file for file, _ in listed], spherical))
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step, overwrite)
     log(f"{len(listed)} image{'s' * (len(listed) != 1)} predicted into {out}")

@@ -12,7 +12,7 @@ from omniconv.data.classes import read_class_names
 from omniconv.data.file_listing import find_images
 from omniconv.data.layouts import class_folders, image_masks
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, find_splits, has_splits, scan_folder
-from omniconv.data.layouts.image_list import drop_masks, scan_images
+from omniconv.data.layouts.image_list import drop_masks, scan_images, scan_inputs
 from omniconv.errors import FileError, InputError
 
 SEGMENT = "expected images/NAME.jpg with masks/NAME.png in it"
@@ -102,6 +102,86 @@ def test_links_to_files_are_followed_and_to_folders_not(tmp_path):
     assert folder.skipped == ((root / "images/loop", "is a link to a folder"),)
 
 
+def test_files_that_cannot_be_images_are_skipped_with_reason(tmp_path):
+    root = segment(tmp_path)
+    (root / "images/self.png").symlink_to("self.png")
+    (root / "images/gone.png").symlink_to("nowhere.png")
+    os.mkfifo(root / "images/pipe.png")
+    for name in ("city.hdr", "depth.EXR", "old.gif"):
+        (root / "images" / name).touch()
+    (root / "depth").mkdir()
+    (root / "notes.txt").touch()
+    (root / ".DS_Store").touch()
+    folder = scan_masks(root)
+    assert [sample.image.name for sample in folder.samples] == ["a.jpg", "b.jpg"]
+    assert {str(path.relative_to(root)): reason for path, reason in folder.skipped} == {
+        "images/self.png": "cannot be read (too many levels of symbolic links)",
+        "images/gone.png": "cannot be read (no such file or directory)",
+        "images/pipe.png": "is a device or pipe",
+        "images/city.hdr": "is a Radiance HDR image, which omniconv does not read",
+        "images/depth.EXR": "is an OpenEXR image, which omniconv does not read",
+        "images/old.gif": "is a GIF image, which omniconv does not read",
+        "depth": "is neither in images nor in masks",
+        "notes.txt": "is neither in images nor in masks",
+        ".DS_Store": "is hidden",
+    }
+
+
+def test_what_lies_beside_the_splits_is_skipped_with_reason(tmp_path):
+    segment(tmp_path / "train")
+    segment(tmp_path / "val")
+    (tmp_path / "readme.md").touch()
+    (tmp_path / "classes.txt").write_text("\n".join("abcd"))
+    assert find_mask_splits(tmp_path)["train"].skipped == ((tmp_path / "readme.md", "is not in train, val or test"),)
+
+
+NFC, NFD = "\u00e9", "e\u0301"
+
+
+@pytest.mark.parametrize(("image", "mask"), [(NFC, NFD), (NFD, NFC)])
+def test_names_that_look_the_same_are_paired(tmp_path, image, mask):
+    save(tmp_path / f"images/{image}/{image}0.png", pattern())
+    save(tmp_path / f"masks/{mask}/{mask}0.png", labels())
+    (sample,) = scan_masks(tmp_path).samples
+    assert sample == Sample(tmp_path / f"images/{image}/{image}0.png", tmp_path / f"masks/{mask}/{mask}0.png")
+
+
+def test_two_names_that_look_the_same_are_told_apart(tmp_path):
+    root = segment(tmp_path)
+    for name in (NFC, NFD):
+        save(root / f"images/{name}.png", pattern())
+    rule = "has the same name as {} but for the Unicode form of its accents (NFC or NFD)"
+    refused(root / f"images/{NFC}.png", rule.format(f"{NFD}.png"), "rename one of them", scan_masks, root)
+    for name in (NFC, NFD):
+        save(tmp_path / f"classes/{name}/0.png", pattern())
+    rule = "has the name of another folder but for the Unicode form"
+    with pytest.raises(FileError, match=f"{rule} .*; move its images into the other one"):
+        scan_classes(tmp_path / "classes")
+
+
+def test_a_mask_whose_name_differs_in_case_is_named(tmp_path):
+    save(tmp_path / "images/IMG_0.PNG", pattern())
+    mask = save(tmp_path / "masks/img_0.png", labels())
+    cure = f"rename {mask}, which differs in upper and lower case"
+    refused(tmp_path / "images/IMG_0.PNG", "has no mask (1 of 1 images lack one)", cure, scan_masks, tmp_path)
+
+
+def test_class_folders_match_names_that_look_the_same(tmp_path):
+    classify(tmp_path / "train", (NFC, "b"))
+    classify(tmp_path / "val", (NFD, "b"))
+    (tmp_path / "classes.txt").write_text(f"b\n{NFD}\n")
+    folders = find_class_splits(tmp_path)
+    assert folders["train"].classes == folders["val"].classes == ("b", NFC)
+    assert [sample.target for sample in folders["val"].samples] == [0, 1]
+
+
+def test_class_folders_that_differ_in_case_are_named(tmp_path):
+    classify(tmp_path, ("Cat", "dog"))
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    rule = "has the class 'Cat', which classes.txt writes 'cat'"
+    refused(tmp_path, rule, "make the classes the same in both", scan_classes, tmp_path)
+
+
 def test_segment_layout(tmp_path):
     refused(tmp_path / "no", "does not exist", SEGMENT, scan_masks, tmp_path / "no")
     (tmp_path / "file").touch()
@@ -181,7 +261,10 @@ def test_classify(tmp_path):
         ("class2/1.png", 1),
         ("class10/1.png", 2),
     ]
-    assert folder.skipped == ((root / "stray.png", "is not in a class folder"),)
+    assert folder.skipped == (
+        (root / ".git", "is hidden"),
+        (root / "stray.png", "is not in a class folder"),
+    )
 
 
 def test_classify_order_from_file(tmp_path):
@@ -328,6 +411,27 @@ def test_an_image_named_twice_is_listed_once(tmp_path, monkeypatch):
     save(tmp_path / "x/a.jpg", pattern())
     monkeypatch.chdir(tmp_path)
     assert scan_images(["x", "x/a.jpg", tmp_path / "x" / ".." / "x"]) == [(Path("x/a.jpg"), Path("a"))]
+
+
+def test_skipped_inputs_are_listed_with_reason(tmp_path):
+    save(tmp_path / "in/city.jpg", pattern())
+    (tmp_path / "in/city.hdr").touch()
+    (tmp_path / "in/.hidden.png").touch()
+    listed, skipped = scan_inputs([tmp_path / "in"])
+    assert listed == [(tmp_path / "in/city.jpg", Path("city"))]
+    assert skipped == [
+        (tmp_path / "in/.hidden.png", "is hidden"),
+        (tmp_path / "in/city.hdr", "is a Radiance HDR image, which omniconv does not read"),
+    ]
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").symlink_to("a.png")
+    file = tmp_path / "in/a.png"
+    rule = "contains no images (a.png cannot be read (too many levels of symbolic links))"
+    refused(tmp_path / "in", rule, "put files in it", scan_images, [tmp_path / "in"])
+    refused(file, "is a link that leads nowhere", "check the path", scan_images, [file])
 
 
 def test_no_images_to_predict(tmp_path):

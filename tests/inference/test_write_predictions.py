@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tiny import picture, save
 
+from omniconv.data.image_notes import check_images
 from omniconv.data.layouts.image_list import scan_images
 from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
@@ -148,4 +149,4 @@ def test_every_image_is_opened_before_the_first_is_predicted(tmp_path):
     save(tmp_path / "photos/a.png", picture(0)[0])
     (tmp_path / "photos/b.png").write_text("no picture")
     with pytest.raises(FileError, match=r"b\.png"):
-        check_out(tmp_path / "found", scan_images([tmp_path / "photos"]))
+        check_images([file for file, _ in scan_images([tmp_path / "photos"])], spherical=False)

@@ -6,7 +6,7 @@ Names of files and classes are escaped here, by ``errors.printable``, whatever t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,12 @@ PATH = click.Path(path_type=Path)
 def log(text: object) -> None:
     """Print a line; a newline in it is escaped, since it belongs to a name."""
     click.echo(printable(text))
+
+
+def log_facts(facts: Mapping[str, str]) -> None:
+    """Print texts with their headings, one a line."""
+    for heading, text in facts.items():
+        log(f"{heading}: {text}")
 
 
 def is_terminal() -> bool:

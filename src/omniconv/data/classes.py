@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from omniconv.data.file_listing import normalized
 from omniconv.errors import FileError
 from omniconv.files import read_text
 
@@ -14,6 +15,8 @@ CLASSES_FILE = "classes.txt"
 
 def read_class_names(root: str | Path) -> tuple[str, ...] | None:
     """Read ``root/classes.txt``: one name per line, in the order of the class indices; blank lines are ignored.
+
+    Names are returned in Unicode's form NFC.
 
     Returns:
         The names, or None if there is no such file.
@@ -28,7 +31,7 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
     path = Path(root, CLASSES_FILE)
     if not os.path.lexists(path):
         return None
-    names = tuple(line.strip() for line in read_text(path).split("\n") if line.strip())
+    names = tuple(normalized(line.strip()) for line in read_text(path).split("\n") if line.strip())
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise FileError(path, f"names the class {repeated[0]!r} twice", "give every class another name")
@@ -48,11 +51,15 @@ def check_same_classes(path: Path, names: tuple[str, ...], expected: tuple[str, 
     Raises:
         FileError: they differ; the message names the first missing or extra class.
     """
+    names, expected = (tuple(map(normalized, each)) for each in (names, expected))
     if names == expected:
         return
     missing = [name for name in expected if name not in names]
     extra = [name for name in names if name not in expected]
-    if missing:
+    same = {name.casefold(): name for name in extra}.get(missing[0].casefold()) if missing else None
+    if same:
+        rule = f"has the class {same!r}, which {source} writes {missing[0]!r}"
+    elif missing:
         rule = f"lacks the class {missing[0]!r} of {source}"
     elif extra:
         rule = f"has the class {extra[0]!r}, unknown to {source}"
@@ -80,6 +87,7 @@ def match_classes(path: Path, names: tuple[str, ...], known: tuple[str, ...], ow
         >>> match_classes(Path("test"), ("dog", "cat"), ("cat", "dog", "emu"), "the network")
         (1, 0)
     """
+    names, known = (tuple(map(normalized, each)) for each in (names, known))
     unknown = [name for name in names if name not in known]
     if unknown:
         classes = f"class{'es' * (len(unknown) > 1)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,12 +15,20 @@ from omniconv.errors import FileError
 
 Skipped = tuple[Path, str]
 """A file or folder and the reason why it is skipped."""
+_OTHER_FORMATS = {
+    "hdr": "a Radiance HDR image", "exr": "an OpenEXR image", "gif": "a GIF image", "avif": "an AVIF image",
+    "heic": "a HEIC image", "heif": "a HEIF image", "jp2": "a JPEG 2000 image", "jxl": "a JPEG XL image",
+    "psd": "a Photoshop image", "svg": "an SVG drawing", "pdf": "a PDF document", "dng": "a raw image",
+    "cr2": "a raw image", "nef": "a raw image", "arw": "a raw image", "pgm": "a PGM image", "ppm": "a PPM image",
+    "npy": "a NumPy array", "mp4": "a video", "mov": "a video", "insv": "a video", "insp": "an Insta360 image",
+}  # fmt: skip
+"""Formats that are named in the reason to skip a file, by suffix."""
 
 
 def find_images(folder: Path) -> tuple[list[Path], list[Skipped]]:
     """Return all images in a folder and its subfolders, sorted by path.
 
-    Links to files are followed; links to subfolders are not, since they may form a loop.
+    Links to files are followed; links to subfolders are not, since they may form a loop. No file is opened.
 
     Returns:
         The images, and the other files and folders.
@@ -65,6 +75,26 @@ def check_folder(folder: Path, cure: str) -> None:
         raise FileError(folder, rule, cure)
 
 
+def unused_entries(folder: Path, used: Iterable[str], reason: str) -> list[Skipped]:
+    """Return the files and folders directly in a folder that are not ``used``, hidden ones as hidden."""
+    used = set(used)
+    try:
+        entries = sorted(path for path in folder.iterdir() if path.name not in used)
+    except OSError as error:
+        _raise_file_error(error)
+    return [(path, "is hidden" if path.name.startswith(".") else reason) for path in entries]
+
+
+def normalized(name: str) -> str:
+    """Return a name in Unicode's form NFC, so that names that look the same are equal: macOS stores é in two.
+
+    Example:
+        >>> normalized("e\u0301") == "\u00e9"
+        True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def _reason_to_skip(path: Path) -> str:
     if path.name.startswith("."):
         return "is hidden"
@@ -74,9 +104,12 @@ def _reason_to_skip(path: Path) -> str:
         return f"cannot be read ({(error.strerror or str(error)).lower()})"
     if stat.S_ISDIR(mode):
         return "is a link to a folder" if path.is_symlink() else ""
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return "does not have the suffix of an image"
-    return "" if stat.S_ISREG(mode) else "is a device or pipe"
+    if not stat.S_ISREG(mode):
+        return "is a device or pipe"
+    suffix = path.suffix.lower()
+    if suffix[1:] in _OTHER_FORMATS:
+        return f"is {_OTHER_FORMATS[suffix[1:]]}, which omniconv does not read"
+    return "" if suffix in IMAGE_SUFFIXES else "does not have the suffix of an image"
 
 
 def _raise_file_error(error: OSError) -> NoReturn:

@@ -44,6 +44,13 @@ class Crop:
         """Return rows and columns of the part in a full panorama of this size, at least one each."""
         return _span(self.top, self.bottom, height), _span(self.left, self.right, width)
 
+    def own_box(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return rows and columns, in the panorama of ``full_size``, of a picture of this part: exactly its own."""
+        full_height, full_width = self.full_size(height, width)
+        top, left = min(round(self.top * full_height), full_height - height), round(self.left * full_width)
+        left = min(left, full_width - width)
+        return slice(top, top + height), slice(left, left + width)
+
 
 @dataclass(frozen=True)
 class GPano:
@@ -137,7 +144,7 @@ def _to_crop(fields: dict[str, str], height: int, width: int) -> Crop | None:
         raise ValueError("the crop is not inside the full panorama")
     if not _near(full_width, 2 * full_height) or not _near(height * columns, width * rows):
         raise ValueError("sizes do not fit")
-    if _near(rows, full_height, 0) and _near(columns, full_width, 0):
+    if (rows, columns) == (full_height, full_width):
         return None
     bottom, right = min(1.0, (top + rows) / full_height), min(1.0, (left + columns) / full_width)
     return Crop(top / full_height, bottom, left / full_width, right)

@@ -14,7 +14,8 @@ from PIL import Image
 from omniconv.checks import is_integer
 from omniconv.data.images import MAX_PIXELS, Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
-from omniconv.data.masks import read_mask
+from omniconv.data.masks import IGNORE_INDEX, read_mask
+from omniconv.errors import FileError
 from omniconv.surfaces import Surface, panorama, surface
 
 IMAGE_CHANNELS = 3
@@ -27,7 +28,8 @@ STATISTICS_IMAGES = 200
 class Preprocessing:
     """Conversion of an image file to the input of a network.
 
-    An image is resized to ``size``, resampled to the surface, and normalized per channel.
+    An image is resized to ``size``, resampled to the surface, and normalized per channel. On a sphere an image whose
+    GPano metadata says that it is a part of a panorama is placed in the whole, on black.
 
     Args:
         surface: surface of the network's input.
@@ -79,14 +81,46 @@ class Preprocessing:
         if not self.surface.spherical:
             return _channels_first(read_image(path, self.size))
         header = read_header(path)
-        # Pillow shrinks large images fast, but does not wrap around at longitude 180°; panorama.resize does, so it
-        # does the last factor of 4.
-        larger = (min(header.height, 4 * height), min(header.width, 4 * width))
-        return panorama.resize(_channels_first(read_image(path, larger)), height, width)
+        rows, columns = self._larger_size(header)
+        if header.crop is None:
+            picture = read_image(path, (rows, columns))
+        else:
+            check_panorama_size(path, header)
+            part = header.crop.box(rows, columns)
+            picture = np.zeros((rows, columns, IMAGE_CHANNELS), np.uint8)
+            picture[part] = read_image(path, picture[part].shape[:2])
+        return panorama.resize(_channels_first(picture), height, width)
 
     def labels(self, path: str | Path, image_header: Header | None = None) -> np.ndarray:
-        """Read a mask at ``size``, uint8, by nearest neighbour."""
-        return resize_labels(read_mask(path, image_header, self.binary), self.size)
+        """Read a mask at ``size``, uint8, by nearest neighbour; 255 where its image shows no part of the panorama."""
+        labels = read_mask(path, image_header, self.binary)
+        return self.resize_target(labels, image_header, resize_labels, IGNORE_INDEX)
+
+    def resize_target(
+        self, target: np.ndarray, header: Header | None, resize: Callable[..., np.ndarray], fill: float
+    ) -> np.ndarray:
+        """Resize a target with one value per pixel of the file ``(…, H, W)`` to ``size``, as ``image`` does its image.
+
+        Args:
+            target: the target.
+            header: header of the image; ``None`` for a whole panorama or a flat image.
+            resize: function of a target and (height, width).
+            fill: value where the image shows no part of the panorama.
+        """
+        if header is None or header.crop is None or not self.surface.spherical:
+            return resize(target, self.size)
+        rows, columns = self._larger_size(header)
+        part = header.crop.box(rows, columns)
+        shown = resize(target, (part[0].stop - part[0].start, part[1].stop - part[1].start))
+        whole = np.full((*shown.shape[:-2], rows, columns), fill, shown.dtype)
+        whole[(..., *part)] = shown
+        return resize(whole, self.size)
+
+    def _larger_size(self, header: Header) -> tuple[int, int]:
+        # Pillow shrinks large images fast, but does not wrap around at longitude 180°; panorama.resize does, so it
+        # does the last factor of 4.
+        full, (height, width) = header.panorama_size, self.size
+        return min(full[0], 4 * height), min(full[1], 4 * width)
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
         """Resample an image ``(3, *size)`` to the surface and normalize it."""
@@ -106,6 +140,28 @@ class Preprocessing:
             return None
         areas = self.surface.areas(self.size if self.surface.any_size else None)
         return np.asarray(areas / areas.mean(), dtype=np.float32)
+
+    def pixel_areas(self, header: Header) -> np.ndarray:
+        """Return the area on the unit sphere of the pixels in each row of an image file, ``(height, 1)``."""
+        areas = panorama.pixel_areas(header.panorama_size[0], 1) / header.panorama_size[1]
+        return areas[header.crop.own_box(*header.size)[0]] if header.crop else areas
+
+
+def full_size(header: Header, surface: Surface) -> tuple[int, int]:
+    """Return (height, width) of an image, on a sphere of the full panorama that it is a part of."""
+    return header.panorama_size if surface.spherical else header.size
+
+
+def check_panorama_size(path: object, header: Header) -> None:
+    """Check that the full panorama, of which an image is a part, is not larger than images may be.
+
+    Raises:
+        FileError: it is.
+    """
+    height, width = header.panorama_size
+    if height * width > MAX_PIXELS:
+        rule = f"is a part of a panorama of {height} x {width} by its GPano metadata, more than the largest image"
+        raise FileError(path, f"{rule} ({MAX_PIXELS // 10**6} megapixels)", "shrink it, or remove the metadata")
 
 
 def default_size(surface: Surface, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -6,18 +6,17 @@ from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 from torch import Tensor
 
 from omniconv.data.classes import match_classes
 from omniconv.data.content import find_copies
+from omniconv.data.images import read_header
 from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, Sample, has_splits
 from omniconv.errors import FileError, InputError, one_line, validation_reason
 from omniconv.inference.predictor import Predictor
 from omniconv.run_folder import enclosing_run, find_run, read_json
-from omniconv.surfaces import panorama
 from omniconv.tasks.base import Task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.dataset_splits import read_splits
@@ -54,13 +53,18 @@ class Measurement:
         self._metric = task.metric(classes)
         self._by_area = task.metric(classes) if by_area else None
 
-    def add(self, predicted: Tensor, true: Tensor) -> None:
-        """Add the prediction and the target of one image, as ``Task.compare`` returns them."""
+    def add(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
+        """Add the prediction and the target of one image, as ``Task.compare`` returns them, and the areas of its rows.
+
+        Args:
+            predicted: the prediction.
+            true: the target.
+            areas: area of the pixels in each row, ``(rows, 1)``, for ``by_area``.
+        """
         self.images += 1
         self._metric.update(predicted, true, None)
         if self._by_area is not None:
-            areas = panorama.pixel_areas(true.shape[-2], true.shape[-1])
-            self._by_area.update(predicted, true, torch.from_numpy(np.ascontiguousarray(areas)))
+            self._by_area.update(predicted, true, areas)
 
     def result(self) -> dict[str, Any]:
         """Return the number of images and the measures, in types that JSON can express."""
@@ -100,9 +104,12 @@ def evaluate(
         if indices is not None:
             target = task.relabel(target, indices)
         compared = task.compare(predictor.predict(sample.image), target)
-        of_all.add(*compared)
+        areas = None
+        if weighted:
+            areas = torch.from_numpy(predictor.preprocessing.pixel_areas(read_header(sample.image)))
+        of_all.add(*compared, areas)
         if trained_on is not None and sample.image not in trained_on:
-            of_unseen.add(*compared)
+            of_unseen.add(*compared, areas)
         step()
     found: dict[str, Any] = {"task": task.name, "classes": list(classes), **of_all.result()}
     if trained_on is not None:

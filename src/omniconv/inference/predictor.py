@@ -125,8 +125,12 @@ class Predictor:
             FileError: the file cannot be read as an image.
         """
         source = _as_source(image)
+        header = read_header(source)
         output = self.run_network(self.preprocessing.image(source))
-        return self.task.predict(output, read_header(source).size, self.preprocessing)
+        if not self.preprocessing.surface.spherical or header.crop is None or self.task.output != "dense":
+            return self.task.predict(output, header.size, self.preprocessing)
+        whole = self.task.predict(output, header.panorama_size, self.preprocessing)
+        return np.ascontiguousarray(whole[(..., *header.crop.own_box(*header.size))])
 
     __call__ = predict
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from omniconv.data.images import read_header
 from omniconv.errors import FileError
 from omniconv.files import check_overwrite, real_path
 from omniconv.inference.predictor import Predictor
@@ -51,7 +50,7 @@ def write_predictions(
 
 
 def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:
-    """Check before predicting that images can be opened, and that predictions are not written among or over them.
+    """Check before predicting that predictions are not written among or over the images.
 
     Args:
         task: the task, which names its prediction files.
@@ -61,8 +60,7 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
         overwrite: allow earlier predictions to be replaced.
 
     Raises:
-        FileError: ``out`` is inside one of ``inputs`` or contains an image, a prediction file exists already, or an
-            image cannot be opened.
+        FileError: ``out`` is inside one of ``inputs`` or contains an image, or a prediction file exists already.
     """
     if any(folder.is_dir() and real_path(out).is_relative_to(real_path(folder)) for folder in inputs):
         rule = "is inside a folder of images, so that predictions would be taken for images next time"
@@ -72,5 +70,3 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
     if any(real_path(file).is_relative_to(part) for part in written for file, _ in images):
         raise FileError(out, "contains the images to predict", "choose another out=FOLDER")
     check_overwrite(targets, overwrite)
-    for file, _ in images:
-        read_header(file)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.augmentation import Interpolation
+from omniconv.data.images import read_header
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
-from omniconv.errors import InputError
+from omniconv.errors import FileError, InputError
 from omniconv.models.registry import Output
 from omniconv.nn.grid.resize import resize
 from omniconv.report.page import Page
@@ -66,6 +67,8 @@ class Task(ABC):
             False if it is a number, a string or a tuple.
         target_interpolation: how augmentations resample a target with one value per pixel; ``None`` for a target with
             one value per image.
+        ignore_index: value of a target that the loss and the metric ignore, for the part of a panorama that its image
+            does not show; ``None`` if there is none.
         validation_metrics: entries of ``metric().compute()`` that are logged after each epoch.
         best_metric: the one of them that selects the best epoch.
         maximize: True if a larger ``best_metric`` is better.
@@ -78,6 +81,7 @@ class Task(ABC):
     searched_folders: tuple[str, ...] = ()
     target_is_file: bool = False
     target_interpolation: Interpolation | None = None
+    ignore_index: int | None = None
     validation_metrics: tuple[str, ...]
     best_metric: str
     maximize: bool = True
@@ -160,6 +164,21 @@ class Task(ABC):
     def resize_target(self, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize a loaded target to the size of the training images."""
         return target
+
+    def resize_with_image(self, sample: Sample, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        """Resize a loaded target by ``resize_target``; on a sphere a part of a panorama is placed in the whole.
+
+        Raises:
+            FileError: the image is a part of a panorama, and the task has no ``ignore_index`` for the rest.
+        """
+        size = preprocessing.size
+        if self.target_interpolation is None or not preprocessing.surface.spherical:
+            return self.resize_target(target, size)
+        header = read_header(sample.image)
+        if header.crop and self.ignore_index is None:
+            rule = f"is a part of a panorama by its GPano metadata, and the task {self.name} cannot ignore the rest"
+            raise FileError(sample.image, rule, "use --surface plane, or take it out")
+        return preprocessing.resize_target(target, header, self.resize_target, self.ignore_index or 0)
 
     def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         """Convert a resized and augmented target to the target of the loss."""

@@ -48,11 +48,9 @@ class LabelTask(Task):
     """A task with one class label for each sample or image: cross entropy, and measures of the confusion matrix.
 
     Attributes:
-        ignore_index: label that the loss and the metrics ignore; ``None`` if every label is a class.
         unit: plural noun of what has a label.
     """
 
-    ignore_index: int | None = None
     unit: str = "samples"
     validation_metrics: tuple[str, ...] = ("accuracy", "iou")
 

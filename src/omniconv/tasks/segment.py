@@ -153,7 +153,7 @@ class Segment(LabelTask):
         size = (round(height * scale), round(width * scale))
         image = preprocessing.image(sample.image)
         predicted = self.predict(network.run_network(image), size, preprocessing)
-        true = self.resize_target(self.load_target(sample, preprocessing), preprocessing.size)
+        true = self.resize_with_image(sample, self.load_target(sample, preprocessing), preprocessing)
         true = _enlarge(true, size)
         picture = np.moveaxis(np.round(image * 255).astype(np.uint8), 0, -1)
         row = [

@@ -14,14 +14,15 @@ import numpy as np
 
 from omniconv.data.content import hash_files
 from omniconv.data.file_listing import Skipped
-from omniconv.data.images import read_header, read_image
+from omniconv.data.image_notes import ImageNotes, count, describe_skipped
+from omniconv.data.images import Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
-from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size
+from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size, full_size
 from omniconv.data.split import hold_out
 from omniconv.errors import FileError, printable
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
-from omniconv.surfaces import surface
+from omniconv.surfaces import Surface, surface
 from omniconv.tasks import get_task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.copies import describe_copies
@@ -31,7 +32,6 @@ from omniconv.training.settings import RunConfig
 
 T = TypeVar("T")
 SHOWN_SAMPLES = 12
-SHOWN_SKIPPED = 5
 FEW_STEPS = 200
 """Number of training steps below which more are recommended."""
 _CHECK_SIZE = (64, 64)
@@ -46,11 +46,13 @@ class Inspection:
         folder: the folder, without the bad samples where these are skipped.
         sizes: number of images of each upright (height, width).
         sample_counts: number of pixels or images of each class in each sample, see ``Task.count_target``.
+        notes: properties of images that change how they are read.
     """
 
     folder: DatasetFolder
     sizes: Counter[tuple[int, int]]
     sample_counts: dict[Sample, Counter[int]]
+    notes: ImageNotes
 
     @property
     def counts(self) -> Counter[int]:
@@ -82,21 +84,22 @@ class DatasetSummary:
         sizes = _total(inspection.sizes for inspection in self.inspections.values())
         counts = self.training_counts, self.validation_counts
         targets, advice = splits.task.describe_targets(splits.classes, *counts, config.balance)
-        held_out = f"{len(validation.samples)} images" if validation else "none, so quality is not measured"
+        held_out = count(len(validation.samples), "image") if validation else "none, so quality is not measured"
         if not self.is_measurable and validation:
             held_out += ", whose targets hold nothing to measure, so that the network of the last epoch is kept"
         common = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
         return {
-            "training": f"{len(splits.training.samples)} images",
+            "training": count(len(splits.training.samples), "image"),
             "validation": held_out,
             **targets,
             "image sizes": ", ".join(common) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
             "resized to": "{}x{}".format(*splits.preprocessing.size),
             "surface": str(splits.preprocessing.surface),
-            **self._advice(config, sizes),
+            **self._advice(config),
             **advice,
             **describe_copies(splits, Path(config.data)),
-            **self._skipped(),
+            **ImageNotes.merge([inspection.notes for inspection in self.inspections.values()]).lines(),
+            **describe_skipped([item for part in self.inspections.values() for item in part.folder.skipped]),
         }
 
     @property
@@ -105,23 +108,12 @@ class DatasetSummary:
         counts = self.validation_counts
         return counts is not None and self.splits.task.is_measurable(counts)
 
-    def _advice(self, config: RunConfig, sizes: Counter[tuple[int, int]]) -> dict[str, str]:
+    def _advice(self, config: RunConfig) -> dict[str, str]:
         advice = {}
         steps = ceil(len(self.splits.training.samples) * config.repeat / config.batch_size) * config.epochs
         if steps < FEW_STEPS:
             advice["note"] = f"only {steps} training steps; --epochs, --repeat or a smaller --batch-size give more"
-        # Tolerance of 1 %: a panorama may lack a few rows or columns of 2:1.
-        flat = sum(count for (height, width), count in sizes.items() if abs(width / height - 2) >= 0.02)
-        if flat and self.splits.preprocessing.surface.spherical:
-            advice["attention"] = f"{flat} images are not twice as wide as high, but are used as whole panoramas"
         return advice
-
-    def _skipped(self) -> dict[str, str]:
-        skipped = [item for inspection in self.inspections.values() for item in inspection.folder.skipped]
-        facts = {f"skipped {path}": reason for path, reason in skipped[:SHOWN_SKIPPED]}
-        if len(skipped) > SHOWN_SKIPPED:
-            facts["also skipped"] = f"{len(skipped) - SHOWN_SKIPPED} more files"
-        return facts
 
 
 def summarize_dataset(config: RunConfig) -> DatasetSummary:
@@ -136,7 +128,7 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     cure = f"use: omniconv train {{task}} {config.data}"
     folders = scan_splits(task, config.data, ("train", "val"), cure)
     task.check_trainable(folders.get("train") or folders["all"])
-    sizes = _header_sizes(folders.values())
+    sizes = _header_sizes(folders.values(), network_surface)
     while True:
         size = config.size or default_size(network_surface, sizes)
         preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary)
@@ -182,21 +174,24 @@ def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False)
     sizes: Counter[tuple[int, int]] = Counter()
     counts: dict[Sample, Counter[int]] = {}
     distinct: dict[frozenset[tuple[int, int]], Counter[int]] = {}  # in class folders many samples have equal counts
+    surface = reader.preprocessing.surface
+    notes = ImageNotes(surface.spherical)
     for sample in folder.samples:
         try:
-            size, counted = _check_sample(sample, folder.classes, reader)
+            header, counted = _check_sample(sample, folder.classes, reader)
+            notes.add(sample.image, header)
         except FileError as error:
             if not skip_bad:
                 raise
             bad.append((sample.image, str(error).removeprefix(f"{printable(sample.image)}: ")))
         else:
             good.append(sample)
-            sizes[size] += 1
+            sizes[full_size(header, surface)] += 1
             counts[sample] = distinct.setdefault(frozenset(counted.items()), counted)
     if bad and not good:
         path, reason = bad[0]
         raise FileError(folder.root, f"all {len(bad)} samples are bad", f"repair them; the first is {path}: {reason}")
-    return Inspection(replace(folder, samples=tuple(good), skipped=folder.skipped + tuple(bad)), sizes, counts)
+    return Inspection(replace(folder, samples=tuple(good), skipped=folder.skipped + tuple(bad)), sizes, counts, notes)
 
 
 def write_samples(splits: DatasetSplits, reader: SampleReader, path: Path) -> None:
@@ -208,25 +203,23 @@ def write_samples(splits: DatasetSplits, reader: SampleReader, path: Path) -> No
     write_bytes(path, png_bytes(contact_sheet(tiles, columns=min(4, len(tiles)))))
 
 
-def _header_sizes(folders: Iterable[DatasetFolder]) -> list[tuple[int, int]]:
+def _header_sizes(folders: Iterable[DatasetFolder], network_surface: Surface) -> list[tuple[int, int]]:
     """Return the sizes of the images whose header can be read, without decoding them."""
     sizes = set()
     for sample in (sample for folder in folders for sample in folder.samples):
         with suppress(FileError):  # `inspect` reports or skips the file
-            sizes.add(read_header(sample.image).size)
+            sizes.add(full_size(read_header(sample.image), network_surface))
     return list(sizes)
 
 
-def _check_sample(
-    sample: Sample, classes: tuple[str, ...], reader: SampleReader
-) -> tuple[tuple[int, int], Counter[int]]:
+def _check_sample(sample: Sample, classes: tuple[str, ...], reader: SampleReader) -> tuple[Header, Counter[int]]:
     header = read_header(sample.image)
     image = reader.load_image(sample) if reader.fits_cache() else read_image(sample.image, _CHECK_SIZE)
     target = reader.task.load_target(sample, reader.preprocessing)
     counts = reader.task.count_target(sample, target, classes)
     if reader.fits_cache():
         reader.store(sample, image, target)
-    return header.size, counts
+    return header, counts
 
 
 def _total(counters: Iterable[Counter[T]]) -> Counter[T]:

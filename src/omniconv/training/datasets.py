@@ -79,7 +79,7 @@ class SampleReader:
 
     def store(self, sample: Sample, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Resize a loaded target, and return the image and the target, after adding them to the cache if all fit."""
-        pair = image, self.task.resize_target(target, self.preprocessing.size)
+        pair = image, self.task.resize_with_image(sample, target, self.preprocessing)
         if self.fits_cache(pair[1].nbytes):
             self._read[sample] = pair
         return pair

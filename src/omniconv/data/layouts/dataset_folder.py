@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from omniconv.data.classes import CLASSES_FILE, check_same_classes, read_class_names
-from omniconv.data.file_listing import Skipped, check_folder, visible_folders
+from omniconv.data.file_listing import Skipped, check_folder, unused_entries, visible_folders
 
 T = TypeVar("T")
 SPLITS = ("train", "val", "test")
@@ -107,7 +107,7 @@ def find_splits(
         if (root / split).is_dir():
             folders[split] = scan_folder(scan, root / split, expected, names)
             names = names or folders[split].classes
-    unused = [(path, "is none of train, val and test") for path in visible_folders(root) if path.name not in SPLITS]
+    unused = unused_entries(root, (*SPLITS, CLASSES_FILE), "is none of train, val and test")
     for split, folder in list(folders.items())[:1]:
         folders[split] = replace(folder, skipped=folder.skipped + tuple(unused))
     return folders

@@ -7,12 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omniconv.data.file_listing import find_images
+from omniconv.data.file_listing import Skipped, find_images
 from omniconv.data.images import IMAGE_SUFFIXES
 from omniconv.errors import FileError, InputError
 
 
 def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
+    """Return the images of ``scan_inputs`` without the files that are skipped.
+
+    Example:
+        >>> scan_images(["photos"])  # doctest: +SKIP
+        [(PosixPath('photos/rome/1.jpg'), PosixPath('rome/1'))]
+    """
+    return scan_inputs(paths)[0]
+
+
+def scan_inputs(paths: Sequence[str | Path]) -> tuple[list[tuple[Path, Path]], list[Skipped]]:
     """List images given by files and folders, each with the relative path of its output, see ``output_names``.
 
     An image that is given twice is listed once.
@@ -21,26 +31,26 @@ def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
         paths: image files (with any suffix) and folders (searched with their subfolders).
 
     Returns:
-        Pairs (image, output path without suffix), in the order of ``paths``.
+        Pairs (image, output path without suffix), in the order of ``paths``, and the files and folders that are
+        skipped.
 
     Raises:
         InputError: ``paths`` is empty.
         FileError: a path does not exist, or a folder has no images.
-
-    Example:
-        >>> scan_images(["photos"])  # doctest: +SKIP
-        [(PosixPath('photos/rome/1.jpg'), PosixPath('rome/1'))]
     """
     if not paths:
         raise InputError("paths", list(paths), "must name an image or a folder", "give at least one path")
     depths: dict[Path, int] = {}
+    skipped: list[Skipped] = []
     absolute: set[str] = set()
     for path in map(Path, paths):
-        for image in _list_input(path):
+        images, others = _list_input(path)
+        skipped += others
+        for image in images:
             if os.path.abspath(image) not in absolute:
                 absolute.add(os.path.abspath(image))
                 depths[image] = 1 if image == path else len(image.relative_to(path).parts)
-    return list(output_names(depths).items())
+    return list(output_names(depths).items()), skipped
 
 
 def drop_masks(images: Sequence[tuple[Path, Path]], paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
@@ -80,16 +90,19 @@ def output_names(depths: Mapping[Path, int]) -> dict[Path, Path]:
     return _drop_suffixes(_make_unique(dict(depths)))
 
 
-def _list_input(path: Path) -> list[Path]:
+def _list_input(path: Path) -> tuple[list[Path], list[Skipped]]:
     if not path.exists():
-        raise FileError(path, "does not exist", "check the path for a typing error")
+        rule = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise FileError(path, rule, "check the path for a typing error")
     if not path.is_dir():
-        return [path]
-    images, _ = find_images(path)
+        return [path], []
+    images, skipped = find_images(path)
     if not images:
+        file, reason = skipped[0] if skipped else (path, "")
+        found = f" ({file.relative_to(path)} {reason})" if skipped else ""
         cure = f"put files in it with the suffix {', '.join(sorted(IMAGE_SUFFIXES))}"
-        raise FileError(path, "contains no images", cure)
-    return images
+        raise FileError(path, f"contains no images{found}", cure)
+    return images, skipped
 
 
 def _make_unique(depths: dict[Path, int]) -> dict[Path, Path]:

@@ -1,0 +1,107 @@
+"""Lines for the user before a long computation: images that are not plain sRGB, and files that are skipped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omniconv.data.file_listing import Skipped
+from omniconv.data.images import Header, read_header
+from omniconv.data.preprocessing import check_panorama_size
+from omniconv.errors import FileError, printable
+
+SHOWN_NAMES = 3
+SHOWN_REASONS = 8
+NOT_2_TO_1 = "not twice as wide as high, used as whole panoramas"
+ASPECT_TOLERANCE = 0.02
+"""Deviation from 2:1 that is not noted, 1 %: a panorama may lack a few rows or columns."""
+
+
+@dataclass
+class ImageNotes:
+    """Notes on images, with the files that they apply to.
+
+    Args:
+        spherical: the images are used as panoramas.
+
+    Example:
+        >>> notes = ImageNotes(spherical=True)
+        >>> notes.add(Path("a.png"), Header(300, 100, "RGB", "PNG", 1))
+        >>> notes.lines()
+        {'not twice as wide as high, used as whole panoramas': '1 image (a.png)'}
+    """
+
+    spherical: bool
+    _files: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, path: Path, header: Header) -> None:
+        """Add the notes on an image.
+
+        Raises:
+            FileError: the image is a part of a panorama that is too large, see ``check_panorama_size``.
+        """
+        notes = header.notes
+        if self.spherical:
+            check_panorama_size(path, header)
+            height, width = header.panorama_size
+            is_narrow = abs(width / height - 2) >= ASPECT_TOLERANCE and header.crop is None
+            notes += header.gpano_notes + ((NOT_2_TO_1,) if is_narrow else ())
+        for note in notes:
+            self._files[note].append(path)
+
+    @classmethod
+    def merge(cls, parts: Iterable[ImageNotes]) -> ImageNotes:
+        """Return the notes of several groups of images."""
+        merged = cls(spherical=False)
+        for part in parts:
+            for note, files in part._files.items():
+                merged._files[note] += files
+        return merged
+
+    def lines(self) -> dict[str, str]:
+        """Return the number and the first names of the images, by the note."""
+        return {note: f"{count(len(files), 'image')} ({_names(files)})" for note, files in self._files.items()}
+
+
+def check_images(paths: Iterable[Path], spherical: bool) -> dict[str, str]:
+    """Read the header of every image, and return the lines of ``ImageNotes``.
+
+    Raises:
+        FileError: an image cannot be used; the message tells how many cannot.
+    """
+    notes, errors, images = ImageNotes(spherical), [], 0
+    for path in paths:
+        images += 1
+        try:
+            notes.add(path, read_header(path))
+        except FileError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise FileError.from_input_error(f"{len(errors)} of {images} images cannot be used, the first", errors[0])
+    if errors:
+        raise errors[0]
+    return notes.lines()
+
+
+def describe_skipped(skipped: Sequence[Skipped]) -> dict[str, str]:
+    """Return the names of skipped files and folders by their reason, the most frequent reasons first."""
+    by_reason: dict[str, list[Path]] = defaultdict(list)
+    for path, reason in skipped:
+        by_reason[reason].append(path)
+    ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    lines = {f"skipped ({reason})": _names(paths) for reason, paths in ordered[:SHOWN_REASONS]}
+    if rest := sum(len(paths) for _, paths in ordered[SHOWN_REASONS:]):
+        lines["skipped for other reasons"] = count(rest, "file")
+    return lines
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, ``1 image`` or ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _names(paths: Sequence[Path]) -> str:
+    shown = ", ".join(printable(path) for path in paths[:SHOWN_NAMES])
+    return shown if len(paths) <= SHOWN_NAMES else f"{shown} and {len(paths) - SHOWN_NAMES} more"
