@@ -132,7 +132,7 @@ def test_what_lies_beside_the_splits_is_skipped_with_reason(tmp_path):
     segment(tmp_path / "val")
     (tmp_path / "readme.md").touch()
     (tmp_path / "classes.txt").write_text("\n".join("abcd"))
-    assert find_mask_splits(tmp_path)["train"].skipped == ((tmp_path / "readme.md", "is not in train, val or test"),)
+    assert find_mask_splits(tmp_path)["train"].skipped == ((tmp_path / "readme.md", "is none of train, val and test"),)
 
 
 NFC, NFD = "\u00e9", "e\u0301"
@@ -178,8 +178,8 @@ def test_class_folders_match_names_that_look_the_same(tmp_path):
 def test_class_folders_that_differ_in_case_are_named(tmp_path):
     classify(tmp_path, ("Cat", "dog"))
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    rule = "has the class 'Cat', which classes.txt writes 'cat'"
-    refused(tmp_path, rule, "make the classes the same in both", scan_classes, tmp_path)
+    rule = "has the class folder 'Cat', which differs from the class 'cat' in upper and lower case"
+    refused(tmp_path, rule, "rename it to cat", scan_classes, tmp_path)
 
 
 def test_segment_layout(tmp_path):
