@@ -120,7 +120,7 @@ def test_names_keep_their_order():
 
 
 @pytest.mark.parametrize(
-    ("name", "cure"), [("flpi", "did you mean flip?"), ("color", "did you mean colour?"), ("xyz", "write none")]
+    ("name", "cure"), [("flpi", "did you mean flip?"), ("color", "did you mean colour?"), ("xyz", "use augment='none'")]
 )
 def test_unknown_name(name, cure):
     with pytest.raises(InputError) as caught:

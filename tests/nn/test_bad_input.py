@@ -217,7 +217,7 @@ def test_surface_must_be_a_surface(kind, value):
         (lambda: oc.nn.UpBlock(1, torch.nn.Identity(), "transposed"), "in_channels=1: must be a whole number from 2"),
         (lambda: oc.nn.ConvTranspose(1, 1, output_padding=1, surface=oc.Icosphere(1)), "output_padding=1: must be 0"),
         (lambda: oc.nn.MaxUnpool(padding=1, surface=oc.Icosphere(1)), "padding=1: must be 'same' on a mesh"),
-        (lambda: oc.nn.Pad(1.5), "padding=1.5: must be a whole number from 0 or a (before, after) pair; correct it"),
+        (lambda: oc.nn.Pad(1.5), "padding=1.5: must be a whole number from 0 or a (before, after) pair; use padding=1"),
         (lambda: oc.nn.Pad(None), "padding=None: must be a whole number from 0 or a (before, after) pair"),
         (lambda: oc.nn.Pad(True), "padding=True: must be a whole number from 0"),
         (lambda: oc.nn.Pad([(1, 2, 3)]), "padding=(1, 2, 3): must be a whole number from 0"),

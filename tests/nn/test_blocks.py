@@ -81,7 +81,7 @@ def test_output_head_is_a_conv_with_optional_sigmoid(kernel_size):
             lambda: activation_layer("swish"),
             "activation='swish': must be one of relu, leaky_relu, elu, gelu",
         ),
-        (lambda: up_channels(4, "nearest"), "up='nearest': must be one of linear, transposed; use up='linear'"),
+        (lambda: up_channels(4, "nearest"), "up='nearest': must be one of linear, transposed; did you mean linear?"),
         (lambda: UpBlock(4, nn.Identity(), "nearest"), "up='nearest': must be one of linear, transposed"),
     ],
 )

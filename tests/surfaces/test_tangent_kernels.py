@@ -175,7 +175,7 @@ def test_stencils_are_cached_and_small():
         ),
         (lambda: tangent(0), "height=0: must be a whole number from 1 with kernels='tangent'; use height=64"),
         (lambda: tangent(8.0), "height=8.0: must be a whole number from 1"),
-        (lambda: surface("equirectangular:kernels=tangent"), "height=None: must be a whole number from 1"),
+        (lambda: surface("equirectangular:kernels=tangent"), "height must be a whole number from 1"),
         (lambda: Equirectangular("zeros", 8, "tangent"), "poles='zeros': must be 'over' with kernels='tangent'"),
         (lambda: tangent(9).coarser(), "height=9: must be even to be halved; use a multiple of 2 for each step"),
         (lambda: tangent(9).conv_neighbours(3, 2), "height=9: must be even to be halved"),

@@ -223,7 +223,7 @@ def test_resume_for_more_epochs(tmp_path, segment_data):
 
 def test_fewer_epochs_than_are_done(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, epochs=2)
-    with pytest.raises(InputError, match=r"^epochs=1: must be at least 2, which are done; use --epochs 2$"):
+    with pytest.raises(InputError, match=r"^epochs=1: must be at least 2, which are done; use epochs=2$"):
         resume_run(run.path, {"epochs": 1}, quiet, False)
     assert read_config(run.config)["epochs"] == 2  # so that the run can still go on
 

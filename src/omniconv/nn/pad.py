@@ -73,7 +73,7 @@ class Pad(Traceable, nn.Module):
 def _parse_sides(amount: Any) -> tuple[int, int]:
     sides = (amount, amount) if isinstance(amount, int) else amount
     if not is_side_pair(sides):
-        raise InputError("padding", amount, "must be a whole number from 0 or a (before, after) pair", "correct it")
+        raise InputError("padding", amount, "must be a whole number from 0 or a (before, after) pair", "use padding=1")
     return sides
 
 
