@@ -81,6 +81,8 @@ def load(path: str | Path) -> Model:
             if metadata["omniconv"] == WITHOUT_CHECKSUM:
                 _check_samples(path, surface(description["arguments"].get("surface", "plane")))
             expected = expected_tensors(description["model"], description["arguments"])
+        except FileError:
+            raise
         except (InputError, MemoryError) as error:
             raise _cannot_be_built(path, description["model"], error) from error
         if expected and (fault := check_tensors(tensors, *expected)):
