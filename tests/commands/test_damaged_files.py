@@ -119,3 +119,12 @@ def test_damaged_text_files(runs, no_training, tmp_path, count):
     ends = damage_and_run(*runs, tmp_path / "out", range(count))
     problems = [f"seed {seed}: {command} with {target} {end}" for seed, command, target, end in ends if end]
     assert not problems, "\n".join(problems)
+
+
+def test_report_of_incomplete_settings(here, capsys, segment_run):
+    shutil.copytree(segment_run.path, here / "run")
+    config = here / "run/config.yaml"
+    config.write_text("\n".join(line for line in config.read_text().split("\n") if not line.startswith("surface:")))
+    assert main(["report", "run"]) == 2
+    line = "omniconv: run/config.yaml: is incomplete: it lacks surface; restore it, or start a new run\n"
+    assert capsys.readouterr().err == line

@@ -242,6 +242,7 @@ def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):
             lambda content: content["confusion"].__setitem__(0, "ab"),
             r"is damaged \(confusion.0: Input should be a valid",
         ),
+        (lambda content: content.update(by_area=None), r"is damaged \(by_area: Input should be a valid dictionary"),
         (lambda content: content.update(by_area={"iou": 1}), r"is damaged \(by_area.accuracy: Field required\)"),
         (
             lambda content: content.update(unseen={"images": 10**6}),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
+from omniconv.errors import FileError
 from omniconv.inference.evaluation import describe_overlap, read_evaluation
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
@@ -37,6 +38,9 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     """
     shown = shown or read_splits(run.data).shown
     settings = read_config(run.config)
+    missing = [name for name in ("task", "data", "surface") if name not in settings]
+    if missing:
+        raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
     _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)

@@ -41,7 +41,7 @@ class LabelEvaluation(LabelMeasures):
     """Measures of labels with their confusion matrix; ``by_area`` if pixels are also weighted by their area."""
 
     confusion: list[list[Annotated[float, Field(ge=0)]]]
-    by_area: LabelMeasures | None = None
+    by_area: LabelMeasures = None  # type: ignore[assignment]  # may be missing, but not null
 
 
 class LabelTask(Task):
