@@ -262,7 +262,7 @@ def _sides(padding: PaddingRule) -> PaddingRule:
 
 def _unknown_padding(padding: object) -> InputError:
     rule = f"must be a number, a pair or one of {', '.join(PADDING_NAMES)}"
-    return InputError("padding", padding, rule, "correct it")
+    return InputError("padding", padding, rule, "use padding='same', or a whole number from 0")
 
 
 def _product(name: str, numbers: int | Sequence[int], least: int) -> int:
@@ -283,5 +283,5 @@ def _window(layer: Sequence[int]) -> tuple[int, ...]:
     window = to_builtin(layer)
     if not isinstance(window, tuple) or len(window) not in (2, 3) or not all(map(is_integer, window)):
         rule = "must be (kernel_size, stride) or (kernel_size, stride, dilation), whole numbers from 1"
-        raise InputError("layers", layer, rule, "correct the layer")
+        raise InputError("layers", layer, rule, "write (3, 1) for a 3 x 3 layer with stride 1")
     return window

@@ -234,7 +234,7 @@ def check_json(path: Path) -> None:
         raise InputError("json", str(path), "must be a file named *.json", "use json='measures.json'")
 
 
-def read_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:
+def read_optional_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:
     """Return the object in a JSON file, ``None`` if the file does not exist.
 
     Raises:

@@ -180,7 +180,9 @@ def test_a_file_for_a_folder(refused, here):
 def test_empty_folders(refused, here):
     (here / "data").mkdir()
     assert "data/images: does not exist; expected images/NAME.jpg with masks/NAME.png" in refused(*train())
-    assert "data: has 0 class folders: there must be at least 2" in refused("train", "classify", "data", *words())
+    assert "data: has no class folders; expected CLASS/NAME.jpg with a folder for each class in it" in refused(
+        "train", "classify", "data", *words()
+    )
     for name in ("images", "masks"):
         (here / "data" / name).mkdir()
     assert "data/images: contains no images" in refused(*train())
@@ -322,12 +324,14 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
 def test_evaluate_with_other_classes(refused, here, segment_run):
     segment_folder(here / "data", 2, "sea land")
     line = refused("evaluate", segment_run.path, "data")
-    assert "data: has the classes sea, land, but the network has class 0, class 1; use data of the same" in line
+    assert "data: has the classes sea, land, unknown to the network (class 0, class 1); rename or remove them" in line
 
 
 def test_evaluate_with_another_layout(refused, segment_run, classify_run, classify_data, segment_data):
-    assert "does not exist; expected images/" in refused("evaluate", segment_run.path, classify_data)
-    assert "has the classes images, masks, but the network has" in refused("evaluate", classify_run.path, segment_data)
+    line = refused("evaluate", segment_run.path, classify_data)
+    assert "looks like a data set for the task classify, not segment; expected images/NAME.jpg with masks/" in line
+    line = refused("evaluate", classify_run.path, segment_data)
+    assert "looks like a data set for the task segment, not classify; expected CLASS/NAME.jpg" in line
 
 
 def test_predict_without_images(refused, here, segment_run):

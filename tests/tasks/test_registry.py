@@ -26,8 +26,8 @@ def test_a_task_has_the_name_it_is_registered_by(name):
     [
         ("segmnt", "did you mean segment?"),
         ("clasify", "did you mean classify?"),
-        ("xyz", f"use {next(iter(TASKS))}"),
-        (None, f"use {next(iter(TASKS))}"),
+        ("xyz", f"use task={next(iter(TASKS))!r}"),
+        (None, f"use task={next(iter(TASKS))!r}"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name, cure):

@@ -17,7 +17,7 @@ from omniconv.data.images import read_header
 from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, Sample, has_splits
 from omniconv.errors import FileError, InputError, one_line, validation_reason
 from omniconv.inference.predictor import Predictor
-from omniconv.run_folder import enclosing_run, find_run, read_json
+from omniconv.run_folder import enclosing_run, find_run, read_optional_json
 from omniconv.tasks.base import Task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.dataset_splits import read_splits
@@ -131,7 +131,7 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
     Raises:
         FileError: it is damaged, or measures another network.
     """
-    content = read_json(path, MAX_EVALUATION_BYTES)
+    content = read_optional_json(path, MAX_EVALUATION_BYTES)
     if content is None:
         return None
     try:

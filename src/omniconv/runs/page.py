@@ -13,7 +13,7 @@ from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
-from omniconv.run_folder import RunFolder, read_json, read_metrics
+from omniconv.run_folder import RunFolder, read_optional_json, read_metrics
 from omniconv.training.dataset_splits import read_splits
 from omniconv.training.settings import read_config
 
@@ -49,7 +49,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})
     page.heading("Machine and versions")
-    page.facts({name: _text(value) for name, value in (read_json(run.environment) or {}).items()})
+    page.facts({name: _text(value) for name, value in (read_optional_json(run.environment) or {}).items()})
     page.write(run.report)
     return run.report
 

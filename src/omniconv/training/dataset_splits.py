@@ -13,7 +13,7 @@ from omniconv.data.content import FileState, check_unchanged, hash_files
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, one_line, validation_reason
-from omniconv.run_folder import read_json, write_json
+from omniconv.run_folder import read_optional_json, write_json
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
 
@@ -111,7 +111,7 @@ def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
         FileError: the list is missing or damaged, or a file is missing or has changed.
     """
     try:
-        read = read_json(path, MAX_DATA_BYTES)
+        read = read_optional_json(path, MAX_DATA_BYTES)
         if read is None:
             raise FileError(path, "does not exist", _CURE)
         content = _Content.model_validate(read)

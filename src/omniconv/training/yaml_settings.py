@@ -98,4 +98,6 @@ def _syntax_error(problem: str, place: Any) -> yaml.MarkedYAMLError:
 
 
 def _not_yaml(path: str | Path, problem: str, line: int) -> FileError:
-    return FileError(path, f"is not valid YAML: {problem}, in line {line}", "correct that line")
+    return FileError(
+        path, f"is not valid YAML: {problem}, in line {line}", "write 'name: value' there, such as 'epochs: 20'"
+    )
