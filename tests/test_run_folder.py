@@ -15,8 +15,8 @@ from omniconv.run_folder import (
     find_run,
     new_run,
     own_run,
-    read_optional_json,
     read_metrics,
+    read_optional_json,
     write_json,
 )
 

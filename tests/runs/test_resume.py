@@ -13,7 +13,7 @@ from tiny import SMALL, cut, trained
 
 from omniconv.errors import FileError
 from omniconv.models import save
-from omniconv.run_folder import RunFolder, read_optional_json, read_metrics, write_json
+from omniconv.run_folder import RunFolder, read_metrics, read_optional_json, write_json
 from omniconv.runs.resume import resume_run
 from omniconv.runs.start import start_run
 from omniconv.training import datasets

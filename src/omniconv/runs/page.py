@@ -13,7 +13,7 @@ from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
-from omniconv.run_folder import RunFolder, read_optional_json, read_metrics
+from omniconv.run_folder import RunFolder, read_metrics, read_optional_json
 from omniconv.training.dataset_splits import read_splits
 from omniconv.training.settings import read_config
 
