@@ -254,9 +254,11 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
 @_setting_options("device")
 def report(run: str, device: str | None) -> None:
     """Rewrite RUN's report.html."""
+    from omniconv.commands.load_model import check_names_run
     from omniconv.run_folder import find_run
     from omniconv.runs.page import report_lock, write_report
 
+    check_names_run(run)
     folder = find_run(run)
     with report_lock(folder):
         log(write_report(folder, _predictor(run, device)))

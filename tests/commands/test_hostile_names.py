@@ -69,7 +69,7 @@ def test_names_of_images(here, capfd, name, shown):
         os.rename(data / folder / "0.png", data / folder / f"{name}.png")
     (data / "images" / f"{name}.txt").touch()
     trained = call(capfd, "train", "segment", "data", "--out", "run", *words(validation=0))
-    assert f"  skipped data/images/{shown}.txt: does not have the suffix of an image\n" in trained
+    assert f"  skipped (does not have the suffix of an image): data/images/{shown}.txt\n" in trained
     page = (here / "run/report.html").read_text("utf-8")
     assert_harmless(page)
     assert f"{shown}.png".replace("<b>", "&lt;b&gt;") in page

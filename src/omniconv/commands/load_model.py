@@ -97,11 +97,20 @@ def load_model(name: str, device: str, trust: bool | None = False) -> LoadedMode
 
 def open_predictor(name: str, device: str | None) -> Predictor:
     """Open a run or a ``model.safetensors`` for a command that needs its classes and its preprocessing."""
+    check_names_run(name)
+    return Predictor(Path(name), device or "auto")
+
+
+def check_names_run(name: str) -> None:
+    """Check that an argument does not name an own network or an exported file, which have no preprocessing.
+
+    Raises:
+        InputError: it does.
+    """
     path, attribute = Path(name), name.partition(":")[2]
     if (attribute and not path.exists()) or path.suffix in (".pt2", ".onnx"):
         rule = "is a network without the classes and the preprocessing of a run, which this command needs"
         raise InputError("RUN", name, rule, RUN_CURE)
-    return Predictor(path, device or "auto")
 
 
 def input_shape(model: nn.Module, size: tuple[int, int] | None) -> tuple[int, ...]:

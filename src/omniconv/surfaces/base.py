@@ -204,6 +204,7 @@ class Surface(ABC):
                 result); ``nearest`` takes the pixel at each sample, and keeps the dtype: use it for labels.
         """
         if mode == "nearest":
+            panorama.warn_of_pole_rows(*image.shape[-2:])
             return panorama.sample(image, self.directions(), "nearest")
         # Four rows for each row of detail are enough to average over, and few enough that the matrix stays small.
         most_rows = 4 * (self.panorama_height() or image.shape[-2])

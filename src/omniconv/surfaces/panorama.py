@@ -140,7 +140,6 @@ def sample(image: np.ndarray, directions: np.ndarray, mode: str = "linear") -> n
     ``linear`` interpolates (floating-point result), ``nearest`` keeps the dtype.
     """
     height, width = image.shape[-2:]
-    warn_of_pole_rows(height, width)
     flat = image.reshape(*image.shape[:-2], height * width)
     if mode == "nearest":
         return flat[..., nearest_pixels(directions, height, width)]
@@ -161,6 +160,7 @@ def rotate(image: np.ndarray, rotation: np.ndarray, mode: str = "linear") -> np.
     Raises:
         InputError: ``rotation`` is not a 3×3 rotation matrix.
     """
+    warn_of_pole_rows(*image.shape[-2:])
     return sample(image, pixel_directions(*image.shape[-2:]) @ check_rotation(rotation), mode)
 
 

@@ -139,7 +139,7 @@ class LabelTask(Task):
         wrong = [i for i in range(len(names)) if true[i] and predicted[i] and not matrix[i, i]]
         notes = []
         if never:
-            shares = (f"{names[index]} ({100 * true[index] / true.sum():.2g} %)" for index in never)
+            shares = (f"{names[index]} ({100 * true[index] / true.sum():.3g} %)" for index in never)
             notes.append(f"Never predicted (with their shares of the {self.unit}): {', '.join(shares)}.")
         if wrong:
             notes.append(f"Predicted, but nowhere right: {', '.join(names[index] for index in wrong)}.")

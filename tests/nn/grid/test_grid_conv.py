@@ -188,8 +188,8 @@ def test_invalid_arguments_are_refused(arguments, text):
         (Conv(3, 4, 5, padding=1), (1, 3, 9, 2), "is smaller on grid axis 1 than the kernel, which spans 5"),
         (Conv(3, 4, 3, padding=0, surface=Equirectangular()), (1, 3, 2, 9), "smaller on grid axis 0 than the kernel"),
         (Conv(3, 4, 5, surface=Plane(border="reflect")), (1, 3, 2, 9), r"smaller than the axis \(2 samples\)"),
-        (Conv(3, 4, surface=Icosphere(1)), (1, 3, 12), "must be (batch, channels, 42), a signal on"),
-        (Conv(3, 4, 1, surface=Icosphere(1)), (1, 3, 12), "must be (batch, channels, 42), a signal on"),
+        (Conv(3, 4, surface=Icosphere(1)), (1, 3, 12), r"must be \(batch, channels, 42\), a signal on"),
+        (Conv(3, 4, 1, surface=Icosphere(1)), (1, 3, 12), r"must be \(batch, channels, 42\), a signal on"),
     ],
 )
 def test_invalid_input_is_refused(layer, shape, text):
