@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from omniconv.errors import FileError, one_line
+from omniconv.errors import FileError
 from omniconv.files import read_text
 
 MAX_BYTES = 2**16
@@ -90,7 +90,7 @@ def _construct(loader: yaml.SafeLoader, node: Node) -> Any:
     try:
         return loader.construct_object(node, deep=True)
     except ValueError as error:  # of int(): more than 4,300 digits, or a prefix such as 0b without digits
-        raise _syntax_error(one_line(error), node) from error
+        raise _syntax_error("a number has too many digits or none", node) from error
 
 
 def _syntax_error(problem: str, place: Any) -> yaml.MarkedYAMLError:
