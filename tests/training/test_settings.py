@@ -137,7 +137,7 @@ ALIASES = "size:" + "".join(
         ("seed: 2001-13-45", "seed='2001-13-45': must be a whole number"),
         (
             f"epochs: 3\nseed: {'1' * 5000}",
-            "is not valid YAML: Exceeds the limit (4300 digits) for integer string conv",
+            "is not valid YAML: a number has too many digits or none",
         ),
         (
             "seed: 0b_",
