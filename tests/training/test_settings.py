@@ -141,7 +141,7 @@ ALIASES = "size:" + "".join(
         ),
         (
             "seed: 0b_",
-            "is not valid YAML: invalid literal for int() with base 2: '', in line 1; write 'name: value' there",
+            "is not valid YAML: a number has too many digits or none, in line 1; write 'name: value' there",
         ),
         (
             "seed: !!int x",
