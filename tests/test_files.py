@@ -11,6 +11,7 @@ import pytest
 
 from omniconv.errors import FileError
 from omniconv.files import (
+    as_path,
     MAX_TEXT_BYTES,
     atomic_write,
     check_archive,
@@ -184,8 +185,13 @@ def test_only_regular_files_are_read(tmp_path, monkeypatch, reader, make, text, 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_paths_with_nul_are_refused(reader):
-    with pytest.raises(FileError, match=r"^a\\x00b: cannot be read \(embedded null byte\); check its path"):
+    with pytest.raises(FileError, match=r"^a\\x00b: holds a NUL character, which no path has; check the path"):
         reader("a\0b")
+
+
+def test_paths_that_are_too_long_are_refused():
+    with pytest.raises(FileError, match=r"^a{5000}: is longer than the path of a file can be; check the path"):
+        as_path("a" * 5000)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")

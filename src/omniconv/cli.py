@@ -190,7 +190,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
         check_choice("split", split, SPLITS)
     if split and data is None:
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
-    predictor = _predictor(run, device)
+    predictor, balanced = _predictor(run, device), was_balanced(Path(run))
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
     log_facts(describe_skipped(folder.skipped) | check_images(images, predictor.preprocessing.surface.spherical))
@@ -210,7 +210,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     if unseen["images"] != measures["images"]:
         log(f"{unseen['images']} images that were not trained on")
         print_table(*predictor.task.quality_table(unseen), "")
-    for note in predictor.task.quality_notes(unseen, was_balanced(Path(run))):
+    for note in predictor.task.quality_notes(unseen, balanced):
         log(note)
 
 
@@ -229,10 +229,10 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
     """Predict images with the network of a run."""
     from omniconv.data.image_notes import check_images, describe_skipped
     from omniconv.data.layouts.image_list import drop_masks, scan_inputs
-    from omniconv.files import check_writable
+    from omniconv.files import as_path, check_writable
     from omniconv.inference.write_predictions import check_out, write_predictions
 
-    if out.exists() and not out.is_dir():
+    if as_path(out).exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     if not out.exists():
         check_writable(out)

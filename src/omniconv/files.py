@@ -62,13 +62,22 @@ class WriteError(FileError):
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Convert the path of a file or folder to a ``Path``.
+    """Convert the path of a file or folder, which need not exist, to a ``Path``.
 
     Raises:
         InputError: it is neither a string nor a path.
+        FileError: no file can have this path, so that ``Path.exists`` and others raise instead of returning False.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError("path", path, "must be a string or a path", "use pathlib.Path")
+    cure = "check the path for a typing error"
+    try:
+        os.lstat(path)
+    except ValueError as error:
+        raise FileError(path, "holds a NUL character, which no path has", cure) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise FileError(path, "is longer than the path of a file can be", cure) from error
     return Path(path)
 
 
@@ -79,7 +88,7 @@ def real_path(path: str | os.PathLike[str]) -> Path:
         >>> real_path("/tmp/../tmp").name
         'tmp'
     """
-    return Path(os.path.realpath(path))
+    return Path(os.path.realpath(as_path(path)))
 
 
 def check_utf8(path: str | os.PathLike[str]) -> None:

@@ -234,7 +234,9 @@ def check_json(path: Path) -> None:
         raise InputError("json", str(path), "must be a file named *.json", "use json='measures.json'")
 
 
-def read_optional_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:
+def read_optional_json(
+    path: Path, limit: int = MAX_TEXT_BYTES, cure: str = "delete it and evaluate again"
+) -> dict[str, Any] | None:
     """Return the object in a JSON file, ``None`` if the file does not exist.
 
     Raises:
@@ -242,7 +244,6 @@ def read_optional_json(path: Path, limit: int = MAX_TEXT_BYTES) -> dict[str, Any
     """
     if not os.path.lexists(path):
         return None
-    cure = "delete it and evaluate again"
     content = files.read_json(path, limit, cure)
     if not isinstance(content, dict):
         raise FileError(path, "is damaged (it is no object)", cure)

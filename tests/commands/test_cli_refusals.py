@@ -54,6 +54,19 @@ def train(*arguments, **settings):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["predict", "run", "", "--out", "out"], "IMAGES"),
+        (["predict", "run", "data", "--out", ""], "--out"),
+        (["evaluate", "run", ""], "DATA"),
+        (["audit", "run", "data", "--labels", ""], "--labels"),
+    ],
+)
+def test_empty_paths(arguments, name, refused):
+    assert refused(*arguments) == f"omniconv: {name}='': must not be empty; give a path, or . for the working folder"
+
+
+@pytest.mark.parametrize(
     ("arguments", "cure"),
     [
         (["trian", "segment", "data"], "did you mean train?"),

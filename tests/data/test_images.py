@@ -123,7 +123,7 @@ def test_missing_folder_and_empty_files(tmp_path, suffix):
     empty.touch()
     refused(empty, "is empty (0 bytes)", "copy the file again")
     refused(empty / "a.png", "does not exist", "check the path")
-    refused(f"{tmp_path}/a\0.png", "does not exist", "check the path", starts=f"{tmp_path}/a")
+    refused(f"{tmp_path}/a\0.png", "holds a NUL character", "check the path", starts=f"{tmp_path}/a")
 
 
 def test_links_that_lead_nowhere(tmp_path):

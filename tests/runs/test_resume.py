@@ -11,7 +11,7 @@ import torch
 from kills import is_equal, model, state
 from tiny import SMALL, cut, trained
 
-from omniconv.errors import FileError
+from omniconv.errors import FileError, InputError
 from omniconv.models import save
 from omniconv.run_folder import RunFolder, read_metrics, read_optional_json, write_json
 from omniconv.runs.resume import resume_run
@@ -190,6 +190,21 @@ def test_measures_of_earlier_versions_do_not_name_their_weights(run):
     write_json(run.evaluation, evaluation)
     assert main(["report", str(run.path)]) == 0
     assert "held-out images; the best epoch" in run.report.read_text()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "data.json", "model.safetensors"])
+@pytest.mark.parametrize("other", ["classify_run", "sphere_run"])
+def test_a_file_of_another_run_is_refused(run, request, other, name, capsys):
+    from omniconv.cli import main
+
+    shutil.copy(request.getfixturevalue(other).path / name, run.path)
+    before = run.report.read_bytes(), run.metrics.read_bytes()
+    if (other, name) != ("sphere_run", "data.json"):  # the samples fit a flat network, too
+        assert main(["report", str(run.path)]) == 2
+        assert capsys.readouterr().err.startswith(f"omniconv: {run.path}")
+    with pytest.raises(InputError):
+        resume_run(run.path, {"epochs": 3}, quiet, False)
+    assert (run.report.read_bytes(), run.metrics.read_bytes()) == before
 
 
 @pytest.mark.parametrize("offset", [0.1, 0.3, 0.5, 0.7, 0.9])

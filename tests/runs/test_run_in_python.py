@@ -63,6 +63,9 @@ def test_a_model_file_alone_predicts(segment_run, segment_data, tmp_path):
         (np.full((16, 32, 3), 7), "int64 from 7 to 7': must be uint8"),
         (torch.zeros(16, 32, 3), "must be a path, a Pillow image"),
         (3, "'int of shape"),
+        (torch.zeros(3, 16, 32, device="meta"), "^image='strided tensor on meta': must be dense and have values"),
+        (torch.zeros(3, 16, 32).to_sparse(), "^image='sparse_coo tensor on cpu': must be dense"),
+        (np.zeros((1, 32, 3), np.uint8), r"^image='ndarray of shape \(1, 32, 3\)': must have at least 2 rows"),
     ],
 )
 def test_other_images_are_refused(segment_run, image, rule):
@@ -79,6 +82,21 @@ def test_paths_that_are_no_run(tmp_path, segment_run, segment_data):
         oc.load(segment_run.path)
     with pytest.raises(InputError, match="device='gpu': is not available"):
         oc.open_run(segment_run.path, device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"task": None}, "^task=None: must be one of .*classify.*; use task='segment'"),
+        ({"task": ""}, "^task='': must be one of"),
+        ({"data": ["a"]}, r"^data=\['a'\]: must be a string or a path"),
+        ({"out": 3}, "^out=3: must be a string or a path"),
+        ({"out": "a\0"}, r"^a\\x00: holds a NUL character"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(classify_data, given, text):
+    with pytest.raises(InputError, match=text):
+        oc.train(**({"task": "classify", "data": classify_data} | SMALL | given))
 
 
 def test_training_in_python(tmp_path):

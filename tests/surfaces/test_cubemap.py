@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from fields import smooth
 
 from omniconv.errors import InputError
+from omniconv.nn import Conv
 from omniconv.surfaces import Cubemap
 from omniconv.surfaces.cubemap import faces as cube_faces
 
@@ -90,6 +92,13 @@ def test_max_depth_counts_the_halvings():
     assert [Cubemap(size).max_depth for size in (1, 6, 8, 12)] == [0, 1, 3, 2]
 
 
+@pytest.mark.parametrize(("size", "window"), [(8, (3, 1, 8)), (3, (7, 1, 1)), (3, (2, 1, 6)), (1, (3, 1, 1))])
+def test_kernels_reach_to_the_end_of_the_next_face(size, window):
+    kernel_size, stride, dilation = window
+    conv = Conv(1, 1, kernel_size, stride, dilation=dilation, surface=Cubemap(size))
+    assert conv(torch.zeros(1, 1, 6, size, size)).shape == (1, 1, 6, size, size)
+
+
 @pytest.mark.parametrize(
     ("build", "text"),
     [
@@ -97,6 +106,12 @@ def test_max_depth_counts_the_halvings():
         (lambda: Cubemap(2.5), "size=2.5: must be a whole number from 1"),
         (lambda: Cubemap(5).coarser(), "size=5: must be even to be halved"),
         (lambda: Cubemap(8).conv_neighbours(3, 4), "stride=4: must be 1 or 2 on a cubemap"),
+        (
+            lambda: Conv(3, 2, 3, dilation=9, surface=Cubemap(8)),
+            "dilation=9: reaches 9 pixels far, beyond the next face: cubemap:8 has 8 along its edge; use a smaller one",
+        ),
+        (lambda: Cubemap(2).conv_neighbours((3, 7)), "kernel_size=(3, 7): reaches 3 pixels far"),
+        (lambda: Cubemap(3).conv_neighbours(2, dilation=7), "dilation=7: reaches 4 pixels far"),
         (lambda: Cubemap(8).resize_neighbours(3), "scale_factor=3: must be 2 on a cubemap"),
     ],
 )

@@ -10,13 +10,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from omniconv.errors import printable
+from omniconv.errors import InputError, printable
 from omniconv.progress import Count, sign_of_life
 
-PATH = click.Path(path_type=Path)
+
+
+class PathType(click.Path):
+    """Path that is not empty: an empty one, as of a shell variable that is not set, would be the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "" and param is not None:
+            name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+            raise InputError(name, value, "must not be empty", "give a path, or . for the working folder")
+        return super().convert(value, param, context)
+
+
+PATH = PathType(path_type=Path)
 
 
 def log(text: object) -> None:

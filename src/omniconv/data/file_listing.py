@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from omniconv.data.images import IMAGE_SUFFIXES
 from omniconv.errors import FileError
+from omniconv.files import as_path
 
 Skipped = tuple[Path, str]
 """A file or folder and the reason why it is skipped."""
@@ -70,7 +71,7 @@ def check_folder(folder: Path, cure: str) -> None:
     Raises:
         FileError: it does not exist or is a file.
     """
-    if not folder.is_dir():
+    if not as_path(folder).is_dir():
         rule = "is a file, not a folder" if folder.exists() else "does not exist"
         raise FileError(folder, rule, cure)
 

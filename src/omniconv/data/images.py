@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from omniconv.data.colours import ColourConversion, colour_conversion
 from omniconv.data.gpano import Crop, read_gpano
 from omniconv.errors import FileError, InputError
-from omniconv.files import open_regular
+from omniconv.files import as_path, open_regular
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
@@ -163,7 +163,7 @@ def open_image(path: str | Path | Image.Image) -> Iterator[Image.Image]:
         _check_picture(path, picture)
         yield picture
         return
-    _check_file(Path(path))
+    _check_file(as_path(path))
     with warnings.catch_warnings():
         # Pillow warns of large images and invalid metadata, both of which are accepted here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -288,8 +288,6 @@ def _check_file(path: Path) -> None:
         raise FileError(path, "does not exist", "check the path for a typing error") from None
     except OSError as error:
         raise _unreadable(path, error) from error
-    except ValueError as error:
-        raise FileError(path, "does not exist", "check the path for a typing error") from error  # NUL in the path
     if not stat.S_ISREG(status.st_mode):
         file_type = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
         raise FileError(path, f"is {file_type}, not an image", "name an image file")

@@ -160,6 +160,9 @@ def _as_source(image: Picture) -> str | Path | Image.Image:
     """
     if isinstance(image, str | Path | Image.Image):
         return image
+    if isinstance(image, Tensor) and (image.is_meta or image.layout is not torch.strided):
+        found = f"{str(image.layout).removeprefix('torch.')} tensor on {image.device}"
+        raise InputError("image", found, "must be dense and have values", "use image.to_dense(), or load its values")
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
     if isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] in (1, 3):
         array = np.moveaxis(array, 0, -1)
@@ -173,6 +176,9 @@ def _as_source(image: Picture) -> str | Path | Image.Image:
         found = f"{array.dtype} from {array.min()} to {array.max()}" if array.size else f"{array.dtype}, empty"
         rule = "must be uint8 from 0 to 255, or floating point from 0 to 1"
         raise InputError("image", found, rule, "convert it, without subtracting a mean")
+    if min(array.shape[:2]) < 2:
+        found = f"{type(image).__name__} of shape {tuple(image.shape)}"
+        raise InputError("image", found, "must have at least 2 rows and 2 columns", "give a larger image")
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else np.ascontiguousarray(array))
 
 

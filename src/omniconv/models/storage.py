@@ -7,6 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from omniconv.errors import FileError, InputError, one_line, truncate
 from omniconv.files import as_path, atomic_write, check_utf8, parse_json
 from omniconv.models import tensor_file
@@ -43,6 +45,8 @@ def save(model: Model, path: str | Path) -> None:
         >>> load("/tmp/example.safetensors").arguments["width"]
         4
     """
+    if not isinstance(model, nn.Module):
+        raise InputError("model", type(model).__name__, "must be a network", "give the network itself, not its weights")
     network: Any = unwrap(model)
     name = model_name(network)
     arguments, preprocessing = (_through_json(part, getattr(network, part)) for part in ("arguments", "preprocessing"))

@@ -14,6 +14,7 @@ from omniconv.locks import lock_folder
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
 from omniconv.run_folder import RunFolder, read_metrics, read_optional_json
+from omniconv.surfaces import surface
 from omniconv.training.dataset_splits import read_splits
 from omniconv.training.settings import read_config
 
@@ -36,11 +37,12 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
         predictor: its network.
         shown: samples whose predictions are shown; by default those of the run.
     """
-    shown = shown or read_splits(run.data).shown
     settings = read_config(run.config)
     missing = [name for name in ("task", "data", "surface") if name not in settings]
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
+    _check_same_network(run, predictor, settings)
+    shown = shown or _read_shown(run, predictor)
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
     _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
@@ -49,9 +51,28 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})
     page.heading("Machine and versions")
-    page.facts({name: _text(value) for name, value in (read_optional_json(run.environment) or {}).items()})
+    environment = read_optional_json(run.environment, cure="delete it, and write the report again") or {}
+    page.facts({name: _text(value) for name, value in environment.items()})
     page.write(run.report)
     return run.report
+
+
+def _check_same_network(run: RunFolder, predictor: Predictor, settings: dict[str, Any]) -> None:
+    """Check that the settings are those of the network, so that the report does not describe two networks as one."""
+    found = {"task": predictor.task.name, "surface": str(predictor.preprocessing.surface)}
+    given = {"task": settings["task"], "surface": str(surface(settings["surface"]))}
+    for name, value in given.items():
+        if value != found[name]:
+            rule = f"is not of the network that config.yaml describes: its {name} is {found[name]}, not {value}"
+            raise FileError(run.model, rule, "restore the file that is of another run")
+
+
+def _read_shown(run: RunFolder, predictor: Predictor) -> DatasetFolder:
+    """Read the samples that are shown, and check that they are of the network's task and classes."""
+    splits = read_splits(run.data)
+    if (splits.task, tuple(splits.classes)) != (predictor.task, tuple(predictor.classes)):
+        raise FileError(run.data, "lists the samples of another network", "restore it, or start a new run")
+    return splits.shown
 
 
 def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from omniconv.data.content import check_unchanged
 from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.predictor import choose_device
+from omniconv.models import Model, load
 from omniconv.run_folder import RunFolder, own_run
 from omniconv.runs.start import finish_run, write_start
 from omniconv.training.callbacks import Log
@@ -68,6 +69,8 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         config = config.replace(data=str(Path(moved_to).resolve()))
     network = build_network(config, splits)
     done = read_checkpoint(run.checkpoint, network)["epoch"] + 1 if trained else 0
+    if trained:
+        _check_best(run, network)
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use epochs={done}")
     check_patience(config, not config.patience or is_measurable(splits))
@@ -84,3 +87,16 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         if not run.samples.is_file():
             write_samples(splits, reader, run.samples)
     return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar)
+
+
+def _check_best(run: RunFolder, network: Model) -> None:
+    """Check that the best network so far, if its file can be read, is one that the run trains."""
+    if not run.model.is_file():
+        return
+    try:
+        best = load(run.model)
+    except FileError:  # damaged, or written halfway by a system that crashed
+        return
+    if (type(best), best.arguments) != (type(network), network.arguments):
+        rule = "has another network than config.yaml describes"
+        raise FileError(run.model, rule, "restore it, or delete it and train on from the checkpoint")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.errors import FileError
+from omniconv.errors import FileError, InputError
 from omniconv.files import as_path
 from omniconv.inference.evaluation import read_evaluation
 from omniconv.inference.predictor import Picture, Predictor, choose_device
 from omniconv.models import Model
 from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_metrics
 from omniconv.runs.start import start_run
+from omniconv.tasks import TASKS
 from omniconv.training.callbacks import Log
 from omniconv.training.settings import RunConfig, read_config
 
@@ -145,6 +146,11 @@ def train(
         >>> run.evaluation["iou"]  # doctest: +SKIP
         0.94
     """
+    if not isinstance(task, str) or not task:
+        raise InputError("task", task, f"must be one of {', '.join(TASKS)}", "use task='segment'")
+    for argument, path in {"data": data, "out": out}.items():
+        if not isinstance(path, str | Path) and (argument, path) != ("out", None):
+            raise InputError(argument, path, "must be a string or a path", "use pathlib.Path")
     given = {"task": task, "data": str(data)} | settings
     folder = start_run(given, log, name=name, out=None if out is None else str(out))
     return Run(folder.path, str(settings.get("device", "auto")))

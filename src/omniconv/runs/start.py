@@ -65,7 +65,7 @@ def start_run(
     for argument in ("task", "data"):
         if not settings.get(argument):
             task_name = settings.get("task") or "|".join(TASKS)
-            raise InputError(argument.upper(), None, "is required", f"write: omniconv train {task_name} DATA")
+            raise InputError(argument.upper(), settings.get(argument), "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
     choose_device(config.device)
     try:

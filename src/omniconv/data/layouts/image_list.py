@@ -10,6 +10,7 @@ from pathlib import Path
 from omniconv.data.file_listing import Skipped, find_images
 from omniconv.data.images import IMAGE_SUFFIXES
 from omniconv.errors import FileError, InputError
+from omniconv.files import as_path
 
 
 def scan_images(paths: Sequence[str | Path]) -> list[tuple[Path, Path]]:
@@ -91,7 +92,7 @@ def output_names(depths: Mapping[Path, int]) -> dict[Path, Path]:
 
 
 def _list_input(path: Path) -> tuple[list[Path], list[Skipped]]:
-    if not path.exists():
+    if not as_path(path).exists():
         rule = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
         raise FileError(path, rule, "check the path for a typing error")
     if not path.is_dir():

@@ -82,8 +82,9 @@ class Cubemap(Surface):
         return Cubemap(2 * self.size)
 
     def conv_neighbours(self, kernel_size: int = 3, stride: int = 1, dilation: int = 1) -> Border:
-        """Return cube padding: the same for any kernel size and dilation."""
+        """Return cube padding: the same for any kernel size and dilation that reach no farther than the next face."""
         check_supported("stride", stride, (1, 2), "on a cubemap", "chain layers of stride 2")
+        _check_reach(self, kernel_size, dilation)
         if stride == 2:
             self.coarser()
         return CubeBorder()
@@ -98,3 +99,17 @@ class Cubemap(Surface):
     def panorama_height(self) -> int:
         """Return twice the size of a face: the four faces around the equator fill the width."""
         return 2 * self.size
+
+
+def _check_reach(cubemap: Cubemap, kernel_size: int | tuple[int, ...], dilation: int | tuple[int, ...]) -> None:
+    """Check that a kernel, of one size or of a size per axis, reaches no farther than the next face.
+
+    Raises:
+        InputError: it reaches beyond it.
+    """
+    for kernel, gap in np.broadcast(kernel_size, dilation):
+        reach = -(-(int(kernel) - 1) * int(gap) // 2)
+        if reach > cubemap.size:
+            name, value = ("kernel_size", kernel_size) if gap == 1 else ("dilation", dilation)
+            rule = f"reaches {reach} pixels far, beyond the next face: {cubemap} has {cubemap.size} along its edge"
+            raise InputError(name, value, rule, "use a smaller one or a larger cubemap")
