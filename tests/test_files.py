@@ -11,8 +11,8 @@ import pytest
 
 from omniconv.errors import FileError
 from omniconv.files import (
-    as_path,
     MAX_TEXT_BYTES,
+    as_path,
     atomic_write,
     check_archive,
     check_writable,

@@ -18,7 +18,6 @@ from omniconv.errors import InputError, printable
 from omniconv.progress import Count, sign_of_life
 
 
-
 class PathType(click.Path):
     """Path that is not empty: an empty one, as of a shell variable that is not set, would be the working folder."""
 

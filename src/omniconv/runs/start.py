@@ -63,9 +63,9 @@ def start_run(
     """
     settings = (read_config(config_file) if config_file else {}) | given
     for argument in ("task", "data"):
-        if not settings.get(argument):
+        if not (value := settings.get(argument)):
             task_name = settings.get("task") or "|".join(TASKS)
-            raise InputError(argument.upper(), settings.get(argument), "is required", f"write: omniconv train {task_name} DATA")
+            raise InputError(argument.upper(), value, "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
     choose_device(config.device)
     try:
