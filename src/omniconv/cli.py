@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Callable
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # for example of `omniconv --help | head -1`
         return 0
-    except (OSError, MemoryError) as error:
+    except OSError as error:
+        click.echo(f"omniconv: {FileError.from_os_error(*_os_error(error))}", err=True)
+    except MemoryError as error:
         click.echo(f"omniconv: {printable(' '.join(str(error).split())) or OUT_OF_MEMORY}", err=True)
     except RuntimeError as error:  # torch has no exception class for lack of CPU memory
         if "memory" not in str(error):
@@ -322,6 +325,12 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
 
 for command in (audit, explain, export):
     commands.add_command(command)
+
+
+def _os_error(error: OSError) -> tuple[object, str, OSError, str]:
+    """Return file, rule, error and cure of an error of the system that no function has described."""
+    cure = "give a shorter path" if error.errno == errno.ENAMETOOLONG else "check its path and permissions"
+    return error.filename or "file or folder", "cannot be used", error, cure
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -28,8 +29,10 @@ MAX_TEXT_BYTES = 2**24
 """Largest text that is read by default: settings, class names, metrics, measures."""
 MAX_JSON_DEPTH = 32
 """Deepest nesting of lists and objects in JSON; no file of a run has more than 8."""
+_before_rename: ContextVar[Callable[[Path, os.stat_result], None] | None] = ContextVar("before_rename", default=None)
 _READ_CURE = "check its path and permissions"
 _WRITE_CURES = {
+    errno.ENAMETOOLONG: "shorten its name",
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
     errno.EACCES: "change the permissions of its folder",
@@ -252,6 +255,8 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if before_rename := _before_rename.get():
+                before_rename(path, os.fstat(file.fileno()))
             if os.name == "posix":  # while it is locked
                 os.replace(temporary, path)
         if os.name != "posix":  # Windows renames closed files only
@@ -263,6 +268,16 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         if isinstance(error, OSError):
             raise WriteError(path, error) from error
         raise
+
+
+@contextmanager
+def call_before_rename(function: Callable[[Path, os.stat_result], None]) -> Iterator[None]:
+    """Let ``atomic_write`` call a function with each path and its complete file, just before the file appears there."""
+    token = _before_rename.set(function)
+    try:
+        yield
+    finally:
+        _before_rename.reset(token)
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -310,10 +325,10 @@ def check_writable(path: str | Path) -> None:
         FileError: the path is a folder, or its folder cannot be created or written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileError(path, "is a folder", "choose another path")
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
     try:
+        if path.is_dir():
+            raise FileError(path, "is a folder", "choose another path")
+        existing = next(folder for folder in path.absolute().parents if folder.exists())
         with TemporaryFile(dir=existing):
             pass
     except OSError as error:

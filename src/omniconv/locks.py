@@ -3,25 +3,33 @@
 The lock is the operating system's lock on the open file ``.omniconv.lock`` in the folder, so it ends with the process,
 however the process ends. Its owner removes the file at the end; a file that is found unlocked was left by a process
 that was killed, as were temporary files of ``atomic_write`` that nobody has open.
+
+Commands that write many files into a folder of the user (``write_outputs``) note each in ``.omniconv.unfinished`` until
+all are written, so that the same command can be given again after a failure: only files that the note describes,
+by size and time, are replaced.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import lock_descriptor
 
 from omniconv.errors import FileError, printable
-from omniconv.files import WriteError, make_folder
+from omniconv.files import WriteError, call_before_rename, check_overwrite, make_folder, parse_json, read_text
 
 LOCK = ".omniconv.lock"
+UNFINISHED = ".omniconv.unfinished"
+MAX_UNFINISHED_BYTES = 2**28
+"""Largest note of unfinished outputs: some two million files."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}", re.DOTALL)
 """Names of the temporary files of ``atomic_write``."""
 _WAIT = "wait until it ends, or choose another out=FOLDER"
@@ -92,6 +100,70 @@ def lock_folder(
             with suppress(OSError):  # one is not empty
                 for part in created:
                     part.rmdir()
+
+
+@contextmanager
+def write_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> Iterator[None]:
+    """Own a folder while files are written into it that do not exist, unless a process wrote them that did not finish.
+
+    Args:
+        folder: the folder.
+        targets: the files in it that are written, by ``atomic_write``.
+        overwrite: allow files to be replaced.
+
+    Raises:
+        OwnedError: another process owns the folder.
+        FileError: as ``check_outputs``, or the folder cannot be written.
+    """
+    note = folder / UNFINISHED
+
+    def add(path: Path, status: os.stat_result) -> None:
+        if path.is_relative_to(folder):
+            name = path.relative_to(folder).as_posix()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            with open(os.open(note, flags, 0o666), "a") as file:
+                # A line break first: the last line may be incomplete.
+                file.write(f"\n{json.dumps([name, status.st_size, status.st_mtime_ns])}\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    with lock_folder(folder):
+        check_outputs(folder, targets, overwrite)
+        is_finished = False
+        try:
+            with call_before_rename(add):
+                yield
+            is_finished = True
+        finally:
+            if is_finished or not _unfinished_files(folder):
+                with suppress(OSError):
+                    note.unlink(missing_ok=True)
+
+
+def check_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> None:
+    """Check that no output exists already, unless a process wrote it that did not finish.
+
+    Raises:
+        FileError: one exists, or is not as that process wrote it, and ``overwrite`` is not given.
+    """
+    unfinished = set() if overwrite else _unfinished_files(folder)
+    check_overwrite((path for path in targets if path not in unfinished), overwrite)
+
+
+def _unfinished_files(folder: Path) -> set[Path]:
+    """Return the files that are as a process wrote them that did not finish."""
+    noted: dict[str, list[int]] = {}
+    if os.path.lexists(folder / UNFINISHED):
+        for line in read_text(folder / UNFINISHED, MAX_UNFINISHED_BYTES).splitlines():
+            with suppress(ValueError, TypeError):  # an incomplete line
+                name, *noted[name] = parse_json(line)
+    found = set()
+    for name, state in noted.items():
+        with suppress(OSError, TypeError, ValueError):
+            status = os.stat(folder / name)
+            if state == [status.st_size, status.st_mtime_ns]:
+                found.add(folder / name)
+    return found
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -17,7 +17,17 @@ from typing import Any
 
 from omniconv import files
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import MAX_TEXT_BYTES, as_path, atomic_write, check_utf8, make_folder, read_text, real_path
+from omniconv.files import (
+    MAX_TEXT_BYTES,
+    WriteError,
+    as_path,
+    atomic_write,
+    check_utf8,
+    check_writable,
+    make_folder,
+    read_text,
+    real_path,
+)
 from omniconv.locks import LOCK, TEMPORARY, OwnedError, lock_folder, remove_leftovers
 
 MAX_METRICS_BYTES = 2**26
@@ -84,9 +94,7 @@ def new_run(name: str, out: str | None) -> Iterator[RunFolder]:
             if not _is_new(folder, killed):
                 if out is None:
                     continue
-                raise FileError(
-                    folder, "is not empty", "choose another out=FOLDER, or continue that run: omniconv train --resume"
-                )
+                raise _not_empty(folder)
             run = RunFolder(folder)
             remove_start(run)
             make_folder(run.checkpoint.parent)
@@ -133,6 +141,26 @@ def check_run_name(name: str | None, out: str | None) -> None:
         raise InputError("name", name, "cannot be given with out", "give one of them: out is the path of the folder")
     if not name.strip() or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise InputError("name", name, "must be a folder name without / and leading dot", "use out=PATH for a path")
+    if len(os.fsencode(name)) > 255:
+        raise InputError("name", name, "must be a folder name of at most 255 bytes", "shorten it")
+
+
+def check_new_folder(name: str, out: str | None) -> None:
+    """Check before the data is read that ``new_run`` can create the folder of a run.
+
+    Raises:
+        FileError: ``out`` is a file or is not empty, or the folder cannot be written.
+    """
+    folder = Path("runs") / name if out is None else Path(out)
+    if folder.is_file() and out is not None:
+        raise FileError(folder, "is a file, not a folder", "choose another out=FOLDER")
+    # With a lock in it, only its owner can tell a run in training from one that was killed.
+    if out is not None and not (folder / LOCK).exists() and not _is_new(folder, killed=False):
+        raise _not_empty(folder)
+    try:
+        check_writable(folder / LOCK)
+    except WriteError as error:
+        raise WriteError(folder, error.error) from error
 
 
 def default_run_name(data: str | Path) -> str:
@@ -263,6 +291,11 @@ def _numbered(path: Path) -> Iterator[Path]:
     """Yield ``path``, ``path-2``, ``path-3``, …."""
     yield path
     yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
+
+
+def _not_empty(folder: Path) -> FileError:
+    cure = "choose another out=FOLDER, or continue that run: omniconv train --resume"
+    return FileError(folder, "is not empty", cure)
 
 
 def _is_new(folder: Path, killed: bool) -> bool:

@@ -334,6 +334,45 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
         assert rule in line
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("up: linear", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
+        ("width: 2", "width: 0", "width=0: must be a whole number from 1 to 1024; use width: 32"),
+        ("augment: [flip]", "augment: [flp]", "augment='flp': must be among flip, turn, rotate, colour; did you"),
+        ("size: [16, 32]", "size: [16, 64]", "size=(16, 64): is not that of the samples of the run, (16, 32)"),
+    ],
+)
+def test_settings_of_a_file_are_refused_in_its_words(refused, here, segment_run, old, new, rule):
+    shutil.copytree(segment_run.path, here / "run")
+    path = here / "run/config.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    line = refused("train", "--resume", "run", "--epochs", "9")
+    assert f"run/config.yaml: {rule}" in line
+    assert "--" not in line
+    if "size" not in new:  # the images of a new run are resized to it
+        assert f"run/config.yaml: {rule}" in refused("train", "--config", "run/config.yaml", "--out", "new")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--name", "a/b"], "--name='a/b': must be a folder name without / and leading dot; use --out PATH"),
+        (["--out", "file"], "file: is a file, not a folder; choose another --out FOLDER"),
+        (["--out", "file/run"], "file/run: cannot be written (not a directory); choose another path"),
+        (["--out", "full"], "full: is not empty; choose another --out FOLDER"),
+        (["--out", "x" * 5000], "cannot be used (file name too long); give a shorter path"),
+        (["--name", "x" * 5000], "must be a folder name of at most 255 bytes; shorten it"),
+    ],
+)
+def test_the_folder_of_a_run_is_checked_before_the_data_is_read(refused, here, words, message):
+    (here / "file").touch()
+    (here / "full").mkdir()
+    (here / "full/thesis.txt").touch()
+    assert message in refused("train", "segment", "no-data", *words)
+
+
 def test_evaluate_with_other_classes(refused, here, segment_run):
     segment_folder(here / "data", 2, "sea land")
     line = refused("evaluate", segment_run.path, "data")

@@ -16,6 +16,7 @@ from omniconv.errors import FileError
 from omniconv.inference import write_predictions as module
 from omniconv.inference.predictor import Predictor
 from omniconv.inference.write_predictions import write_predictions
+from omniconv.locks import UNFINISHED
 from omniconv.tasks import get_task
 from omniconv.tasks.segment import index_png
 
@@ -96,9 +97,35 @@ def test_a_bad_image_leaves_whole_files_only(predictor, photos, tmp_path):
     (photos / "oslo/1.png").write_bytes(b"no image")
     with pytest.raises(FileError, match=r"oslo/1\.png: is not a PNG"):
         write_predictions(predictor, scan_images([photos]), tmp_path / "out")
-    for path in files(tmp_path / "out").values():
-        with Image.open(path) as image:
-            image.load()
+    for name, path in files(tmp_path / "out").items():
+        if name != UNFINISHED:
+            with Image.open(path) as image:
+                image.load()
+
+
+def test_the_same_call_replaces_what_a_failed_one_wrote_and_nothing_else(predictor, photos, tmp_path):
+    out, listed, broken = tmp_path / "out", scan_images([photos]), photos / "rome/1.png"
+    mine = save(out / "labels/mine.png", picture(7)[0])
+    content = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    with pytest.raises(FileError, match=r"rome/1\.png: is not a PNG"):
+        write_predictions(predictor, listed, out, overwrite=False)
+    written = files(out)
+    assert UNFINISHED in written
+    broken.write_bytes(content)
+    (out / UNFINISHED).write_text((out / UNFINISHED).read_text() + '["labels/a')  # killed while it was written
+
+    save(out / "labels/2.png", picture(8)[0])  # changed by the user
+    for call in (lambda: write_predictions(predictor, listed, out, overwrite=False), lambda: check_out(out, listed)):
+        with pytest.raises(FileError, match=r"out/labels/2\.png: exists already; add overwrite=True"):
+            call()
+    (out / "labels/2.png").unlink()
+    check_out(out, listed)
+    write_predictions(predictor, listed, out, overwrite=False)
+    assert len(files(out)) == 11
+    assert np.array_equal(np.asarray(Image.open(mine)), picture(7)[0])
+    with pytest.raises(FileError, match="exists already"):  # finished now
+        write_predictions(predictor, listed, out, overwrite=False)
 
 
 def test_probabilities(classify_run, classify_data, tmp_path):

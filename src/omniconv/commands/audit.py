@@ -65,8 +65,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     from omniconv.audit.run import audit as run_audit
     from omniconv.commands.audit_data import read_data
     from omniconv.commands.load_model import load_model
-    from omniconv.files import check_overwrite
-    from omniconv.locks import lock_folder
+    from omniconv.locks import write_outputs
 
     _check_numbers(options)
     mean, std = (_parse_colour(name, options[name]) for name in ("mean", "std"))
@@ -75,8 +74,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(options["out"], **written) if options["out"] else []
     loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
     targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)
-    with lock_folder(targets[0].parent):
-        check_overwrite(targets[:2], options["overwrite"])  # again: another audit may just have ended
+    with write_outputs(targets[0].parent, targets[:2], options["overwrite"]):
         panoramas, truth, trained_on = read_data(loaded, images, options["labels"], options["most"], size)
         with progress_bar(len(panoramas) * max(options["rotations"], 0), "audit") as step:
             same_name = {name: options[name] for name in ("rotations", "seed", "stride", "bands")}
@@ -129,7 +127,8 @@ def latitude_table(result: Audit) -> Table | None:
 
 def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     """Return the files to write, checked before the audit, which takes long."""
-    from omniconv.files import check_overwrite, check_writable
+    from omniconv.files import check_writable
+    from omniconv.locks import check_outputs
     from omniconv.run_folder import check_json
 
     if json_file:
@@ -137,7 +136,7 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     if out.exists() and not out.is_dir():
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     own = [out / "audit.png", out / "audit.json"]
-    check_overwrite(own, overwrite)
+    check_outputs(out, own, overwrite)
     targets = [*own, json_file] if json_file else own
     for target in targets:
         check_writable(target)

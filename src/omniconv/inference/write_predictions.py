@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from omniconv.errors import FileError
-from omniconv.files import check_overwrite, real_path
+from omniconv.files import real_path
 from omniconv.inference.predictor import Predictor
-from omniconv.locks import lock_folder
+from omniconv.locks import check_outputs, write_outputs
 from omniconv.tasks.base import Prediction, Task
 
 ImageList = Sequence[tuple[Path, Path]]
@@ -23,6 +23,9 @@ def write_predictions(
     overwrite: bool = True,
 ) -> list[Path]:
     """Predict images one at a time, and write the task's prediction files; another process may not write there.
+
+    If it fails or is killed, the same call works again: files that it has written count as unfinished, and are replaced
+    also without ``overwrite``, unless they have been changed.
 
     Args:
         predictor: the network.
@@ -44,8 +47,7 @@ def write_predictions(
             yield file, stem, predictor.predict(file)
             step()
 
-    with lock_folder(out):
-        check_overwrite(predictor.task.prediction_files(out, [stem for _, stem in images]), overwrite)
+    with write_outputs(out, predictor.task.prediction_files(out, [stem for _, stem in images]), overwrite):
         return predictor.task.write_predictions(predictions(), predictor.classes, out)
 
 
@@ -69,4 +71,4 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
     written = {real_path(out / target.relative_to(out).parts[0]) for target in targets}
     if any(real_path(file).is_relative_to(part) for part in written for file, _ in images):
         raise FileError(out, "contains the images to predict", "choose another out=FOLDER")
-    check_overwrite(targets, overwrite)
+    check_outputs(out, targets, overwrite)

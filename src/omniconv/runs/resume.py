@@ -19,7 +19,7 @@ from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.preflight import build_network, check_patience, is_measurable
-from omniconv.training.settings import RunConfig, read_config
+from omniconv.training.settings import RunConfig, errors_in_file, read_config
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")
 
@@ -54,6 +54,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))
+    in_file = set(RunConfig.model_fields) - set(given)
     choose_device(config.device)
     trained = run.checkpoint.is_file()
     summary = None
@@ -67,13 +68,15 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         splits = summary.splits
     if moved_to is not None:
         config = config.replace(data=str(Path(moved_to).resolve()))
-    network = build_network(config, splits)
+    with errors_in_file(run.config, in_file):
+        network = build_network(config, splits)
     done = read_checkpoint(run.checkpoint, network)["epoch"] + 1 if trained else 0
     if trained:
         _check_best(run, network)
     if config.epochs < done:
         raise InputError("epochs", config.epochs, f"must be at least {done}, which are done", f"use epochs={done}")
-    check_patience(config, not config.patience or is_measurable(splits))
+    with errors_in_file(run.config, in_file):
+        check_patience(config, not config.patience or is_measurable(splits))
     log(printable(run.path))
     log(f"{done} of {config.epochs} epochs are done")
     count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from omniconv.data.content import find_copies
-from omniconv.errors import FileError, InputError, printable
+from omniconv.errors import InputError, printable
 from omniconv.files import WriteError, write_cure
 from omniconv.inference.evaluation import evaluate
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.progress import Count, sign_of_life
 from omniconv.run_folder import (
     RunFolder,
+    check_new_folder,
     check_outside,
     check_run_name,
     default_run_name,
@@ -34,7 +35,7 @@ from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import DatasetSummary, summarize_dataset, write_samples
 from omniconv.training.fit import PreparedRun, fit
 from omniconv.training.preflight import build_network, check_patience, check_settings, resolve_settings
-from omniconv.training.settings import RunConfig, read_config
+from omniconv.training.settings import RunConfig, errors_in_file, read_config
 
 PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
 
@@ -61,26 +62,25 @@ def start_run(
     Raises:
         InputError: the settings or the data cannot be used; nothing has been written then.
     """
+    check_run_name(name, out)
     settings = (read_config(config_file) if config_file else {}) | given
     for argument in ("task", "data"):
         if not (value := settings.get(argument)):
             task_name = settings.get("task") or "|".join(TASKS)
             raise InputError(argument.upper(), value, "is required", f"write: omniconv train {task_name} DATA")
     config = RunConfig(**settings)
-    choose_device(config.device)
-    try:
+    in_file = set(settings) - set(given)
+    with errors_in_file(config_file, in_file):
+        choose_device(config.device)
         check_settings(config, given)
-    except InputError as error:
-        if config_file is not None and error.argument in settings and error.argument not in given:
-            raise FileError.from_input_error(config_file, error) from None
-        raise
-    check_run_name(name, out)
+    check_new_folder(name or default_run_name(config.data), out)
     check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
     with sign_of_life(log, lambda: "reading the images"):
         summary = summarize_dataset(config)
-    check_patience(config, summary.is_measurable)
-    config = resolve_settings(config, summary.splits)
-    network = build_network(config, summary.splits)
+    with errors_in_file(config_file, in_file):
+        check_patience(config, summary.is_measurable)
+        config = resolve_settings(config, summary.splits)
+        network = build_network(config, summary.splits)
     with new_run(name or default_run_name(config.data), out) as run:
         log(printable(run.path))
         try:

@@ -106,6 +106,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         if getattr(config, name) != value:
             rule = f"is not that of the samples of the run, {value}"
             raise InputError(name, getattr(config, name), rule, "restore config.yaml and data.json, or start a new run")
+    _check_augmentations(parse_augmentations(config.augment or ()), splits.preprocessing.size)
     torch.manual_seed(config.seed)
     network = _build_model(config, splits.task.out_channels(splits.classes))
     check_coarsest_size(config, network, splits)

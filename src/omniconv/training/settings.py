@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
@@ -270,6 +271,25 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except InputError as error:
         raise FileError.from_input_error(path, error) from None
     return {name: getattr(config, name) for name in settings}
+
+
+@contextmanager
+def errors_in_file(path: Path | None, names: Collection[str]) -> Iterator[None]:
+    """Name a file, and write ``name: value`` instead of ``name=value``, in errors of settings that it contains.
+
+    Args:
+        path: YAML file of settings; errors stay as they are if it is ``None``.
+        names: the settings that come from it.
+    """
+    try:
+        yield
+    except InputError as error:
+        if path is None or error.argument not in names:
+            raise
+        pattern = rf"\b({'|'.join(RunConfig.model_fields)})=('([^']*)'|[^\s;,)]+)"
+        cure = re.sub(pattern, lambda match: f"{match[1]}: {match[3] or match[2]}", error.advice)
+        error.args = (str(error).removesuffix(error.advice) + cure,)
+        raise FileError.from_input_error(path, error) from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
