@@ -60,7 +60,7 @@ def test_another_process_is_named(tmp_path, owner):
 def test_a_killed_process_owns_nothing(tmp_path, owner):
     kill(owner)
     (tmp_path / "run" / ".model.safetensors.0123456789ab").touch()
-    with lock_folder(tmp_path / "run") as killed:
+    with lock_folder(tmp_path / "run", wait=60) as killed:  # its worker may be about to close the lock
         assert killed
         assert os.listdir(tmp_path / "run") == [LOCK]
     assert os.listdir(tmp_path / "run") == []  # it was not made here
@@ -106,7 +106,7 @@ def test_waiting_for_the_owner(tmp_path, owner, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 def test_a_forked_worker_does_not_keep_the_lock(tmp_path, owner):
     kill(owner)  # its worker lives on
-    with lock_folder(tmp_path / "run") as killed:
+    with lock_folder(tmp_path / "run", wait=60) as killed:  # the worker may be about to close it
         assert killed
 
 
