@@ -18,7 +18,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import lock_descriptor
@@ -128,7 +128,7 @@ def write_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> Ite
                 os.fsync(file.fileno())
 
     with lock_folder(folder):
-        check_outputs(folder, targets, overwrite)
+        _check_outputs(folder, targets, overwrite)
         is_finished = False
         try:
             with call_before_rename(add):
@@ -141,11 +141,18 @@ def write_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> Ite
 
 
 def check_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> None:
-    """Check that no output exists already, unless a process wrote it that did not finish.
+    """Check before the work that ``write_outputs`` will not refuse to write.
 
     Raises:
-        FileError: one exists, or is not as that process wrote it, and ``overwrite`` is not given.
+        OwnedError: another process owns the folder.
+        FileError: a file exists already that no unfinished process wrote, and ``overwrite`` is not given.
     """
+    # The files of a process that is writing now do not count as existing: what helps is to wait, not overwrite=True.
+    with lock_folder(folder) if (folder / LOCK).exists() else nullcontext():
+        _check_outputs(folder, targets, overwrite)
+
+
+def _check_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> None:
     unfinished = set() if overwrite else _unfinished_files(folder)
     check_overwrite((path for path in targets if path not in unfinished), overwrite)
 

@@ -14,6 +14,7 @@ COMMANDS = (
     ("predict", "RUN", "a.png", "--out", "found"),
     ("evaluate", "RUN"),
     ("report", "RUN"),
+    ("summary", "RUN"),
     ("audit", "RUN", "a.png"),
     ("export", "RUN", "--format", "torch", "--out", "net.pt2"),
     ("train", "--resume", "RUN", "--epochs", "2"),

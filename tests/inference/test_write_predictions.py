@@ -16,7 +16,7 @@ from omniconv.errors import FileError
 from omniconv.inference import write_predictions as module
 from omniconv.inference.predictor import Predictor
 from omniconv.inference.write_predictions import write_predictions
-from omniconv.locks import UNFINISHED
+from omniconv.locks import UNFINISHED, OwnedError
 from omniconv.tasks import get_task
 from omniconv.tasks.segment import index_png
 
@@ -126,6 +126,16 @@ def test_the_same_call_replaces_what_a_failed_one_wrote_and_nothing_else(predict
     assert np.array_equal(np.asarray(Image.open(mine)), picture(7)[0])
     with pytest.raises(FileError, match="exists already"):  # finished now
         write_predictions(predictor, listed, out, overwrite=False)
+
+
+def test_a_folder_that_is_being_written_has_an_owner(predictor, photos, tmp_path):
+    out, listed = tmp_path / "out", scan_images([photos])
+
+    def step():
+        with pytest.raises(OwnedError, match="out: is being written by process"):
+            check_out(out, listed)
+
+    write_predictions(predictor, listed, out, step, overwrite=False)
 
 
 def test_probabilities(classify_run, classify_data, tmp_path):

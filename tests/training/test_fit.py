@@ -13,6 +13,7 @@ from tiny import SMALL, classify_folder, cut, rows_without_seconds, segment_fold
 import omniconv as oc
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
+from omniconv.files import WriteError
 from omniconv.run_folder import RunFolder, read_metrics
 from omniconv.runs.resume import resume_run
 from omniconv.runs.start import start_run
@@ -167,6 +168,18 @@ def test_it_learns(tmp_path, segment_data, classify_data):
         found = json.loads(run.evaluation.read_text())
         assert found["accuracy"] > 0.95
         assert found["iou"] > 0.9
+
+
+def test_a_write_error_in_the_thread_of_tensorboard(tmp_path, segment_data, monkeypatch, capfd):
+    def full(writer, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
+    with pytest.raises(WriteError) as caught:
+        trained(tmp_path / "run", "segment", segment_data, epochs=3)
+    cure = f"free some space, then resume with: omniconv train --resume {tmp_path / 'run'}"
+    assert str(caught.value) == f"{tmp_path / 'run/tensorboard'}: cannot be written (no space left on device); {cure}"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_nothing_held_out(tmp_path, segment_data):
