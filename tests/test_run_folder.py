@@ -206,12 +206,12 @@ def test_everything_lies_in_the_folder(here):
 
 def test_json(tmp_path):
     path = tmp_path / "a.json"
-    assert read_optional_json(path) is None
+    assert read_optional_json(path, "restore it") is None
     write_json(path, {"a": [1, 2.5], "b": {"c": None}})
-    assert read_optional_json(path) == {"a": [1, 2.5], "b": {"c": None}}
+    assert read_optional_json(path, "restore it") == {"a": [1, 2.5], "b": {"c": None}}
     path.write_text('{"a": ')
     with pytest.raises(FileError, match="is damaged"):
-        read_optional_json(path)
+        read_optional_json(path, "restore it")
 
 
 def test_metrics(tmp_path):
@@ -250,12 +250,12 @@ def test_damaged_metrics(tmp_path, text, reason):
 def test_json_that_is_no_object(tmp_path, text):
     path = tmp_path / "evaluation.json"
     path.write_text(text)
-    with pytest.raises(FileError, match=r"evaluation\.json: is damaged \(.*\); delete it and evaluate again$"):
-        read_optional_json(path)
+    with pytest.raises(FileError, match=r"evaluation\.json: is damaged \(.*\); restore it$"):
+        read_optional_json(path, "restore it")
 
 
 def test_only_files_are_read(tmp_path):
-    for reader in (read_metrics, read_optional_json):
-        (tmp_path / reader.__name__).mkdir()
-        with pytest.raises(FileError, match="is a folder, not a file"):
-            reader(tmp_path / reader.__name__)
+    with pytest.raises(FileError, match="is a folder, not a file"):
+        read_metrics(tmp_path)
+    with pytest.raises(FileError, match="is a folder, not a file"):
+        read_optional_json(tmp_path, "restore it")

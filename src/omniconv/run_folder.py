@@ -262,9 +262,7 @@ def check_json(path: Path) -> None:
         raise InputError("json", str(path), "must be a file named *.json", "use json='measures.json'")
 
 
-def read_optional_json(
-    path: Path, limit: int = MAX_TEXT_BYTES, cure: str = "delete it and evaluate again"
-) -> dict[str, Any] | None:
+def read_optional_json(path: Path, cure: str, limit: int = MAX_TEXT_BYTES) -> dict[str, Any] | None:
     """Return the object in a JSON file, ``None`` if the file does not exist.
 
     Raises:
@@ -274,7 +272,7 @@ def read_optional_json(
         return None
     content = files.read_json(path, limit, cure)
     if not isinstance(content, dict):
-        raise FileError(path, "is damaged (it is no object)", cure)
+        raise FileError(path, "is damaged (it is not an object)", cure)
     return content
 
 

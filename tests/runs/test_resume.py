@@ -185,7 +185,7 @@ def test_the_network_of_a_longer_run_is_not_shown_with_the_measures_of_the_short
 def test_measures_of_earlier_versions_do_not_name_their_weights(run):
     from omniconv.cli import main
 
-    evaluation = read_optional_json(run.evaluation)
+    evaluation = read_optional_json(run.evaluation, "evaluate again")
     del evaluation["weights"]
     write_json(run.evaluation, evaluation)
     assert main(["report", str(run.path)]) == 0

@@ -88,7 +88,7 @@ def test_the_structure_of_the_list_is_checked(kept, change, reason):
     content = json.loads(kept[1].read_text())
     change(content)
     kept[1].write_text(json.dumps(content))
-    with pytest.raises(FileError, match=rf"data\.json: is damaged \(.*{reason}.*\); start a new run$"):
+    with pytest.raises(FileError, match=rf"data\.json: is damaged \(.*{reason}.*\); restore it from a copy, or start a new run$"):
         read_splits(kept[1])
 
 

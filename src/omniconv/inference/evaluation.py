@@ -131,7 +131,7 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
     Raises:
         FileError: it is damaged, or measures another network.
     """
-    content = read_optional_json(path, MAX_EVALUATION_BYTES)
+    content = read_optional_json(path, _EVALUATION_CURE, MAX_EVALUATION_BYTES)
     if content is None:
         return None
     try:

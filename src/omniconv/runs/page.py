@@ -51,7 +51,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})
     page.heading("Machine and versions")
-    environment = read_optional_json(run.environment, cure="delete it, and write the report again") or {}
+    environment = read_optional_json(run.environment, "delete it, and write the report again") or {}
     page.facts({name: _text(value) for name, value in environment.items()})
     page.write(run.report)
     return run.report

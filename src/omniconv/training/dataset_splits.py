@@ -19,7 +19,7 @@ from omniconv.tasks.base import Task
 
 MAX_DATA_BYTES = 2**30
 """Largest ``data.json``: that of two million images with masks."""
-_CURE = "start a new run"
+_CURE = "restore it from a copy, or start a new run"
 _FREQUENCIES, _PREPROCESSING, _VALIDATION = "shares", "preparation", "measured"
 """Keys of ``data.json``, with the names of the first version so that its runs can be read."""
 
@@ -111,7 +111,7 @@ def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
         FileError: the list is missing or damaged, or a file is missing or has changed.
     """
     try:
-        read = read_optional_json(path, MAX_DATA_BYTES)
+        read = read_optional_json(path, _CURE, MAX_DATA_BYTES)
         if read is None:
             raise FileError(path, "does not exist", _CURE)
         content = _Content.model_validate(read)
