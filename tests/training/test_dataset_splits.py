@@ -88,7 +88,8 @@ def test_the_structure_of_the_list_is_checked(kept, change, reason):
     content = json.loads(kept[1].read_text())
     change(content)
     kept[1].write_text(json.dumps(content))
-    with pytest.raises(FileError, match=rf"data\.json: is damaged \(.*{reason}.*\); restore it from a copy, or start a new run$"):
+    rule = rf"data\.json: is damaged \(.*{reason}.*\)"
+    with pytest.raises(FileError, match=rf"{rule}; restore it from a copy, or start a new run$"):
         read_splits(kept[1])
 
 
