@@ -56,7 +56,7 @@ TRAIN = {
     "--surface equirectangular:kernels=rows": "--surface='equirectangular:kernels=rows': height must be a whole number "
     "from 1 with kernels=rows; write equirectangular:kernels=rows,height=64",
     "--surface plane:border=mirror": "border mirror must be one of zeros, reflect, replicate, circular; write plane:",
-    "--surface cubemap:0": "--surface='cubemap:0': size 0 must be a whole number from 1; write cubemap:64",
+    "--surface cubemap:0": "--surface='cubemap:0': size 0 must be a whole number from 1 to 4096; write cubemap:64",
     "--surface icosphere:1 --depth 3": "--depth=3: must be at most 1",
     "--surface plane:ndim=3": "is not a surface of images",
     "--model classifier": "--model='classifier': must be one of unet for the task segment; use --model unet",

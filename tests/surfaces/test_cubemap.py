@@ -11,7 +11,7 @@ from fields import smooth
 
 from omniconv.errors import InputError
 from omniconv.nn import Conv
-from omniconv.surfaces import Cubemap
+from omniconv.surfaces import Cubemap, resample
 from omniconv.surfaces.cubemap import faces as cube_faces
 
 SIZES = (1, 2, 3, 8, 32)
@@ -103,6 +103,13 @@ def test_kernels_reach_to_the_end_of_the_next_face(size, window):
     ("build", "text"),
     [
         (lambda: Cubemap(0), "size=0: must be a whole number from 1"),
+        (lambda: Cubemap(5000), "size=5000: must be a whole number from 1 to 4096; use size=64"),
+        (lambda: Cubemap(4096).finer(), "size=8192: must be a whole number from 1 to 4096"),
+        (
+            lambda: resample(torch.ones(6, 2, 2, requires_grad=True), Cubemap(2), Cubemap(4)),
+            "signal='Tensor': cannot be converted to an array (Can't call numpy() on Tensor that requires grad.",
+        ),
+        (lambda: resample([[1], [1, 2]], Cubemap(2), Cubemap(4)), "signal='list': cannot be converted to an array"),
         (lambda: Cubemap(2.5), "size=2.5: must be a whole number from 1"),
         (lambda: Cubemap(5).coarser(), "size=5: must be even to be halved"),
         (lambda: Cubemap(8).conv_neighbours(3, 4), "stride=4: must be 1 or 2 on a cubemap"),

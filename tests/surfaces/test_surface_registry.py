@@ -37,7 +37,7 @@ def test_short_names(name, found):
         ("icosphere:", "needs a level; write icosphere:5 for level 5"),
         ("healpix", "surface='healpix': needs a nside; write healpix:32 for nside 32"),
         ("cubemap:", "needs a size; write cubemap:64 for size 64"),
-        ("cubemap:0", "surface='cubemap:0': size 0 must be a whole number from 1; write cubemap:64"),
+        ("cubemap:0", "surface='cubemap:0': size 0 must be a whole number from 1 to 4096; write cubemap:64"),
         ("icosphere:laplacian=raw", "needs a level; write icosphere:5 for level 5"),
         ("icosphere:5,depth=3", "has no option 'depth'; its options are level, laplacian"),
         ("icosphere:five", "level five must be a whole number from 0 to 9"),

@@ -36,8 +36,8 @@ def copy_network(network: nn.Module, argument: str = "model", cure: str = "") ->
         if name is None:
             rule, own = f"cannot be copied ({one_line(error)})", "remove the attribute that cannot be copied"
         else:
-            rule = f"cannot be copied: {name} is a computed tensor, as the old torch.nn.utils.weight_norm leaves it"
-            own = "use torch.nn.utils.parametrizations, or remove_weight_norm first"
+            rule = f"cannot be copied: {name} is a computed tensor, as torch.nn.utils.weight_norm and prune leave it"
+            own = "use torch.nn.utils.parametrizations, or remove_weight_norm or prune.remove first"
         cure = f"{own}, or {cure}" if cure else own
         raise InputError(argument, type(network).__name__, rule, cure) from error
 

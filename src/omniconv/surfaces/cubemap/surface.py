@@ -16,6 +16,10 @@ from omniconv.surfaces.cubemap import faces as cube_faces
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
 
 
+MAX_SIZE = 4096
+"""Largest size of a face: 100 million pixels, for which tables of several gigabytes are computed."""
+
+
 @dataclass(frozen=True)
 class Cubemap(Surface):
     """Six square faces; kernels continue over all twelve edges (cube padding; Cheng et al., CVPR 2018).
@@ -29,7 +33,7 @@ class Cubemap(Surface):
         size: pixels along an edge of a face.
 
     Raises:
-        InputError: a size that is not a whole number from 1.
+        InputError: a size that is not a whole number from 1 to 4096.
 
     Example:
         >>> Cubemap(32).shape
@@ -41,8 +45,8 @@ class Cubemap(Surface):
     example: ClassVar[Mapping[str, int]] = {"size": 64}
 
     def __post_init__(self) -> None:
-        if not is_integer(self.size):
-            raise InputError("size", self.size, "must be a whole number from 1", "use size=64")
+        if not is_integer(self.size) or self.size > MAX_SIZE:
+            raise InputError("size", self.size, f"must be a whole number from 1 to {MAX_SIZE}", "use size=64")
 
     @property
     def kernel_ndim(self) -> int:

@@ -21,7 +21,7 @@ from omniconv.errors import InputError
 from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.neighbours.stencil import LazyStencil, Stencil, csr_from_rows
 from omniconv.surfaces.resampling.area_averages import area_averages, is_coarser, normalize_rows
-from omniconv.surfaces.resampling.samples import Samples
+from omniconv.surfaces.resampling.samples import Samples, to_array
 
 
 def map_between(
@@ -89,7 +89,7 @@ def resample(
         (3, 6, 2, 2)
     """
     check_mode(mode)
-    signal = np.asarray(signal)
+    signal = to_array("signal", signal)
     before = Samples.under(signal, source)
     return apply(_stencil(before, _target(before, target, target_shape), mode), signal, mode)
 

@@ -15,7 +15,7 @@ from omniconv.surfaces.equirectangular.surface import Equirectangular
 from omniconv.surfaces.neighbours.stencil import Stencil
 from omniconv.surfaces.resampling.area_averages import MIN_RATIO
 from omniconv.surfaces.resampling.between_surfaces import apply, check_mode, check_numbers, interpolate
-from omniconv.surfaces.resampling.samples import Samples
+from omniconv.surfaces.resampling.samples import Samples, to_array
 
 MAX_POINTS = 2**21
 """Largest number of points at which a view is interpolated before averaging, which bounds the memory."""
@@ -114,7 +114,7 @@ def view_of(
         (3, 24, 32)
     """
     check_mode(mode)
-    signal = np.asarray(signal)
+    signal = to_array("signal", signal)
     samples = Samples.under(signal, surface)
     times = 1 if mode == "nearest" else _oversampling(view, samples.spacing)
     height, width = view.size
@@ -165,7 +165,7 @@ def into_surface(
         ((2562,), dtype('float32'))
     """
     check_mode(mode)
-    picture = np.asarray(picture)
+    picture = to_array("picture", picture)
     if picture.shape[-2:] != view.size:
         raise InputError("picture", picture.shape, f"must end in the view's size {view.size}", "give the view its size")
     samples = Samples.of(surface, shape)

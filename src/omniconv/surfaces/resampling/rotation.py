@@ -8,7 +8,7 @@ from omniconv.surfaces.base import Resampling, Surface
 from omniconv.surfaces.neighbours.stencil import Stencil
 from omniconv.surfaces.panorama import check_rotation
 from omniconv.surfaces.resampling.between_surfaces import apply, check_mode, interpolate
-from omniconv.surfaces.resampling.samples import Samples
+from omniconv.surfaces.resampling.samples import Samples, to_array
 
 
 def rotation_of(
@@ -60,5 +60,5 @@ def rotate(signal: np.ndarray, surface: Surface, rotation: np.ndarray, mode: Res
         >>> rotate(np.array([[1, 2, 3, 4]]), Equirectangular(), by_180_degrees, "nearest").tolist()
         [[3, 4, 1, 2]]
     """
-    signal = np.asarray(signal)
+    signal = to_array("signal", signal)
     return apply(rotation_of(surface, rotation, mode, Samples.under(signal, surface).shape), signal, mode)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from omniconv.errors import InputError
+from omniconv.errors import InputError, one_line
 from omniconv.surfaces.base import Surface
 
 
@@ -84,6 +84,20 @@ class Samples:
         """Return the samples of the next finer level, or of twice the shape; InputError if there is none."""
         finer = self.surface.finer()
         return Samples.of(finer, tuple(2 * size for size in self.shape) if finer.any_size else None)
+
+
+def to_array(argument: str, signal: Any) -> np.ndarray:
+    """Convert a signal, such as a tensor, to an array.
+
+    Raises:
+        InputError: it has no values that NumPy can read, or a history of gradients.
+    """
+    try:
+        return np.asarray(signal)
+    except (RuntimeError, TypeError, ValueError) as error:
+        rule = f"cannot be converted to an array ({one_line(error)})"
+        cure = "give an array, or of a tensor: tensor.detach().cpu()"
+        raise InputError(argument, type(signal).__name__, rule, cure) from error
 
 
 def _checked(surface: Surface, shape: Any, argument: str) -> tuple[int, ...]:
