@@ -15,7 +15,6 @@ from omniconv.surfaces.base import Resampling, Surface, check_supported
 from omniconv.surfaces.cubemap import faces as cube_faces
 from omniconv.surfaces.neighbours.border import Border, CubeBorder
 
-
 MAX_SIZE = 4096
 """Largest size of a face: 100 million pixels, for which tables of several gigabytes are computed."""
 
