@@ -177,3 +177,13 @@ def test_files_that_are_being_written_are_no_leftovers(tmp_path):
     assert (tmp_path / "deep" / "d").read_bytes() == b"d"
     assert sorted(os.listdir(tmp_path)) == [".hidden", "c.0123456789ab", "deep"]
     assert os.listdir(tmp_path / "deep") == ["d"]
+
+
+def test_the_owner_of_a_file_removes_the_temporary_files_of_that_file_only(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.onnx.0123456789ab", ".b.onnx.0123456789ab", "deep/.a.onnx.0123456789ab", ".a.onnx.lock"):
+        (tmp_path / name).touch()
+    with lock_folder(tmp_path, file="a.onnx") as killed:
+        assert killed
+    assert sorted(os.listdir(tmp_path)) == [".b.onnx.0123456789ab", "deep"]
+    assert os.listdir(tmp_path / "deep") == [".a.onnx.0123456789ab"]

@@ -227,6 +227,11 @@ def check_archive(content: bytes) -> None:
         raise ValueError(one_line(error)) from error
 
 
+def temporary_prefix(name: str) -> str:
+    """Return the name of the temporary files of ``atomic_write`` for a file, without the random suffix."""
+    return f".{name[:60]}"  # names have at most 255 bytes, and 60 characters at most 240
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     """Open a file for writing; it appears under its name only when it is complete and on the disk.
@@ -243,7 +248,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         ...     _ = file.write("complete")
     """
     path = as_path(path)
-    temporary = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}"  # 60: names have at most 255 bytes
+    temporary = path.parent / f"{temporary_prefix(path.name)}.{secrets.token_hex(6)}"
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:

@@ -24,7 +24,9 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from omniconv.errors import FileError, printable
-from omniconv.files import WriteError, call_before_rename, check_overwrite, make_folder, parse_json, read_text
+from omniconv.files import (
+    WriteError, call_before_rename, check_overwrite, make_folder, parse_json, read_text, temporary_prefix,
+)
 
 LOCK = ".omniconv.lock"
 UNFINISHED = ".omniconv.unfinished"
@@ -91,8 +93,8 @@ def lock_folder(
     owner = os.getpid()
     handle, killed = _acquire(path, folder / file, doing, cure, time.monotonic() + wait)
     try:
-        if killed and not file:
-            remove_leftovers(folder)
+        if killed:
+            remove_leftovers(folder, file)
         yield killed
     finally:
         if os.getpid() == owner:  # not in a forked child, whose parent still owns it
@@ -173,9 +175,17 @@ def _unfinished_files(folder: Path) -> set[Path]:
     return found
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in a folder and below; files that are open stay."""
-    for parent, _, names in os.walk(folder):
+def remove_leftovers(folder: Path, file: str = "") -> None:
+    """Remove the temporary files that a killed process left in a folder and below; files that are open stay.
+
+    Args:
+        folder: the folder.
+        file: name of a file in it; if it is given, only its temporary files are removed.
+    """
+    for parent, folders, names in os.walk(folder):
+        if file:
+            folders.clear()
+            names = [name for name in names if name[:-13] == temporary_prefix(file)]
         for name in filter(TEMPORARY.fullmatch, names):
             path = os.path.join(parent, name)
             with suppress(OSError):

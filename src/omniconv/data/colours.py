@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-TRANSPARENCY = "transparency, laid on black"
+TRANSPARENCY = "alpha channel or transparent colour, laid on black"
 CONVERTED = "ICC profile other than sRGB, converted to sRGB"
 UNUSABLE_PROFILE = "ICC profile that cannot be used, ignored"
 """Notes on images, see ``Header.notes``."""
