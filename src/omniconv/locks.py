@@ -25,7 +25,13 @@ from filelock import lock_descriptor
 
 from omniconv.errors import FileError, printable
 from omniconv.files import (
-    WriteError, call_before_rename, check_overwrite, make_folder, parse_json, read_text, temporary_prefix,
+    WriteError,
+    call_before_rename,
+    check_overwrite,
+    make_folder,
+    parse_json,
+    read_text,
+    temporary_prefix,
 )
 
 LOCK = ".omniconv.lock"
