@@ -187,3 +187,16 @@ def test_the_owner_of_a_file_removes_the_temporary_files_of_that_file_only(tmp_p
         assert killed
     assert sorted(os.listdir(tmp_path)) == [".b.onnx.0123456789ab", "deep"]
     assert os.listdir(tmp_path / "deep") == [".a.onnx.0123456789ab"]
+
+
+def test_the_former_owner_removes_the_folder(tmp_path, monkeypatch):
+    folder, make_folder = tmp_path / "a", locks.make_folder
+
+    def make_and_lose(path):
+        monkeypatch.setattr(locks, "make_folder", make_folder)
+        make_folder(path).rmdir()
+
+    monkeypatch.setattr(locks, "make_folder", make_and_lose)
+    with lock_folder(folder):
+        assert (folder / LOCK).is_file()
+    assert not folder.exists()

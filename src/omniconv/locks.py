@@ -240,8 +240,13 @@ def _open(path: Path) -> tuple[int, bool, bool]:
     """Open or create the lock file; return also whether it existed, and whether it is open for writing."""
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     while True:
-        with suppress(FileExistsError):
+        try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o666), False, True
+        except FileExistsError:
+            pass
+        except FileNotFoundError:  # another owner, which had created the folder, has removed it in between
+            make_folder(path.parent)
+            continue
         with suppress(FileNotFoundError):  # its owner has removed it in between
             try:
                 return os.open(path, os.O_RDWR | flags), True, True

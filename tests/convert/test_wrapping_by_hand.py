@@ -195,3 +195,25 @@ def test_images_that_are_not_continued_keep_their_columns():
     torch.testing.assert_close(beside, circular(torch.cat([x, x.flip(-1)], 3))[..., :32])
     torch.testing.assert_close(same, circular(x))
     torch.testing.assert_close(tokens, x.flatten(2)[..., :3])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.cat([x, x], axis=1),
+        lambda x: torch.concatenate([x[..., -1:], x, x[..., :1]], axis=-1),
+        lambda x: x.chunk(2, axis=-1)[1],
+        lambda x: x.narrow(axis=-1, start=0, length=2),
+        lambda x: torch.index_select(x, axis=-1, index=torch.tensor([0, 1])),
+    ],
+    ids=["cat", "concatenate", "chunk", "narrow", "index_select"],
+)
+def test_numpys_name_of_dim(function):
+    class Network(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    x = torch.arange(64.0).reshape(1, 2, 4, 8)
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), Network())
+    expected = network(x)
+    assert torch.allclose(oc.convert.to_equirectangular(network)(x), expected)

@@ -61,6 +61,8 @@ class PanoramaFunctionMode(TorchFunctionMode):
             rule = f"is converted, and torch.fx.symbolic_trace cannot record {function.__name__} of a converted network"
             cure = "convert the graph of the flat network, or use torch.export"
             raise InputError("model", self.module or "model", rule, cure)
+        if kwargs and "axis" in kwargs:  # torch takes NumPy's name of `dim`, too; the overrides do not
+            kwargs = {"dim" if name == "axis" else name: value for name, value in kwargs.items()}
         if self.observer is not None:
             return self.observer.observe(function, args, dict(kwargs or {}), partial(override, self))
         return override(self, *args, **(kwargs or {}))
