@@ -246,7 +246,7 @@ def test_labels_beyond_the_network_are_refused(segment_run, tmp_path):
         (lambda content: content.update(by_area={"iou": 1}), r"is damaged \(by_area.accuracy: Field required\)"),
         (
             lambda content: content.update(unseen={"images": 10**6}),
-            r"is damaged \(unseen.images is no number of images",
+            r"is damaged \(unseen.images is not a number of images",
         ),
         (lambda content: content.update(task="classify"), "has the measures of another network"),
         (lambda content: content.update(classes=["sea", "land"]), "has the measures of another network"),

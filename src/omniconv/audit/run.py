@@ -54,6 +54,7 @@ class Audit:
         position: change with the position in the image; ``None`` for one output per image.
         repeat_error: largest difference between two outputs for the same panorama, relative to their standard
             deviation.
+        is_constant: a dense output is the same at every place, up to rounding.
         trained_on: number of panoramas with truth that the network was trained on; 0 also if that is not known.
     """
 

@@ -50,7 +50,7 @@ def is_terminal() -> bool:
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
-    """Show a progress bar, or lines if the standard error is no terminal; yield the function that advances by one."""
+    """Show a progress bar, or lines if standard error is not a terminal; yield the function that advances by one."""
     if sys.stderr is not None and sys.stderr.isatty():
         with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
             yield lambda: bar.update(1)
@@ -70,7 +70,7 @@ def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]],
     for index, name in enumerate(header):
         shown.add_column(Text(printable(name)), justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))  # in a Text, [red] is no markup
+        shown.add_row(*(Text(_cell(value)) for value in row))  # in a Text, [red] is not markup
     Console(width=None if is_terminal() else 120).print(shown)
 
 

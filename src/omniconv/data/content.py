@@ -47,7 +47,7 @@ class FileState(NamedTuple):
         """
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise FileError(path, "is no regular file", "replace it by a file")
+            raise FileError(path, "is not a regular file", "replace it by a file")
         return cls(status.st_size, "", status.st_mtime_ns, status.st_ctime_ns)
 
     def to_json(self, path: Path) -> list[Any]:

@@ -12,7 +12,7 @@ from PIL import Image
 POSE = "pose (heading, pitch or roll) in GPano metadata, not applied"
 UNUSABLE_CROP = "GPano metadata that cannot be used, ignored"
 PART = "part of a panorama by GPano metadata, the rest is black and not measured"
-"""Notes on panoramas, see ``Header.panorama_notes``."""
+"""Notes on panoramas, see ``Header.gpano_notes``."""
 MAX_PACKET_BYTES = 2**20
 """Largest XMP packet that is parsed; in a JPEG it has at most 64 KB."""
 TOLERANCE = 0.02
@@ -58,7 +58,7 @@ class GPano:
 
     Attributes:
         crop: part of the full panorama that the image shows; ``None`` if it is the whole or unknown.
-        notes: notes for the user, see ``Header.panorama_notes``.
+        notes: notes for the user, see ``Header.gpano_notes``.
     """
 
     crop: Crop | None = None
@@ -106,7 +106,7 @@ def _parse(packet: bytes) -> dict[str, str]:
     parser, fields, opened = expat.ParserCreate(namespace_separator=" "), {}, ""
 
     def refuse(*_: object) -> None:  # a document type may define entities that expand without bound
-        raise ValueError("XMP has no document type")
+        raise ValueError("XMP must not have a document type")
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal opened

@@ -61,7 +61,7 @@ class Header:
         orientation: EXIF orientation of the stored pixels, 1 (upright) to 8.
         notes: properties that change how the image is read, such as transparency, as texts for the user.
         crop: part of the sphere that a panorama shows by its GPano metadata; ``None`` for a whole one and for others.
-        gpano_notes: the same as ``notes``, for images that are used as panoramas.
+        gpano_notes: further notes, which apply only if the image is used as a panorama.
     """
 
     width: int

@@ -63,7 +63,7 @@ class Preprocessing:
         if not all(map(isfinite, numbers)) or min(std) <= 0:
             raise ValueError("its mean or standard deviation is out of range")
         if type(content.get("binary", False)) is not bool:
-            raise ValueError("its flag for binary masks is no flag")
+            raise ValueError("its flag for binary masks is not a boolean")
         tuples: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         tuples |= {"surface": surface(content["surface"]), "std": tuples.pop("spread")}
         return cls(**tuples)

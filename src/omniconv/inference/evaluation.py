@@ -142,7 +142,7 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
         if entries.unseen is not None:
             images = entries.unseen.get("images")
             if type(images) is not int or not 0 < images <= entries.images:
-                raise ValueError("unseen.images is no number of images")
+                raise ValueError("unseen.images is not a number of images")
             task.check_evaluation({**content, **entries.unseen}, len(classes))
     except ValidationError as error:
         raise FileError(path, f"is damaged ({validation_reason(error)})", _EVALUATION_CURE) from error

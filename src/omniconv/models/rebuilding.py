@@ -34,7 +34,7 @@ CURES = {
     "_u": "fold it by torch.nn.utils.remove_spectral_norm",
     "_orig": "fold it by torch.nn.utils.prune.remove or remove_spectral_norm",
 }
-"""How to undo what torch's utilities add to layers, by a part or the end of the names of their tensors."""
+"""Cures for what torch's utilities add to layers, by a part or the end of the names of their tensors."""
 
 
 def build(name: str, arguments: dict[str, Any]) -> Model:

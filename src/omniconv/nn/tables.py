@@ -25,7 +25,7 @@ Builder = Callable[..., tuple[Plan, list[Tensor]]]
 
 
 class Recipe(NamedTuple):
-    """How tables are computed: a function and its hashable arguments."""
+    """Function that computes tables, and its hashable arguments."""
 
     build: Builder
     arguments: tuple[Hashable, ...]

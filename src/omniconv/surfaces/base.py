@@ -132,7 +132,7 @@ class Surface(ABC):
 
     @property
     def any_size(self) -> bool:
-        """Whether signals may have any size along some axis."""
+        """True if signals may have any size along some axis."""
         return None in self.shape
 
     @property
@@ -171,7 +171,7 @@ class Surface(ABC):
 
     @property
     def weights_have_rows(self) -> bool:
-        """Whether the last axis of weights counts taps of all rows; there, those on the outline are lower bounds."""
+        """True if the last axis of weights has the taps of all rows; on ``outline()`` its length is a lower bound."""
         return False
 
     def level_of(self, grid: tuple[int, ...]) -> Surface | None:

@@ -33,8 +33,8 @@ _DIGEST = 64
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoint plugin for Lightning that writes by ``atomic_write`` and reads with ``weights_only``.
 
-    A checkpoint is an archive of torch, which does not check the checksums inside it. One over the whole file stands in
-    the archive's comment, where ``torch.load`` does not mind it.
+    A checkpoint is a zip archive of torch, which does not verify the checksums inside it. A checksum of the whole file
+    is stored in the archive's comment, which ``torch.load`` ignores.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -121,8 +121,8 @@ def _check_callbacks(checkpoint: dict[str, Any]) -> None:
     for number, row in enumerate(rows):
         values = [row[name] for name in ("train_loss", "rate", "seconds")]
         if row["epoch"] != number or not all(type(value) in (int, float) for value in row.values()):
-            raise ValueError(f"the metrics of epoch {number + 1} are no numbers")
+            raise ValueError(f"the metrics of epoch {number + 1} are not numbers")
         if not all(map(math.isfinite, values)):
             raise ValueError(f"the metrics of epoch {number + 1} are not finite")
     if type(best["best"]) is not float or type(best.get("epoch", -1)) is not int:
-        raise ValueError("the best metric is no number")
+        raise ValueError("the best metric is not a number")

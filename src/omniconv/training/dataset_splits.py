@@ -184,7 +184,7 @@ def _from_json(
     def read(entry: Any) -> Path:
         path, state = FileState.from_json(entry)
         if "\0" in str(path) or not path.is_absolute():
-            raise ValueError(f"{str(path)!r} is no absolute path")
+            raise ValueError(f"{str(path)!r} is not an absolute path")
         files[path] = state
         return path
 

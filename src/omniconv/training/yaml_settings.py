@@ -56,8 +56,8 @@ def read_yaml_settings(path: str | Path) -> dict[str, Setting]:
     """Read the settings in a YAML file, each ``name: value``, without checking their names and values.
 
     Raises:
-        FileError: the file cannot be read, is larger than ``MAX_BYTES``, is not YAML, is no mapping, names a setting
-            twice, or uses tags, anchors or aliases.
+        FileError: the file cannot be read, is larger than ``MAX_BYTES``, is not YAML or not a mapping, repeats a
+            setting, or uses tags, anchors or aliases.
     """
     text = read_text(path, MAX_BYTES)
     try:

@@ -38,7 +38,7 @@ class Stencil:
     output_shape: tuple[int, ...] = ()
     kernel_shape: tuple[int, ...] = ()
     is_halo = False
-    """Whether ``computed`` is a ``HaloStencil``."""
+    """True if ``computed`` is a ``HaloStencil``."""
 
     def __post_init__(self) -> None:
         shapes = {operator.shape for operator in self.operators}
@@ -77,7 +77,7 @@ class Stencil:
 
     @property
     def is_identity(self) -> bool:
-        """Whether every output is the input sample of the same number."""
+        """True if every output is the input sample of the same index."""
         if self.taps != 1 or self.inputs != self.outputs or self.nnz != self.outputs:
             return False
         return bool((self.fused.diagonal() == 1).all())
