@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.augmentation import Interpolation
-from omniconv.data.images import read_header
+from omniconv.data.images import BLOCK_PIXELS, read_header
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
 from omniconv.models.registry import Output
+from omniconv.nn.grid.padding import pad
 from omniconv.nn.grid.resize import resize
 from omniconv.report.page import Page
-from omniconv.surfaces import Border, Surface, panorama
+from omniconv.surfaces import Border, Equirectangular, Surface, panorama
 
 Table = tuple[list[str], list[list[str | float | None]]]
 """Header and rows."""
@@ -371,3 +372,44 @@ def channels_at_size(output: Tensor, size: tuple[int, int], preprocessing: Prepr
         else:
             height = min(size[0], 4 * (surface.panorama_height() or size[0]))
             yield panorama.resize(surface.to_equirectangular(channel.numpy(), height), *size)
+
+
+def rows_at_size(
+    output: Tensor, size: tuple[int, int], preprocessing: Preprocessing
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Resample a dense output as ``channels_at_size``, all channels of a block of rows at a time.
+
+    For large images: the memory is that of the network's output and of ``BLOCK_PIXELS`` values. Equal to
+    ``channels_at_size`` but for rounding.
+
+    Yields:
+        A block of rows, and its array ``(channels, rows, columns)``.
+    """
+    surface = preprocessing.surface
+    border = surface.resize_neighbours(2, "linear")
+    if not (surface.any_size and isinstance(border, Border)):
+        height = min(size[0], 4 * (surface.panorama_height() or size[0]))
+        output = torch.stack([torch.from_numpy(surface.to_equirectangular(one.numpy(), height)) for one in output])
+        border = Equirectangular().resize_neighbours(2, "linear")
+    grid = output.shape[1:]
+    if not isinstance(border, Border) or any(new < old for old, new in zip(grid, size, strict=True)):
+        yield slice(0, size[0]), np.stack(list(channels_at_size(output, size, preprocessing)))
+        return
+    margins = [int(wraps) for wraps in border.wraps]  # other axes end at their edge samples
+    output = pad(output[None], [(margin, margin) for margin in margins], border)[0]
+    (above, below, lower), (left, right, farther) = map(_linear_taps, grid, size, margins)
+    step = max(1, BLOCK_PIXELS // (size[1] * len(output)))
+    for start in range(0, size[0], step):
+        rows = slice(start, min(start + step, size[0]))
+        first = int(above[rows].min())
+        source = output[:, first : int(below[rows].max()) + 1]
+        source = source[..., left].lerp(source[..., right], farther)
+        yield rows, source[:, above[rows] - first].lerp(source[:, below[rows] - first], lower[rows, None]).numpy()
+
+
+def _linear_taps(old: int, new: int, margin: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two source samples of each sample of an enlarged axis, and the weight of the second one."""
+    centres = (torch.arange(new, dtype=torch.float64) + 0.5) * old / new - 0.5
+    before = centres.floor()
+    first, second = ((before + margin + offset).clamp(0, old + 2 * margin - 1).long() for offset in (0, 1))
+    return first, second, (centres - before).float()

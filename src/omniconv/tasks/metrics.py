@@ -40,8 +40,11 @@ class Confusion(Metric):
     def update(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
         """Add labels of one shape; ``areas`` weight them and broadcast to their shape."""
         weights = torch.ones((), device=true.device) if areas is None else areas
-        blocks = (part.flatten().split(BLOCK) for part in (predicted, true, weights.expand_as(true)))
-        for labels, truth, weight in zip(*blocks, strict=True):
+        parts = [torch.atleast_1d(part) for part in (predicted, true, weights.expand_as(true))]
+        # Split along the first axis: areas of rows, flattened, would take the memory of the whole image.
+        step = max(1, BLOCK * len(parts[1]) // max(1, parts[1].numel()))
+        for block in zip(*(part.split(step) for part in parts), strict=True):
+            labels, truth, weight = (part.flatten() for part in block)
             kept = truth != self.ignore_index if self.ignore_index is not None else slice(None)
             pairs = truth[kept].long() * self.classes + labels[kept].long()
             counts = torch.bincount(pairs, weight[kept].double(), minlength=self.classes**2)

@@ -25,12 +25,14 @@ from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork, channels_at_size
+from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork, channels_at_size, rows_at_size
 from omniconv.tasks.labels import LabelTask, measure_text
 
 LABELS, OVERLAYS = "labels", "overlays"
 LARGEST_OVERLAY = 4096
 """Pixels along the longer side of an overlay, which is only looked at; the label file has the image's own size."""
+LARGE_IMAGE = 2**24
+"""Pixels above which an image is predicted by blocks of rows, so that its scores are never held as a whole."""
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages"}
 MASK_FOLDERS = {"masks", "mask", "labels", "annotations", "segmentations", "segmentationclass", "gt", "targets"}
 """Names of the two folders of data sets for segmentation, in small letters."""
@@ -100,8 +102,12 @@ class Segment(LabelTask):
 
         The logits are resampled, not the labels, so that edges are smooth in enlarged images.
         """
-        best = np.full(size, -np.inf, dtype=np.float32)
         labels = np.zeros(size, dtype=np.uint8)
+        if size[0] * size[1] > LARGE_IMAGE:
+            for rows, logits in rows_at_size(output, size, preprocessing):
+                labels[rows] = logits.argmax(axis=0)
+            return labels
+        best = np.full(size, -np.inf, dtype=np.float32)
         for index, channel in enumerate(channels_at_size(output, size, preprocessing)):
             better = channel > best
             np.copyto(best, channel, where=better)
