@@ -115,7 +115,8 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
             raise WriteError(error.filename or folder.tensorboard, error) from error
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             # Lightning and torch restore the optimizer, the schedule and the loops before the first epoch begins.
-            if checkpoint is None or metrics_file.start or isinstance(error, InputError | torch.OutOfMemoryError):
+            is_memory = isinstance(error, torch.OutOfMemoryError) or "memory" in str(error)  # no class for the CPU's
+            if checkpoint is None or metrics_file.start or is_memory or isinstance(error, InputError):
                 raise
             raise FileError(folder.checkpoint, f"is damaged ({one_line(error)})", CURE) from error
     if reason := early_stop.reason(metrics_file.rows):
