@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names may have letters that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
-        outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "panorama of")  # of rows on the poles: said in a line by `image_notes`
+            outcome = commands(arguments, prog_name="omniconv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.ClickException as error:
         click.echo(f"omniconv: {printable(usage_message(error))}", err=True)

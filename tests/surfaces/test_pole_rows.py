@@ -7,8 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import omniconv as oc
+from omniconv.data.image_notes import POLE_ROWS as POLE_ROWS_NOTE
+from omniconv.data.image_notes import check_images
 from omniconv.surfaces import Equirectangular, Healpix, Icosphere, View, panorama, resample, rotate, view_of
 
 SURFACE = Equirectangular()
@@ -92,3 +95,13 @@ def test_compiled_layers_are_unaffected():
     torch._dynamo.reset()  # an error while tracing, as another test raises it, leaves a layer eager
     layer = torch.compile(oc.nn.Conv(1, 1, surface=SURFACE), fullgraph=True, backend="eager")
     assert layer(torch.rand(1, 1, 19, 36)).shape == (1, 1, 19, 36)
+
+
+@pytest.mark.parametrize(
+    ("shape", "noted"), [((181, 360), True), ((91, 144), True), ((90, 180), False), ((25, 50), False)]
+)
+def test_commands_note_images_whose_rows_may_lie_on_the_poles(tmp_path, shape, noted):
+    Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / "a.png")
+    lines = check_images([tmp_path / "a.png"], spherical=True)
+    assert (POLE_ROWS_NOTE in lines) == noted
+    assert POLE_ROWS_NOTE not in check_images([tmp_path / "a.png"], spherical=False)

@@ -11,9 +11,13 @@ from omniconv.data.file_listing import Skipped
 from omniconv.data.images import Header, read_header
 from omniconv.data.preprocessing import check_panorama_size
 from omniconv.errors import FileError, printable
+from omniconv.surfaces.panorama import may_have_pole_rows
 
 SHOWN_NAMES = 3
 SHOWN_REASONS = 8
+POLE_ROWS = "an odd number of rows, read as cell centres; if the outer rows are the poles, average adjacent rows"
+    "an odd number of rows, read as cell centres; if the first and last row are the poles, average adjacent rows"
+)
 NOT_2_TO_1 = "not twice as wide as high, used as whole panoramas"
 ASPECT_TOLERANCE = 0.02
 """Deviation from 2:1 that is not noted, 1 %: a panorama may lack a few rows or columns."""
@@ -47,7 +51,8 @@ class ImageNotes:
             check_panorama_size(path, header)
             height, width = header.panorama_size
             is_narrow = abs(width / height - 2) >= ASPECT_TOLERANCE and header.crop is None
-            notes += header.gpano_notes + ((NOT_2_TO_1,) if is_narrow else ())
+            has_pole_rows = may_have_pole_rows(height, width) and header.crop is None
+            notes += header.gpano_notes + (NOT_2_TO_1,) * is_narrow + (POLE_ROWS,) * has_pole_rows
         for note in notes:
             self._files[note].append(path)
 

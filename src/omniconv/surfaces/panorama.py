@@ -25,16 +25,22 @@ _known_to_layers: set[tuple[int, int]] = set()
 """Sizes that layers have seen, and those of the feature maps that strides of 2 make of them."""
 
 
-def warn_of_pole_rows(height: int, width: int) -> None:
-    """Warn once for each size if the rows of a panorama may lie on the poles instead of at the centres of cells.
+def may_have_pole_rows(height: int, width: int) -> bool:
+    """Return True if the rows of a panorama of this size may lie on the poles instead of at the centres of cells.
 
     Grids of weather and climate data often have an odd number of rows, the first and last of them on the poles: 181 ×
     360, 721 × 1440, 361 × 576. Panoramas have half as many rows as columns. Images of another kind, whose pixels would
-    be more than twice as high as wide or the other way round, are no such grids.
+    be more than twice as high as wide or the other way round, are not such grids.
     """
-    if height % 2 == 0 or height < MIN_ROWS or width == 2 * height or (height, width) in _said:
-        return
-    if not height - 1 <= width <= 4 * (height - 1):
+    return height % 2 == 1 and height >= MIN_ROWS and width != 2 * height and height - 1 <= width <= 4 * (height - 1)
+
+
+def warn_of_pole_rows(height: int, width: int) -> None:
+    """Warn once for each size if the rows of a panorama may lie on the poles instead of at the centres of cells.
+
+    The commands say it in a line of ``data.image_notes`` instead.
+    """
+    if not may_have_pole_rows(height, width) or (height, width) in _said:
         return
     first = 90 - 90 / height
     warnings.warn(
