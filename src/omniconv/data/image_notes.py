@@ -16,8 +16,6 @@ from omniconv.surfaces.panorama import may_have_pole_rows
 SHOWN_NAMES = 3
 SHOWN_REASONS = 8
 POLE_ROWS = "an odd number of rows, read as cell centres; if the outer rows are the poles, average adjacent rows"
-    "an odd number of rows, read as cell centres; if the first and last row are the poles, average adjacent rows"
-)
 NOT_2_TO_1 = "not twice as wide as high, used as whole panoramas"
 ASPECT_TOLERANCE = 0.02
 """Deviation from 2:1 that is not noted, 1 %: a panorama may lack a few rows or columns."""
