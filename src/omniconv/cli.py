@@ -19,7 +19,7 @@ from omniconv.commands.command import NearestGroup, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_table, progress_bar
-from omniconv.errors import FileError, InputError, printable
+from omniconv.errors import FileError, InputError, pluralize, printable
 from omniconv.tasks import TASKS
 from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_size
 
@@ -208,13 +208,13 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
         measures["selected_on"] = len(selected_on)
     if json_file:
         write_json(json_file, measures)
-    log(f"{measures['images']} images of {folder.root}")
+    log(f"{pluralize(measures['images'], 'image')} of {folder.root}")
     overlap, unseen = describe_overlap(measures), measures | (measures.get("unseen") or {})
     if overlap:
         log(overlap)
     print_table(*predictor.task.quality_table(measures), "")
     if unseen["images"] != measures["images"]:
-        log(f"{unseen['images']} images that were not trained on")
+        log(f"{pluralize(unseen['images'], 'image')} not trained on")
         print_table(*predictor.task.quality_table(unseen), "")
     for note in predictor.task.quality_notes(unseen, balanced):
         log(note)
@@ -247,13 +247,13 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
     found, skipped = scan_inputs(images)
     listed = drop_masks(found, images)
     if len(listed) < len(found):
-        log(f"masks/ beside images/ is not predicted: {len(found) - len(listed)} files")
+        log(f"masks/ beside images/ is not predicted: {pluralize(len(found) - len(listed), 'file')}")
     check_out(predictor.task, out, listed, images, overwrite)
     spherical = predictor.preprocessing.surface.spherical
     log_facts(describe_skipped(skipped) | check_images([file for file, _ in listed], spherical))
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step, overwrite)
-    log(f"{len(listed)} image{'s' * (len(listed) != 1)} predicted into {out}")
+    log(f"{pluralize(len(listed), 'image')} predicted into {out}")
 
 
 @commands.command()

@@ -81,6 +81,16 @@ def printable(text: object) -> str:
     return text if text.isprintable() else "".join(map(_printable_character, text))
 
 
+def pluralize(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> pluralize(1, "image"), pluralize(2, "image")
+        ('1 image', '2 images')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def truncate(text: str, length: int = MAX_VALUE_LENGTH) -> str:
     """Return a text without its middle if it is longer than ``length``."""
     half, quarter = length // 2, length // 4

@@ -176,3 +176,13 @@ def test_training_after_inference():
         conv(x)
     conv(x.requires_grad_()).sum().backward()
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_layers_compile_with_dynamic_sizes(fullgraph):
+    torch._dynamo.reset()
+    layer = oc.nn.Conv(2, 3, surface=SURFACE)
+    compiled = torch.compile(layer, backend="eager", dynamic=True, fullgraph=fullgraph)
+    for batch in (2, 3):
+        x = torch.rand(batch, 2, *SURFACE.shape)
+        torch.testing.assert_close(compiled(x), layer(x))

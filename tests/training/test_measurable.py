@@ -142,7 +142,7 @@ def test_evaluate_on_the_training_folder_says_so(here, segment_run, segment_data
     out = capsys.readouterr().out
     assert "4 of 5 images were trained on (recognised by their content): the measures of the others follow; " in out
     assert "1 of 5 images selected the best epoch, so that their measures are optimistic" in out
-    assert "1 images that were not trained on" in out
+    assert "1 image not trained on" in out
     found = json.loads((here / "found.json").read_text())
     own = json.loads(segment_run.evaluation.read_text())
     assert (found["trained_on"], found["selected_on"]) == (4, 1)

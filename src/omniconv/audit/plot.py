@@ -11,7 +11,7 @@ import numpy as np
 from omniconv.audit.latitude import LatitudeBands
 from omniconv.audit.run import Audit
 from omniconv.audit.verdict import LEVELS, percent
-from omniconv.errors import printable
+from omniconv.errors import pluralize, printable
 from omniconv.report.charts import INK, chart_style
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _verdict_lines(audit: Audit) -> list[tuple[str | None, str]]:
 
 
 def _write_verdict(header: SubFigure, audit: Audit, texts: list[tuple[str | None, str]], height: float) -> None:
-    count = f"{audit.panoramas} panorama{'s' * (audit.panoramas > 1)} of {audit.size[0]} × {audit.size[1]}"
+    count = f"{pluralize(audit.panoramas, 'panorama')} of {audit.size[0]} × {audit.size[1]}"
     header.text(0.015, 1 - 0.12 / height, printable(audit.network), fontsize=14, fontweight="bold", va="top")
     header.text(0.985, 1 - 0.16 / height, count, fontsize=10, va="top", ha="right", alpha=0.7)
     top = 0.6

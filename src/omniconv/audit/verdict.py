@@ -10,6 +10,7 @@ from omniconv.audit.latitude import LatitudeBands
 from omniconv.audit.position import POLE_RADIUS, BorderEffects
 from omniconv.audit.rotation import RotationConsistency
 from omniconv.audit.shift import ShiftError
+from omniconv.errors import pluralize
 
 LEVELS = ("none", "slight", "clear", "strong")
 CLASS_THRESHOLDS = 0.002, 0.01, 0.05
@@ -104,7 +105,7 @@ def _seam(shift: ShiftError) -> Grade:
         noise = max(noise, measure.elsewhere)
     is_noise = word != LEVELS[0] and measure.at_seam - measure.elsewhere <= noise
     word = LEVELS[0] if is_noise else word
-    near = f"within {shift.near} column{'s' * (shift.near > 1)} ({360 * shift.near / shift.width:.0f}°) of the seam"
+    near = f"within {pluralize(shift.near, 'column')} ({360 * shift.near / shift.width:.0f}°) of the seam"
     reach = f"90 % of all changes lie within {measure.reach:.0f}° of the seam"
     end = "no more than elsewhere" if word == LEVELS[0] else reach
     if is_noise:

@@ -12,7 +12,7 @@ import click
 from omniconv.checks import check_integer
 from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, pluralize
 from omniconv.training.settings import parse_size
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _write(result: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
 
 
 def _print(result: Audit) -> None:
-    count = f"{result.panoramas} panorama{'s' * (result.panoramas > 1)} of {result.size[0]}x{result.size[1]}"
+    count = f"{pluralize(result.panoramas, 'panorama')} of {result.size[0]}x{result.size[1]}"
     log(f"{result.network}: {count}")
     for table in (change_table(result), latitude_table(result)):
         if table is not None:

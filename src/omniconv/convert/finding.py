@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 
+from omniconv.errors import pluralize
+
 COLUMNS = ("module", "operation", "finding", "what to do")
 TEXT_WIDTH = 60
 """Characters in a line of the two columns of sentences."""
@@ -75,8 +77,8 @@ class ConversionReport(list[Finding]):
         """Number of seams and of changed operations."""
         changed = sum(not finding.seam and bool(finding.operation != "forward") for finding in self)
         seams = len(self.seams)
-        found = f"{seams} seam{'s' * (seams > 1)} left" if seams else "no seam found"
-        return f"{changed} operation{'s' * (changed != 1)} changed, {found}"
+        found = f"{pluralize(seams, 'seam')} left" if seams else "no seam found"
+        return f"{pluralize(changed, 'operation')} changed, {found}"
 
     def __repr__(self) -> str:
         rows = [COLUMNS, *self._cells()]

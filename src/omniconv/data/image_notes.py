@@ -10,7 +10,7 @@ from pathlib import Path
 from omniconv.data.file_listing import Skipped
 from omniconv.data.images import Header, read_header
 from omniconv.data.preprocessing import check_panorama_size
-from omniconv.errors import FileError, printable
+from omniconv.errors import FileError, pluralize, printable
 from omniconv.surfaces.panorama import may_have_pole_rows
 
 SHOWN_NAMES = 3
@@ -65,7 +65,7 @@ class ImageNotes:
 
     def lines(self) -> dict[str, str]:
         """Return the number and the first names of the images, by the note."""
-        return {note: f"{count(len(files), 'image')} ({_names(files)})" for note, files in self._files.items()}
+        return {note: f"{pluralize(len(files), 'image')} ({_names(files)})" for note, files in self._files.items()}
 
 
 def check_images(paths: Iterable[Path], spherical: bool) -> dict[str, str]:
@@ -96,13 +96,8 @@ def describe_skipped(skipped: Sequence[Skipped]) -> dict[str, str]:
     ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     lines = {f"skipped ({reason})": _names(paths) for reason, paths in ordered[:SHOWN_REASONS]}
     if rest := sum(len(paths) for _, paths in ordered[SHOWN_REASONS:]):
-        lines["skipped for other reasons"] = count(rest, "file")
+        lines["skipped for other reasons"] = pluralize(rest, "file")
     return lines
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, ``1 image`` or ``2 images``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _names(paths: Sequence[Path]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from omniconv.arithmetic import multiply_adds, receptive_field
+from omniconv.errors import pluralize
 from omniconv.explain.windows import Arguments, Geometry, Index, Number, Tap
 
 PLUS = " +\u00a0"  # lines break before the sign only
@@ -194,7 +195,7 @@ def _spans(arguments: Arguments) -> str:
 def _cost(arguments: Arguments, positions: Sequence[int], name: str) -> str:
     taps, count = prod(arguments.kernel), prod(positions)
     total = multiply_adds(1, 1, arguments.kernel, positions)
-    return f"{taps} tap{'s' * (taps > 1)} · {count} {name}{'s' * (count > 1)} = {total:,}"
+    return f"{pluralize(taps, 'tap')} · {pluralize(count, name)} = {total:,}"
 
 
 def _span_minus_one(arguments: Arguments, axis: int) -> str:

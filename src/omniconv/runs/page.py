@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.errors import FileError
+from omniconv.errors import FileError, pluralize
 from omniconv.inference.evaluation import describe_overlap, read_evaluation
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
@@ -93,7 +93,7 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
         page.text(line)
     if evaluation.get("unseen"):
         unseen = {**evaluation, **evaluation["unseen"]}
-        page.table(*task.quality_table(unseen), caption=f"{unseen['images']} images that were not trained on.")
+        page.table(*task.quality_table(unseen), caption=f"{pluralize(unseen['images'], 'image')} not trained on.")
     task.draw_quality(page, evaluation)
 
 
@@ -109,7 +109,7 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
         series = {name: points for name, points in series.items() if points}
         if series:
             page.svg(curves(series, label, "epoch", label))
-    page.text(f"{len(rows)} epochs, {sum(row['seconds'] for row in rows):.0f} s.")
+    page.text(f"{pluralize(len(rows), 'epoch')}, {sum(row['seconds'] for row in rows):.0f} s.")
 
 
 def _text(value: object) -> str:

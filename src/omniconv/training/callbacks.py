@@ -16,7 +16,7 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import RichProgressBar
 
-from omniconv.errors import InputError
+from omniconv.errors import InputError, pluralize
 from omniconv.files import atomic_write
 from omniconv.models import Model, save
 from omniconv.models.tensor_file import non_finite
@@ -139,8 +139,8 @@ class EarlyStop(L.Callback):
         best = -max(measured)[1]  # the first of equal ones
         if len(rows) - 1 - best < self.patience:
             return None
-        waited = f"{self.metric} has not improved for {len(rows) - 1 - best} epochs, the best was epoch {best + 1}"
-        return f"stopped early: {waited}; a larger patience trains on"
+        waited = f"{self.metric} has not improved for {pluralize(len(rows) - 1 - best, 'epoch')}"
+        return f"stopped early: {waited}, the best was epoch {best + 1}; a larger patience trains on"
 
 
 class LastCheckpoint(L.Callback):

@@ -14,12 +14,12 @@ import numpy as np
 
 from omniconv.data.content import hash_files
 from omniconv.data.file_listing import Skipped
-from omniconv.data.image_notes import ImageNotes, count, describe_skipped
+from omniconv.data.image_notes import ImageNotes, describe_skipped
 from omniconv.data.images import Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing, channel_statistics, default_size, full_size
 from omniconv.data.split import hold_out
-from omniconv.errors import FileError, printable
+from omniconv.errors import FileError, pluralize, printable
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface, surface
@@ -84,12 +84,12 @@ class DatasetSummary:
         sizes = _total(inspection.sizes for inspection in self.inspections.values())
         counts = self.training_counts, self.validation_counts
         targets, advice = splits.task.describe_targets(splits.classes, *counts, config.balance)
-        held_out = count(len(validation.samples), "image") if validation else "none, so quality is not measured"
+        held_out = pluralize(len(validation.samples), "image") if validation else "none, so quality is not measured"
         if not self.is_measurable and validation:
             held_out += ", whose targets hold nothing to measure, so that the network of the last epoch is kept"
         common = [f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3)]
         return {
-            "training": count(len(splits.training.samples), "image"),
+            "training": pluralize(len(splits.training.samples), "image"),
             "validation": held_out,
             **targets,
             "image sizes": ", ".join(common) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
@@ -112,7 +112,9 @@ class DatasetSummary:
         advice = {}
         steps = ceil(len(self.splits.training.samples) * config.repeat / config.batch_size) * config.epochs
         if steps < FEW_STEPS:
-            advice["note"] = f"only {steps} training steps; --epochs, --repeat or a smaller --batch-size give more"
+            advice["note"] = (
+                f"only {pluralize(steps, 'training step')}; --epochs, --repeat or a smaller --batch-size give more"
+            )
         return advice
 
 

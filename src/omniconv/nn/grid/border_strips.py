@@ -135,22 +135,26 @@ def _edge(border: Border, axes: Sequence[Axis], index: int, strip: StripLike, be
 
 def _first_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
     """Return taps and outputs that reach samples before the axis, and zeros to pad around those samples."""
-    taps = -(-axis.before // axis.dilation)
+    taps = min(axis.kernel_size, -(-axis.before // axis.dilation))
     outputs = min(axis.outputs, -(-axis.before // axis.stride))
-    taps = min(taps, axis.kernel_size)
     reach = (outputs - 1) * axis.stride + span(taps, axis.dilation)
     return AxisSlice(dim, 0, taps), AxisSlice(dim, 0, outputs), (0, reach - axis.before)
 
 
 def _last_windows(axis: Axis, dim: int) -> tuple[AxisSlice, AxisSlice, tuple[int, int]]:
-    """Return taps and outputs that reach samples after the axis, and zeros to pad around those samples."""
-    last = (axis.outputs - 1) * axis.stride - axis.before
-    tap = max(0, -(-(axis.size - last) // axis.dilation))
-    behind = axis.size + axis.before - span(axis.kernel_size, axis.dilation)
-    output = max(0, behind // axis.stride + 1)
-    start = output * axis.stride - axis.before + tap * axis.dilation
-    taps, outputs = AxisSlice(dim, tap, axis.kernel_size - tap), AxisSlice(dim, output, axis.outputs - output)
-    return taps, outputs, (axis.size - start, 0)
+    """Return taps and outputs that reach samples after the axis, and zeros to pad around those samples.
+
+    Sample ``output * stride - before + tap * dilation`` is that of a tap in the window of an output; those from
+    ``axis.size`` on are after the axis.
+    """
+    last_window = (axis.outputs - 1) * axis.stride - axis.before
+    first_tap = max(0, -(-(axis.size - last_window) // axis.dilation))  # in the last window, which reaches farthest
+    inside = axis.size + axis.before - span(axis.kernel_size, axis.dilation)  # largest start of a window inside
+    first_output = max(0, inside // axis.stride + 1)
+    first_sample = first_output * axis.stride - axis.before + first_tap * axis.dilation
+    taps = AxisSlice(dim, first_tap, axis.kernel_size - first_tap)
+    outputs = AxisSlice(dim, first_output, axis.outputs - first_output)
+    return taps, outputs, (axis.size - first_sample, 0)
 
 
 def gather_strips(x: Tensor, strips: Sequence[StripLike]) -> tuple[Tensor, ...]:

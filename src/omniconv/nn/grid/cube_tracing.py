@@ -13,4 +13,6 @@ from omniconv.nn.grid.cube_padding import Sides, cube_indices
 @torch.compiler.allow_in_graph
 def indices_in_graph(x: Tensor, *strip: Sides) -> Tensor:
     """Return the indices as a new tensor: a graph may not keep the cached one, which other programs share."""
-    return torch.tensor(cube_indices(x.shape[-1], *strip), device=x.device)
+    # With dynamic=True sizes are SymInt, which is not hashable, although those of a cube are known.
+    sides = [(int(first), int(last)) for first, last in strip]
+    return torch.tensor(cube_indices(int(x.shape[-1]), *sides), device=x.device)
