@@ -6,8 +6,8 @@ A layer parses its arguments once (``arguments``), asks its surface for the neig
 and check their input; ``forward`` has no branch on the surface.
 
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
-``coord_conv``, ``gated_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them. ``tables`` computes
-what follows from the surface alone and is neither parameter nor buffer. ``symbolic``,
+``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them.
+``tables`` computes what follows from the surface alone and is neither parameter nor buffer. ``symbolic``,
 ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs of torch.
 """
 
@@ -18,6 +18,7 @@ from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTra
 from omniconv.nn.coord_conv import CoordConv
 from omniconv.nn.gated_conv import GatedConv
 from omniconv.nn.pad import Pad
+from omniconv.nn.partial_conv import PartialConv
 from omniconv.nn.pool import AvgPool, GlobalAvgPool, LpPool, MaxPool
 from omniconv.nn.resizing import Downsample, Resample, Upsample
 from omniconv.nn.separable_conv import SeparableConv
@@ -45,6 +46,7 @@ __all__ = [
     "MaxUnpool",
     "OutputHead",
     "Pad",
+    "PartialConv",
     "Resample",
     "SeparableConv",
     "UpBlock",
