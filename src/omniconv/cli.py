@@ -115,7 +115,7 @@ def _only_one(context: click.Context, param: click.Parameter, values: tuple[Any,
     return values[0] if values else None
 
 
-NETWORK = ("surface", "model", "width", "depth", "down", "up")
+NETWORK = ("method", "surface", "model", "width", "depth", "down", "up")
 PREDICTIONS = "; ".join(f"{name}: {entry.predictions}" for name, entry in TASKS.items())
 TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 
@@ -284,6 +284,7 @@ def report(run: str, device: str | None) -> None:
 def summary(what: str, classes: int | None, **settings: Any) -> None:
     """Show the layers of a network."""
     from omniconv.commands.load_model import input_shape, load_model, own_input
+    from omniconv.data.classes import numbered_class_names
     from omniconv.data.preprocessing import IMAGE_CHANNELS, default_size
     from omniconv.inference.predictor import Predictor
     from omniconv.models import build
@@ -293,9 +294,11 @@ def summary(what: str, classes: int | None, **settings: Any) -> None:
 
     given = _given(**settings)
     if what in TASKS:
-        config = RunConfig(task=what, **given)
+        config = RunConfig.with_task_defaults(task=what, **given)
         check_settings(config, given)
-        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes or 2))
+        has_classes = config.task_object.has_classes
+        names = numbered_class_names(classes if classes is not None else 2 if has_classes else 0)
+        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, names))
         grid = (config.size or default_size(surface(config.surface), [])) if network.surface.any_size else ()
         click.echo(layer_table(network, (IMAGE_CHANNELS, *grid)))
     elif not Path(what).exists() and ":" not in what:

@@ -6,15 +6,10 @@ from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
-from torch import Tensor
 
-from omniconv.data.classes import match_classes
 from omniconv.data.content import find_copies
-from omniconv.data.images import read_header
-from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, Sample, has_splits
+from omniconv.data.layouts.dataset_folder import SPLITS, DatasetFolder, has_splits
 from omniconv.errors import FileError, InputError, one_line, validation_reason
 from omniconv.inference.predictor import Predictor
 from omniconv.run_folder import enclosing_run, find_run, read_optional_json
@@ -34,43 +29,11 @@ class _Evaluation(BaseModel):
 
     model_config = ConfigDict(strict=True)
     task: str
+    method: str = ""
     classes: list[InstanceOf[str]]  # str refuses names that are not UTF-8
     images: Count
     trained_on: Count | None = None
     unseen: dict[str, Any] | None = None
-
-
-class Measurement:
-    """Measures of predictions, collected image by image.
-
-    Args:
-        task: defines the metric.
-        classes: number of classes or output channels.
-        by_area: also measure with each pixel of a panorama weighted by its area.
-    """
-
-    def __init__(self, task: Task, classes: int, by_area: bool) -> None:
-        self.task, self.images = task, 0
-        self._metric = task.metric(classes)
-        self._by_area = task.metric(classes) if by_area else None
-
-    def add(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
-        """Add the prediction and the target of one image, as ``Task.compare`` returns them, and the areas of its rows.
-
-        Args:
-            predicted: the prediction.
-            true: the target.
-            areas: area of the pixels in each row, ``(rows, 1)``, for ``by_area``.
-        """
-        self.images += 1
-        self._metric.update(predicted, true, None)
-        if self._by_area is not None:
-            self._by_area.update(predicted, true, areas)
-
-    def result(self) -> dict[str, Any]:
-        """Return the number of images and the measures, in types that JSON can express."""
-        by_area = {} if self._by_area is None else {"by_area": self._by_area.compute()}
-        return {"images": self.images, **self.task.evaluation(self._metric), **by_area}
 
 
 def evaluate(
@@ -95,29 +58,10 @@ def evaluate(
     Raises:
         FileError: the folder has classes that the network does not know, or a file cannot be used.
     """
-    task, classes = predictor.task, predictor.classes
-    indices = match_classes(folder.root, folder.classes, classes, "the network")
-    weighted = task.output == "dense" and predictor.preprocessing.surface.spherical
-    of_all, of_unseen = (Measurement(task, len(classes), weighted) for _ in range(2))
-    for sample in folder.samples:
-        target = task.load_target(sample, predictor.preprocessing)
-        _check_target(task, sample, target, folder.classes, classes)
-        if indices is not None:
-            target = task.relabel(target, indices)
-        compared = task.compare(predictor.predict(sample.image), target)
-        areas = None
-        if weighted:
-            areas = torch.from_numpy(predictor.preprocessing.pixel_areas(read_header(sample.image)))
-        of_all.add(*compared, areas)
-        if trained_on is not None and sample.image not in trained_on:
-            of_unseen.add(*compared, areas)
-        step()
-    found: dict[str, Any] = {"task": task.name, "classes": list(classes), **of_all.result()}
-    if trained_on is not None:
-        found["trained_on"] = of_all.images - of_unseen.images
-        if found["trained_on"]:
-            found["unseen"] = of_unseen.result() if of_unseen.images else None
-    return found
+    task = predictor.task
+    method = {"method": task.method} if task.method else {}
+    measures = task.evaluate(predictor, folder, step, trained_on)
+    return {"task": task.name, **method, "classes": list(predictor.classes), **measures}
 
 
 def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[str, Any] | None:
@@ -136,7 +80,7 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
         return None
     try:
         entries = _Evaluation.model_validate(content)
-        if (entries.task, entries.classes) != (task.name, list(classes)):
+        if (entries.task, entries.method, entries.classes) != (task.name, task.method, list(classes)):
             raise FileError(path, "has the measures of another network", _EVALUATION_CURE)
         task.check_evaluation(content, len(classes))
         if entries.unseen is not None:
@@ -151,18 +95,6 @@ def read_evaluation(path: Path, task: Task, classes: tuple[str, ...]) -> dict[st
     except ValueError as error:
         raise FileError(path, f"is damaged ({one_line(error)})", _EVALUATION_CURE) from error
     return content
-
-
-def _check_target(task: Task, sample: Sample, target: np.ndarray, own: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Check the target of a sample of a folder with its own class names, or else against those of the network."""
-    try:
-        task.count_target(sample, target, own or known)
-    except FileError as error:
-        if own:
-            raise
-        path, rule = str(error).removesuffix(f": {error.advice}"), error.advice.rpartition("; ")[0]
-        cure = f"the network knows {', '.join(known)}: set other pixels to 255 to ignore them"
-        raise FileError(path, rule, cure) from error
 
 
 def trained_images(run: Path, images: Iterable[Path], held_out: bool = False) -> set[Path] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -10,15 +12,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from omniconv.checks import to_builtin
 from omniconv.data.images import read_header
+from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
 from omniconv.models import Model, load
+from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.models.tensor_file import checksum
 from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
+from omniconv.training.dataset_splits import read_splits
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """One image, see ``Predictor.predict``."""
@@ -45,6 +51,7 @@ class Predictor:
         task: the task that the network was trained for.
         classes: names of the classes or output channels.
         preprocessing: from images to the network's input.
+        folder: folder of the run; ``None`` for a network outside of a run.
 
     Raises:
         InputError: the network has no preprocessing, or the device does not exist.
@@ -58,6 +65,8 @@ class Predictor:
 
     def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto") -> None:
         self.device = choose_device(device)
+        path = run if isinstance(run, str | Path) else getattr(run, "path", None)
+        self.folder = enclosing_run(path) if path is not None and Path(path).exists() else None
         model = run if isinstance(run, Model) else getattr(run, "network", None) or load_network(run)  # type: ignore[arg-type]
         saved = model.preprocessing
         if "preparation" not in saved:
@@ -65,7 +74,7 @@ class Predictor:
             raise InputError("model", type(model).__name__, rule, "use the model.safetensors of a run")
         self.model = model.to(self.device, torch.float32).eval()
         try:
-            self.task: Task = get_task(saved["task"])
+            self.task: Task = get_task(saved["task"], saved.get("method", ""))
             self.classes: tuple[str, ...] = tuple(map(str, saved["classes"]))
             self.preprocessing = Preprocessing.from_json(saved["preparation"])
             self._check()
@@ -77,7 +86,11 @@ class Predictor:
         own = self.preprocessing
         if own.surface != self.model.surface:
             raise ValueError(f"its surface is {own.surface}, not that of the network, {self.model.surface}")
-        if self.task.out_channels(self.classes) != self.model.arguments["out_channels"]:
+        if self.model.output != self.task.output:
+            raise ValueError(f"its task requires a network with the output {self.task.output}")
+        arguments = self.model.arguments
+        needed = self.task.network_arguments(arguments["in_channels"], self.classes)
+        if any(name in arguments and arguments[name] != to_builtin(value) for name, value in needed.items()):
             raise ValueError("the number of classes is not that of the network")
 
     @classmethod
@@ -88,6 +101,15 @@ class Predictor:
             FileError: the run does not exist or has no network yet, or the file is damaged.
         """
         return cls(run, device)
+
+    @cached_property
+    def training(self) -> DatasetFolder | None:
+        """Training samples of the run whose images exist; ``None`` if there are none, as outside of a run."""
+        if self.folder is None or not self.folder.data.is_file():
+            return None
+        listed = read_splits(self.folder.data, check_files=False).training
+        samples = tuple(sample for sample in listed.samples if sample.image.is_file())
+        return replace(listed, samples=samples) if samples else None
 
     def weights_checksum(self) -> str:
         """Return a digest of the weights, which tells networks apart."""
@@ -127,7 +149,7 @@ class Predictor:
         source = _as_source(image)
         header = read_header(source)
         output = self.run_network(self.preprocessing.image(source))
-        if not self.preprocessing.surface.spherical or header.crop is None or self.task.output != "dense":
+        if not self.preprocessing.surface.spherical or header.crop is None or self.task.output not in IMAGE_OUTPUTS:
             return self.task.predict(output, header.size, self.preprocessing)
         whole = self.task.predict(output, header.panorama_size, self.preprocessing)
         return np.ascontiguousarray(whole[(..., *header.crop.own_box(*header.size))])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from omniconv.checks import to_builtin
 from omniconv.models.registry import Output
@@ -25,7 +26,7 @@ class Model(nn.Module):
         surface: surface of the input.
 
     Attributes:
-        output: ``"dense"``: a vector per sample of the surface, ``"global"``: one vector per image.
+        output: what the network returns, see ``omniconv.models.registry.Output``.
         arguments: construction arguments, the surface as its short name; saved with the weights.
         preprocessing: description of the preprocessing of images, in types of JSON; saved with the weights.
 
@@ -60,6 +61,25 @@ class Model(nn.Module):
     def total_stride(self) -> int:
         """Input samples per sample of the coarsest internal signal, along each axis; shifts by it are equivariant."""
         raise NotImplementedError(f"{type(self).__name__} must define total_stride")
+
+    def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
+        """Return arguments of ``forward`` for a batch, on the CPU: summaries, checks and exports run the network on it.
+
+        By default one image ``(batch, in_channels, *grid)``. A model that takes more, such as a noise level or a mask,
+        overrides this method.
+
+        Args:
+            grid: size of the image along each axis; on a surface of fixed size its ``shape`` counts instead.
+            batch: number of images.
+
+        Example:
+            >>> from omniconv.models import UNet
+            >>> [x.shape for x in UNet(3, 2).example_inputs((16, 32), batch=4)]
+            [torch.Size([4, 3, 16, 32])]
+        """
+        sizes = grid if self.surface.any_size else [size or 0 for size in self.surface.shape]
+        generator = torch.Generator().manual_seed(0)
+        return (torch.randn(batch, self.arguments["in_channels"], *sizes, generator=generator),)
 
 
 def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:

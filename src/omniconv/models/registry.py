@@ -11,8 +11,15 @@ from omniconv.errors import InputError
 if TYPE_CHECKING:
     from omniconv.models.base import Model
 
-Output = Literal["dense", "global"]
-"""Output of a network: a vector per sample of the surface, or one vector per image."""
+Output = Literal["dense", "global", "denoiser", "autoencoder", "generator", "discriminator", "inpainter"]
+"""Output of a network, which decides the tasks that it serves.
+
+``dense``: a vector per sample of the surface; ``global``: one vector per image; ``denoiser``: the denoised estimate of
+a noisy image at a noise level; ``autoencoder``: the reconstruction of an image; ``generator``: an image from a latent
+vector; ``discriminator``: scores of an image; ``inpainter``: the completed image from an image and a mask.
+"""
+IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inpainter"))
+"""Outputs with a vector per sample of the surface."""
 
 MODELS: dict[str, type[Model] | str] = {
     "classifier": "omniconv.models.classifier:Classifier",
@@ -39,6 +46,8 @@ def get_model(name: str) -> type[Model]:
 
 def models_for(output: Output) -> tuple[str, ...]:
     """Return the names of the models with this output, which can be trained for the tasks that require it.
+
+    A task with methods requires one output per method.
 
     Example:
         >>> "unet" in models_for("dense")
@@ -77,6 +86,6 @@ def register_model(name: str, model: type[Model]) -> None:
     if name in MODELS:
         raise InputError("name", name, "is the name of another model", "choose another name")
     if not (isinstance(model, type) and issubclass(model, Model) and getattr(model, "output", "") in get_args(Output)):
-        rule = f"must be a subclass of oc.models.Model with an output of {' or '.join(get_args(Output))}"
+        rule = f"must be a subclass of oc.models.Model with an output of {', '.join(get_args(Output))}"
         raise InputError("model", model, rule, "derive the network from it")
     MODELS[name] = model

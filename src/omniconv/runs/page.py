@@ -11,6 +11,7 @@ from omniconv.errors import FileError, pluralize
 from omniconv.inference.evaluation import describe_overlap, read_evaluation
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
+from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.report.charts import curves
 from omniconv.report.page import Page
 from omniconv.run_folder import RunFolder, read_metrics, read_optional_json
@@ -102,7 +103,7 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
         return
     page.heading("Training")
     task = predictor.task
-    by_area = " by area" if task.output == "dense" and predictor.preprocessing.surface.spherical else ""
+    by_area = " by area" if task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical else ""
     metrics = [f"val_{name}" for name in task.validation_metrics]
     for names, label in ((["train_loss", "val_loss"], f"loss{by_area}"), (metrics, f"quality{by_area}")):
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}

@@ -19,7 +19,7 @@ from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.preflight import build_network, check_patience, is_measurable
-from omniconv.training.settings import RunConfig, errors_in_file, read_config
+from omniconv.training.settings import ADDED_SETTINGS, RunConfig, errors_in_file, read_config
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")
 
@@ -50,7 +50,8 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
             raise InputError(name, given[name], "cannot change in a resumed run", f"only {', '.join(CHANGEABLE)} can")
     settings = read_config(run.config)
     unused = RunConfig(**settings).unused
-    missing = [name for name in RunConfig.model_fields if name not in settings and name not in unused]
+    optional = {*unused, *ADDED_SETTINGS}
+    missing = [name for name in RunConfig.model_fields if name not in settings and name not in optional]
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))

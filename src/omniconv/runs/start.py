@@ -29,7 +29,7 @@ from omniconv.run_folder import (
     write_json,
 )
 from omniconv.runs.page import WEIGHTS, report_lock, write_report
-from omniconv.tasks import TASKS, get_task
+from omniconv.tasks import TASKS
 from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import DatasetSummary, summarize_dataset, write_samples
@@ -68,13 +68,13 @@ def start_run(
         if not (value := settings.get(argument)):
             task_name = settings.get("task") or "|".join(TASKS)
             raise InputError(argument.upper(), value, "is required", f"write: omniconv train {task_name} DATA")
-    config = RunConfig(**settings)
+    config = RunConfig.with_task_defaults(**settings)
     in_file = set(settings) - set(given)
     with errors_in_file(config_file, in_file):
         choose_device(config.device)
         check_settings(config, given)
     check_new_folder(name or default_run_name(config.data), out)
-    check_outside(out or "runs", config.data, get_task(config.task).searched_folders)
+    check_outside(out or "runs", config.data, config.task_object.searched_folders)
     with sign_of_life(log, lambda: "reading the images"):
         summary = summarize_dataset(config)
     with errors_in_file(config_file, in_file):

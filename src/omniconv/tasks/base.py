@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from omniconv.data.images import BLOCK_PIXELS, read_header
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
-from omniconv.models.registry import Output
+from omniconv.models import Model
+from omniconv.models.registry import IMAGE_OUTPUTS, Output
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.grid.resize import resize
 from omniconv.report.page import Page
+from omniconv.run_folder import RunFolder
 from omniconv.surfaces import Border, Equirectangular, Surface, panorama
 
 Table = tuple[list[str], list[list[str | float | None]]]
@@ -39,6 +42,17 @@ class TrainedNetwork(Protocol):
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    folder: RunFolder | None
+
+    @property
+    def model(self) -> Model:
+        """The network, in evaluation mode and on its device; its input is normalized by ``preprocessing``."""
+        ...
+
+    @property
+    def training(self) -> DatasetFolder | None:
+        """Training samples of the run whose images exist; ``None`` if there are none, as outside of a run."""
+        ...
 
     def run_network(self, image: np.ndarray) -> Tensor:
         """Return the network's output for an image ``(3, *size)``, without a batch axis."""
@@ -59,11 +73,17 @@ class Task(ABC):
 
     Attributes:
         name: name on the command line and in the files of a run.
+        method: name of the method; empty for a task that has one only.
         output: output that the task requires of a network.
         default_model: name of the network used unless another one is chosen.
         expected: folder layout that the task expects, as the cure of error messages: ``expected images/NAME.png …``.
         searched_folders: folders of a data set, by name, in which ``scan`` looks for files and where no run may be
             written; empty if it searches the whole data set.
+        any_folder: True if the task can use the images of any folder, also of one in the layout of another task.
+        has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
+        masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
+        defaults: settings of ``RunConfig`` that have other defaults for this task.
+        betas: coefficients of Adam's running means of gradients and of their squares.
         target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run;
             False if it is a number, a string or a tuple.
         target_interpolation: how augmentations resample a target with one value per pixel; ``None`` for a target with
@@ -71,15 +91,22 @@ class Task(ABC):
         ignore_index: value of a target that the loss and the metric ignore, for the part of a panorama that its image
             does not show; ``None`` if there is none.
         validation_metrics: entries of ``metric().compute()`` that are logged after each epoch.
-        best_metric: the one of them that selects the best epoch.
+        best_metric: the one of them that selects the best epoch, or ``loss``, the loss of the held-out samples. If no
+            epoch has it, the network of the last epoch is kept.
         maximize: True if a larger ``best_metric`` is better.
     """
 
     name: str
+    method: str = ""
     output: Output
     default_model: str
     expected: str
     searched_folders: tuple[str, ...] = ()
+    any_folder: bool = False
+    has_classes: bool = True
+    masks: Literal["none", "optional", "required"] = "none"
+    defaults: Mapping[str, Any] = MappingProxyType({})
+    betas: tuple[float, float] = (0.9, 0.999)
     target_is_file: bool = False
     target_interpolation: Interpolation | None = None
     ignore_index: int | None = None
@@ -188,7 +215,7 @@ class Task(ABC):
     def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
         """Return the names of the classes or output channels of a data set, given the counts over all its splits.
 
-        Never empty: its length is the number of output channels, see ``out_channels``.
+        Never empty, except for a task without ``has_classes``; see ``out_channels``.
         """
         return folder.classes
 
@@ -224,6 +251,17 @@ class Task(ABC):
         """Return the number of output channels of the network."""
         return len(classes)
 
+    def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Return the construction arguments of the network that depend on the task and its data.
+
+        The settings of a run that are arguments of networks, such as ``width``, are added to them.
+
+        Args:
+            in_channels: channels of the images.
+            classes: names of the classes or output channels.
+        """
+        return {"in_channels": in_channels, "out_channels": self.out_channels(classes)}
+
     def default_augmentations(self, surface: Surface) -> tuple[str, ...]:
         """Return the names of the augmentations used unless others are chosen."""
         return ("turn",) if surface.spherical else ()
@@ -251,8 +289,34 @@ class Task(ABC):
             classes: number of classes or output channels.
         """
 
-    def training_loss(self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]) -> Tensor:
-        """Return the loss of a batch of inputs and targets."""
+    def adversary(self, network: Model) -> nn.Module | None:
+        """Return a second network that is trained against the first one, ``None`` without one.
+
+        It has an optimizer of its own. In each step ``adversary_loss`` is minimized first, then ``training_loss``,
+        which is given the adversary. It is kept in the checkpoint, not in ``model.safetensors``.
+
+        Args:
+            network: the network to train.
+        """
+        return None
+
+    def adversary_loss(
+        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the loss of the adversary; no gradient reaches the network's parameters."""
+        raise NotImplementedError(f"{type(self).__name__} has an adversary, but not its loss")
+
+    def training_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+    ) -> Tensor:
+        """Return the loss of a batch of inputs and targets.
+
+        Args:
+            network: the network to train.
+            criterion: result of ``criterion``.
+            batch: inputs and targets.
+            adversary: result of ``adversary``; not passed by a training without one.
+        """
         x, target = batch
         return criterion(network(x), target)
 
@@ -262,12 +326,39 @@ class Task(ABC):
         """Return the loss of a held-out batch, ``None`` over nothing, and update the metric with it."""
         x, target = batch
         output = network(x)
-        metric.update(self.decide(output), target, areas if self.output == "dense" else None)
+        metric.update(self.decide(output), target, areas if self.output in IMAGE_OUTPUTS else None)
         return criterion(output, target)
 
     def decide(self, output: Tensor) -> Tensor:
         """Convert a batch of network outputs to the predictions that ``metric`` takes."""
         return output
+
+    def progress(
+        self, network: Model, preprocessing: Preprocessing, classes: tuple[str, ...], samples: Sequence[Sample]
+    ) -> list[Tile]:
+        """Return pictures of the network in training, written every ``sample_every`` epochs; none by default.
+
+        Called in evaluation mode without gradients. Random numbers come from a generator with a fixed seed, so that
+        the pictures of two epochs can be compared.
+
+        Args:
+            network: the network, on its device.
+            preprocessing: from images to the network's input.
+            classes: names of the classes or output channels.
+            samples: held-out samples, or training samples without any.
+        """
+        return []
+
+    def training_notes(self, rows: Sequence[Mapping[str, float]]) -> list[str]:
+        """Return sentences on what the metrics of the epochs so far show to be wrong, with what to try.
+
+        Each is logged when it first appears; those of all epochs are in the report.
+
+        Args:
+            rows: ``train_loss``, with an adversary ``adversary_loss``, and with held-out samples ``val_loss`` and the
+                ``validation_metrics`` (after ``val_``) of each epoch.
+        """
+        return []
 
     # Prediction and evaluation
 
@@ -287,6 +378,34 @@ class Task(ABC):
         For a dense task the last two axes of both are the rows and columns of the image file.
         """
         return torch.from_numpy(prediction), torch.from_numpy(target)
+
+    def evaluate(
+        self,
+        predictor: TrainedNetwork,
+        folder: DatasetFolder,
+        step: Callable[[], None] = lambda: None,
+        trained_on: Container[Path] | None = None,
+    ) -> dict[str, Any]:
+        """Return the measures of a network on the samples of a folder, the content of ``evaluation.json``.
+
+        By default the task's metric over the prediction of each image. Name and classes of the task are added to it.
+
+        Args:
+            predictor: the network.
+            folder: the samples.
+            step: called after each sample.
+            trained_on: images of the folder that the network was trained on; ``None`` if it is not known.
+
+        Returns:
+            ``images``, their number; the measures; with ``trained_on`` also the number of these images and, if there
+            are any, the measures of the other images as ``unseen``, ``None`` if there are none.
+
+        Raises:
+            FileError: the folder has classes that the network does not know, or a file cannot be used.
+        """
+        from omniconv.tasks.evaluation import evaluate_images  # late: it imports this module
+
+        return evaluate_images(self, predictor, folder, step, trained_on)
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures of an evaluation in types that JSON can express."""

@@ -27,7 +27,8 @@ def check_layout(task: Task, root: Path, cure: str = "") -> None:
     """Check that a folder does not look like a data set of another task, or of splits under other names.
 
     A layout with more folders of given names, such as ``images/`` and ``masks/``, is preferred to one with fewer, such
-    as a folder for each class. A folder that no task recognizes passes: ``Task.scan`` says what is missing in it.
+    as a folder for each class. A folder that no task recognizes passes: ``Task.scan`` says what is missing in it. A
+    task with ``any_folder`` reads the images of any folder.
 
     Args:
         task: the task that is to read the folder.
@@ -44,8 +45,8 @@ def check_layout(task: Task, root: Path, cure: str = "") -> None:
     if len(names) > 1 and "train" not in names and {name.lower() for name in names} <= SPLIT_NAMES:
         raise FileError(root, f"has the folders {', '.join(names)}", "rename them to train, val and test")
     parts = [root / split for split in SPLITS if (root / split).is_dir()] if has_splits(root) else [root]
-    others = [other for other in map(get_task, TASKS) if other is not task and any(map(other.recognizes, parts))]
-    if not others:
+    others = [other for other in map(get_task, TASKS) if other.name != task.name and any(map(other.recognizes, parts))]
+    if task.any_folder or not others:
         return
     best = max(others, key=lambda other: len(other.searched_folders))
     is_begun = any((part / name).is_dir() for part in parts for name in task.searched_folders)

@@ -35,7 +35,8 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     task: str
-    classes: Annotated[list[InstanceOf[str]], Field(min_length=1)]  # str refuses names that are not UTF-8
+    method: str = ""
+    classes: list[InstanceOf[str]]  # str refuses names that are not UTF-8
     preprocessing: Annotated[dict[str, Any], Field(alias=_PREPROCESSING)]
     frequencies: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(alias=_FREQUENCIES)]
     training: _Folder
@@ -90,6 +91,7 @@ def write_splits(splits: DatasetSplits, path: Path) -> None:
     files = splits.files if set(names) <= splits.files.keys() else hash_files(names)
     content: dict[str, Any] = {
         "task": splits.task.name,
+        **({"method": splits.task.method} if splits.task.method else {}),
         "classes": list(splits.classes),
         _PREPROCESSING: splits.preprocessing.to_json(),
         _FREQUENCIES: list(splits.class_frequencies),
@@ -115,7 +117,9 @@ def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
         if read is None:
             raise FileError(path, "does not exist", _CURE)
         content = _Content.model_validate(read)
-        task, classes = get_task(content.task), tuple(content.classes)
+        task, classes = get_task(content.task, content.method), tuple(content.classes)
+        if task.has_classes and not classes:
+            raise ValueError("classes: List should have at least 1 item after validation, not 0")
         if len(content.frequencies) not in (0, len(classes)):
             raise ValueError(f"{_FREQUENCIES} are not those of {len(classes)} classes")
         preprocessing = Preprocessing.from_json(content.preprocessing)

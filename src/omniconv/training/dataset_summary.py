@@ -23,7 +23,6 @@ from omniconv.errors import FileError, pluralize, printable
 from omniconv.files import write_bytes
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface, surface
-from omniconv.tasks import get_task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.copies import describe_copies
 from omniconv.training.dataset_splits import DatasetSplits, sample_files
@@ -126,7 +125,7 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     Raises:
         FileError: the folder or a file in it cannot be used.
     """
-    task, network_surface = get_task(config.task), surface(config.surface)
+    task, network_surface = config.task_object, surface(config.surface)
     cure = f"use: omniconv train {{task}} {config.data}"
     folders = scan_splits(task, config.data, ("train", "val"), cure)
     task.check_trainable(folders.get("train") or folders["all"])

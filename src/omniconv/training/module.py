@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from omniconv.models import Model
+from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.tasks import get_task
 from omniconv.training.settings import RunConfig
 
@@ -44,8 +45,8 @@ class TrainingModule(L.LightningModule):
         class_frequencies: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.config, self.task = network, config, get_task(config.task)
-        areas = areas if self.task.output == "dense" else None
+        self.network, self.config, self.task = network, config, get_task(config.task, config.method)
+        areas = areas if self.task.output in IMAGE_OUTPUTS else None
         self.criterion = self.task.criterion(areas, class_frequencies)
         self.metric = self.task.metric(classes)
         self.register_buffer("areas", areas, persistent=False)
@@ -76,7 +77,9 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, self.task.betas, weight_decay=config.weight_decay
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

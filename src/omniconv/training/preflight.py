@@ -7,6 +7,7 @@ from collections.abc import Collection
 import torch
 
 from omniconv.data.augmentation import parse_augmentations
+from omniconv.data.classes import numbered_class_names
 from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
 from omniconv.files import real_path
@@ -35,9 +36,9 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
     augment = parse_augmentations(config.augment or ())
     if config.size:
         _check_augmentations(augment, (config.size[0], config.size[1]))
-    # The number of classes is not known yet; one fits every model.
+    # The classes are not known yet; one fits every model.
     with preserved_random_state():
-        _build_model(config, 1)
+        _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
 
 
 def _check_augmentations(augment: tuple[str, ...], size: tuple[int, int]) -> None:
@@ -47,8 +48,8 @@ def _check_augmentations(augment: tuple[str, ...], size: tuple[int, int]) -> Non
         raise InputError("augment", "rotate", rule, f"use size='{height}x{2 * height}'")
 
 
-def _build_model(config: RunConfig, out_channels: int) -> Model:
-    network = build(config.network, config.network_arguments(IMAGE_CHANNELS, out_channels))
+def _build_model(config: RunConfig, classes: tuple[str, ...]) -> Model:
+    network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes))
     if network.surface.ndim != 2 and not network.surface.spherical:
         raise InputError("surface", config.surface, "is not a surface of images", "use plane or equirectangular")
     return network
@@ -66,7 +67,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     _check_augmentations(augment, splits.preprocessing.size)
     return config.replace(
         data=str(real_path(config.data)), surface=str(surface), model=config.network,
-        size=splits.preprocessing.size, augment=augment,
+        size=splits.preprocessing.size, augment=augment, method=splits.task.method,
     )  # fmt: skip
 
 
@@ -101,17 +102,21 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         InputError: the network's settings do not fit each other, the task or the images, or they are not those that
             the samples were prepared with (in a run whose files have been changed).
     """
-    for name, value in (("task", splits.task.name), ("surface", str(splits.preprocessing.surface)),
-                        ("size", splits.preprocessing.size), ("binary", splits.preprocessing.binary)):  # fmt: skip
+    prepared = {
+        "task": splits.task.name, "method": splits.task.method, "surface": str(splits.preprocessing.surface),
+        "size": splits.preprocessing.size, "binary": splits.preprocessing.binary,
+    }  # fmt: skip
+    for name, value in prepared.items():
         if getattr(config, name) != value:
             rule = f"is not that of the samples of the run, {value}"
             raise InputError(name, getattr(config, name), rule, "restore config.yaml and data.json, or start a new run")
     _check_augmentations(parse_augmentations(config.augment or ()), splits.preprocessing.size)
     torch.manual_seed(config.seed)
-    network = _build_model(config, splits.task.out_channels(splits.classes))
+    network = _build_model(config, splits.classes)
     check_coarsest_size(config, network, splits)
     network.preprocessing = {
         "task": config.task,
+        **({"method": config.method} if config.method else {}),
         "classes": list(splits.classes),
         "preparation": splits.preprocessing.to_json(),
     }

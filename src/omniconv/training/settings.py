@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -21,6 +21,9 @@ from omniconv.models.registry import MODELS, get_model, models_for
 from omniconv.tasks import TASKS, get_task
 from omniconv.training.yaml_settings import read_yaml_settings
 
+if TYPE_CHECKING:
+    from omniconv.tasks.base import Task
+
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
@@ -29,6 +32,8 @@ TYPE_NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
+ADDED_SETTINGS = ("method", "ema", "sample_every")
+"""Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
@@ -152,6 +157,15 @@ class RunConfig(Settings):
         "segment", description=" or ".join(f"{name} ({entry.data})" for name, entry in TASKS.items())
     )
     data: Annotated[str, BeforeValidator(_read_path)] = Field("", description="folder of images")
+    method: str = Field(
+        "",
+        description="method of a task that has several, "
+        + (
+            ", ".join(f"for {name} {', '.join(entry.methods)}" for name, entry in TASKS.items() if entry.methods)
+            or "none of the built-in ones"
+        )
+        + "; by default the first one",
+    )
     surface: str = Field(
         "plane",
         description="plane, equirectangular, icosphere:LEVEL or icosahedron:LEVEL (number of subdivisions, each into 4 "
@@ -177,6 +191,19 @@ class RunConfig(Settings):
     batch_size: int = Field(8, ge=1, le=65_536, description="images per training step")
     learning_rate: Number = Field(2e-3, gt=0, lt=10, description="largest learning rate of the schedule")
     weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
+    ema: Number = Field(
+        0,
+        ge=0,
+        le=1e6,
+        description="half-life of the moving average of the weights, which is validated and kept, in thousands of "
+        "images; at most 5 % of the images seen so far; 0: no average",
+    )
+    sample_every: int = Field(
+        0,
+        ge=0,
+        le=10**6,
+        description="epochs between two pictures of progress in RUN/samples/, of tasks that draw some; 0: none",
+    )
     augment: Names = Field(
         None,
         description="flip, turn (roll about the vertical axis), rotate (any rotation of the sphere) and colour, with "
@@ -206,11 +233,28 @@ class RunConfig(Settings):
             )
         except ValidationError as error:
             raise InputError(*explain(type(self), error, spell or spell_argument)) from None
+        if self.method and "task" in settings:  # a file of settings may leave the task to the command line
+            _check_method(self.task, self.method, spell or spell_argument)
+
+    @classmethod
+    def with_task_defaults(cls, **settings: Any) -> Self:
+        """Return the settings, with the defaults of the task (and method) where it has others.
+
+        Raises:
+            InputError: an unknown setting, a value of another type or out of range.
+        """
+        defaults = cls(**settings).task_object.defaults
+        return cls(**({name: value for name, value in defaults.items() if settings.get(name) is None} | settings))
+
+    @property
+    def task_object(self) -> Task:
+        """The task, with the method."""
+        return get_task(self.task, self.method)
 
     @property
     def network(self) -> str:
         """Name of the model, the task's default one if none is set."""
-        return self.model or get_task(self.task).default_model
+        return self.model or self.task_object.default_model
 
     def check_model(self) -> None:
         """Check that the model has the output that the task requires; not a validator, since it imports torch.
@@ -218,12 +262,13 @@ class RunConfig(Settings):
         Raises:
             InputError: it has another output, or a setting is not the default one and the model does not use it.
         """
-        task = get_task(self.task)
+        task = self.task_object
         if self.network not in models_for(task.output):
-            rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}"
+            method = f" with method={task.method}" if task.method else ""
+            rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}{method}"
             raise InputError("model", self.network, rule, f"use model={task.default_model!r}")
         for name in self.unused:
-            if getattr(self, name) != type(self).model_fields[name].default:
+            if getattr(self, name) != self.default(name):
                 rule = f"is not used by the model {self.network}"
                 raise InputError(name, getattr(self, name), rule, "leave it out, or choose another model")
 
@@ -233,10 +278,14 @@ class RunConfig(Settings):
         accepted = signature(get_model(self.network)).parameters
         return tuple(name for name in NETWORK_SETTINGS if name not in accepted)
 
-    def network_arguments(self, in_channels: int, out_channels: int) -> dict[str, Any]:
-        """Return the construction arguments of the model, with those settings that its constructor has."""
+    def default(self, name: str) -> Any:
+        """Return the default of a setting for the task and method."""
+        return self.task_object.defaults.get(name, type(self).model_fields[name].default)
+
+    def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Return the construction arguments of the model: those of the task, and the settings that it takes."""
         chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
-        return {"in_channels": in_channels, "out_channels": out_channels} | chosen
+        return self.task_object.network_arguments(in_channels, classes) | chosen
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some settings changed, checked again."""
@@ -249,6 +298,15 @@ class RunConfig(Settings):
                 text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
                 if name not in self.unused or value != type(self).model_fields[name].default:
                     file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
+
+
+def _check_method(task: str, method: str, spell: Spelling) -> None:
+    methods = TASKS[task].methods
+    if not methods:
+        raise InputError("method", method, f"must not be given for the task {task}, which has one only", "leave it out")
+    if method not in methods:
+        rule = f"must be one of {', '.join(methods)} for the task {task}"
+        raise InputError("method", method, rule, f"use {spell('method', next(iter(methods)))}")
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

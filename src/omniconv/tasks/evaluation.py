@@ -1,0 +1,96 @@
+"""Measures of the predictions of single images, at the images' own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omniconv.data.classes import match_classes
+from omniconv.data.images import read_header
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.errors import FileError
+from omniconv.models.registry import IMAGE_OUTPUTS
+from omniconv.tasks.base import Task, TrainedNetwork
+
+
+class Measurement:
+    """Measures of predictions, collected image by image.
+
+    Args:
+        task: defines the metric.
+        classes: number of classes or output channels.
+        by_area: also measure with each pixel of a panorama weighted by its area.
+    """
+
+    def __init__(self, task: Task, classes: int, by_area: bool) -> None:
+        self.task, self.images = task, 0
+        self._metric = task.metric(classes)
+        self._by_area = task.metric(classes) if by_area else None
+
+    def add(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
+        """Add the prediction and the target of one image, as ``Task.compare`` returns them, and the areas of its rows.
+
+        Args:
+            predicted: the prediction.
+            true: the target.
+            areas: area of the pixels in each row, ``(rows, 1)``, for ``by_area``.
+        """
+        self.images += 1
+        self._metric.update(predicted, true, None)
+        if self._by_area is not None:
+            self._by_area.update(predicted, true, areas)
+
+    def result(self) -> dict[str, Any]:
+        """Return the number of images and the measures, in types that JSON can express."""
+        by_area = {} if self._by_area is None else {"by_area": self._by_area.compute()}
+        return {"images": self.images, **self.task.evaluation(self._metric), **by_area}
+
+
+def evaluate_images(
+    task: Task,
+    predictor: TrainedNetwork,
+    folder: DatasetFolder,
+    step: Callable[[], None],
+    trained_on: Container[Path] | None,
+) -> dict[str, Any]:
+    """Return the measures of ``Task.metric`` over the prediction of each image of a folder; see ``Task.evaluate``."""
+    classes = predictor.classes
+    indices = match_classes(folder.root, folder.classes, classes, "the network")
+    weighted = task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical
+    of_all, of_unseen = (Measurement(task, len(classes), weighted) for _ in range(2))
+    for sample in folder.samples:
+        target = task.load_target(sample, predictor.preprocessing)
+        _check_target(task, sample, target, folder.classes, classes)
+        if indices is not None:
+            target = task.relabel(target, indices)
+        compared = task.compare(predictor.predict(sample.image), target)
+        areas = None
+        if weighted:
+            areas = torch.from_numpy(predictor.preprocessing.pixel_areas(read_header(sample.image)))
+        of_all.add(*compared, areas)
+        if trained_on is not None and sample.image not in trained_on:
+            of_unseen.add(*compared, areas)
+        step()
+    measures = of_all.result()
+    if trained_on is not None:
+        measures["trained_on"] = of_all.images - of_unseen.images
+        if measures["trained_on"]:
+            measures["unseen"] = of_unseen.result() if of_unseen.images else None
+    return measures
+
+
+def _check_target(task: Task, sample: Sample, target: np.ndarray, own: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Check the target of a sample of a folder with its own class names, or else against those of the network."""
+    try:
+        task.count_target(sample, target, own or known)
+    except FileError as error:
+        if own:
+            raise
+        path, rule = str(error).removesuffix(f": {error.advice}"), error.advice.rpartition("; ")[0]
+        cure = f"the network knows {', '.join(known)}: set other pixels to 255 to ignore them"
+        raise FileError(path, rule, cure) from error
