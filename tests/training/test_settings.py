@@ -231,7 +231,7 @@ def test_network_arguments():
     assert RunConfig().network == "unet"
     assert RunConfig(task="classify").network == "classifier"
     assert "up" not in RunConfig(task="classify").network_arguments(3, ("a", "b"))
-    assert RunConfig(width=3).network_arguments(3, 5) == {
+    assert RunConfig(width=3).network_arguments(3, tuple("abcde")) == {
         "in_channels": 3, "out_channels": 5, "width": 3, "depth": 3, "down": "stride", "surface": "plane",
         "up": "linear",
     }  # fmt: skip

@@ -79,8 +79,8 @@ def get_task(name: str, method: str = "") -> Task:
     if isinstance(task, str):
         task = resolve_name(task)()
         assigned = {"methods": {**entry.methods, key: task}} if key else {"task": task}
-        TASKS[name] = entry._replace(**assigned)  # type: ignore[arg-type]  # one of two fields
-    return task  # type: ignore[return-value]  # no longer a string
+        TASKS[name] = entry._replace(**assigned)
+    return task
 
 
 def register_task(task: Task, data: str, predictions: str = "its own files") -> None:
