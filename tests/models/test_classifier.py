@@ -43,7 +43,7 @@ def test_any_size_is_accepted(size):
         ),
         ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
         ({"activation": "swish"}, "activation='swish': must be one of"),
-        ({"normalization": "group"}, "normalization='group': must be one of batch, none"),
+        ({"normalization": "layer"}, "normalization='layer': must be one of batch, group, none"),
     ],
 )
 def test_wrong_arguments_raise(arguments, text):

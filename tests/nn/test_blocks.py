@@ -6,7 +6,8 @@ from torch import nn
 
 from omniconv.errors import InputError
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, UpBlock, Upsample
-from omniconv.nn.blocks import ACTIVATIONS, activation_layer, norm_layer, up_channels
+from omniconv.nn.blocks import ACTIVATIONS, activation_layer, up_channels
+from omniconv.nn.normalization import norm_layer
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 
 SURFACES = {
@@ -76,7 +77,7 @@ def test_output_head_is_a_conv_with_optional_sigmoid(kernel_size):
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: norm_layer("layer", 4, 2), "normalization='layer': must be one of batch, none; use 'batch'"),
+        (lambda: norm_layer("layer", 4, 2), "normalization='layer': must be one of batch, group, none; use 'batch'"),
         (
             lambda: activation_layer("swish"),
             "activation='swish': must be one of relu, leaky_relu, elu, gelu",

@@ -7,8 +7,10 @@ and check their input; ``forward`` has no branch on the surface.
 
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
 ``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them.
-``tables`` computes what follows from the surface alone and is neither parameter nor buffer. ``symbolic``,
-``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs of torch.
+``normalization`` weights its statistics by area; ``embeddings`` has those of noise levels and labels, and the scale and
+shift by an embedding. ``tables`` computes what follows from the surface alone and is neither parameter nor buffer.
+``symbolic``, ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs
+of torch.
 """
 
 from omniconv.nn.aspp import ASPP
@@ -16,7 +18,9 @@ from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
 from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from omniconv.nn.coord_conv import CoordConv
+from omniconv.nn.embeddings import FourierEmbedding, LabelEmbedding, NormScaleShift, ScaleShift, SinusoidalEmbedding
 from omniconv.nn.gated_conv import GatedConv
+from omniconv.nn.normalization import GroupNorm
 from omniconv.nn.pad import Pad
 from omniconv.nn.partial_conv import PartialConv
 from omniconv.nn.pool import AvgPool, GlobalAvgPool, LpPool, MaxPool
@@ -39,16 +43,22 @@ __all__ = [
     "CoordConv",
     "DoubleConv",
     "Downsample",
+    "FourierEmbedding",
     "GatedConv",
     "GlobalAvgPool",
+    "GroupNorm",
+    "LabelEmbedding",
     "LpPool",
     "MaxPool",
     "MaxUnpool",
+    "NormScaleShift",
     "OutputHead",
     "Pad",
     "PartialConv",
     "Resample",
+    "ScaleShift",
     "SeparableConv",
+    "SinusoidalEmbedding",
     "UpBlock",
     "Upsample",
 ]

@@ -13,11 +13,10 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import check_grid, check_tensor, is_grid
 from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.normalization import NORMALIZATIONS, norm_layer
 from omniconv.nn.resizing import Upsample
 from omniconv.surfaces import Plane, Surface
 
-BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-NORMALIZATIONS = ("batch", "none")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.2),
@@ -27,28 +26,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
 }
 Up = Literal["linear", "transposed"]
-
-
-class MeshBatchNorm(nn.BatchNorm1d):
-    """Batch normalization that keeps mesh signals channels last in memory.
-
-    ``BatchNorm1d`` maps a channels-last ``(B, C, N)`` to a contiguous tensor (torch 2.13), which the next mesh layer
-    would have to transpose.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize ``(B, C, N)``."""
-        rows = x.transpose(1, 2)
-        return super().forward(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]).transpose(1, 2)
-
-
-def norm_layer(name: str, channels: int, surface: Surface) -> nn.Module:
-    """Return the batch normalization for signals on a surface, or the identity."""
-    check_choice("normalization", name, NORMALIZATIONS, "use 'batch'")
-    if name == "none":
-        return nn.Identity()
-    is_mesh = surface.ndim == 1 and not is_grid(surface)
-    return MeshBatchNorm(channels) if is_mesh else BATCH_NORMS[surface.ndim](channels)
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -64,7 +41,7 @@ class ConvBlock(nn.Sequential):
         out_channels: channels of the output.
         kernel_size: taps on each axis.
         stride: 1, or 2 for the next coarser surface.
-        normalization: ``batch`` or ``none``; with ``none`` the convolution has a bias.
+        normalization: ``batch``, ``group`` or ``none``; with ``none`` the convolution has a bias.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
         surface: surface of the input.
 

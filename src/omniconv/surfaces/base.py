@@ -59,6 +59,9 @@ class Surface(ABC):
     spherical: ClassVar[bool] = True
     """Whether samples are directions on the unit sphere."""
 
+    equal_areas: ClassVar[bool] = False
+    """Whether all samples have the same area; means and statistics over samples then need no weights."""
+
     is_nested_prefix: ClassVar[bool] = False
     """Whether the samples of ``finer()`` start with those of this surface, in the same order."""
 

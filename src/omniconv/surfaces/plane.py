@@ -38,6 +38,7 @@ class Plane(Surface):
     border: Mode | tuple[Mode, ...] = "zeros"
     short_name: ClassVar[str] = "plane"
     spherical: ClassVar[bool] = False
+    equal_areas: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not is_integer(self.ndim) or self.ndim > 3:

@@ -59,6 +59,7 @@ class Healpix(Surface):
     nside: int
     short_name: ClassVar[str] = "healpix"
     example: ClassVar[Mapping[str, int]] = {"nside": 32}
+    equal_areas: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not is_integer(self.nside) or self.nside > FINEST or self.nside.bit_count() != 1:
