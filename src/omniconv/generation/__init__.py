@@ -1,5 +1,12 @@
-"""Generation of images: noise schedules, losses and samplers as functions on tensors.
+"""Formulas and samplers of diffusion models, as functions on tensors: no networks, no files.
 
-Nothing here defines a network. The models (``omniconv.models``) call these functions in ``sample`` and ``inpaint``, the
-tasks in their losses.
+A *denoise function* maps noisy images ``x = image + sigma · noise`` ``(batch, channels, *grid)`` and their noise levels
+``sigma`` ``(batch,)`` to estimates of the images. Everything here takes any denoise function; ``models.Denoiser`` is
+one.
+
+``edm`` has the preconditioning, loss weight, training noise levels and schedule of EDM, ``flow`` those of rectified
+flow and its change of variables to a denoiser. ``samplers`` integrate the probability-flow ODE over a schedule of
+noise levels, ``repaint`` fills holes, and ``noise`` draws random numbers that depend on a seed per sample only.
+Noise levels are in the units of the images, so that schedules and distributions scale with ``sigma_data``, the
+standard deviation of the images.
 """
