@@ -26,6 +26,7 @@ from omniconv.nn.partial_conv import PartialConv
 from omniconv.nn.pool import AvgPool, GlobalAvgPool, LpPool, MaxPool
 from omniconv.nn.resizing import Downsample, Resample, Upsample
 from omniconv.nn.separable_conv import SeparableConv
+from omniconv.nn.spectral_norm import SpectralNormConv
 from omniconv.nn.unpool import MaxUnpool
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "ScaleShift",
     "SeparableConv",
     "SinusoidalEmbedding",
+    "SpectralNormConv",
     "UpBlock",
     "Upsample",
 ]
