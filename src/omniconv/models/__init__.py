@@ -21,17 +21,19 @@ from omniconv.models.registry import MODELS, get_model, models_for, register_mod
 if TYPE_CHECKING:
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
+    from omniconv.models.inpainter import Inpainter
     from omniconv.models.rebuilding import build
     from omniconv.models.storage import load, save
     from omniconv.models.unet import UNet
 
 __all__ = [
-    "MODELS", "Classifier", "Model", "UNet", "build", "get_model", "load", "models_for", "register_model", "save",
+    "MODELS", "Classifier", "Inpainter", "Model", "UNet", "build", "get_model", "load", "models_for", "register_model",
+    "save",
 ]  # fmt: skip
 
 _MODULES = {
-    "Model": "base", "Classifier": "classifier", "UNet": "unet", "build": "rebuilding", "load": "storage",
-    "save": "storage",
+    "Model": "base", "Classifier": "classifier", "Inpainter": "inpainter", "UNet": "unet", "build": "rebuilding",
+    "load": "storage", "save": "storage",
 }  # fmt: skip
 
 

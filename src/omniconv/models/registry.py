@@ -24,6 +24,7 @@ IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inp
 MODELS: dict[str, type[Model] | str] = {
     "classifier": "omniconv.models.classifier:Classifier",
     "unet": "omniconv.models.unet:UNet",
+    "inpainter": "omniconv.models.inpainter:Inpainter",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""
 

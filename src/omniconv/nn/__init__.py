@@ -6,15 +6,17 @@ A layer parses its arguments once (``arguments``), asks its surface for the neig
 and check their input; ``forward`` has no branch on the surface.
 
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
-``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp`` and ``blocks`` are composed of them.
-``normalization`` weights its statistics by area; ``embeddings`` has those of noise levels and labels, and the scale and
-shift by an embedding. ``tables`` computes what follows from the surface alone and is neither parameter nor buffer.
+``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp``, ``contextual_attention`` and ``blocks``
+are composed of them. ``normalization`` weights its statistics by area; ``embeddings`` has those of noise levels and
+labels, and the scale and shift by an embedding. ``tables`` computes what follows from the surface alone and is neither
+parameter nor buffer.
 ``symbolic``, ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs
 of torch.
 """
 
 from omniconv.nn.aspp import ASPP
 from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
+from omniconv.nn.contextual_attention import ContextualAttention
 from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from omniconv.nn.coord_conv import CoordConv
@@ -32,6 +34,7 @@ from omniconv.nn.unpool import MaxUnpool
 __all__ = [
     "ASPP",
     "AvgPool",
+    "ContextualAttention",
     "Conv",
     "Conv1d",
     "Conv2d",

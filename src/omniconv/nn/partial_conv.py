@@ -77,7 +77,7 @@ class PartialConv(Conv):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, surface)
         neighbours = surface.conv_neighbours(*parse_window(surface, kernel_size, stride, dilation))
-        self.share = _make_share(neighbours, ConvWindow(kernel_size, stride, padding, dilation, 1))
+        self.share = make_share(neighbours, ConvWindow(kernel_size, stride, padding, dilation, 1))
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Convolve the known samples of ``(batch, in_channels, *grid)``; return the signal and its mask."""
@@ -94,15 +94,18 @@ class PartialConv(Conv):
         return y, seen.to(y.dtype)
 
 
-def check_mask(name: str, mask: Any, x: Tensor) -> Tensor:
-    """Return a mask ``(batch or 1, channels or 1, *grid)`` of any dtype for the signal ``x`` as bool: True if not 0.
+def check_mask(name: str, mask: Any, x: Tensor, per_channel: bool = True) -> Tensor:
+    """Return a mask ``(batch or 1, 1, *grid)`` of any dtype for the signal ``x`` as bool: True where it is not 0.
+
+    ``per_channel`` also allows a mask for each channel.
 
     Raises:
         InputError: another type or shape.
     """
     check_tensor(mask, name)
     batch, channels, *grid = x.shape
-    if mask.ndim != x.ndim or mask.shape[0] not in (1, batch) or mask.shape[1] not in (1, channels):
+    allowed = (1, channels) if per_channel else (1,)
+    if mask.ndim != x.ndim or mask.shape[0] not in (1, batch) or mask.shape[1] not in allowed:
         rule = f"must be {(batch, 1, *grid)}, one value for each sample of the signal"
         raise InputError(name, tuple(mask.shape), rule, "use mask[:, None] to add a channel")
     if mask.shape[2:] != x.shape[2:]:
@@ -111,7 +114,7 @@ def check_mask(name: str, mask: Any, x: Tensor) -> Tensor:
     return mask if mask.dtype == torch.bool else mask != 0
 
 
-def _make_share(neighbours: Neighbours, window: ConvWindow) -> nn.Module:
+def make_share(neighbours: Neighbours, window: ConvWindow) -> nn.Module:
     """Return the module that maps a mask ``(batch, 1, *grid)`` to the known share of each window."""
     if isinstance(neighbours, Stencil):
         return nn.Identity() if neighbours.is_identity else StencilProduct(_window_weights(neighbours))

@@ -1,0 +1,163 @@
+"""Contextual attention on any surface (Yu et al., "Generative Image Inpainting with Contextual Attention", 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omniconv.checks import check_integer, check_number
+from omniconv.nn.arguments import check_on_surface
+from omniconv.nn.dispatch import ConvWindow, make_conv
+from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
+from omniconv.nn.grid.padding import pad
+from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.partial_conv import MIN_SHARE, check_mask, make_share
+from omniconv.surfaces import Border, Plane, RowStencil, Surface
+
+MIN_NORM = 1e-4
+"""Smallest norm that a key is divided by, as published."""
+
+
+class ContextualAttention(Traceable, nn.Module):
+    """Replacement of every sample by a mean of samples outside the hole with similar neighbourhoods.
+
+    A query and a key are the features that a 3×3 convolution sees around a sample (on an icosphere its values,
+    derivatives and Laplacian); a key has norm 1. On grids queries and keys are at half the size (every second sample),
+    scores of pairs that are shifted alike along an axis are added (the ``fuse`` of the published code), and what is
+    copied are overlapping patches of 4×4 samples. Meshes have no axes to shift along and no such patches: there every
+    sample is a query and a key, and single samples are copied.
+
+    Args:
+        channels: channels of the signal.
+        surface: surface of the signal.
+        scale: factor of the scores before the softmax.
+
+    Shape:
+        A signal ``(batch, channels, *grid)`` and a mask ``(batch or 1, 1, *grid)``, not 0 in the hole, to a signal of
+        the same shape. A key with a hole in its neighbourhood gets the score 0 and, after the softmax, the weight 0;
+        with no other key the result is 0.
+
+    Raises:
+        InputError: an argument out of range; a signal or mask of another shape.
+
+    Beyond a border of zeros the last sample of a row is followed by the first of the next one when scores are added, as
+    in the published code; beyond other borders follow the border's samples. The work grows with the square of the
+    number of samples.
+
+    Example:
+        >>> layer = ContextualAttention(8)
+        >>> layer(torch.zeros(1, 8, 16, 12), torch.zeros(1, 1, 16, 12)).shape
+        torch.Size([1, 8, 16, 12])
+    """
+
+    def __init__(self, channels: int, surface: Surface = Plane(), scale: float = 10.0) -> None:  # noqa: B008
+        super().__init__()
+        self.channels = check_integer("channels", channels, 1, "use channels=96")
+        self.scale = check_number("scale", scale, lambda value: 0 < value < math.inf, "must be above 0", "use 10.0")
+        self.surface = surface
+        neighbours = surface.conv_neighbours()
+        if isinstance(neighbours, RowStencil):  # its kernels differ between rows; patches are windows of the grid
+            neighbours = surface.pool_neighbours()
+        # Any: torch declares the attributes of modules as Tensor | Module.
+        self.patches: Any = _GridPatches(channels, neighbours) if isinstance(neighbours, Border) else _Samples()
+        window = ConvWindow(3, 1, "same", 1, channels)
+        kernel, self.gather = make_conv(neighbours, window)
+        self.kernel = kernel
+        self.share = make_share(neighbours, window._replace(groups=1))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Fill a signal by attention to its samples outside the hole."""
+        check_on_surface(x, self.surface, self.channels)
+        hole = check_mask("mask", mask, x, per_channel=False).to(x.dtype)
+        small, small_hole = self.patches.halve(x), self.patches.halve(hole)
+        around = self.gather(small, one_hot(x, self.channels, self.kernel), None).flatten(2)  # (B, C · taps, N)
+        keys = F.normalize(around, dim=1, eps=MIN_NORM)
+        scores = around.transpose(1, 2) @ keys  # (B, queries, keys)
+        scores = self.patches.fuse(scores, small.shape[2:])
+        usable = (self.share(small_hole) <= MIN_SHARE).flatten(1)[:, None].to(x.dtype)
+        weights = torch.softmax(scores * usable * self.scale, 2) * usable
+        return self.patches.copy(x, weights)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.channels}, scale={self.scale}, surface={self.surface}"
+
+
+class _Samples(nn.Module):
+    """Single samples of a mesh."""
+
+    def halve(self, x: Tensor) -> Tensor:
+        return x
+
+    def fuse(self, scores: Tensor, grid: Sequence[int]) -> Tensor:
+        return scores
+
+    def copy(self, x: Tensor, weights: Tensor) -> Tensor:
+        return (x.flatten(2) @ weights.transpose(1, 2)).view(x.shape)
+
+
+class _GridPatches(nn.Module):
+    """Patches of 4 samples on each axis, around every second sample."""
+
+    def __init__(self, channels: int, border: Border) -> None:
+        super().__init__()
+        self.channels, self.border, self.axes = channels, border, border.kernel_ndim
+        window = (4, 2, "same_upper", 1, channels)
+        self.gather, self.paste = make_grid_conv(border, *window), make_grid_conv_transpose(border, *window, 0)
+        is_zeros = all(modes == ("zeros", "zeros") for modes in border.modes)
+        # As published, also at the edges of the image, where fewer patches overlap.
+        self.overlap: Callable[..., Tensor | int] = self._two_along_each_axis if is_zeros else self._count_patches
+
+    def halve(self, x: Tensor) -> Tensor:
+        every_second: Any = (..., *[slice(None, None, 2)] * self.axes)
+        return x[every_second]
+
+    def fuse(self, scores: Tensor, grid: Sequence[int]) -> Tensor:
+        """Add the scores of pairs of samples one step away, along the last axis, then along the one before."""
+        for axis in range(1, self.axes + 1):
+            shifts = [_shifted(self.border, tuple(grid), -axis, step, scores) for step in (-1, 1)]
+            padded = F.pad(scores, (0, 1, 0, 1))  # 0 where there is no such sample
+            scores = scores + sum(padded.index_select(1, shift).index_select(2, shift) for shift in shifts)
+        return scores
+
+    def copy(self, x: Tensor, weights: Tensor) -> Tensor:
+        kernel = one_hot(x, self.channels, (4,) * self.axes)
+        values = self.gather(x, kernel, None)
+        copied = (values.flatten(2) @ weights.transpose(1, 2)).view(values.shape)
+        return self.paste(copied, kernel, None, x.shape[2:]) / self.overlap(values, kernel, x.shape[2:])
+
+    def _count_patches(self, values: Tensor, kernel: Tensor, grid: Sequence[int]) -> Tensor:
+        return self.paste(torch.ones_like(values[:1]), kernel, None, grid)
+
+    def _two_along_each_axis(self, values: Tensor, kernel: Tensor, grid: Sequence[int]) -> int:
+        return 2**self.axes
+
+
+def one_hot(like: Tensor, channels: int, kernel: Sequence[int]) -> Tensor:
+    """Return the weight ``(channels · taps, 1, *kernel)`` of the grouped convolution that returns all taps."""
+    taps = math.prod(kernel)
+    one = torch.eye(taps, dtype=like.dtype, device=like.device).view(taps, 1, *kernel)
+    return one.repeat(channels, 1, *[1] * len(kernel))
+
+
+def _shifted(border: Border, grid: tuple[int, ...], axis: int, step: int, like: Tensor) -> Tensor:
+    """Return the flat index of the sample ``step`` further along an axis for each sample; the number of samples: none.
+
+    On the axis fused last, the published code flattens the transposed grid: beyond a border of zeros follows the next
+    line.
+    """
+    count = math.prod(grid)
+    index = torch.arange(count, device=like.device).view(grid)
+    if border.modes[axis][0 if step < 0 else 1] == "zeros":
+        lines = index.movedim(axis, -1)
+        order = F.pad(lines.flatten(), (1, 1), value=count)
+        shifted = order[:-2] if step < 0 else order[2:]
+        return shifted.view(lines.shape).movedim(-1, axis).flatten()
+    amounts = [(0, 0)] * len(grid)
+    amounts[axis] = (int(step < 0), int(step > 0))
+    padded = pad(index[None, None], amounts, border)[0, 0]
+    return padded.narrow(axis, 0 if step < 0 else 1, grid[axis]).flatten()
