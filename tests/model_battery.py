@@ -36,18 +36,26 @@ compiled_surfaces = pytest.mark.parametrize(
 TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def gradients(model, x):
-    """Return the gradients of a mean of squares with respect to all parameters and the input."""
-    x = x.clone().requires_grad_()
-    model(x).float().square().mean().backward()
+def gradients(model, inputs):
+    """Return the gradients of a mean of squares with respect to all parameters and the first input."""
+    x = inputs[0].clone().requires_grad_()
+    model(x, *inputs[1:]).float().square().mean().backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
     model.zero_grad()
     return {**found, "input": x.grad}
 
 
+def in_dtype(inputs, dtype):
+    """Convert the inputs that are floating-point; labels stay."""
+    return tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
+
+
 @pytest.mark.battery
 class ModelBattery:
-    """Base of a model's test class, which defines ``build(surface)``: a small network of 3 channels in and 2 out."""
+    """Base of a model's test class, which defines ``build(surface)``: a small network of 3 channels in and 2 out.
+
+    A model with other outputs than ``dense`` and ``global`` redefines ``output_shape``.
+    """
 
     @staticmethod
     def build(surface):
@@ -57,47 +65,49 @@ class ModelBattery:
         torch.manual_seed(0)
         return self.build(surface)
 
-    def signal(self, surface, batch=2):
-        return torch.randn(batch, 3, *SHAPES[surface], generator=torch.Generator().manual_seed(1))
+    def inputs(self, surface, batch=2, grid=None):
+        return self.model(surface).example_inputs(grid or SHAPES[surface], batch)
 
-    def output_shape(self, surface, x):
+    def output_shape(self, surface, inputs):
+        """Return the shape of the output for the arguments of ``forward``."""
+        x = inputs[0]
         return (x.shape[0], 2, *x.shape[2:]) if self.model(surface).output == "dense" else (x.shape[0], 2)
 
     @every_surface
     def test_forward_has_the_promised_shape(self, surface):
-        x = self.signal(surface)
-        y = self.model(surface)(x)
+        x = self.inputs(surface)
+        y = self.model(surface)(*x)
         assert y.shape == self.output_shape(surface, x)
         assert torch.isfinite(y).all()
 
     @every_surface
     def test_every_parameter_gets_a_finite_gradient(self, surface):
-        for name, gradient in gradients(self.model(surface), self.signal(surface)).items():
+        for name, gradient in gradients(self.model(surface), self.inputs(surface)).items():
             assert gradient is not None, name
             assert torch.isfinite(gradient).all(), name
 
     @pytest.mark.parametrize("surface", GRIDS, ids=str)
     def test_odd_sizes(self, surface):
         shape = (13, 11, 7)[: surface.ndim]
-        x = torch.randn(2, 3, *shape)
-        assert self.model(surface)(x).shape == self.output_shape(surface, x)
+        x = self.inputs(surface, grid=shape)
+        assert self.model(surface)(*x).shape == self.output_shape(surface, x)
 
     @every_surface
     def test_samples_of_a_batch_do_not_mix_in_evaluation(self, surface):
-        model, x = self.model(surface).eval(), self.signal(surface)
+        model, x = self.model(surface).eval(), self.inputs(surface)
         with torch.no_grad():
-            torch.testing.assert_close(model(x[:1]), model(x)[:1], **TOLERANCES)
+            torch.testing.assert_close(model(*[one[:1] for one in x]), model(*x)[:1], **TOLERANCES)
 
     @every_surface
     def test_saved_and_loaded_model_gives_the_same_output(self, surface, tmp_path):
-        model, x = self.model(surface), self.signal(surface)
-        model(x)  # moves the batch statistics
+        model, x = self.model(surface), self.inputs(surface)
+        model(*x)  # moves the batch statistics
         save(model, tmp_path / "model.safetensors")
         again = load(tmp_path / "model.safetensors")
         assert not again.training
         assert again.arguments == model.arguments
         with torch.no_grad():
-            assert torch.equal(model.eval()(x), again(x))
+            assert torch.equal(model.eval()(*x), again(*x))
 
     @every_surface
     def test_total_stride_is_that_of_the_coarsest_layer(self, surface):
@@ -118,19 +128,19 @@ class ModelBattery:
 
     @every_surface
     def test_double_precision_is_near_single(self, surface):
-        model, x = self.model(surface).eval(), self.signal(surface)
+        model, x = self.model(surface).eval(), self.inputs(surface)
         with torch.no_grad():
-            single = model(x)
-            double = model.double()(x.double())
+            single = model(*x)
+            double = model.double()(*in_dtype(x, torch.float64))
         assert double.dtype == torch.float64
         assert (double - single).abs().max() < 1e-4 * double.abs().max()
 
     @every_surface
     def test_half_precision_is_near_single(self, surface):
-        model, x = self.model(surface).eval(), self.signal(surface)
+        model, x = self.model(surface).eval(), self.inputs(surface)
         with torch.no_grad():
-            single = model(x)
-            half = model.bfloat16()(x.bfloat16())
+            single = model(*x)
+            half = model.bfloat16()(*in_dtype(x, torch.bfloat16))
         assert half.dtype == torch.bfloat16
         error = (half.float() - single).square().mean().sqrt()
         assert error < 0.05 * single.square().mean().sqrt()
@@ -148,17 +158,17 @@ class ModelBattery:
     @compiled_surfaces
     def test_exported_model_takes_any_batch_size(self, surface):
         model = self.model(surface).eval()
-        batch = torch.export.Dim("batch", min=1, max=64)
-        program = torch.export.export(model, (self.signal(surface),), dynamic_shapes=({0: batch},)).module()
+        inputs, batch = self.inputs(surface), torch.export.Dim("batch", min=1, max=64)
+        program = torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs)).module()
         with torch.no_grad():
             for size in (1, 3):
-                x = self.signal(surface, size)
-                torch.testing.assert_close(program(x), model(x), **TOLERANCES)
+                x = self.inputs(surface, size)
+                torch.testing.assert_close(program(*x), model(*x), **TOLERANCES)
 
     def compare_with_compiled(self, surface, backend):
         torch._dynamo.reset()
-        eager, x = self.model(surface), self.signal(surface)
+        eager, x = self.model(surface), self.inputs(surface)
         compiled = torch.compile(copy.deepcopy(eager), fullgraph=True, backend=backend)
-        torch.testing.assert_close(compiled(x), eager(x), **TOLERANCES)
+        torch.testing.assert_close(compiled(*x), eager(*x), **TOLERANCES)
         for one, other in zip(gradients(compiled, x).values(), gradients(eager, x).values(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)  # sums in another order

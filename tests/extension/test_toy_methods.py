@@ -30,8 +30,8 @@ class Squared(Absolute):
     betas = (0.0, 0.99)
     defaults = {"width": 6, "depth": 1}  # noqa: RUF012
 
-    def network_arguments(self, in_channels, classes):
-        return super().network_arguments(in_channels, classes) | {"out_channels": 1}
+    def network_arguments(self, in_channels, classes, size=()):
+        return super().network_arguments(in_channels, classes, size) | {"out_channels": 1}
 
     def training_loss(self, network, criterion, batch):
         x, target = batch

@@ -28,6 +28,34 @@ from omniconv.summaries.tracing import traced_stride
 RING = oc.Equirectangular()
 
 
+class Scaled(oc.models.Model):
+    """Network of an image and a number per image."""
+
+    output = "denoiser"
+    total_stride = 1
+
+    def __init__(self, in_channels, surface=RING):
+        super().__init__(surface)
+        self.conv = oc.nn.Conv(in_channels, 2, 3, padding=1, surface=surface)
+        self.scale = nn.Linear(1, 2)
+
+    def forward(self, x, sigma):
+        scale = self.scale(sigma[:, None])
+        return self.conv(x) * scale.view(*scale.shape, *[1] * (x.ndim - 2))
+
+    def example_inputs(self, grid=(), batch=1):
+        return (*super().example_inputs(grid, batch), torch.ones(batch))
+
+
+def test_models_of_several_inputs_are_given_their_example_inputs():
+    table = oc.summary(Scaled(3), (3, 8, 16))
+    assert table.parameters == 3 * 2 * 9 + 2 + 4
+    assert table.receptive_field == (3, 3)
+    assert [row.name for row in table.rows] == ["scale", "conv"]
+    with pytest.raises(InputError, match=r"shape=\(4, 8, 16\): must start with 3 channels"):
+        oc.summary(Scaled(3), (4, 8, 16))
+
+
 def positive(model: nn.Module) -> nn.Module:
     """Set weights to 1 and biases to 0, so that gradients cannot cancel."""
     with torch.no_grad():

@@ -89,7 +89,7 @@ class Predictor:
         if self.model.output != self.task.output:
             raise ValueError(f"its task requires a network with the output {self.task.output}")
         arguments = self.model.arguments
-        needed = self.task.network_arguments(arguments["in_channels"], self.classes)
+        needed = self.task.network_arguments(arguments["in_channels"], self.classes, own.size)
         if any(name in arguments and arguments[name] != to_builtin(value) for name, value in needed.items()):
             raise ValueError("the number of classes is not that of the network")
 

@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 
 from omniconv.errors import InputError
+from omniconv.models import Model
 from omniconv.nn.inspection import FunctionObserver, iterate_tensors, preserved_random_state
 from omniconv.summaries.functional_rules import AxisMaps, function_maps, function_multiply_adds
 from omniconv.summaries.layer_rules import OMNICONV_LAYERS, layer_maps, layer_multiply_adds
@@ -89,13 +90,24 @@ def _run(model: nn.Module, shape: Sequence[int], skip_adaptive: bool = False) ->
     tensors = chain(model.named_parameters(), model.named_buffers())
     meta = {name: tensor.detach().to("meta") for name, tensor in tensors}
     dtype = next((tensor.dtype for tensor in meta.values() if tensor.is_floating_point()), None)
-    tracer = _Tracer(torch.empty(BATCH, *shape, dtype=dtype, device="meta"), skip_adaptive)
+    inputs = _inputs(model, shape, dtype)
+    tracer = _Tracer(inputs[0], len(shape) - 1, skip_adaptive)
     with ExitStack() as stack, preserved_random_state(), torch.no_grad():
         for name, layer in _layers(model):
             stack.callback(layer.register_forward_pre_hook(partial(tracer.enter, name)).remove)
             stack.callback(layer.register_forward_hook(tracer.leave, with_kwargs=True).remove)
         with tracer:
-            return tracer, functional_call(model, meta, (tracer.image,))
+            return tracer, functional_call(model, meta, inputs)
+
+
+def _inputs(model: nn.Module, shape: Sequence[int], dtype: torch.dtype | None) -> tuple[Tensor, ...]:
+    """Return a batch of images of a shape, or what a model of ``oc.models`` takes for such images, on meta tensors."""
+    image = torch.empty(BATCH, *shape, dtype=dtype, device="meta")
+    if not isinstance(model, Model) or type(model).example_inputs is Model.example_inputs:
+        return (image,)
+    given = model.example_inputs(shape[1:], BATCH)
+    first, *others = (x.to("meta", dtype if x.is_floating_point() else x.dtype) for x in given)
+    return (image if first.shape[2:] == image.shape[2:] else first, *others)
 
 
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -121,16 +133,17 @@ def _is_layer(layer: nn.Module) -> bool:
 class _Tracer(FunctionObserver):
     """Record layer calls and the receptive field of every tensor that depends on the image."""
 
-    def __init__(self, image: Tensor, skip_adaptive: bool) -> None:
+    def __init__(self, image: Tensor, axes: int, skip_adaptive: bool) -> None:
         super().__init__()
-        self.image, self.axes, self.skip_adaptive = image, image.ndim - 2, skip_adaptive
+        self.image, self.axes, self.skip_adaptive = image, axes, skip_adaptive
         self.calls: list[LayerCall] = []
         self.running: list[LayerCall] = []
         self.fields: dict[int, tuple[Tensor, ReceptiveField]] = {}  # the tensor is kept so that its id stays unique
         self.stride = 1
         self.is_exact = True
         self.is_replaced = False  # a replacement of a function runs, whose own calls do not count
-        self._record(image, (AxisField.identity(),) * self.axes)
+        if image.ndim == axes + 2:  # a latent vector has no axes
+            self._record(image, (AxisField.identity(),) * self.axes)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

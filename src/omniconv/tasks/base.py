@@ -251,7 +251,9 @@ class Task(ABC):
         """Return the number of output channels of the network."""
         return len(classes)
 
-    def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
+    def network_arguments(
+        self, in_channels: int, classes: tuple[str, ...], size: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
         """Return the construction arguments of the network that depend on the task and its data.
 
         The settings of a run that are arguments of networks, such as ``width``, are added to them.
@@ -259,6 +261,7 @@ class Task(ABC):
         Args:
             in_channels: channels of the images.
             classes: names of the classes or output channels.
+            size: rows and columns that images are resized to; ``()`` if they are not known yet.
         """
         return {"in_channels": in_channels, "out_channels": self.out_channels(classes)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
+from torch import nn
 
 from omniconv.data.augmentation import parse_augmentations
 from omniconv.data.classes import numbered_class_names
@@ -130,9 +131,14 @@ def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits
         InputError: the size, the depth or the batch size does not fit.
     """
     grid = tuple(config.size) if network.surface.any_size else ()
-    rows = summary(network, (network.arguments["in_channels"], *grid)).rows
+    rows = summary(network, (IMAGE_CHANNELS, *grid)).rows
+    has_batch_norm = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
     longest_sides = [max(row.output[1:], default=1) for row in rows if row.kind == "Conv"]
-    if 1 in longest_sides and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1:
+    if (
+        has_batch_norm
+        and 1 in longest_sides
+        and min(config.batch_size, len(splits.training.samples) * config.repeat) == 1
+    ):
         size = "{}x{}".format(*splits.preprocessing.size)
         rule = f"reduces an image of {size} to one sample; batch normalization needs at least two values per channel"
         raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")

@@ -285,7 +285,7 @@ class RunConfig(Settings):
     def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
         """Return the construction arguments of the model: those of the task, and the settings that it takes."""
         chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
-        return self.task_object.network_arguments(in_channels, classes) | chosen
+        return self.task_object.network_arguments(in_channels, classes, tuple(self.size)) | chosen
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some settings changed, checked again."""
