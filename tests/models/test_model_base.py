@@ -107,7 +107,7 @@ def test_name_of_another_model_cannot_be_registered():
 
 @pytest.mark.parametrize("model", [torch.nn.Conv2d, Model, "module:Class"])
 def test_only_models_with_an_output_are_registered(model):
-    with pytest.raises(InputError, match=r"must be a subclass of oc\.models\.Model with an output of dense or global"):
+    with pytest.raises(InputError, match=r"must be a subclass of oc\.models\.Model with an output of dense, global, "):
         register_model("other", model)
     assert "other" not in MODELS
 

@@ -1,4 +1,4 @@
-"""Formulas and samplers of diffusion models, as functions on tensors: no networks, no files.
+"""Formulas of generative models and samplers, as functions on tensors: no networks, no files.
 
 A *denoise function* maps noisy images ``x = image + sigma · noise`` ``(batch, channels, *grid)`` and their noise levels
 ``sigma`` ``(batch,)`` to estimates of the images. Everything here takes any denoise function; ``models.Denoiser`` is
@@ -9,4 +9,8 @@ flow and its change of variables to a denoiser. ``samplers`` integrate the proba
 noise levels, ``repaint`` fills holes, and ``noise`` draws random numbers that depend on a seed per sample only.
 Noise levels are in the units of the images, so that schedules and distributions scale with ``sigma_data``, the
 standard deviation of the images.
+
+``variational`` has the loss of variational autoencoders, ``adversarial`` those of a generator and a discriminator,
+``diff_augment`` the transforms of what a discriminator sees. The first two also detect a collapse of the
+posterior or of the generator.
 """

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from omniconv.models.registry import MODELS, get_model, models_for, register_model
 
 if TYPE_CHECKING:
+    from omniconv.models.adversarial import Discriminator, Generator
+    from omniconv.models.autoencoder import Autoencoder
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
     from omniconv.models.inpainter import Inpainter
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
     from omniconv.models.unet import UNet
 
 __all__ = [
-    "MODELS", "Classifier", "Inpainter", "Model", "UNet", "build", "get_model", "load", "models_for", "register_model",
-    "save",
+    "MODELS", "Autoencoder", "Classifier", "Discriminator", "Generator", "Inpainter", "Model", "UNet", "build",
+    "get_model", "load", "models_for", "register_model", "save",
 ]  # fmt: skip
 
 _MODULES = {
-    "Model": "base", "Classifier": "classifier", "Inpainter": "inpainter", "UNet": "unet", "build": "rebuilding",
+    "Autoencoder": "autoencoder", "Classifier": "classifier", "Discriminator": "adversarial",
+    "Generator": "adversarial", "Inpainter": "inpainter", "Model": "base", "UNet": "unet", "build": "rebuilding",
     "load": "storage", "save": "storage",
 }  # fmt: skip
 

@@ -22,7 +22,10 @@ IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inp
 """Outputs with a vector per sample of the surface."""
 
 MODELS: dict[str, type[Model] | str] = {
+    "autoencoder": "omniconv.models.autoencoder:Autoencoder",
     "classifier": "omniconv.models.classifier:Classifier",
+    "discriminator": "omniconv.models.adversarial:Discriminator",
+    "generator": "omniconv.models.adversarial:Generator",
     "unet": "omniconv.models.unet:UNet",
     "inpainter": "omniconv.models.inpainter:Inpainter",
 }
