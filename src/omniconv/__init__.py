@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         explain,
         exporting,
         inference,
+        metrics,
         models,
         nn,
         report,
@@ -57,14 +58,14 @@ _PACKAGES = {
     "open_run": "runs", "save": "models", "summary": "summaries", "surface": "surfaces", "train": "runs",
 }  # fmt: skip
 _MODULES = (
-    "arithmetic", "audit", "convert", "data", "errors", "explain", "exporting", "inference", "models", "nn", "report",
-    "runs", "summaries", "surfaces", "tasks", "training",
+    "arithmetic", "audit", "convert", "data", "errors", "explain", "exporting", "inference", "metrics", "models", "nn",
+    "report", "runs", "summaries", "surfaces", "tasks", "training",
 )  # fmt: skip
 
 __all__ = [
     "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Predictor", "RowStencil",
     "Run", "Stencil", "arithmetic", "audit", "convert", "data", "errors", "explain", "export", "exporting", "inference",
-    "load", "models", "nn", "open_run", "report", "runs", "save", "summaries", "summary", "surface", "surfaces",
+    "load", "metrics", "models", "nn", "open_run", "report", "runs", "save", "summaries", "summary", "surface", "surfaces",
     "tasks", "train", "training",
 ]  # fmt: skip
 
