@@ -65,8 +65,8 @@ _MODULES = (
 __all__ = [
     "Border", "Cubemap", "Equirectangular", "Healpix", "Icosahedron", "Icosphere", "Plane", "Predictor", "RowStencil",
     "Run", "Stencil", "arithmetic", "audit", "convert", "data", "errors", "explain", "export", "exporting", "inference",
-    "load", "metrics", "models", "nn", "open_run", "report", "runs", "save", "summaries", "summary", "surface", "surfaces",
-    "tasks", "train", "training",
+    "load", "metrics", "models", "nn", "open_run", "report", "runs", "save", "summaries", "summary", "surface",
+    "surfaces", "tasks", "train", "training",
 ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_flat_images_are_compared_as_they_are():
     samples, training = normal(5, 2, 6, 6), normal(7, 2, 6, 6, seed=1)
     expected = slow_search(samples, training, 1 / 36, rolls=False)
     found = nearest_images(samples, training)
-    assert found.index.tolist() == expected.argmin(1).tolist()
+    assert found.indices.tolist() == expected.argmin(1).tolist()
     assert found.distance == pytest.approx(expected.min(1), rel=1e-9)
     assert not found.roll.any()
 
@@ -48,7 +48,7 @@ def test_rolled_copies_are_found_with_their_roll():
     training = normal(9, 1, 8, 16).astype("float32")
     samples = np.stack([np.roll(training[i], 3 * i, axis=-1) for i in range(4)])
     found = nearest_images(samples, training, Equirectangular())
-    assert found.index.tolist() == [0, 1, 2, 3]
+    assert found.indices.tolist() == [0, 1, 2, 3]
     assert found.roll.tolist() == [0, 3, 6, 9]
     assert found.distance == pytest.approx(0, abs=1e-6)
     assert copied_share(found) == pytest.approx(1)
@@ -59,7 +59,7 @@ def test_distances_on_panoramas_do_not_change_with_the_yaw():
     samples, training = normal(4, 1, 8, 16), normal(6, 1, 8, 16, seed=1)
     one = nearest_images(samples, training, Equirectangular())
     turned = nearest_images(np.roll(samples, 5, axis=-1), training, Equirectangular())
-    assert turned.index.tolist() == one.index.tolist()
+    assert turned.indices.tolist() == one.indices.tolist()
     assert turned.distance == pytest.approx(one.distance, rel=1e-9)
     assert ((turned.roll - one.roll) % 16).tolist() == [5] * 4
 

@@ -58,7 +58,7 @@ def test_a_missing_mode_lowers_recall_and_coverage_only():
 def test_copies_count_as_neighbours_although_the_image_itself_does_not():
     real = np.repeat(normal(10, 3), 3, axis=0)
     assert manifolds.neighbour_distances(real, 2) == pytest.approx(0, abs=1e-9)
-    assert manifold_metrics(real, real, 2).coverage == 1  # noqa: RUF069  # a share of 30 of 30
+    assert manifold_metrics(real, real, 2).coverage == 1  # a share of 30 of 30
 
 
 def test_too_many_neighbours_are_refused():

@@ -40,5 +40,5 @@ def test_distances_tell_textures_apart():
 def test_wrong_images_are_refused():
     with pytest.raises(InputError, match=r"images_b=\(10, 2, 6, 64\): must be images of \(2, 6, 64\).*at least 7 rows"):
         patch_distances(noise(height=6), noise(height=6))
-    with pytest.raises(InputError, match="surface=.*must be a plane or panoramas"):
+    with pytest.raises(InputError, match=r"surface=.*must be a plane or panoramas"):
         patch_distances(np.zeros((2, 1, 42)), np.zeros((2, 1, 42)), Icosphere(1))

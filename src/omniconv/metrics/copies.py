@@ -26,7 +26,7 @@ COPY_RATIO = 1 / 3
 class NearestImages(NamedTuple):
     """Nearest training images of n samples, see ``nearest_images``."""
 
-    index: np.ndarray
+    indices: np.ndarray
     """Index of the nearest training image, ``(n,)``."""
     distance: np.ndarray
     """Distance to it, ``(n,)``."""
@@ -69,7 +69,7 @@ def nearest_images(
         >>> from omniconv.surfaces import Equirectangular
         >>> training = np.random.default_rng(0).normal(size=(5, 3, 8, 16))
         >>> found = nearest_images(np.roll(training[[3]], 4, axis=-1), training, Equirectangular())
-        >>> found.index, found.roll, bool(found.distance < 1e-7)
+        >>> found.indices, found.roll, bool(found.distance < 1e-7)
         (array([3]), array([4]), True)
     """
     a, b = _prepare(samples, training, surface)
@@ -110,7 +110,7 @@ def authenticity(
         raise InputError("training", b.shape, "must have at least two images", "give all training images")
     by_rolls = rolls and _has_columns(surface)
     found = _search(a, b, by_rolls, np.full(len(a), -1))
-    matched, inverse = np.unique(found.index, return_inverse=True)
+    matched, inverse = np.unique(found.indices, return_inverse=True)
     spacing = _search(b[matched], b, by_rolls, matched).distance[inverse]
     return float((found.distance > spacing).mean())
 
@@ -153,7 +153,7 @@ def _prepare(samples: Any, training: Any, surface: Surface) -> tuple[np.ndarray,
     scale = np.sqrt(areas / areas.sum() / a.shape[1])
     centre = b.mean(axis=(0, -1), keepdims=True) if _has_columns(surface) else b.mean(axis=0, keepdims=True)
     dtype = np.result_type(a.dtype, b.dtype)
-    return tuple(((x - centre) * scale).astype(dtype) for x in (a, b))  # type: ignore[return-value]
+    return tuple(((x - centre) * scale).astype(dtype) for x in (a, b))
 
 
 def _has_columns(surface: Surface) -> bool:

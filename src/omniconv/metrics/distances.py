@@ -47,9 +47,9 @@ def frechet_distance(features_a: Any, features_b: Any) -> float:
         25.0
     """
     a, b = check_features(features_a, features_b)
-    factors = [np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r") for x in (a, b)]
-    cross = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
-    traces = sum((factor**2).sum() for factor in factors)
+    factor_a, factor_b = (_covariance_factor(x) for x in (a, b))
+    cross = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
+    traces = (factor_a**2).sum() + (factor_b**2).sum()
     return max(0.0, float(((a.mean(0) - b.mean(0)) ** 2).sum() + traces - 2 * cross))
 
 
@@ -104,7 +104,7 @@ def sliced_wasserstein(features_a: Any, features_b: Any, projections: int = 512,
         seed: seed of the directions.
 
     Returns:
-        0 for equal sets, unbounded above, in units of the vectors. In d dimensions a shift by s gives about s·√(2/(πd)).
+        0 for equal sets, unbounded above, in units of the vectors. A shift by s in d dimensions gives s·√(2/(πd)).
 
     Raises:
         InputError: as ``frechet_distance``; an argument out of range.
@@ -169,6 +169,11 @@ def as_features(argument: str, features: Any, least: int = 2) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError(argument, values.shape, "has NaN or infinity", "leave out the images that have them")
     return values
+
+
+def _covariance_factor(x: np.ndarray) -> np.ndarray:
+    """Return R with RᵀR the covariance of the rows of x."""
+    return np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r")  # type: ignore[return-value]  # not a tuple
 
 
 def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:

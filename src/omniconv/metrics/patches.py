@@ -69,8 +69,8 @@ def patch_distances(
     random = np.random.default_rng(seed)
     distances = []
     for level_a, level_b in zip(laplacian_pyramid(a, modes), laplacian_pyramid(b, modes), strict=True):
-        sets = (_normalized_patches(level, patches, size, random) for level in (level_a, level_b))
-        distances.append(sliced_wasserstein(*sets, projections=projections, seed=seed))
+        one, other = (_normalized_patches(level, patches, size, random) for level in (level_a, level_b))
+        distances.append(sliced_wasserstein(one, other, projections, seed))
     return distances
 
 

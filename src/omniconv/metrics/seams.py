@@ -176,7 +176,7 @@ def _scharr(x: np.ndarray, axis: int) -> np.ndarray:
     inner = x.shape[axis] - 2
     difference = (x.take(range(2, 2 + inner), axis) - x.take(range(inner), axis)) / 2
     size = x.shape[along] - 2
-    return sum(weight * difference.take(range(i, i + size), along) for i, weight in enumerate(SCHARR))  # type: ignore[return-value]
+    return sum(weight * difference.take(range(i, i + size), along) for i, weight in enumerate(SCHARR))
 
 
 def _offset(offset: float | None, response: np.ndarray) -> float:
