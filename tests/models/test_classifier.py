@@ -43,7 +43,7 @@ def test_any_size_is_accepted(size):
         ),
         ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
         ({"activation": "swish"}, "activation='swish': must be one of"),
-        ({"normalization": "layer"}, "normalization='layer': must be one of batch, group, none"),
+        ({"normalization": "layer"}, "normalization='layer': must be one of batch, group, weight, none"),
     ],
 )
 def test_wrong_arguments_raise(arguments, text):

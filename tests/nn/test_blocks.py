@@ -77,7 +77,10 @@ def test_output_head_is_a_conv_with_optional_sigmoid(kernel_size):
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: norm_layer("layer", 4, 2), "normalization='layer': must be one of batch, group, none; use 'batch'"),
+        (
+            lambda: norm_layer("layer", 4, 2),
+            "normalization='layer': must be one of batch, group, weight, none; use 'batch'",
+        ),
         (
             lambda: activation_layer("swish"),
             "activation='swish': must be one of relu, leaky_relu, elu, gelu",

@@ -21,7 +21,7 @@ class Classifier(Model):
         width: channels at full size; doubled at every downsampling step.
         depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface.
         down: ``stride``, ``max`` or ``average``.
-        normalization: ``batch``, ``group`` or ``none``.
+        normalization: ``batch``, ``group``, ``weight`` or ``none``, as in ``ConvBlock``.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
 
     Shape:

@@ -24,7 +24,7 @@ class UNet(Model):
         up: ``linear`` interpolation or a learned ``transposed`` convolution.
         head_kernel: kernel of the last layer, 1 or 3.
         sigmoid: end with a sigmoid.
-        normalization: ``batch``, ``group`` or ``none``.
+        normalization: ``batch``, ``group``, ``weight`` or ``none``, as in ``ConvBlock``.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
 
     Shape:

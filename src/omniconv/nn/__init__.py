@@ -7,14 +7,15 @@ and check their input; ``forward`` has no branch on the surface.
 
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
 ``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp``, ``contextual_attention`` and ``blocks``
-are composed of them. ``normalization`` weights its statistics by area; ``embeddings`` has those of noise levels and
-labels, and the scale and shift by an embedding. ``tables`` computes what follows from the surface alone and is neither
-parameter nor buffer.
+are composed of them. ``normalization`` and ``attention`` weight samples by area, ``magnitude`` and ``spectral_norm``
+normalize weights; ``embeddings`` has those of noise levels and labels, and the scale and shift by an embedding.
+``tables`` computes what follows from the surface alone and is neither parameter nor buffer.
 ``symbolic``, ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs
 of torch.
 """
 
 from omniconv.nn.aspp import ASPP
+from omniconv.nn.attention import SelfAttention
 from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
 from omniconv.nn.contextual_attention import ContextualAttention
 from omniconv.nn.conv import Conv, ConvTranspose
@@ -22,6 +23,7 @@ from omniconv.nn.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTra
 from omniconv.nn.coord_conv import CoordConv
 from omniconv.nn.embeddings import FourierEmbedding, LabelEmbedding, NormScaleShift, ScaleShift, SinusoidalEmbedding
 from omniconv.nn.gated_conv import GatedConv
+from omniconv.nn.magnitude import MPConv, MPLinear, mp_cat, mp_silu, mp_sum, pixel_norm
 from omniconv.nn.normalization import GroupNorm
 from omniconv.nn.pad import Pad
 from omniconv.nn.partial_conv import PartialConv
@@ -53,6 +55,8 @@ __all__ = [
     "GroupNorm",
     "LabelEmbedding",
     "LpPool",
+    "MPConv",
+    "MPLinear",
     "MaxPool",
     "MaxUnpool",
     "NormScaleShift",
@@ -61,9 +65,14 @@ __all__ = [
     "PartialConv",
     "Resample",
     "ScaleShift",
+    "SelfAttention",
     "SeparableConv",
     "SinusoidalEmbedding",
     "SpectralNormConv",
     "UpBlock",
     "Upsample",
+    "mp_cat",
+    "mp_silu",
+    "mp_sum",
+    "pixel_norm",
 ]

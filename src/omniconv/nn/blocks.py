@@ -13,6 +13,7 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import check_grid, check_tensor, is_grid
 from omniconv.nn.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.magnitude import ACTIVATION_RMS, MPActivation, MPConv
 from omniconv.nn.normalization import NORMALIZATIONS, norm_layer
 from omniconv.nn.resizing import Upsample
 from omniconv.surfaces import Plane, Surface
@@ -41,7 +42,8 @@ class ConvBlock(nn.Sequential):
         out_channels: channels of the output.
         kernel_size: taps on each axis.
         stride: 1, or 2 for the next coarser surface.
-        normalization: ``batch``, ``group`` or ``none``; with ``none`` the convolution has a bias.
+        normalization: ``batch``, ``group``, ``weight`` (weights of unit norm, ``MPConv``) or ``none``; with the last
+            two the convolution has a bias.
         activation: ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``silu`` or ``none``.
         surface: surface of the input.
 
@@ -61,8 +63,14 @@ class ConvBlock(nn.Sequential):
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
     ) -> None:
         check_choice("normalization", normalization, NORMALIZATIONS, "use 'batch'")
-        conv = Conv(in_channels, out_channels, kernel_size, stride, bias=normalization == "none", surface=surface)
-        super().__init__(conv, norm_layer(normalization, out_channels, surface), activation_layer(activation))
+        by_weight = normalization == "weight"
+        bias = by_weight or normalization == "none"
+        conv = (MPConv if by_weight else Conv)(
+            in_channels, out_channels, kernel_size, stride, bias=bias, surface=surface
+        )
+        active = activation_layer(activation)
+        active = MPActivation(active, ACTIVATION_RMS[activation]) if by_weight else active
+        super().__init__(conv, norm_layer(normalization, out_channels, surface), active)
         self.output_surface = conv.output_surface
 
 

@@ -176,11 +176,12 @@ def _batch_norm(channels: int, surface: Surface) -> nn.Module:
 _NORMS: dict[str, Callable[[int, Surface], nn.Module]] = {
     "batch": _batch_norm,
     "group": lambda channels, surface: GroupNorm(channels, surface=surface),
+    "weight": lambda channels, surface: nn.Identity(),  # the convolution normalizes its weight (MPConv)
     "none": lambda channels, surface: nn.Identity(),
 }
 NORMALIZATIONS = tuple(_NORMS)
 
 
 def norm_layer(name: str, channels: int, surface: Surface) -> nn.Module:
-    """Return the normalization layer of a name for signals on a surface; the identity for ``none``."""
+    """Return the normalization layer of a name for signals on a surface; the identity for ``weight`` and ``none``."""
     return _NORMS[check_choice("normalization", name, NORMALIZATIONS, "use 'batch'")](channels, surface)
