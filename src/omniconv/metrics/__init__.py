@@ -2,7 +2,8 @@
 
 They work offline: no pretrained network is downloaded. ``distances.py`` and ``manifolds.py`` compare two sets of
 feature vectors, ``patches.py`` two sets of images by their texture; ``copies.py`` finds training images among generated
-ones; ``seams.py`` measures panoramas across their edge and poles. A metric takes arrays or tensors, ``(n, d)`` or
+ones; ``seams.py`` measures panoramas across their edge and poles; ``features.py`` trains the network of the features.
+A metric takes arrays or tensors, ``(n, d)`` or
 ``(n, C, *grid)``, and returns Python numbers; random choices have a seed. A distance means little without the same
 distance between two halves of the training images beside it (``floor_halves``).
 """
@@ -15,12 +16,13 @@ from omniconv.metrics.distances import (
     kernel_distance,
     sliced_wasserstein,
 )
+from omniconv.metrics.features import FeatureNetwork, train_features
 from omniconv.metrics.manifolds import ManifoldMetrics, expected_coverage, manifold_metrics
 from omniconv.metrics.patches import patch_distances
 from omniconv.metrics.seams import EdgeScore, cube_faces, omni_frechet_distance, pole_scores, seam_score
 
 __all__ = [
-    "EdgeScore", "KernelDistance", "ManifoldMetrics", "NearestImages", "authenticity", "copied_share", "cube_faces",
+    "EdgeScore", "FeatureNetwork", "KernelDistance", "ManifoldMetrics", "NearestImages", "authenticity", "copied_share", "cube_faces",
     "expected_coverage", "floor_halves", "frechet_distance", "kernel_distance", "manifold_metrics", "nearest_images",
-    "omni_frechet_distance", "patch_distances", "pole_scores", "seam_score", "sliced_wasserstein",
+    "omni_frechet_distance", "patch_distances", "pole_scores", "seam_score", "sliced_wasserstein", "train_features",
 ]  # fmt: skip
