@@ -22,7 +22,8 @@ from omniconv.metrics.patches import patch_distances
 from omniconv.metrics.seams import EdgeScore, cube_faces, omni_frechet_distance, pole_scores, seam_score
 
 __all__ = [
-    "EdgeScore", "FeatureNetwork", "KernelDistance", "ManifoldMetrics", "NearestImages", "authenticity", "copied_share", "cube_faces",
-    "expected_coverage", "floor_halves", "frechet_distance", "kernel_distance", "manifold_metrics", "nearest_images",
-    "omni_frechet_distance", "patch_distances", "pole_scores", "seam_score", "sliced_wasserstein", "train_features",
+    "EdgeScore", "FeatureNetwork", "KernelDistance", "ManifoldMetrics", "NearestImages", "authenticity", "copied_share",
+    "cube_faces", "expected_coverage", "floor_halves", "frechet_distance", "kernel_distance", "manifold_metrics",
+    "nearest_images", "omni_frechet_distance", "patch_distances", "pole_scores", "seam_score", "sliced_wasserstein",
+    "train_features",
 ]  # fmt: skip

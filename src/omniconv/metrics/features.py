@@ -127,8 +127,8 @@ def train_features(
     """Train a network for features on training images, with a bounded number of operations and the same result twice.
 
     A ``Classifier`` if there are labels of at least two classes, else an ``Autoencoder`` by the mean absolute error.
-    Both have strides down to 64 channels or latent channels; Adam, learning rate 0.002 falling to 0 by a cosine, batches
-    of 64, at most 30 epochs or 300 steps. No image is held out: the network is a measure, not a result.
+    Both have strides down to 64 channels or latent channels; Adam, learning rate 0.002 falling to 0 by a cosine,
+    batches of 64, at most 30 epochs or 300 steps. No image is held out: the network is a measure, not a result.
 
     Args:
         images: ``(n, C, *grid)``, the training images, in the units of all images that will be measured.
