@@ -104,6 +104,15 @@ class SurfaceContract:
     def test_finer_samples_start_with_the_coarser_ones(self, nested):
         np.testing.assert_allclose(nested.finer().directions()[: nested.shape[0]], nested.directions(), atol=1e-14)
 
+    def test_samples_of_equal_area_are_marked(self, known):
+        areas = known.areas(signal_shape(known))
+        assert not known.equal_areas or areas.max() / areas.min() == pytest.approx(1, rel=1e-12)
+
+    def test_nested_children_lie_in_their_parents(self, known):
+        if count := known.nested_children:
+            children = known.nearest_sample(known.finer().directions())
+            np.testing.assert_array_equal(children, np.arange(known.shape[0]).repeat(count))
+
     def test_samples_are_found_at_their_own_directions(self, spherical):
         shape = signal_shape(spherical)
         directions, count = spherical.directions(shape).reshape(-1, 3), prod(shape)

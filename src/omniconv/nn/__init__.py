@@ -30,6 +30,7 @@ from omniconv.nn.partial_conv import PartialConv
 from omniconv.nn.pool import AvgPool, GlobalAvgPool, LpPool, MaxPool
 from omniconv.nn.resizing import Downsample, Resample, Upsample
 from omniconv.nn.separable_conv import SeparableConv
+from omniconv.nn.space_to_depth import DepthToSpace, Patchify, SpaceToDepth, Unpatchify
 from omniconv.nn.spectral_norm import SpectralNormConv
 from omniconv.nn.unpool import MaxUnpool
 
@@ -47,6 +48,7 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CoordConv",
+    "DepthToSpace",
     "DoubleConv",
     "Downsample",
     "FourierEmbedding",
@@ -63,12 +65,15 @@ __all__ = [
     "OutputHead",
     "Pad",
     "PartialConv",
+    "Patchify",
     "Resample",
     "ScaleShift",
     "SelfAttention",
     "SeparableConv",
     "SinusoidalEmbedding",
+    "SpaceToDepth",
     "SpectralNormConv",
+    "Unpatchify",
     "UpBlock",
     "Upsample",
     "mp_cat",

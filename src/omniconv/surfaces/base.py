@@ -65,6 +65,9 @@ class Surface(ABC):
     is_nested_prefix: ClassVar[bool] = False
     """Whether the samples of ``finer()`` start with those of this surface, in the same order."""
 
+    nested_children: ClassVar[int] = 0
+    """Number n of samples of ``finer()`` that form sample p of this surface, ``n·p … n·p + n − 1``; 0 if none do."""
+
     @property
     @abstractmethod
     def shape(self) -> Shape:

@@ -60,6 +60,7 @@ class Healpix(Surface):
     short_name: ClassVar[str] = "healpix"
     example: ClassVar[Mapping[str, int]] = {"nside": 32}
     equal_areas: ClassVar[bool] = True
+    nested_children: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         if not is_integer(self.nside) or self.nside > FINEST or self.nside.bit_count() != 1:

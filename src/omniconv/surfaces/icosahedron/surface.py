@@ -52,6 +52,7 @@ class Icosahedron(SubdividedIcosahedron):
     short_name: ClassVar[str] = "icosahedron"
     example: ClassVar[Mapping[str, int]] = {"level": 5}
     finest: ClassVar[int] = FINEST
+    nested_children: ClassVar[int] = CHILDREN
     kernels: ClassVar[str] = "3 (the ten taps) or 1 (the face alone)"
 
     @property
