@@ -4,12 +4,14 @@ import re
 
 import pytest
 import torch
+from model_battery import ModelBattery
 
 from omniconv.errors import InputError
 from omniconv.models import Inpainter, load, save
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
-KINDS = ("gated", "partial", "plain")
+KINDS = ("gated", "partial", "plain", "deepfill")
+U_NETS = KINDS[:3]
 POLES = ("over", "zeros", "replicate", "reflect")
 SHAPES = {
     Plane(): (9, 14),
@@ -22,6 +24,29 @@ SHAPES = {
     Cubemap(8): (6, 8, 8),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class InpainterBattery(ModelBattery):
+    kind = "gated"
+
+    def build(self, surface):
+        return Inpainter(3, surface, self.kind, width=4, rates=(2,))
+
+    def output_shape(self, surface, inputs):
+        return inputs[0].shape
+
+
+class TestGated(InpainterBattery):
+    pass
+
+
+class TestPartial(InpainterBattery):
+    kind = "partial"
+
+
+@pytest.mark.slow  # 40 layers
+class TestDeepFill(InpainterBattery):
+    kind = "deepfill"
 
 
 def case(grid, channels=3, batch=2, seed=1):
@@ -84,13 +109,14 @@ def test_network_commutes_with_quarter_turns_of_healpix(kind):
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_kinds_have_one_size(width, depth):
     with torch.device("meta"):
-        sizes = [sum(p.numel() for p in Inpainter(3, Plane(), kind, width, depth).parameters()) for kind in KINDS]
+        sizes = [sum(p.numel() for p in Inpainter(3, Plane(), kind, width, depth).parameters()) for kind in U_NETS]
     assert max(sizes) < 1.05 * min(sizes)
 
 
-def test_default_has_about_a_million_parameters():
+@pytest.mark.parametrize(("kind", "count"), [("gated", 968_379), ("deepfill", 4_052_478)])
+def test_number_of_parameters(kind, count):
     with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in Inpainter(3).parameters()) == 968_379
+        assert sum(parameter.numel() for parameter in Inpainter(3, kind=kind).parameters()) == count
 
 
 @every_kind
@@ -123,7 +149,7 @@ def test_inpaint_is_forward_in_batches(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("grid", [(1, 1), (3, 2), (13, 11)])
+@pytest.mark.parametrize("grid", [(1, 1), (3, 2), (13, 11)], ids=str)
 def test_any_size(grid, kind):
     image, mask = case(grid)
     assert build(kind)(image, mask).shape == image.shape
@@ -134,10 +160,12 @@ def test_any_size(grid, kind):
 def test_tanh_bounds_the_prediction(kind):
     network = build(kind, tanh=True)
     image, mask = case((9, 14))
-    network.network.head.weight.data *= 1000
-    (raw,) = network.predictions(image, mask)
-    assert raw.abs().max() <= 1
-    assert torch.equal(network.stages(image, mask)[0], network(image, mask))
+    for name, parameter in network.named_parameters():
+        parameter.data *= 1000 if "head" in name else 1
+    stages = network.predictions(image, mask)
+    assert len(stages) == (2 if kind == "deepfill" else 1)
+    assert max(raw.abs().max() for raw in stages) <= 1
+    assert torch.equal(network.stages(image, mask)[-1], network(image, mask))
 
 
 @every_kind
@@ -152,12 +180,13 @@ def test_saved_network_is_the_same(kind, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"kind": "gate"}, "kind='gate': must be one of gated, partial, plain"),
+        ({"kind": "gate"}, "kind='gate': must be one of gated, partial, plain, deepfill"),
         ({"in_channels": 0}, "in_channels=0: must be a whole number from 1"),
         ({"width": 0}, "width=0: must be a whole number from 1"),
         ({"rates": 2}, "rates=2: must be a sequence of whole numbers from 1; use rates=(2, 4, 8)"),
         ({"rates": (0,)}, "rates=0: must be a whole number from 1"),
         ({"depth": 3, "surface": Icosphere(2)}, "depth=3: must be at most 2, the number of coarser levels"),
+        ({"depth": 3, "kind": "deepfill"}, "depth=3: must be 2 with kind='deepfill'"),
         ({"activation": "tanh"}, "activation='tanh': must be one of relu"),
         ({"tanh": "no"}, "tanh='no': must be True or False"),
     ],

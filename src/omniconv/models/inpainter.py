@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from omniconv.checks import check_channels, check_choice, check_flag, check_integer, to_builtin
-from omniconv.errors import InputError
+from omniconv.checks import check_channels, check_choice, check_flag, check_integer
 from omniconv.models.base import Model
+from omniconv.models.deepfill import DeepFillNetwork, example_mask, fitting_rate, parse_rates, with_mask_channels
 from omniconv.models.encoders.plain import check_depth, check_width
 from omniconv.nn import Conv, GatedConv, PartialConv, Upsample
 from omniconv.nn.arguments import check_on_surface
@@ -20,7 +20,7 @@ from omniconv.nn.blocks import activation_layer
 from omniconv.nn.partial_conv import check_mask
 from omniconv.surfaces import Plane, Surface
 
-Kind = Literal["gated", "partial", "plain"]
+Kind = Literal["gated", "partial", "plain", "deepfill"]
 Signal = tuple[Tensor, Tensor]
 """Features ``(batch, channels, *grid)``, and a mask of the known samples, which only partial convolutions change."""
 
@@ -32,20 +32,23 @@ class Inpainter(Model):
     parameters, about a million by default: gated convolutions (Yu et al., ICCV 2019) and plain ones see the image with
     0 in the hole, a channel of ones and the mask; partial convolutions (Liu et al., ECCV 2018) see the image, and
     replace the channels of the mask by their rule. Dilated convolutions at the coarsest size widen the receptive field,
-    as in DeepFill v2.
+    as in DeepFill v2. ``deepfill`` is that network itself (Yu et al., ICCV 2019): a coarse network of gated
+    convolutions, and a second one with contextual attention; ``Inpainter(3, kind="deepfill")`` has 4,052,478
+    parameters.
 
     Args:
         in_channels: channels of the image.
         surface: surface of the image.
-        kind: ``gated``, ``partial`` or ``plain``.
+        kind: ``gated``, ``partial``, ``plain`` or ``deepfill``.
         width: channels of the gated network at full size, doubled at every downsampling step; the others, whose
             convolutions have one kernel instead of two, get √2 times as many, rounded.
-        depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface.
-        rates: dilation of each convolution at the coarsest size. Where the surface allows less (1 on an icosphere and
-            an icosahedron), the rate is halved until it fits.
+        depth: number of downsampling steps, each by 2; at most the number of coarser levels of the surface; 2 with
+            ``deepfill``.
+        rates: dilation of each dilated convolution at the coarsest size; by default (2, 4, 8), with ``deepfill`` also
+            16. Where the surface allows less (1 on an icosphere and an icosahedron), the rate is halved until it fits.
         activation: ``elu`` as published with gated convolutions, ``relu``, ``leaky_relu``, ``gelu``, ``silu`` or
             ``none``.
-        tanh: end with a hyperbolic tangent, for images in −1 … 1.
+        tanh: end with a hyperbolic tangent, for images in −1 … 1, as published with ``deepfill``.
 
     Shape:
         ``image`` is ``(batch, in_channels, *grid)``, ``mask`` is ``(batch or 1, 1, *grid)`` of any dtype: 0 where the
@@ -84,8 +87,8 @@ class Inpainter(Model):
         check_choice("kind", kind, NETWORKS)
         self.in_channels, _, _ = check_channels(in_channels, in_channels, 1)
         self.depth = check_depth(depth, surface)
-        self.network = NETWORKS[kind](in_channels, surface, check_width(width), depth, rates, activation)
-        self.limit = nn.Tanh() if check_flag("tanh", tanh) else nn.Identity()
+        limit = nn.Tanh() if check_flag("tanh", tanh) else nn.Identity()
+        self.network = NETWORKS[kind](in_channels, surface, check_width(width), depth, rates, activation, limit)
 
     @property
     def total_stride(self) -> int:
@@ -94,9 +97,7 @@ class Inpainter(Model):
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
         """Return images and masks whose hole is the first third of the samples."""
         (image,) = super().example_inputs(grid, batch)
-        mask = torch.zeros_like(image[:, :1])
-        mask.flatten(2)[..., : mask[0].numel() // 3] = 1
-        return image, mask
+        return image, example_mask(image)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Fill the holes of images ``(batch, in_channels, *grid)``."""
@@ -110,7 +111,7 @@ class Inpainter(Model):
         """Return what every stage predicts for all samples, the known ones too, as losses need it."""
         hole = self._hole(image, mask)
         raw = self.network(torch.where(hole, 0, image), hole)
-        return tuple(self.limit(one).to(image.dtype) for one in raw)
+        return tuple(one.to(image.dtype) for one in raw)
 
     @torch.no_grad()
     def inpaint(self, x: Tensor, mask: Tensor, *, generator: Generator | None = None, batch_size: int = 64) -> Tensor:
@@ -140,8 +141,9 @@ class _UNet(nn.Module):
     widening = math.sqrt(2)
 
     def __init__(
-        self, in_channels: int, surface: Surface, width: int, depth: int, rates: Sequence[int] | None, activation: str
-    ) -> None:
+        self, in_channels: int, surface: Surface, width: int, depth: int, rates: Sequence[int] | None, activation: str,
+        limit: nn.Module,
+    ) -> None:  # fmt: skip
         super().__init__()
         rates = parse_rates((2, 4, 8) if rates is None else rates)
         widths = [round(width * self.widening) * 2**step for step in range(depth + 1)]
@@ -158,6 +160,7 @@ class _UNet(nn.Module):
         same = widths[-1], widths[-1]
         self.middle = _Chain(*(self.make_block(same, 1, rate, fine, activation) for rate in rates))
         self.head = Conv(widths[0], in_channels, surface=surface)
+        self.limit = limit
 
     def forward(self, image: Tensor, hole: Tensor) -> tuple[Tensor]:
         signal = self.first(*self.start(image, hole))
@@ -168,7 +171,7 @@ class _UNet(nn.Module):
         signal = self.middle(*signal)
         for stage in self.up:
             signal = stage(*signal, *skips.pop())
-        return (self.head(signal[0]),)
+        return (self.limit(self.head(signal[0])),)
 
     def start(self, image: Tensor, hole: Tensor) -> Signal:
         """Return the input of the first layer."""
@@ -265,29 +268,9 @@ class _PartialUNet(_UNet):
         return image, ~hole
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"gated": _GatedUNet, "partial": _PartialUNet, "plain": _PlainUNet}
-
-
-def with_mask_channels(image: Tensor, hole: Tensor) -> Tensor:
-    """Return the image, a channel of ones and the hole: 1 inside, also where the backend pads the image with 0."""
-    hole = hole.expand(len(image), *[-1] * (hole.ndim - 1)).to(image.dtype)
-    return torch.cat([image, torch.ones_like(hole), hole], 1)
-
-
-def parse_rates(rates: Sequence[int]) -> tuple[int, ...]:
-    """Return dilations after checking that they are whole numbers from 1."""
-    values = to_builtin(rates)
-    if not isinstance(values, tuple):
-        raise InputError("rates", rates, "must be a sequence of whole numbers from 1", "use rates=(2, 4, 8)")
-    return tuple(check_integer("rates", rate, 1, "use rates=(2, 4, 8)") for rate in values)
-
-
-def fitting_rate(surface: Surface, rate: int, kernel_size: int = 3) -> int:
-    """Return the dilation, halved until the surface has a convolution with it."""
-    while rate > 1:
-        try:
-            surface.conv_neighbours(kernel_size, 1, rate)
-            break
-        except InputError:
-            rate //= 2
-    return rate
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "gated": _GatedUNet,
+    "partial": _PartialUNet,
+    "plain": _PlainUNet,
+    "deepfill": DeepFillNetwork,
+}

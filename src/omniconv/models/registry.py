@@ -26,8 +26,9 @@ MODELS: dict[str, type[Model] | str] = {
     "classifier": "omniconv.models.classifier:Classifier",
     "discriminator": "omniconv.models.adversarial:Discriminator",
     "generator": "omniconv.models.adversarial:Generator",
-    "unet": "omniconv.models.unet:UNet",
     "inpainter": "omniconv.models.inpainter:Inpainter",
+    "patch_discriminator": "omniconv.models.deepfill:PatchDiscriminator",
+    "unet": "omniconv.models.unet:UNet",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""
 
