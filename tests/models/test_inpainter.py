@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from model_battery import ModelBattery
+from model_battery import ModelBattery, compiled_surfaces
 
 from omniconv.errors import InputError
 from omniconv.models import Inpainter, load, save
@@ -35,16 +35,27 @@ class InpainterBattery(ModelBattery):
     def output_shape(self, surface, inputs):
         return inputs[0].shape
 
+    @pytest.mark.slow
+    @compiled_surfaces
+    def test_compiled_model_gives_the_same(self, surface):
+        super().test_compiled_model_gives_the_same(surface)
 
-class TestGated(InpainterBattery):
-    pass
+    @pytest.mark.slow
+    @compiled_surfaces
+    def test_exported_model_takes_any_batch_size(self, surface):
+        super().test_exported_model_takes_any_batch_size(surface)
 
 
 class TestPartial(InpainterBattery):
     kind = "partial"
 
 
-@pytest.mark.slow  # 40 layers
+@pytest.mark.slow
+class TestGated(InpainterBattery):
+    pass
+
+
+@pytest.mark.slow
 class TestDeepFill(InpainterBattery):
     kind = "deepfill"
 

@@ -6,6 +6,7 @@ The generator is the network of ``Inpainter(kind="deepfill")``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -165,7 +166,7 @@ class PatchDiscriminator(Model):
         levels = check_depth(levels if surface.max_depth is None else min(levels, surface.max_depth), surface)
         widths = [in_channels + 1, *(width * 2 ** min(level, 2) for level in range(levels))]
         self.layers = nn.ModuleList()
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             kernel = fitting_kernel(surface, 5, stride=2)
             self.layers.append(SpectralNormConv(before, after, kernel, 2, same_upper(surface), surface=surface))
             surface = surface.coarser()
@@ -183,7 +184,7 @@ class PatchDiscriminator(Model):
         """Return the scores of images with holes that are filled, or that never were."""
         check_on_surface(image, self.surface, self.in_channels)
         hole = check_mask("mask", mask, image, per_channel=False)
-        hole = hole.expand(len(image), *[-1] * (hole.ndim - 1)).to(image.dtype)
+        hole = hole.expand(image.shape[0], *[-1] * (hole.ndim - 1)).to(image.dtype)
         x = torch.cat([image, hole], 1)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)
@@ -192,7 +193,7 @@ class PatchDiscriminator(Model):
 
 def with_mask_channels(image: Tensor, hole: Tensor) -> Tensor:
     """Return the image, a channel of ones and the hole: 1 inside, also where the backend pads the image with 0."""
-    hole = hole.expand(len(image), *[-1] * (hole.ndim - 1)).to(image.dtype)
+    hole = hole.expand(image.shape[0], *[-1] * (hole.ndim - 1)).to(image.dtype)
     return torch.cat([image, torch.ones_like(hole), hole], 1)
 
 

@@ -124,7 +124,7 @@ class Inpainter(Model):
             batch_size: images computed at once.
         """
         size = check_integer("batch_size", batch_size, 1, "use batch_size=64")
-        hole = self._hole(x, mask).expand(len(x), *[-1] * (x.ndim - 1))
+        hole = self._hole(x, mask).expand(x.shape[0], *[-1] * (x.ndim - 1))
         return torch.cat([self(*part) for part in zip(x.split(size), hole.split(size), strict=True)])
 
     def _hole(self, image: Tensor, mask: Tensor) -> Tensor:

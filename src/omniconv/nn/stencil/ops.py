@@ -8,6 +8,8 @@ the dtype of the tables. ``plan`` and ``tables`` are the matrix and its transpos
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,9 +127,10 @@ stencil_matmul.register_autograd(_matmul_backward, setup_context=save_for_backwa
 stencil_convolution.register_autograd(_convolution_backward, setup_context=save_for_backward)
 
 
-def autocast_disabled(x: Tensor) -> torch.autocast:
+def autocast_disabled(x: Tensor) -> AbstractContextManager[Any]:
     """Return a context without autocast: ops compute in the dtype of their tables, whatever calls them."""
-    return torch.autocast(x.device.type, enabled=False)
+    # The meta device, on which summaries trace networks, has no autocast (torch 2.13).
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def write_addmm(out: Tensor, left: Tensor, right: Tensor, bias: Tensor) -> None:

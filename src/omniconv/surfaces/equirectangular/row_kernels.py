@@ -182,7 +182,9 @@ class RowKernelOutline(RowKernels):
         self.check_stride(stride)
         size = pair(kernel_size)
         check_odd(size)
-        shape = (1, 1) if size == (1, 1) else (3, 3)
+        # Taps half a turn apart are one pixel, from which `row_shapes` starts.
+        is_pixel = size == (1, 1) or min(pair(dilation)) >= self.height
+        shape = (1, 1) if is_pixel else (3, 3)
         return RowStencil(self.height, (shape,) * (self.height // stride), stride, pair(dilation))
 
 
