@@ -24,6 +24,7 @@ IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inp
 MODELS: dict[str, type[Model] | str] = {
     "autoencoder": "omniconv.models.autoencoder:Autoencoder",
     "classifier": "omniconv.models.classifier:Classifier",
+    "denoiser": "omniconv.models.denoiser:Denoiser",
     "discriminator": "omniconv.models.adversarial:Discriminator",
     "generator": "omniconv.models.adversarial:Generator",
     "inpainter": "omniconv.models.inpainter:Inpainter",

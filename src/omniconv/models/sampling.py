@@ -62,7 +62,7 @@ def sample_in_batches(
     n = check_integer("n", n, 1, "use n=16")
     batch_size = check_integer("batch_size", batch_size, 1, "use batch_size=64")
     seeds = sample_seeds(n, generator)
-    labels = _labels(seeds, label, classes)
+    labels = sample_labels(seeds, label, classes)
     weight = next(network.parameters())
     samples: list[Tensor] = []
     with evaluation_mode(network):
@@ -93,7 +93,8 @@ def check_label(label: Tensor | None, classes: int) -> Tensor | None:
     return label
 
 
-def _labels(seeds: list[int], label: int | Sequence[int] | Tensor | None, classes: int) -> Tensor | None:
+def sample_labels(seeds: list[int], label: int | Sequence[int] | Tensor | None, classes: int) -> Tensor | None:
+    """Return the class of each sample, ``None`` without classes; see ``sample_in_batches``."""
     if label is None:
         # By the seed of the sample: its class does not depend on the number of samples.
         return torch.tensor([seed % classes for seed in seeds]) if classes else None

@@ -14,13 +14,23 @@ from omniconv.nn.arguments import Size, is_grid, per_axis
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
 from omniconv.summaries.functional_rules import AxisMaps, interpolate_maps, window_maps
-from omniconv.summaries.receptive_field import AxisMap, interpolation_map, slice_map, transposed_map, window_map
+from omniconv.summaries.receptive_field import (
+    AxisMap,
+    interpolation_map,
+    regrid_map,
+    slice_map,
+    transposed_map,
+    window_map,
+)
 from omniconv.surfaces import Stencil, Surface
 
 CONVOLUTIONS = (ocnn.Conv, ocnn.Conv1d, ocnn.Conv2d, ocnn.Conv3d)
 TRANSPOSED = (ocnn.ConvTranspose, ocnn.ConvTranspose1d, ocnn.ConvTranspose2d, ocnn.ConvTranspose3d)
 POOL_LAYERS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
-OTHERS = (ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.Upsample, ocnn.Downsample)
+OTHERS = (
+    ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.GroupNorm, ocnn.Upsample, ocnn.Downsample,
+    ocnn.SpaceToDepth, ocnn.DepthToSpace,
+)  # fmt: skip
 OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOL_LAYERS, *OTHERS)
 
 
@@ -87,6 +97,23 @@ def _(layer: ocnn.Upsample, result: Tensor, x: Tensor) -> AxisMaps:
 @layer_maps.register
 def _(layer: ocnn.GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
     return None
+
+
+@layer_maps.register
+def _(layer: ocnn.GroupNorm, result: Tensor, x: Tensor) -> AxisMaps:
+    return [slice_map(0)] * (x.ndim - 2)  # statistics do not count
+
+
+@layer_maps.register
+def _(layer: ocnn.SpaceToDepth, result: Tensor, x: Tensor) -> AxisMaps:
+    axes = x.ndim - 2
+    return [*[slice_map(0)] * (axes - layer.surface.kernel_ndim), *[window_map(2, 2, 0)] * layer.surface.kernel_ndim]
+
+
+@layer_maps.register
+def _(layer: ocnn.DepthToSpace, result: Tensor, x: Tensor) -> AxisMaps:
+    axes = x.ndim - 2
+    return [*[slice_map(0)] * (axes - layer.surface.kernel_ndim), *[regrid_map(1, 2)] * layer.surface.kernel_ndim]
 
 
 def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
