@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 SECONDS = 8.0
 """Longest time without a line."""
+LEAST_REMAINING = 10.0
+"""Shortest remaining time in seconds that is told."""
 
 
 @contextmanager
@@ -65,6 +67,7 @@ class Count:
 
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done = label, total, 0
+        self.start = time.monotonic()
 
     def step(self) -> None:
         """Count one step."""
@@ -72,4 +75,29 @@ class Count:
 
     def describe(self) -> str:
         """Return the line."""
-        return f"{self.label}: {self.done}/{self.total}"
+        remaining = remaining_text(time.monotonic() - self.start, self.done, self.total)
+        return f"{self.label}: {self.done}/{self.total}" + (f", {remaining}" if remaining else "")
+
+
+def remaining_text(seconds: float, done: float, total: float) -> str:
+    """Return the time that work still takes as text, if the rest is as fast as what is done.
+
+    Args:
+        seconds: time since the start.
+        done: work done in this time.
+        total: all the work.
+
+    Returns:
+        Empty if nothing is done yet, or less than ``LEAST_REMAINING`` seconds remain.
+
+    Example:
+        >>> remaining_text(60, 1, 4), remaining_text(600, 1, 12), remaining_text(5, 0, 4)
+        ('about 3 min left', 'about 1 h 50 min left', '')
+    """
+    left = seconds / done * (total - done) if done > 0 else 0.0
+    if left < LEAST_REMAINING:
+        return ""
+    if left < 90:
+        return f"about {round(left, -1):.0f} s left"
+    hours, minutes = divmod(round(left / 60), 60)
+    return f"about {hours} h {minutes} min left" if hours else f"about {minutes} min left"

@@ -51,6 +51,8 @@ class RunFolder:
         metrics: a row of metrics for each epoch.
         model: the best network so far.
         samples: contact sheet of training samples with their targets.
+        progress_pictures: folder of pictures of the network in training.
+        progress: page of these pictures.
         evaluation: measures of the best network on the held-out images.
         report: the report with figures.
         tensorboard: folder of the training's curves for TensorBoard.
@@ -66,6 +68,8 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.model = self.path / "model.safetensors"
         self.samples = self.path / "samples.png"
+        self.progress_pictures = self.path / "samples"
+        self.progress = self.path / "progress.html"
         self.evaluation = self.path / "evaluation.json"
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
@@ -120,10 +124,10 @@ def own_run(path: str | Path) -> Iterator[RunFolder]:
 def remove_start(run: RunFolder) -> None:
     """Remove the files of a run that were written before its first epoch."""
     remove_leftovers(run.path)
-    for file in (run.config, run.environment, run.data, run.samples):
+    for file in (run.config, run.environment, run.data, run.samples, run.progress):
         with suppress(OSError):
             file.unlink()
-    for folder in (run.tensorboard, run.checkpoint.parent):
+    for folder in (run.tensorboard, run.checkpoint.parent, run.progress_pictures):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -308,6 +312,7 @@ def _is_new(folder: Path, killed: bool) -> bool:
     leftovers = {LOCK, run.checkpoint.parent.name}
     if killed:
         leftovers |= {path.name for path in (run.config, run.environment, run.data, run.samples, run.tensorboard)}
+        leftovers |= {path.name for path in (run.progress_pictures, run.progress)}
     try:
         present = set(os.listdir(folder)) - leftovers
         if run.checkpoint.parent.is_dir():

@@ -44,7 +44,7 @@ def outcome(path, content, network, state):
     """Read a mutant: "refused" in one line, the "same" state, or "wrong"."""
     path.write_bytes(content)
     try:
-        found = read_checkpoint(path, network)
+        found = read_checkpoint(path, {"network": network})
     except FileError as error:
         line = str(error)
         return "refused" if line.startswith(f"{path}: ") and "\n" not in line and len(line) < 1000 else line
@@ -132,4 +132,4 @@ def test_other_values_are_refused(saved, tmp_path, change, text):
     change(checkpoint)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     with pytest.raises(FileError, match=f"last.ckpt: {text}"):
-        read_checkpoint(tmp_path / "last.ckpt", network)
+        read_checkpoint(tmp_path / "last.ckpt", {"network": network})

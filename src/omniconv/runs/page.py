@@ -104,12 +104,15 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
     page.heading("Training")
     task = predictor.task
     by_area = " by area" if task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical else ""
-    metrics = [f"val_{name}" for name in task.validation_metrics]
-    for names, label in ((["train_loss", "val_loss"], f"loss{by_area}"), (metrics, f"quality{by_area}")):
+    metrics = [f"val_{name}" for name in task.validation_metrics if name != "loss"]
+    losses = ["train_loss", "adversary_loss", "val_loss"]
+    for names, label in ((losses, f"loss{by_area}"), (metrics, f"quality{by_area}")):
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}
         series = {name: points for name, points in series.items() if points}
         if series:
             page.svg(curves(series, label, "epoch", label))
+    for note in task.training_notes(rows):
+        page.text(note)
     page.text(f"{pluralize(len(rows), 'epoch')}, {sum(row['seconds'] for row in rows):.0f} s.")
 
 

@@ -14,10 +14,11 @@ from omniconv.run_folder import RunFolder, own_run
 from omniconv.runs.start import finish_run, write_start
 from omniconv.training.callbacks import Log
 from omniconv.training.checkpoints import read_checkpoint
-from omniconv.training.dataset_splits import move_splits, read_splits, write_splits
+from omniconv.training.dataset_splits import DatasetSplits, move_splits, read_splits, write_splits
 from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
+from omniconv.training.module import build_module
 from omniconv.training.preflight import build_network, check_patience, is_measurable
 from omniconv.training.settings import ADDED_SETTINGS, RunConfig, errors_in_file, read_config
 
@@ -71,7 +72,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         config = config.replace(data=str(Path(moved_to).resolve()))
     with errors_in_file(run.config, in_file):
         network = build_network(config, splits)
-    done = read_checkpoint(run.checkpoint, network)["epoch"] + 1 if trained else 0
+    done = _read_done(run, config, splits, network) if trained else 0
     if trained:
         _check_best(run, network)
     if config.epochs < done:
@@ -91,6 +92,11 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         if not run.samples.is_file():
             write_samples(splits, reader, run.samples)
     return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar)
+
+
+def _read_done(run: RunFolder, config: RunConfig, splits: DatasetSplits, network: Model) -> int:
+    """Return the number of epochs in the checkpoint, after checking that it fits the training."""
+    return read_checkpoint(run.checkpoint, build_module(network, config, splits).networks)["epoch"] + 1
 
 
 def _check_best(run: RunFolder, network: Model) -> None:

@@ -16,12 +16,14 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import RichProgressBar
 
-from omniconv.errors import InputError, pluralize
+from omniconv.errors import pluralize
 from omniconv.files import atomic_write
 from omniconv.models import Model, save
 from omniconv.models.tensor_file import non_finite
+from omniconv.progress import remaining_text
 from omniconv.run_folder import RunFolder
 from omniconv.tasks.base import Task
+from omniconv.training.module import TrainingModule, learning_rate_error
 
 Log = Callable[[str], None]
 """Function that shows a line of text to the user."""
@@ -35,11 +37,13 @@ class MetricsFile(L.Callback):
     Args:
         run: its ``metrics.csv`` is written.
         task: its validation metrics are columns of the file.
+        has_adversary: the loss of an adversary is a column, too.
     """
 
-    def __init__(self, run: RunFolder, task: Task) -> None:
+    def __init__(self, run: RunFolder, task: Task, has_adversary: bool = False) -> None:
         self.path = run.metrics
-        self.metrics = ("train_loss", "val_loss", *(f"val_{name}" for name in task.validation_metrics))
+        losses = ("train_loss", *(("adversary_loss",) if has_adversary else ()), "val_loss")
+        self.metrics = (*losses, *(f"val_{name}" for name in task.validation_metrics if name != "loss"))
         self.rows: list[Row] = []
         self.start = 0.0
 
@@ -52,10 +56,13 @@ class MetricsFile(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
+        pl_module.check_losses()
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name in self.metrics}
         if not math.isfinite(values["train_loss"]):
-            raise _rate_error(trainer, f"let the training loss become {values['train_loss']}")
+            raise learning_rate_error(trainer, f"let the training loss become {values['train_loss']}")
+        if fault := non_finite(pl_module.state_dict()):  # the run could not go on from it
+            raise learning_rate_error(trainer, f"made the weights NaN or infinite ({fault})")
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         seconds = round(time.perf_counter() - self.start, 3)
         self.rows.append({"epoch": trainer.current_epoch, **values, "rate": rate, "seconds": seconds})
@@ -76,7 +83,7 @@ class BestNetwork(L.Callback):
     Args:
         run: its ``model.safetensors`` is written.
         task: defines the metric and its direction.
-        network: the network to save.
+        network: the network to save, ``TrainingModule.evaluated``.
 
     Attributes:
         best: the best value of the metric so far.
@@ -150,12 +157,31 @@ class LastCheckpoint(L.Callback):
         self.path, self.metrics_file, self.best = run.checkpoint, metrics_file, best
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if fault := non_finite(self.best.network.state_dict()):  # the run could not go on from it
-            raise _rate_error(trainer, f"made the weights NaN or infinite ({fault})")
         trainer.save_checkpoint(self.path)
         self.metrics_file.write()
         if self.best.epoch == trainer.current_epoch:
             self.best.write()
+
+
+class RemainingTime(L.Callback):
+    """Estimate of the time that the training still takes, from the epochs that this process has trained."""
+
+    def __init__(self) -> None:
+        self.start, self.first_epoch = 0.0, 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.start, self.first_epoch = time.perf_counter(), trainer.current_epoch
+
+    def describe(self, trainer: L.Trainer, part: float) -> str:
+        """Return a short text, empty as long as nothing is known or if less than 10 seconds remain.
+
+        Args:
+            trainer: the trainer.
+            part: part of the current epoch that is done, 0 … 1.
+        """
+        epochs = trainer.max_epochs or 0
+        done = trainer.current_epoch + part - self.first_epoch
+        return remaining_text(time.perf_counter() - self.start, done, epochs - self.first_epoch)
 
 
 class EpochLines(L.Callback):
@@ -164,24 +190,38 @@ class EpochLines(L.Callback):
     Args:
         log: called with the line.
         metrics_file: has the rows of the epochs.
+        task: its notes on the metrics are logged, each once.
+        remaining: estimates the remaining time.
     """
 
-    def __init__(self, log: Log, metrics_file: MetricsFile) -> None:
+    def __init__(self, log: Log, metrics_file: MetricsFile, task: Task, remaining: RemainingTime) -> None:
         self.log_line, self.metrics_file = log, metrics_file  # Lightning replaces an attribute called log
+        self.task, self.remaining = task, remaining
+        self.notes = set(task.training_notes(metrics_file.rows))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = self.metrics_file.rows[-1]
         shown = [f"{name} {row[name]:.4f}" for name in self.metrics_file.metrics if name in row]
         if pl_module.areas is not None:
             shown[-1] += " (all by area)"  # the measures of `evaluate` without this name count pixels
-        self.log_line(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs}: {', '.join(shown)}, {row['seconds']:.1f} s")
+        shown.append(f"{row['seconds']:.1f} s")
+        remaining = [] if trainer.should_stop else filter(None, [self.remaining.describe(trainer, 1.0)])
+        self.log_line(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs}: {', '.join([*shown, *remaining])}")
+        for note in self.task.training_notes(self.metrics_file.rows):
+            if note not in self.notes:
+                self.log_line(note)
+                self.notes.add(note)
 
 
 class StepCounter(L.Callback):
-    """Line of progress within an epoch."""
+    """Line of progress within an epoch.
 
-    def __init__(self) -> None:
-        self.text = "starting"
+    Args:
+        remaining: estimates the remaining time.
+    """
+
+    def __init__(self, remaining: RemainingTime) -> None:
+        self.text, self.remaining = "starting", remaining
 
     def describe(self) -> str:
         """Return the line."""
@@ -190,24 +230,32 @@ class StepCounter(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._set(trainer, f"step {batch_idx + 1}/{trainer.num_training_batches}")
+        self._set(trainer, f"step {batch_idx + 1}/{trainer.num_training_batches}", batch_idx)
 
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._set(trainer, f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}")
+        self._set(
+            trainer, f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}", int(trainer.num_training_batches)
+        )
 
-    def _set(self, trainer: L.Trainer, step: str) -> None:
-        self.text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {step}"
+    def _set(self, trainer: L.Trainer, step: str, done: int) -> None:
+        remaining = self.remaining.describe(trainer, done / trainer.num_training_batches)
+        text = ", ".join(filter(None, (step, remaining)))
+        self.text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {text}"
 
 
 class EpochBar(RichProgressBar):
-    """Progress bar of an epoch, counted from 1 as in the lines of log."""
+    """Progress bar of an epoch, counted from 1 as in the lines of log, with the time that all epochs still take.
+
+    Args:
+        remaining: estimates the remaining time.
+    """
+
+    def __init__(self, remaining: RemainingTime) -> None:
+        super().__init__()
+        self.remaining = remaining
 
     def _get_train_description(self, current_epoch: int) -> str:
-        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
-
-
-def _rate_error(trainer: L.Trainer, rule: str) -> InputError:
-    rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
-    return InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")
+        remaining = self.remaining.describe(self.trainer, 0.0)
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}" + (f" ({remaining})" if remaining else "")

@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from torch import nn
 
 from omniconv.errors import FileError, one_line
 from omniconv.files import atomic_write, check_archive, read_bytes
-from omniconv.models import Model
 from omniconv.models.tensor_file import non_finite
+from omniconv.training.module import IMAGES_SEEN
 
 PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")
 CURE = "restore it from a copy, or delete it to start anew"
 MAX_BYTES = 2**30
 """Largest size of a checkpoint besides the weights; a row of metrics takes about 200 bytes."""
 COPIES = 8
-"""Most copies of the weights in a checkpoint; AdamW needs three: the weights and two moments."""
+"""Most copies of the networks in a checkpoint; AdamW needs three: the weights and two moments."""
 _MARK = b"sha256:"
 """Start of the archive's comment, the checksum of all bytes before the comment and its length."""
 _DIGEST = 64
@@ -72,13 +72,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise FileError(path, "is damaged", CURE) from error
 
 
-def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
-    """Read a checkpoint of a run, and check that it fits the network.
+def read_checkpoint(path: Path, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """Read a checkpoint of a run, and check that it fits its networks.
+
+    Args:
+        path: the file.
+        networks: ``TrainingModule.networks``; the network itself is called ``network``.
 
     Raises:
-        FileError: it is damaged, or belongs to another network.
+        FileError: it is damaged, or belongs to other networks.
     """
-    weights = sum(value.nbytes for value in network.state_dict().values())
+    weights = sum(value.nbytes for network in networks.values() for value in network.state_dict().values())
     if path.stat().st_size > MAX_BYTES + COPIES * weights:
         raise FileError(path, "is too large for the network that config.yaml describes", CURE)
     checkpoint = AtomicCheckpointIO().load_checkpoint(path)
@@ -87,13 +91,17 @@ def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
     try:
         _check_callbacks(checkpoint)
         saved = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
-        for name, value in network.state_dict().items():
-            if name not in saved or (saved[name].shape, saved[name].dtype) != (value.shape, value.dtype):
-                rule = f"does not belong to the network that config.yaml describes ({name} differs)"
-                raise FileError(path, rule, "restore config.yaml, or start a new run")
+        for prefix, network in networks.items():
+            for key, value in network.state_dict().items():
+                name = key if prefix == "network" else f"{prefix}.{key}"
+                if name not in saved or (saved[name].shape, saved[name].dtype) != (value.shape, value.dtype):
+                    rule = f"does not belong to the network that config.yaml describes ({name} differs)"
+                    raise FileError(path, rule, "restore config.yaml, or start a new run")
         if fault := non_finite(saved):
             raise ValueError(fault)
-        _check_moments(checkpoint, list(network.parameters()))
+        if "average" in networks and (type(checkpoint[IMAGES_SEEN]) is not int or checkpoint[IMAGES_SEEN] < 0):
+            raise ValueError("its number of images is not a whole number")
+        _check_moments(checkpoint, [networks[name] for name in ("network", "adversary") if name in networks])
     except FileError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -101,15 +109,18 @@ def read_checkpoint(path: Path, network: Model) -> dict[str, Any]:
     return checkpoint
 
 
-def _check_moments(checkpoint: dict[str, Any], parameters: list[nn.Parameter]) -> None:
-    """Check that the optimizer's moments have the shapes of the parameters, and no NaN or infinity."""
-    (optimizer,) = checkpoint["optimizer_states"]
-    for index, state in optimizer["state"].items():
-        for name, value in state.items():
-            if value.ndim and value.shape != parameters[index].shape:
-                raise ValueError(f"{name} of parameter {index} has the shape {tuple(value.shape)}")
-        if fault := non_finite(state):
-            raise ValueError(f"of parameter {index}, {fault}")
+def _check_moments(checkpoint: dict[str, Any], trained: list[nn.Module]) -> None:
+    """Check that each optimizer's moments have the shapes of its network's parameters, and no NaN or infinity."""
+    if len(checkpoint["lr_schedulers"]) != len(trained):
+        raise ValueError(f"it has {len(checkpoint['lr_schedulers'])} schedules for {len(trained)} optimizers")
+    for network, optimizer in zip(trained, checkpoint["optimizer_states"], strict=True):
+        parameters = list(network.parameters())
+        for index, state in optimizer["state"].items():
+            for name, value in state.items():
+                if value.ndim and value.shape != parameters[index].shape:
+                    raise ValueError(f"{name} of parameter {index} has the shape {tuple(value.shape)}")
+            if fault := non_finite(state):
+                raise ValueError(f"of parameter {index}, {fault}")
 
 
 def _check_callbacks(checkpoint: dict[str, Any]) -> None:

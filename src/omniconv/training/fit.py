@@ -33,12 +33,14 @@ from omniconv.training.callbacks import (
     LastCheckpoint,
     Log,
     MetricsFile,
+    RemainingTime,
     StepCounter,
 )
 from omniconv.training.checkpoints import CURE, AtomicCheckpointIO, read_checkpoint
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader
-from omniconv.training.module import TrainingModule
+from omniconv.training.module import TrainingModule, build_module
+from omniconv.training.progress_pictures import ProgressPictures
 from omniconv.training.settings import RunConfig
 
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -76,34 +78,37 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
         KeyboardInterrupt: the user or the system ended the training; the last checkpoint is complete.
     """
     folder, config, splits = run.folder, run.config, run.splits
-    metrics_file, best = MetricsFile(folder, splits.task), BestNetwork(folder, splits.task, run.network)
+    module = build_module(run.network, config, splits)
+    metrics_file = MetricsFile(folder, splits.task, has_adversary=module.adversary is not None)
+    best = BestNetwork(folder, splits.task, module.evaluated)
     early_stop = EarlyStop(metrics_file, splits.task, config.patience)
-    checkpoint = read_checkpoint(folder.checkpoint, run.network) if folder.checkpoint.is_file() else None
+    checkpoint = read_checkpoint(folder.checkpoint, module.networks) if folder.checkpoint.is_file() else None
     if checkpoint:
-        _restore(run, checkpoint, metrics_file, best)
+        _restore(run, module, checkpoint, metrics_file, best)
         if reason := early_stop.reason(metrics_file.rows):
             log(reason)
         if reason or len(metrics_file.rows) >= config.epochs:
             return
     else:
         shutil.rmtree(folder.tensorboard, ignore_errors=True)
-    areas = splits.preprocessing.areas()
-    weights = None if areas is None else torch.from_numpy(areas)
-    frequencies = splits.class_frequencies if config.balance else None
-    module = TrainingModule(run.network, config, len(splits.classes), weights, frequencies)
     training = _loader(run, splits.training, train=True, epoch=len(metrics_file.rows))
     validation = _loader(run, splits.validation, train=False) if splits.validation else None
-    callbacks = [metrics_file, best, early_stop, LastCheckpoint(folder, metrics_file, best)]
-    steps = StepCounter()
+    remaining = RemainingTime()
+    pictures = [ProgressPictures(folder, splits, config.sample_every)] if config.sample_every else []
+    # The pictures of an epoch precede its checkpoint: if the process is killed in between, the epoch is trained again.
+    callbacks = [metrics_file, best, early_stop, *pictures, LastCheckpoint(folder, metrics_file, best), remaining]
+    steps = StepCounter(remaining)
     life = nullcontext(log) if progress_bar else sign_of_life(log, steps.describe)
     with warnings.catch_warnings(), _tensorboard_errors(), life as log_line:
-        callbacks += [EpochLines(log_line, metrics_file), EpochBar() if progress_bar else steps]
+        callbacks += [EpochLines(log_line, metrics_file, splits.task, remaining)]
+        callbacks += [EpochBar(remaining) if progress_bar else steps]
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         # Deprecations inside Lightning: of pkg_resources, and of the tree functions of newer torch versions.
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            first_step = checkpoint["global_step"] if checkpoint else None
+            # Lightning's global_step counts the steps of every optimizer, TensorBoard's axis those of the network.
+            first_step = checkpoint["global_step"] // len(checkpoint["optimizer_states"]) if checkpoint else None
             trainer = _trainer(run, callbacks, progress_bar, len(training), first_step)
             path = folder.checkpoint if checkpoint else None
             trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)
@@ -123,15 +128,22 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
         log(reason)
 
 
-def _restore(run: PreparedRun, checkpoint: dict[str, Any], metrics_file: MetricsFile, best: BestNetwork) -> None:
+def _restore(
+    run: PreparedRun,
+    module: TrainingModule,
+    checkpoint: dict[str, Any],
+    metrics_file: MetricsFile,
+    best: BestNetwork,
+) -> None:
     """Load the callbacks from a checkpoint, and write the files again that a killed process did not come to write."""
     metrics_file.load_state_dict(checkpoint["callbacks"]["MetricsFile"])
     best.load_state_dict(checkpoint["callbacks"]["BestNetwork"])
     metrics_file.write()
     if best.epoch == checkpoint["epoch"] or not run.folder.model.is_file():
-        state = checkpoint["state_dict"]
-        run.network.load_state_dict({name: state[f"network.{name}"] for name in run.network.state_dict()})
-        if not _has_weights(run.folder.model, run.network):
+        for prefix, network in module.networks.items():
+            state = checkpoint["state_dict"]
+            network.load_state_dict({name: state[f"{prefix}.{name}"] for name in network.state_dict()})
+        if not _has_weights(run.folder.model, best.network):
             best.write()
 
 

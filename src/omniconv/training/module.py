@@ -1,30 +1,37 @@
-"""Lightning module: one training step, one validation step, optimizer and schedule."""
+"""Lightning modules: training and validation steps, optimizers and schedules."""
 
 from __future__ import annotations
 
 import math
 import random
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import lightning.pytorch as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from omniconv.errors import InputError
 from omniconv.models import Model
 from omniconv.models.registry import IMAGE_OUTPUTS
-from omniconv.tasks import get_task
+from omniconv.nn.inspection import copy_network
+from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
 
 WARM_UP = 0.05
 """Fraction of the steps in which the learning rate rises."""
+EMA_RAMP_UP = 0.05
+"""Largest half-life of the averaged weights as a fraction of the images seen (Karras et al. 2022, official code)."""
+IMAGES_SEEN = "images_seen"
+"""Key of the number of images seen in a checkpoint, with averaged weights."""
 
 
 class TrainingModule(L.LightningModule):
     """Training by AdamW with the learning rate schedule of ``learning_rate_factor``.
 
-    Loss and validation metrics are those of the network's own samples; dense ones on a sphere are weighted by area.
-    They correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
+    Loss and validation metrics are those of the network's own samples; those of images on a sphere are weighted by
+    area. They correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
 
     Args:
         network: the network to train.
@@ -32,9 +39,16 @@ class TrainingModule(L.LightningModule):
         classes: number of classes or output channels.
         areas: area of each sample on a sphere, mean 1; ``None`` on a plane.
         class_frequencies: relative frequency of each class, to weight rare classes up in the loss.
+
+    Attributes:
+        average: network with the moving average of the weights; ``None`` without ``config.ema``.
+        adversary: network that is trained against the first one; ``None`` without one.
+        images_seen: number of training images so far, each time that it was drawn.
     """
 
     areas: Tensor | None
+    average: Model | None
+    adversary: nn.Module | None
 
     def __init__(
         self,
@@ -45,24 +59,47 @@ class TrainingModule(L.LightningModule):
         class_frequencies: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.config, self.task = network, config, get_task(config.task, config.method)
+        self.network, self.config, self.task = network, config, config.task_object
+        self.average = cast(Model, copy_network(network)).requires_grad_(False).eval() if config.ema else None
+        self.adversary = None
+        self.images_seen = 0
         areas = areas if self.task.output in IMAGE_OUTPUTS else None
         self.criterion = self.task.criterion(areas, class_frequencies)
         self.metric = self.task.metric(classes)
         self.register_buffer("areas", areas, persistent=False)
+        self._unchecked: list[tuple[str, Tensor, int]] = []
+
+    @property
+    def evaluated(self) -> Model:
+        """The network that is validated and saved: the one with averaged weights, if there is one."""
+        return self.network if self.average is None else self.average
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks of the training by the start of their keys in a checkpoint."""
+        found = {"network": self.network, "average": self.average, "adversary": self.adversary}
+        return {name: network for name, network in found.items() if network is not None}
 
     def on_train_epoch_start(self) -> None:
         """Seed each epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
         self.trainer.callback_metrics.clear()  # Lightning keeps values of earlier epochs that are not logged again
         seed_all(self.config.seed, self.current_epoch)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor | None:
+        self.check_losses()
         loss = self.task.training_loss(self.network, self.criterion, batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        self._log_loss("train_loss", loss, batch, index)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Update the averaged weights."""
+        if self.average is not None:
+            decay = ema_decay(len(batch[0]), self.images_seen, 1000 * self.config.ema)
+            update_average(self.average, self.network, decay)
+            self.images_seen += len(batch[0])
+
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        loss = self.task.validation_loss(self.network, self.criterion, batch, self.metric, self.areas)
+        loss = self.task.validation_loss(self.evaluated, self.criterion, batch, self.metric, self.areas)
         if loss is not None:
             self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
 
@@ -76,13 +113,146 @@ class TrainingModule(L.LightningModule):
         self.metric.reset()
 
     def configure_optimizers(self) -> Any:
+        return self._optimizer(self.network)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.average is not None:
+            checkpoint[IMAGES_SEEN] = self.images_seen
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.images_seen = checkpoint.get(IMAGES_SEEN, 0)
+
+    def check_losses(self) -> None:
+        """Check that the losses since the last call are finite.
+
+        Raises:
+            InputError: one is not.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        for name, loss, index in unchecked:
+            if not loss.isfinite():
+                where = f"in step {index + 1} of epoch {self.current_epoch + 1}"
+                raise learning_rate_error(self.trainer, f"let {name} become {float(loss)} {where}")
+
+    def _optimizer(self, network: nn.Module) -> dict[str, Any]:
+        """Return the optimizer of a network with its schedule, as Lightning takes them."""
         config = self.config
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, self.task.betas, weight_decay=config.weight_decay
+            network.parameters(), config.learning_rate, self.task.betas, weight_decay=config.weight_decay
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _log_loss(self, name: str, loss: Tensor, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        self._unchecked.append((name, loss.detach(), index))
+        if loss.device.type == "cpu":  # other devices would have to finish this step first: checked in the next one
+            self.check_losses()
+
+
+class AdversarialModule(TrainingModule):
+    """Training of a network against an adversary, each with its own optimizer and schedule.
+
+    In each step the adversary is trained first. Both see the same batch, but their losses draw other random numbers.
+
+    Args:
+        network: the network to train.
+        adversary: result of ``Task.adversary``.
+        config: the settings.
+        classes: number of classes or output channels.
+        areas: area of each sample on a sphere, mean 1; ``None`` on a plane.
+        class_frequencies: relative frequency of each class, to weight rare classes up in the loss.
+    """
+
+    adversary: nn.Module
+
+    def __init__(
+        self,
+        network: Model,
+        adversary: nn.Module,
+        config: RunConfig,
+        classes: int,
+        areas: Tensor | None,
+        class_frequencies: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__(network, config, classes, areas, class_frequencies)
+        self.adversary = adversary
+        self.automatic_optimization = False  # Lightning's own loop knows one optimizer only
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.check_losses()
+        of_network, of_adversary = self.optimizers()  # type: ignore[attr-defined]  # a list, since there are two
+        self.toggle_optimizer(of_adversary)  # the other network's parameters need no gradients
+        loss = self.task.adversary_loss(self.network, self.adversary, self.criterion, batch)
+        self._step(of_adversary, loss)
+        self._log_loss("adversary_loss", loss, batch, index)
+        self.toggle_optimizer(of_network)
+        loss = self.task.training_loss(self.network, self.criterion, batch, self.adversary)
+        self._step(of_network, loss)
+        self._log_loss("train_loss", loss, batch, index)
+        for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # a list, since there are two
+            schedule.step()
+
+    def configure_optimizers(self) -> Any:
+        return self._optimizer(self.network), self._optimizer(self.adversary)
+
+    def _step(self, optimizer: Any, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)  # scales the loss in float16
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+
+
+def build_module(network: Model, config: RunConfig, splits: DatasetSplits) -> TrainingModule:
+    """Return the training of a network on the samples of a run, with the adversary of its task, if it has one."""
+    areas = splits.preprocessing.areas()
+    weights = None if areas is None else torch.from_numpy(areas)
+    rest = config, len(splits.classes), weights, splits.class_frequencies if config.balance else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        adversary = splits.task.adversary(network)
+    return TrainingModule(network, *rest) if adversary is None else AdversarialModule(network, adversary, *rest)
+
+
+def ema_decay(batch_size: int, images_seen: int, half_life: float) -> float:
+    """Return the factor of the averaged weights in an update; the new weights have one minus it.
+
+    The half-life is at most ``EMA_RAMP_UP`` of the images seen before, so that the first weights are soon forgotten.
+
+    Args:
+        batch_size: images of this step.
+        images_seen: images of the steps before.
+        half_life: images after which the weight of a step has halved.
+
+    Example:
+        >>> ema_decay(500, 10**9, 500)
+        0.5
+        >>> ema_decay(500, 0, 500)
+        0.0
+    """
+    images = min(half_life, EMA_RAMP_UP * images_seen)
+    return 0.5 ** (batch_size / images) if images else 0.0
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the parameters of ``average`` towards those of ``network``, and copy the buffers.
+
+    The ``foreach`` operators take one kernel per dtype and device instead of one per parameter.
+    """
+    torch._foreach_lerp_([*average.parameters()], [*network.parameters()], 1 - decay)
+    targets, sources = list(average.buffers()), list(network.buffers())
+    if targets:
+        torch._foreach_copy_(targets, sources)
+
+
+def learning_rate_error(trainer: L.Trainer, rule: str) -> InputError:
+    """Return the error of a training that diverged; the files of its last complete epoch stay."""
+    rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
+    current = trainer.optimizers[0].param_groups[0]["lr"]
+    rule = f"{rule} (at the learning rate {current:.2g}; the last complete epoch stays)"
+    return InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")
 
 
 def seed_all(seed: int, epoch: int) -> None:
