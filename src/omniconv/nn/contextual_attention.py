@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_integer, check_number
 from omniconv.nn.arguments import check_on_surface
-from omniconv.nn.dispatch import ConvWindow, make_conv
+from omniconv.nn.dispatch import make_conv
 from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.partial_conv import MIN_SHARE, check_mask, make_share
+from omniconv.nn.partial_conv import MIN_SHARE, WINDOW, check_mask, make_share
 from omniconv.surfaces import Border, Plane, RowStencil, Surface
 
 MIN_NORM = 1e-4
@@ -65,10 +65,9 @@ class ContextualAttention(Traceable, nn.Module):
             neighbours = surface.pool_neighbours()
         # Any: torch declares the attributes of modules as Tensor | Module.
         self.patches: Any = _GridPatches(channels, neighbours) if isinstance(neighbours, Border) else _Samples()
-        window = ConvWindow(3, 1, "same", 1, channels)
-        kernel, self.gather = make_conv(neighbours, window)
+        kernel, self.gather = make_conv(neighbours, WINDOW._replace(groups=channels))
         self.kernel = kernel
-        self.share = make_share(neighbours, window._replace(groups=1))
+        self.share = make_share(neighbours)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Fill a signal by attention to its samples outside the hole."""

@@ -21,6 +21,8 @@ from omniconv.surfaces import Plane, RowStencil, Stencil, Surface
 from omniconv.surfaces.base import Neighbours
 from omniconv.surfaces.neighbours.stencil import LazyStencil
 
+WINDOW = ConvWindow(3, 1, "same", 1, 1)
+"""Window of a convolution by default."""
 MIN_SHARE = 1e-6
 """Smaller shares of a window are rounding of a backend that convolves by a Fourier transform; the published code adds
 1e-8 to the count, 1e-6 in half precision."""
@@ -114,8 +116,8 @@ def check_mask(name: str, mask: Any, x: Tensor, per_channel: bool = True) -> Ten
     return mask if mask.dtype == torch.bool else mask != 0
 
 
-def make_share(neighbours: Neighbours, window: ConvWindow) -> nn.Module:
-    """Return the module that maps a mask ``(batch, 1, *grid)`` to the known share of each window."""
+def make_share(neighbours: Neighbours, window: ConvWindow = WINDOW) -> nn.Module:
+    """Return the module that maps a mask ``(batch, 1, *grid)`` to the share of each window that is not 0."""
     if isinstance(neighbours, Stencil):
         return nn.Identity() if neighbours.is_identity else StencilProduct(_window_weights(neighbours))
     kernel, op = make_conv(neighbours, window)
