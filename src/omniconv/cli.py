@@ -230,13 +230,22 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
 @click.argument("run")
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="folder to write to")
+@click.option(
+    "--masks", type=PATH,
+    help="for networks that fill holes: an image that is white in the hole, or a folder with one for each image, of "
+    "the same name",
+)  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @_setting_options("device")
-def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, device: str | None) -> None:
+def predict(
+    run: str, images: tuple[Path, ...], out: Path, masks: Path | None, overwrite: bool, device: str | None
+) -> None:
     """Predict images with the network of a run."""
+    from omniconv.data.hole_files import check_holes, find_holes
     from omniconv.data.image_notes import check_images, describe_skipped
     from omniconv.data.layouts.image_list import drop_masks, scan_inputs
     from omniconv.files import as_path, check_writable
+    from omniconv.inference.inpainting import check_masks, inpainted_files, write_inpainted
     from omniconv.inference.write_predictions import check_out, write_predictions
 
     if as_path(out).exists() and not out.is_dir():
@@ -244,13 +253,25 @@ def predict(run: str, images: tuple[Path, ...], out: Path, overwrite: bool, devi
     if not out.exists():
         check_writable(out)
     predictor = _predictor(run, device)
+    check_masks(predictor.task, masks)
     found, skipped = scan_inputs(images)
     listed = drop_masks(found, images)
     if len(listed) < len(found):
         log(f"masks/ beside images/ is not predicted: {pluralize(len(found) - len(listed), 'file')}")
-    check_out(predictor.task, out, listed, images, overwrite)
+    files, stems = [file for file, _ in listed], [stem for _, stem in listed]
+    targets = inpainted_files(out, listed) if masks else predictor.task.prediction_files(out, stems)
+    check_out(targets, out, listed, images, overwrite)
     spherical = predictor.preprocessing.surface.spherical
-    log_facts(describe_skipped(skipped) | check_images([file for file, _ in listed], spherical))
+    if masks:
+        holes, unused = find_holes(files, images, masks)
+        log_facts(describe_skipped([*skipped, *unused]) | check_images(files, spherical))
+        for image in check_holes(holes):
+            log(f"{printable(image)}: its mask is black, so that it is written unchanged")
+        with progress_bar(len(listed), "inpaint") as step:
+            write_inpainted(predictor, listed, holes, out, step, overwrite)
+        log(f"{pluralize(len(listed), 'image')} with filled holes written into {out}")
+        return
+    log_facts(describe_skipped(skipped) | check_images(files, spherical))
     with progress_bar(len(listed), "predict") as step:
         write_predictions(predictor, listed, out, step, overwrite)
     log(f"{pluralize(len(listed), 'image')} predicted into {out}")

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from omniconv.data.hole_masks import FRAME, HOLES, PIXEL_ANGLE, Brush, PlaneCanvas, SphereCanvas, canvas, draw_hole
 from omniconv.errors import InputError
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
+from omniconv.training.settings import HOLE_STYLES
 
 SURFACES = [
     (Plane(), (16, 24)), (Equirectangular(), (16, 32)), (Equirectangular(height=16, kernels="tangent"), (16, 32)),
@@ -31,6 +32,10 @@ def test_every_surface_gets_holes_that_depend_on_the_seed_only(surface, shape, s
         assert 0 < share < 1
         assert share <= HOLES[style].largest
         assert np.array_equal(hole, draw_hole(style, np.random.default_rng(seed), surface, shape))
+
+
+def test_the_setting_has_the_names_of_the_styles():
+    assert tuple(HOLES) == HOLE_STYLES
 
 
 def test_unknown_styles_are_named():

@@ -22,7 +22,8 @@ from omniconv.tasks.segment import index_png
 
 
 def check_out(out, images, *inputs):
-    module.check_out(get_task("segment"), out, images, *inputs)
+    targets = get_task("segment").prediction_files(out, [stem for _, stem in images])
+    module.check_out(targets, out, images, *inputs)
 
 
 def files(root):

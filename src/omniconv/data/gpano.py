@@ -75,7 +75,7 @@ def read_gpano(image: Image.Image, height: int, width: int) -> GPano:
         height: rows of the upright picture.
         width: columns of the upright picture.
     """
-    packet = _xmp_packet(image)
+    packet = xmp_packet(image)
     if b"photos/1.0/panorama/" not in packet:
         return GPano()
     try:
@@ -87,7 +87,8 @@ def read_gpano(image: Image.Image, height: int, width: int) -> GPano:
     return GPano(crop, ((PART,) if crop else ()) + ((POSE,) if has_pose else ()))
 
 
-def _xmp_packet(image: Image.Image) -> bytes:
+def xmp_packet(image: Image.Image) -> bytes:
+    """Return the XMP metadata of an opened image, empty without any or if it is too large to be parsed."""
     packet: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if packet is None and hasattr(image, "tag_v2"):
         packet = image.tag_v2.get(_TAG_XMP)

@@ -6,7 +6,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -142,6 +142,36 @@ def read_image(path: str | Path | Image.Image, size: tuple[int, int] | None = No
         if transparent_grey is not None:
             picture.info["transparency"] = transparent_grey
         return _to_array(picture, (width, height), colours)
+
+
+def read_layers(path: str | Path | Image.Image) -> np.ndarray:
+    """Read an image as upright pixels with its own channels, to write it again.
+
+    Args:
+        path: an image file, see [`read_header`][omniconv.data.images.read_header].
+
+    Returns:
+        Pixels, uint8: grey (height, width), colours (height, width, 3), or with transparency (height, width, 4), whose
+        colours are those stored below transparent pixels. An ICC profile other than sRGB is converted to sRGB.
+
+    Raises:
+        FileError: as ``read_header``, or the file is truncated or damaged.
+    """
+    with open_image(path) as image:
+        colours = colour_conversion(image)
+        _read_header(path, image, colours)
+        transparent_grey = _transparent_grey(image)
+        is_grey = image.mode in ("1", "L")
+        picture = decode(path, image)
+        if transparent_grey is not None:
+            picture.info["transparency"] = transparent_grey
+        if colours.has_alpha:
+            layers = picture.convert("RGBA")
+            opaque = replace(colours, has_alpha=False).apply(layers.convert("RGB")) if colours.profile else layers
+            return np.dstack([np.asarray(opaque)[..., :3], np.asarray(layers.getchannel("A"))])
+        if is_grey and not colours.profile:
+            return np.array(picture.convert("L"))
+        return _to_array(picture, picture.size, colours)
 
 
 @contextmanager

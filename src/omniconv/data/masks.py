@@ -64,8 +64,8 @@ def read_mask(path: str | Path, image_header: Header | None = None, binary: bool
         has_orientation = read_orientation(image) != 1
         picture = decode(path, image)
         if image_header is not None:
-            picture = picture if has_orientation else _orient_as_image(picture, image_header)
-            _check_size(path, picture, image_header)
+            picture = picture if has_orientation else orient_as_image(picture, image_header)
+            check_mask_size(path, picture, image_header)
         labels = np.empty((picture.height, picture.width), np.uint8)
         for rows in row_blocks(picture.height, picture.width):
             labels[rows] = _read_labels(path, picture.crop((0, rows.start, picture.width, rows.stop)))
@@ -144,13 +144,19 @@ def _is_lossy_webp(file: BinaryIO) -> bool:
     return True
 
 
-def _orient_as_image(picture: Image.Image, header: Header) -> Image.Image:
+def orient_as_image(picture: Image.Image, header: Header) -> Image.Image:
+    """Apply the orientation of an image to its mask, if only the stored size of the image fits the mask."""
     size = (picture.height, picture.width)
     is_stored_size = size == header.stored_size and size != header.size
     return apply_orientation(picture, header.orientation) if is_stored_size else picture
 
 
-def _check_size(path: str | Path, picture: Image.Image, header: Header) -> None:
+def check_mask_size(path: object, picture: Image.Image, header: Header) -> None:
+    """Check that an upright mask has the size of its image.
+
+    Raises:
+        FileError: it has another size.
+    """
     if (picture.height, picture.width) != header.size:
         rule = f"the mask is {picture.height} x {picture.width} but its image is {header.height} x {header.width}"
         raise FileError(path, f"{rule} (height x width)", "save the mask at the size of its image")

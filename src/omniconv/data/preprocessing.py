@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from omniconv.checks import is_integer
+from omniconv.data.hole_masks import HOLES
 from omniconv.data.images import MAX_PIXELS, Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.masks import IGNORE_INDEX, read_mask
@@ -20,6 +21,8 @@ from omniconv.surfaces import Surface, panorama, surface
 
 IMAGE_CHANNELS = 3
 """Channels of the input of every network that is trained on images: files are read as RGB."""
+LEAST_KNOWN = 0.5
+"""Share of a sample that must be known; a smaller one is in the hole."""
 STATISTICS_IMAGES = 200
 """Largest number of images read for the mean and standard deviation of the channels."""
 
@@ -37,6 +40,7 @@ class Preprocessing:
         mean: mean of each channel, in 0 … 1.
         std: standard deviation of each channel.
         binary: masks contain 0 and 255, and 255 is class 1; a setting of segmentation, stored in every run.
+        holes: style of the holes that inpainting draws, see ``omniconv.data.hole_masks``; empty for other tasks.
     """
 
     surface: Surface
@@ -44,6 +48,7 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     binary: bool = False
+    holes: str = ""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Preprocessing:
@@ -64,6 +69,8 @@ class Preprocessing:
             raise ValueError("its mean or standard deviation is out of range")
         if type(content.get("binary", False)) is not bool:
             raise ValueError("its flag for binary masks is not a boolean")
+        if content.get("holes", "") not in ("", *HOLES):
+            raise ValueError("its style of holes is unknown")
         tuples: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         tuples |= {"surface": surface(content["surface"]), "std": tuples.pop("spread")}
         return cls(**tuples)
@@ -72,15 +79,20 @@ class Preprocessing:
         """Return the content of run and model files, in which the key of ``std`` is ``spread``."""
         return {
             "surface": str(self.surface), "size": list(self.size), "mean": list(self.mean), "spread": list(self.std),
-            "binary": self.binary,
+            "binary": self.binary, **({"holes": self.holes} if self.holes else {}),
         }  # fmt: skip
 
-    def image(self, path: str | Path | Image.Image) -> np.ndarray:
-        """Read an image file, or take a Pillow image, at ``size``, float32 ``(3, *size)`` in 0 … 1."""
+    def image(self, path: str | Path | Image.Image, header: Header | None = None) -> np.ndarray:
+        """Read an image file, or take a Pillow image, at ``size``, float32 ``(3, *size)`` in 0 … 1.
+
+        Args:
+            path: the image.
+            header: header of the file that a Pillow image was read from; by default that of ``path``.
+        """
         height, width = self.size
         if not self.surface.spherical:
             return _channels_first(read_image(path, self.size))
-        header = read_header(path)
+        header = header or read_header(path)
         rows, columns = self._larger_size(header)
         if header.crop is None:
             picture = read_image(path, (rows, columns))
@@ -90,6 +102,28 @@ class Preprocessing:
             picture = np.zeros((rows, columns, IMAGE_CHANNELS), np.uint8)
             picture[part] = read_image(path, picture[part].shape[:2])
         return panorama.resize(_channels_first(picture), height, width)
+
+    def masked(self, pixels: np.ndarray, hole: np.ndarray, header: Header) -> tuple[np.ndarray, np.ndarray]:
+        """Convert an image with a hole to the input of a network; what the hole contains has no effect.
+
+        A sample whose known part is at least ``LEAST_KNOWN`` has the mean of that part; the others are in the hole,
+        and on a sphere those that a part of a panorama does not show.
+
+        Args:
+            pixels: uint8 (height, width, 3) of the file.
+            hole: boolean (height, width), True in the hole.
+            header: header of the file.
+
+        Returns:
+            The normalized image ``(3, *grid)``, with 0 in the hole, and the hole ``(*grid)``.
+        """
+        known = self.image(Image.fromarray((~hole).view(np.uint8) * np.uint8(255)), header)
+        signal = self.image(Image.fromarray(np.where(hole[..., None], np.uint8(0), pixels)), header)
+        if not self.surface.any_size:
+            known, signal = self.surface.from_equirectangular(known), self.surface.from_equirectangular(signal)
+        is_hole = known[0] < LEAST_KNOWN
+        x = self._normalize(signal / np.maximum(known, LEAST_KNOWN))
+        return np.where(is_hole, np.float32(0), x), is_hole
 
     def labels(self, path: str | Path, image_header: Header | None = None) -> np.ndarray:
         """Read a mask at ``size``, uint8, by nearest neighbour; 255 where its image shows no part of the panorama."""
@@ -124,7 +158,9 @@ class Preprocessing:
 
     def on_surface(self, image: np.ndarray) -> np.ndarray:
         """Resample an image ``(3, *size)`` to the surface and normalize it."""
-        signal = image if self.surface.any_size else self.surface.from_equirectangular(image)
+        return self._normalize(image if self.surface.any_size else self.surface.from_equirectangular(image))
+
+    def _normalize(self, signal: np.ndarray) -> np.ndarray:
         shape = (-1, *[1] * (signal.ndim - 1))
         mean, std = (np.reshape(values, shape) for values in (self.mean, self.std))
         return np.ascontiguousarray((signal - mean) / std, dtype=np.float32)

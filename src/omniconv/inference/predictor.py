@@ -13,17 +13,19 @@ from PIL import Image
 from torch import Tensor
 
 from omniconv.checks import to_builtin
-from omniconv.data.images import read_header
+from omniconv.data.images import read_header, read_image, read_layers
 from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
+from omniconv.inference.inpainting import check_masks, place_in_hole, read_hole_of
 from omniconv.models import Model, load
 from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.models.tensor_file import checksum
 from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task
+from omniconv.tasks.pixels import to_pixels
 from omniconv.training.dataset_splits import read_splits
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
@@ -124,12 +126,15 @@ class Predictor:
         """
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
         output = self.model(x)[0].float().cpu()
+        self._check_finite(output)
+        return output
+
+    def _check_finite(self, output: Tensor) -> None:
         if not output.isfinite().all():
             rule = "returns NaN or infinity"
             raise InputError("model", type(self.model).__name__, rule, "train it again, with a smaller learning rate")
-        return output
 
-    def predict(self, image: Picture) -> np.ndarray:
+    def predict(self, image: Picture, mask: Picture | None = None) -> np.ndarray:
         """Return the task's prediction for an image, at the image's own upright size.
 
         Args:
@@ -137,8 +142,12 @@ class Predictor:
                 tensor ``(3, height, width)`` or ``(1, height, width)``. Arrays and tensors are uint8 from 0 to 255, or
                 floating point from 0 to 1, which is rounded to 8 bits as in a file. They are not normalized: the mean
                 and standard deviation of ``preprocessing`` are applied here.
+            mask: the hole to fill, for networks that fill holes: an image whose pixels are white in the hole and black
+                elsewhere, or an array or tensor of the height and width of the image, True, 255 or 1.0 in the hole.
 
         Returns:
+            With a mask the image, uint8, with its hole filled; the other pixels are those of the image. It is grey
+            ``(height, width)``, RGB ``(height, width, 3)`` or, with transparency, ``(height, width, 4)``, as the image.
             For segmentation the class of each pixel, uint8 ``(height, width)``; for classification the probability of
             each of ``classes``, ``(classes,)``.
 
@@ -146,8 +155,12 @@ class Predictor:
             InputError: another type, shape or range.
             FileError: the file cannot be read as an image.
         """
+        check_masks(self.task, None if mask is None else type(mask).__name__, "mask")
         source = _as_source(image)
         header = read_header(source)
+        if mask is not None:
+            hole = read_hole_of(mask, header)
+            return place_in_hole(read_layers(source), self.fill(source, hole), hole)
         output = self.run_network(self.preprocessing.image(source))
         if not self.preprocessing.surface.spherical or header.crop is None or self.task.output not in IMAGE_OUTPUTS:
             return self.task.predict(output, header.size, self.preprocessing)
@@ -155,6 +168,33 @@ class Predictor:
         return np.ascontiguousarray(whole[(..., *header.crop.own_box(*header.size))])
 
     __call__ = predict
+
+    @torch.inference_mode()
+    def fill(self, image: str | Path | Image.Image, hole: np.ndarray) -> np.ndarray:
+        """Return the pixels of an image, uint8 ``(height, width, 3)``, with its hole filled by ``network.inpaint``.
+
+        What the hole contains has no effect. Networks that draw the filling at random use the same random numbers for
+        every image.
+
+        Args:
+            image: a file or a Pillow image.
+            hole: boolean ``(height, width)``, True in the hole.
+        """
+        header, pixels = read_header(image), read_image(image)
+        if not hole.any():
+            return pixels
+        signal, small = self.preprocessing.masked(pixels, hole, header)
+        x, mask = (torch.from_numpy(array)[None].to(self.device) for array in (signal, small[None]))
+        generator = torch.Generator().manual_seed(0)
+        output = self.model.inpaint(x, mask, generator=generator)[0].float().cpu()  # type: ignore[operator]
+        self._check_finite(output)
+        own = self.preprocessing
+        if own.surface.spherical and header.crop is not None:
+            whole = to_pixels(output, header.panorama_size, own)
+            filled = whole[header.crop.own_box(*header.size)]
+        else:
+            filled = to_pixels(output, header.size, own)
+        return np.where(hole[..., None], filled, pixels)
 
 
 def load_network(run: str | Path) -> Model:

@@ -9,7 +9,7 @@ from omniconv.errors import FileError
 from omniconv.files import real_path
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import check_outputs, write_outputs
-from omniconv.tasks.base import Prediction, Task
+from omniconv.tasks.base import Prediction
 
 ImageList = Sequence[tuple[Path, Path]]
 """Image files, each with the relative path of its output without suffix; see ``scan_images``."""
@@ -51,11 +51,13 @@ def write_predictions(
         return predictor.task.write_predictions(predictions(), predictor.classes, out)
 
 
-def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] = (), overwrite: bool = False) -> None:
+def check_out(
+    targets: Sequence[Path], out: Path, images: ImageList, inputs: Sequence[Path] = (), overwrite: bool = False
+) -> None:
     """Check before predicting that predictions are not written among or over the images.
 
     Args:
-        task: the task, which names its prediction files.
+        targets: the files to write, as ``Task.prediction_files`` returns them.
         out: folder to write to.
         images: the images to predict.
         inputs: the files and folders that contain the images.
@@ -67,7 +69,6 @@ def check_out(task: Task, out: Path, images: ImageList, inputs: Sequence[Path] =
     if any(folder.is_dir() and real_path(out).is_relative_to(real_path(folder)) for folder in inputs):
         rule = "is inside a folder of images, so that predictions would be taken for images next time"
         raise FileError(out, rule, "choose another out=FOLDER")
-    targets = task.prediction_files(out, [stem for _, stem in images])
     written = {real_path(out / target.relative_to(out).parts[0]) for target in targets}
     if any(real_path(file).is_relative_to(part) for part in written for file, _ in images):
         raise FileError(out, "contains the images to predict", "choose another out=FOLDER")

@@ -93,6 +93,19 @@ def error_map(truth: np.ndarray, prediction: np.ndarray, ignored: int = 255) -> 
     return _hatched(colours, truth == ignored)
 
 
+def paint_hole(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, 3) or (H, W) with its hole, True in ``hole`` (H, W), hatched in light grey.
+
+    Example:
+        >>> paint_hole(np.zeros((1, 2, 3), np.uint8), np.array([[False, True]]))[0, :, 0].tolist()
+        [0, 188]
+    """
+    colours = np.broadcast_to(image[..., None], (*image.shape, 3)) if image.ndim == 2 else image
+    check_rgb("image", np.asarray(colours))
+    check_same_size("hole", hole, "image", image)
+    return _hatched(colours, hole)
+
+
 def legend(class_names: Sequence[str]) -> list[tuple[str, str]]:
     """Return each class name with its CSS colour; the background comes first.
 

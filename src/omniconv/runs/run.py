@@ -88,6 +88,20 @@ class Run:
         """Return the prediction for one image, as in the files of ``omniconv predict``; see ``Predictor.predict``."""
         return self.predictor.predict(image)
 
+    def inpaint(self, image: Picture, mask: Picture) -> np.ndarray:
+        """Return an image with its hole filled, as in the files of ``omniconv predict --masks``.
+
+        Args:
+            image: the image.
+            mask: an image that is white in the hole, or an array or tensor that is True there; see
+                ``Predictor.predict``.
+
+        Raises:
+            InputError: the network of the run fills no holes, or the mask cannot be used.
+            FileError: a file cannot be read, or the mask is not of the size of the image.
+        """
+        return self.predictor.predict(image, mask)
+
 
 def open_run(path: str | Path, device: str = "auto") -> Run:
     """Open a run.

@@ -53,6 +53,15 @@ TASKS: dict[str, TaskEntry] = {
         "labels/ (PNG, the class index of each pixel) and overlays/ (the classes in colour over the image)",
         "omniconv.tasks.segment:Segment",
     ),
+    "inpaint": TaskEntry(
+        "images in any subfolders; holes are drawn, or given by images/ and masks/, white in the hole",
+        "with --masks, inpainted/ (PNG, pixels outside of the holes unchanged) and overview.png",
+        methods={
+            "gated": "omniconv.tasks.inpaint.base:Gated",
+            "partial": "omniconv.tasks.inpaint.base:Partial",
+            "plain": "omniconv.tasks.inpaint.base:Convolutional",
+        },
+    ),
 }
 """The known tasks by name."""
 

@@ -62,6 +62,10 @@ class TrainedNetwork(Protocol):
         """Return the result of ``Task.predict`` for an image file."""
         ...
 
+    def fill(self, path: str | Path, hole: np.ndarray) -> np.ndarray:
+        """Return the pixels of an image file ``(H, W, 3)`` with its hole, True in ``hole`` ``(H, W)``, filled."""
+        ...
+
 
 class Task(ABC):
     """Base class of tasks. A task has no state: one object serves all runs.
@@ -82,10 +86,11 @@ class Task(ABC):
         any_folder: True if the task can use the images of any folder, also of one in the layout of another task.
         has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
         masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
+        draws_holes: True if the task draws random holes in the style of the setting ``holes``.
         defaults: settings of ``RunConfig`` that have other defaults for this task.
         betas: coefficients of Adam's running means of gradients and of their squares.
-        target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run;
-            False if it is a number, a string or a tuple.
+        target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run, or
+            ``None`` without a file; False if it is a number, a string or a tuple.
         target_interpolation: how augmentations resample a target with one value per pixel; ``None`` for a target with
             one value per image.
         ignore_index: value of a target that the loss and the metric ignore, for the part of a panorama that its image
@@ -105,6 +110,7 @@ class Task(ABC):
     any_folder: bool = False
     has_classes: bool = True
     masks: Literal["none", "optional", "required"] = "none"
+    draws_holes: bool = False
     defaults: Mapping[str, Any] = MappingProxyType({})
     betas: tuple[float, float] = (0.9, 0.999)
     target_is_file: bool = False
@@ -211,6 +217,22 @@ class Task(ABC):
     def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         """Convert a resized and augmented target to the target of the loss."""
         return target
+
+    def draw_target(
+        self, target: np.ndarray, sample: Sample, preprocessing: Preprocessing, generator: np.random.Generator | None
+    ) -> np.ndarray:
+        """Convert a resized and augmented target to the target of the loss, drawing what is random in it.
+
+        By default ``target_on_surface``.
+
+        Args:
+            target: result of ``resize_with_image``, augmented.
+            sample: the sample.
+            preprocessing: preprocessing of the image.
+            generator: random numbers of the sample and the epoch; ``None`` for a held-out sample, whose target must be
+                the same in every epoch.
+        """
+        return self.target_on_surface(target, preprocessing)
 
     def class_names(self, folder: DatasetFolder, counts: Counter[int]) -> tuple[str, ...]:
         """Return the names of the classes or output channels of a data set, given the counts over all its splits.

@@ -54,7 +54,8 @@ def _differing_targets(splits: DatasetSplits) -> dict[Path, Path]:
     by_content: dict[str, dict[Hashable, Path]] = defaultdict(dict)
     differing = {}
     for sample in (sample for folder in folders for sample in folder.samples):
-        target = splits.files[Path(sample.target)].digest if splits.task.target_is_file else sample.target
+        is_file = splits.task.target_is_file and sample.target is not None
+        target = splits.files[Path(sample.target)].digest if is_file else sample.target
         targets = by_content[splits.files[sample.image].digest]
         if targets and target not in targets:
             differing[sample.image] = next(iter(targets.values()))

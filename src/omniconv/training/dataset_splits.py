@@ -81,7 +81,9 @@ class DatasetSplits:
 def sample_files(task: Task, folder: DatasetFolder) -> list[Path]:
     """Return the files of the samples of a folder: the images, and the targets of a task whose targets are files."""
     images = [sample.image for sample in folder.samples]
-    return images + [Path(sample.target) for sample in folder.samples] if task.target_is_file else images
+    if not task.target_is_file:
+        return images
+    return images + [Path(sample.target) for sample in folder.samples if sample.target is not None]
 
 
 def write_splits(splits: DatasetSplits, path: Path) -> None:
@@ -155,7 +157,7 @@ def move_splits(splits: DatasetSplits, former: Path, data: Path) -> DatasetSplit
     def move(folder: DatasetFolder) -> DatasetFolder:
         is_file = splits.task.target_is_file
         pairs = ((sample.image, sample.target) for sample in folder.samples)
-        samples = (Sample(moved(image), moved(target) if is_file else target) for image, target in pairs)
+        samples = (Sample(moved(image), moved(target) if is_file and target else target) for image, target in pairs)
         return replace(folder, root=moved(folder.root), samples=tuple(samples))
 
     validation = move(splits.validation) if splits.validation else None
@@ -168,7 +170,8 @@ def _to_json(task: Task, folder: DatasetFolder, files: Mapping[Path, FileState])
         return files[path].to_json(path)
 
     pairs = ((sample.image, sample.target) for sample in folder.samples)
-    samples = [[entry(image), entry(Path(target)) if task.target_is_file else target] for image, target in pairs]
+    is_file = task.target_is_file
+    samples = [[entry(image), entry(Path(target)) if is_file and target else target] for image, target in pairs]
     return {"root": str(folder.root.resolve()), "samples": samples}
 
 
@@ -192,7 +195,9 @@ def _from_json(
         files[path] = state
         return path
 
-    read_target = read if task.target_is_file else _to_hashable
+    def read_target(target: Any) -> Any:
+        return read(target) if task.target_is_file and target is not None else _to_hashable(target)
+
     samples = tuple(Sample(read(image), read_target(target)) for image, target in content.samples)
     if not samples:
         raise ValueError("a list of samples is empty")

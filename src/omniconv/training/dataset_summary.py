@@ -130,9 +130,10 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     folders = scan_splits(task, config.data, ("train", "val"), cure)
     task.check_trainable(folders.get("train") or folders["all"])
     sizes = _header_sizes(folders.values(), network_surface)
+    holes = config.holes if task.draws_holes else ""
     while True:
         size = config.size or default_size(network_surface, sizes)
-        preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary)
+        preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary, holes=holes)
         reader = SampleReader(task, preprocessing, sum(len(folder.samples) for folder in folders.values()))
         inspections = {name: inspect(folder, reader, config.skip_bad) for name, folder in folders.items()}
         good = list(_total(inspection.sizes for inspection in inspections.values()))

@@ -103,7 +103,8 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
         reader: reads them.
         preprocessing: from images to network inputs.
         augmentations: names of augmentations, applied before the image is resampled to the surface.
-        seed: seed of the augmentations.
+        seed: seed of the augmentations, and of what else is random in training.
+        training: the samples are trained on, so that targets may be random.
     """
 
     samples: Sequence[Sample]
@@ -111,6 +112,7 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
     preprocessing: Preprocessing
     augmentations: tuple[str, ...] = ()
     seed: int = 0
+    training: bool = False
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -121,17 +123,19 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
 
     def _prepare(self, epoch: int, position: int) -> tuple[Tensor, Tensor]:
         task = self.reader.task
-        stored, target = self.reader.read(self.samples[position % len(self.samples)])
+        sample = self.samples[position % len(self.samples)]
+        stored, target = self.reader.read(sample)
         image = stored.astype(np.float32) / 255
+        generator = np.random.default_rng([self.seed, epoch, position])
         if self.augmentations:
-            generator = np.random.default_rng([self.seed, epoch, position])
             if task.target_interpolation is None:
                 image, _ = augment(image, None, self.augmentations, generator)
             else:
                 image, augmented = augment(image, target, self.augmentations, generator, task.target_interpolation)
                 target = target if augmented is None else augmented
         x = torch.from_numpy(self.preprocessing.on_surface(image))
-        return x, torch.as_tensor(task.target_on_surface(target, self.preprocessing))
+        drawn = task.draw_target(target, sample, self.preprocessing, generator if self.training else None)
+        return x, torch.as_tensor(drawn)
 
 
 @contextmanager

@@ -202,7 +202,8 @@ def _accelerator(device: str) -> str:
 def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, epoch: int = 0) -> DataLoader:
     config = run.config
     augmentations = (config.augment or ()) if train else ()
-    samples = PreparedSamples(folder.samples, run.reader, run.splits.preprocessing, augmentations, config.seed)
+    preprocessing = run.splits.preprocessing
+    samples = PreparedSamples(folder.samples, run.reader, preprocessing, augmentations, config.seed, training=train)
     sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
     sampler.set_epoch(epoch)  # workers fetch their first images before Lightning sets the epoch
     leftover = len(sampler) % config.batch_size

@@ -34,6 +34,9 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
         if name in given:
             rule = f"is not used by the model {config.network}"
             raise InputError(name, getattr(config, name), rule, "leave it out, or choose another model")
+    if "holes" in given and not config.task_object.draws_holes:
+        rule = f"is not used by the task {config.task}"
+        raise InputError("holes", config.holes, rule, "leave it out, or choose the task inpaint")
     augment = parse_augmentations(config.augment or ())
     if config.size:
         _check_augmentations(augment, (config.size[0], config.size[1]))
@@ -107,6 +110,8 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         "task": splits.task.name, "method": splits.task.method, "surface": str(splits.preprocessing.surface),
         "size": splits.preprocessing.size, "binary": splits.preprocessing.binary,
     }  # fmt: skip
+    if splits.task.draws_holes:
+        prepared["holes"] = splits.preprocessing.holes
     for name, value in prepared.items():
         if getattr(config, name) != value:
             rule = f"is not that of the samples of the run, {value}"

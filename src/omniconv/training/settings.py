@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
+HOLE_STYLES = ("deepfill", "lama", "thin", "medium", "thick")
+"""Keys of ``omniconv.data.hole_masks.HOLES``, which imports NumPy."""
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
 TYPE_NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
-ADDED_SETTINGS = ("method", "ema", "sample_every")
+ADDED_SETTINGS = ("method", "ema", "sample_every", "holes")
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
@@ -217,6 +219,11 @@ class RunConfig(Settings):
     )
     balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
+    holes: Annotated[str, _one_of(lambda: HOLE_STYLES)] = Field(
+        "lama",
+        description="holes that inpaint draws where the data has no masks: deepfill (DeepFill v2: a rectangle and "
+        "strokes), lama (LaMa's training: strokes or rectangles), thin, medium or thick (LaMa's evaluation)",
+    )
     skip_bad: bool = Field(False, description="skip images and masks that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
     precision: Annotated[str, BeforeValidator(_read_precision), _one_of(lambda: PRECISIONS)] = Field(
