@@ -39,6 +39,7 @@ OTHER = {
     "patience": 6,
     "balance": True,
     "binary": True,
+    "holes": "thin",
     "skip_bad": True,
     "seed": 2**40 + 1,
     "precision": "16",

@@ -63,7 +63,8 @@ def read_hole(path: str | Path | Image.Image, image_header: Header | None = None
             middle += int(((values >= MIDDLE[0]) & (values < MIDDLE[1])).sum())
             coloured += colours
     if coloured > LARGEST_COLOUR_SHARE * hole.size:
-        raise FileError(path, f"is a colour picture ({100 * coloured / hole.size:.0f} % of its pixels), not a mask", _SAVE)
+        rule = f"is a colour picture ({100 * coloured / hole.size:.0f} % of its pixels), not a mask"
+        raise FileError(path, rule, _SAVE)
     if middle > LARGEST_MIDDLE_SHARE * hole.size:
         rule = f"is a picture, not a mask: {100 * middle / hole.size:.0f} % of its pixels are neither black nor white"
         raise FileError(path, rule, _SAVE)

@@ -122,7 +122,7 @@ def write_inpainted(
             if len(tiles) < 2 * OVERVIEW_IMAGES:
                 tiles += _tiles(file.name, layers, result, hole)
             step()
-        write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, 2, THUMBNAIL)))
+        write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, min(4, len(tiles)), THUMBNAIL)))
     return written
 
 

@@ -60,6 +60,7 @@ TASKS: dict[str, TaskEntry] = {
             "gated": "omniconv.tasks.inpaint.base:Gated",
             "partial": "omniconv.tasks.inpaint.base:Partial",
             "plain": "omniconv.tasks.inpaint.base:Convolutional",
+            "deepfill": "omniconv.tasks.inpaint.base:DeepFill",
         },
     ),
 }

@@ -24,8 +24,10 @@ from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_eve
 from omniconv.data.layouts.image_masks import scan_image_masks
 from omniconv.data.preprocessing import Preprocessing, resize_labels
 from omniconv.errors import FileError, InputError, validation_reason
+from omniconv.generation.adversarial import discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
+from omniconv.models.deepfill import PatchDiscriminator
 from omniconv.report.page import Page
 from omniconv.surfaces import Equirectangular, Plane, Surface
 from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork
@@ -303,6 +305,47 @@ class Convolutional(Inpaint):
     """Ordinary convolutions, in the network of ``Gated``."""
 
     method = "plain"
+
+
+class DeepFill(Inpaint):
+    """DeepFill v2 (Yu et al., ICCV 2019): two networks with gated convolutions and attention, against SN-PatchGAN.
+
+    Losses as in the authors' code: the mean absolute error of both stages over the whole image, and the hinge loss of a
+    discriminator of patches, weight 1 each. The output is not limited by a hyperbolic tangent, since images are
+    normalized to standard deviation 1.
+    """
+
+    method = "deepfill"
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {**Inpaint.defaults, "holes": "deepfill", "learning_rate": 1e-4, "weight_decay": 0.0, "batch_size": 16}
+    )
+    betas = (0.5, 0.999)
+    weights = (1.0, 1.0)
+
+    def adversary(self, network: Model) -> nn.Module | None:
+        return PatchDiscriminator(network.arguments["in_channels"], network.surface)
+
+    def adversary_loss(
+        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+    ) -> Tensor:
+        x, codes = batch
+        unknown = codes != KNOWN
+        with torch.no_grad():
+            completed = network(x, unknown)
+        holes = torch.cat([unknown, unknown])
+        return 0.5 * discriminator_loss(lambda images: adversary(images, holes), x, completed, loss="hinge")
+
+    def training_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+    ) -> Tensor:
+        x, codes = batch
+        unknown = codes != KNOWN
+        predictions = network.predictions(x, unknown)  # type: ignore[operator]
+        loss = criterion(predictions, x, codes == HOLE, codes != OUTSIDE)
+        if adversary is None:
+            return loss
+        completed = torch.where(unknown, predictions[-1], x)
+        return loss - adversary(completed, unknown).mean()  # the generator's part of the hinge loss
 
 
 @lru_cache(maxsize=DRAWN_IN_MEMORY)
