@@ -11,7 +11,6 @@ from test_autoencoder import turn
 from omniconv.errors import InputError
 from omniconv.generation.adversarial import discriminator_loss, generator_loss, gradient_penalty
 from omniconv.models import Discriminator, Generator
-from omniconv.models.levels import level_grids
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
 
@@ -28,13 +27,10 @@ class TestGenerator(ModelBattery):
     def build(surface):
         return randomized(Generator(2, 3, surface, width=4, depth=2, blocks=1))
 
-    def signal(self, surface, batch=2):
-        grid = level_grids(self.model(surface).surfaces, SHAPES[surface])[-1]
-        return torch.randn(batch, 3, *grid, generator=torch.Generator().manual_seed(1))
-
-    def output_shape(self, surface, x):
-        grid = [4 * size for size in x.shape[2:]] if surface.any_size else surface.shape
-        return (x.shape[0], 2, *grid)
+    def output_shape(self, surface, inputs):
+        latent = inputs[0]
+        grid = [4 * size for size in latent.shape[2:]] if surface.any_size else surface.shape
+        return (latent.shape[0], 2, *grid)
 
     @every_surface
     def test_total_stride_is_that_of_the_coarsest_layer(self, surface):
@@ -46,8 +42,8 @@ class TestDiscriminator(ModelBattery):
     def build(surface):
         return randomized(Discriminator(3, surface, width=4, depth=2, blocks=1))
 
-    def output_shape(self, surface, x):
-        return (x.shape[0],)
+    def output_shape(self, surface, inputs):
+        return inputs[0].shape[:1]
 
     @pytest.mark.slow  # its layers are those of the generator
     @every_surface

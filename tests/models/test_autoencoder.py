@@ -18,8 +18,8 @@ BETA_VAE = {
 
 
 class AutoencoderBattery(ModelBattery):
-    def output_shape(self, surface, x):
-        return x.shape
+    def output_shape(self, surface, inputs):
+        return inputs[0].shape
 
 
 class TestAutoencoder(AutoencoderBattery):

@@ -26,19 +26,21 @@ if TYPE_CHECKING:
     from omniconv.models.deepfill import PatchDiscriminator
     from omniconv.models.denoiser import Denoiser
     from omniconv.models.inpainter import Inpainter
+    from omniconv.models.local_denoiser import LocalDenoiser
     from omniconv.models.rebuilding import build
     from omniconv.models.storage import load, save
     from omniconv.models.unet import UNet
 
 __all__ = [
-    "MODELS", "Autoencoder", "Classifier", "Denoiser", "Discriminator", "Generator", "Inpainter", "Model",
-    "PatchDiscriminator", "UNet", "build", "get_model", "load", "models_for", "register_model", "save",
+    "MODELS", "Autoencoder", "Classifier", "Denoiser", "Discriminator", "Generator", "Inpainter", "LocalDenoiser",
+    "Model", "PatchDiscriminator", "UNet", "build", "get_model", "load", "models_for", "register_model", "save",
 ]  # fmt: skip
 
 _MODULES = {
     "Autoencoder": "autoencoder", "Classifier": "classifier", "Denoiser": "denoiser", "Discriminator": "adversarial",
-    "Generator": "adversarial", "Inpainter": "inpainter", "Model": "base",
-    "PatchDiscriminator": "deepfill", "UNet": "unet", "build": "rebuilding", "load": "storage", "save": "storage",
+    "Generator": "adversarial", "Inpainter": "inpainter",
+    "LocalDenoiser": "local_denoiser", "Model": "base", "PatchDiscriminator": "deepfill", "UNet": "unet",
+    "build": "rebuilding", "load": "storage", "save": "storage",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil, isfinite
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,75 +26,33 @@ from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.base import Resampling
 
 
-class Denoiser(Model):
-    """U-Net that maps noisy images and their noise levels to estimates of the images.
+class DenoiserBase(Model):
+    """Base class of denoisers: preconditioning, sampling and inpainting around any network.
 
-    It has the blocks of DDPM (Ho et al., NeurIPS 2020): group normalization, SiLU, convolution, twice, added to the
-    input; the noise level acts by scale and shift before the second one. The published network for CIFAR-10 is
-    ``Denoiser(3, width=128, depth=3, blocks=2, patch=1, attention=(1,), middle_attention=True, modulation="add",
-    interpolation="nearest", dropout=0.1)``: 35,746,307 parameters. With the defaults, an image of one channel of
-    28 × 28 takes 46 million multiply-adds.
+    A subclass sets ``network``, a module that takes scaled images ``(batch, in_channels, *grid)``, noise inputs
+    ``(batch,)`` and labels or ``None``, and has a ``total_stride`` and a ``first`` convolution.
 
     Args:
         in_channels: channels of the image.
         surface: surface of the image.
         classes: number of classes of a class-conditional model; 0: none.
-        width: channels at the finest level after the stem.
-        depth: number of downsampling steps, each by 2, after the stem.
-        blocks: residual blocks of each level on the way down; one more on the way up.
-        multipliers: channels of each level as multiples of ``width``, one more than ``depth``; by default 1, 2, 2, …
-        patch: 2: the stem arranges blocks of 2 × 2 samples in channels (space to depth), a quarter of the cost; 1: no
-            stem.
-        attention: levels of which each block is followed by self-attention; 0 is the finest.
-        middle_attention: self-attention at the coarsest level, between two more blocks.
-        normalization: ``group``; ``weight``: no normalization of signals, but weights of unit norm and sums and
-            concatenations that keep the variance, as in EDM2.
-        modulation: how noise level and class act: ``scale_shift`` after a normalization, or ``add`` before it;
-            with ``weight`` always a factor.
-        interpolation: of upsampling, ``linear`` or ``nearest``.
-        dropout: probability of a zero before the last convolution of each block.
         parametrization: ``edm``: preconditioning of EDM; ``flow``: the network is the velocity of a rectified flow.
         sigma_data: standard deviation of the images; noise levels are in the same units.
 
-    Shape:
-        ``(batch, in_channels, *grid)``, noise levels ``(batch,)`` and, with classes, labels ``(batch,)`` of type int64
-        to ``(batch, in_channels, *grid)``. The label ``classes`` stands for no class.
-
     Raises:
         InputError: an argument out of range.
-
-    On ``Equirectangular()`` the network commutes with every roll of the panorama by a multiple of ``total_stride``
-    columns, where that divides the width; and so does sampling, so that samples have no seam.
-
-    Example:
-        >>> import torch
-        >>> network = Denoiser(1, width=8)
-        >>> network(torch.randn(2, 1, 28, 28), torch.tensor([0.1, 5.0])).shape
-        torch.Size([2, 1, 28, 28])
-        >>> network.sample(3, steps=4, grid=(28, 28), generator=torch.Generator().manual_seed(0)).shape
-        torch.Size([3, 1, 28, 28])
     """
 
     output = "denoiser"
+    network: Any
 
     def __init__(
         self,
         in_channels: int,
-        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
-        classes: int = 0,
-        width: int = 32,
-        depth: int = 1,
-        blocks: int = 1,
-        multipliers: Sequence[int] | None = None,
-        patch: int = 2,
-        attention: Sequence[int] = (),
-        middle_attention: bool = False,
-        normalization: str = "group",
-        modulation: Modulation = "scale_shift",
-        interpolation: Resampling = "linear",
-        dropout: float = 0.0,
-        parametrization: Literal["edm", "flow"] = "edm",
-        sigma_data: float = 0.5,
+        surface: Surface,
+        classes: int,
+        parametrization: Literal["edm", "flow"],
+        sigma_data: float,
     ) -> None:
         super().__init__(surface)
         self.in_channels = check_integer("in_channels", in_channels, 1, "give integers of at least 1")
@@ -102,10 +60,6 @@ class Denoiser(Model):
         rule = "must be a number above 0 and finite"
         self.sigma_data = check_number("sigma_data", sigma_data, lambda s: 0 < s < float("inf"), rule, "use 0.5")
         self.estimate = PARAMETRIZATIONS[check_choice("parametrization", parametrization, PARAMETRIZATIONS)]
-        self.network = DiffusionUNet(
-            in_channels, surface, classes, width, depth, blocks, multipliers, patch, attention, middle_attention,
-            normalization, modulation, interpolation, dropout,
-        )  # fmt: skip
 
     @property
     def total_stride(self) -> int:
@@ -272,6 +226,81 @@ class Denoiser(Model):
             return self.network(z.to(self.dtype), noise.flatten(), label)
 
         return self.estimate(network, x, level, self.sigma_data)
+
+
+class Denoiser(DenoiserBase):
+    """U-Net that maps noisy images and their noise levels to estimates of the images.
+
+    It has the blocks of DDPM (Ho et al., NeurIPS 2020): group normalization, SiLU, convolution, twice, added to the
+    input; the noise level acts by scale and shift before the second one. The published network for CIFAR-10 is
+    ``Denoiser(3, width=128, depth=3, blocks=2, patch=1, attention=(1,), middle_attention=True, modulation="add",
+    interpolation="nearest", dropout=0.1)``: 35,746,307 parameters. With the defaults, an image of one channel of
+    28 × 28 takes 46 million multiply-adds.
+
+    Args:
+        in_channels: channels of the image.
+        surface: surface of the image.
+        classes: number of classes of a class-conditional model; 0: none.
+        width: channels at the finest level after the stem.
+        depth: number of downsampling steps, each by 2, after the stem.
+        blocks: residual blocks of each level on the way down; one more on the way up.
+        multipliers: channels of each level as multiples of ``width``, one more than ``depth``; by default 1, 2, 2, …
+        patch: 2: the stem arranges blocks of 2 × 2 samples in channels (space to depth), a quarter of the cost; 1: no
+            stem.
+        attention: levels of which each block is followed by self-attention; 0 is the finest.
+        middle_attention: self-attention at the coarsest level, between two more blocks.
+        normalization: ``group``; ``weight``: no normalization of signals, but weights of unit norm and sums and
+            concatenations that keep the variance, as in EDM2.
+        modulation: how noise level and class act: ``scale_shift`` after a normalization, or ``add`` before it;
+            with ``weight`` always a factor.
+        interpolation: of upsampling, ``linear`` or ``nearest``.
+        dropout: probability of a zero before the last convolution of each block.
+        parametrization: ``edm``: preconditioning of EDM; ``flow``: the network is the velocity of a rectified flow.
+        sigma_data: standard deviation of the images; noise levels are in the same units.
+
+    Shape:
+        ``(batch, in_channels, *grid)``, noise levels ``(batch,)`` and, with classes, labels ``(batch,)`` of type int64
+        to ``(batch, in_channels, *grid)``. The label ``classes`` stands for no class.
+
+    Raises:
+        InputError: an argument out of range.
+
+    On ``Equirectangular()`` the network commutes with every roll of the panorama by a multiple of ``total_stride``
+    columns, where that divides the width; and so does sampling, so that samples have no seam.
+
+    Example:
+        >>> import torch
+        >>> network = Denoiser(1, width=8)
+        >>> network(torch.randn(2, 1, 28, 28), torch.tensor([0.1, 5.0])).shape
+        torch.Size([2, 1, 28, 28])
+        >>> network.sample(3, steps=4, grid=(28, 28), generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 1, 28, 28])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+        classes: int = 0,
+        width: int = 32,
+        depth: int = 1,
+        blocks: int = 1,
+        multipliers: Sequence[int] | None = None,
+        patch: int = 2,
+        attention: Sequence[int] = (),
+        middle_attention: bool = False,
+        normalization: str = "group",
+        modulation: Modulation = "scale_shift",
+        interpolation: Resampling = "linear",
+        dropout: float = 0.0,
+        parametrization: Literal["edm", "flow"] = "edm",
+        sigma_data: float = 0.5,
+    ) -> None:
+        super().__init__(in_channels, surface, classes, parametrization, sigma_data)
+        self.network = DiffusionUNet(
+            in_channels, surface, classes, width, depth, blocks, multipliers, patch, attention, middle_attention,
+            normalization, modulation, interpolation, dropout,
+        )  # fmt: skip
 
 
 def _precise(x: Tensor) -> torch.dtype:

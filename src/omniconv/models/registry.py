@@ -28,6 +28,7 @@ MODELS: dict[str, type[Model] | str] = {
     "discriminator": "omniconv.models.adversarial:Discriminator",
     "generator": "omniconv.models.adversarial:Generator",
     "inpainter": "omniconv.models.inpainter:Inpainter",
+    "local_denoiser": "omniconv.models.local_denoiser:LocalDenoiser",
     "patch_discriminator": "omniconv.models.deepfill:PatchDiscriminator",
     "unet": "omniconv.models.unet:UNet",
 }
