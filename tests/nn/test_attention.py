@@ -87,6 +87,7 @@ def test_half_precision(surface):
     assert copy.deepcopy(layer).bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surface", [Equirectangular(), Icosphere(1)], ids=str)
 def test_compiled_and_exported_layers_give_the_same(surface):
     torch._dynamo.reset()

@@ -79,6 +79,7 @@ def test_second_gradients_are_right():
     assert torch.autograd.gradgradcheck(output, (x, conv.weight), fast_mode=True)
 
 
+@pytest.mark.slow
 @quick_surfaces
 def test_compiled_layer_gives_the_same(surface):
     torch._dynamo.reset()

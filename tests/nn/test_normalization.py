@@ -8,7 +8,8 @@ from model_battery import SHAPES, every_surface
 from omniconv.errors import InputError
 from omniconv.nn import Conv, ConvBlock, GroupNorm
 from omniconv.nn.arguments import is_grid
-from omniconv.nn.normalization import default_groups, group_norm
+from omniconv.nn.group_norm_ops import group_norm, reference_group_norm
+from omniconv.nn.normalization import default_groups
 from omniconv.surfaces import Equirectangular, Healpix, Icosphere, Plane
 
 MESHES = [surface for surface in SHAPES if surface.ndim == 1 and not is_grid(surface)]
@@ -60,6 +61,29 @@ def test_scale_and_shift_come_after_the_affine_map_of_the_channels(surface):
 def test_equal_areas_give_torchs_group_norm(surface):
     norm, x = GroupNorm(8, 4, surface), signal(surface)
     torch.testing.assert_close(norm(x), F.group_norm(x, 4, norm.weight, norm.bias))
+
+
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "strided"])
+@every_surface
+def test_fast_norm_is_the_reference_in_output_and_gradients(surface, layout, silu):
+    x = signal(surface, dtype=torch.float64)
+    layouts = {"contiguous": x, "channels last": x.movedim(1, -1).contiguous().movedim(-1, 1), "strided": x[..., ::2]}
+    norm, x = GroupNorm(8, 2, surface), layouts[layout].requires_grad_()
+    weights = None
+    if norm.area_weights is not None:
+        weights = norm.area_weights(signal(surface, dtype=torch.float64)).expand(SHAPES[surface])
+        weights = weights[..., ::2] / weights[..., ::2].sum() if layout == "strided" else weights
+    factor, summand = (torch.randn(2, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    gradient = torch.randn_like(x)
+    found, wanted = [], []
+    for results, function in ((found, group_norm), (wanted, reference_group_norm)):
+        y = function(x, 2, factor, summand, weights, silu=silu)
+        results.extend([y, *torch.autograd.grad(y, (x, factor, summand), gradient)])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+    if layout == "channels last":
+        assert found[0].stride() == found[1].stride() == x.stride()
 
 
 @pytest.mark.parametrize("surface", MESHES, ids=str)
@@ -149,7 +173,7 @@ def test_many_samples_far_from_zero_keep_their_variance():
     torch.testing.assert_close(y.double(), wanted, atol=2e-3, rtol=0)
 
 
-@pytest.mark.parametrize("surface", [Equirectangular(), Icosphere(1)], ids=str)
+@pytest.mark.parametrize("surface", [Icosphere(1), pytest.param(Equirectangular(), marks=pytest.mark.slow)], ids=str)
 def test_compiled_block_gives_the_same(surface):
     torch._dynamo.reset()
     layer, x = (

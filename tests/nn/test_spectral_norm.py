@@ -105,6 +105,7 @@ def test_copies_and_state_keep_the_statistics():
     assert torch.equal(loaded.eval()(x), conv(x))
 
 
+@pytest.mark.slow
 @quick_surfaces
 def test_compiled_layer_gives_the_same(surface):
     torch._dynamo.reset()

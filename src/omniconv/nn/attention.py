@@ -12,6 +12,7 @@ from omniconv.checks import check_integer
 from omniconv.errors import InputError
 from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import check_on_surface
+from omniconv.nn.group_norm_ops import precise_dtype
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.normalization import norm_layer
 from omniconv.nn.symbolic import is_symbolic
@@ -86,7 +87,7 @@ class SelfAttention(Traceable, nn.Module):
         """Return ``(1, N)``, the same for every query."""
         if self.area_weights is None:
             return None
-        precise = x.new_empty((), dtype=torch.promote_types(x.dtype, torch.float32)).expand(x.shape)
+        precise = x.new_empty((), dtype=precise_dtype(x)).expand(x.shape)
         areas = self.area_weights(precise).expand(x.shape[2:]).flatten()
         return (areas * areas.shape[0]).log().to(dtype)[None]
 

@@ -204,7 +204,8 @@ class NormScaleShift(nn.Module):
         inputs = check_integer("embedding_channels", embedding_channels, 0, "use 0 for no scale and shift")
         self.norm = GroupNorm(channels, groups, surface, eps)
         self.scale_shift = ScaleShift(inputs, channels) if inputs else None
-        self.activation = activation_layer(activation)
+        self.fuses_silu = activation == "silu"
+        self.activation = nn.Identity() if self.fuses_silu else activation_layer(activation)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Normalize, scale and shift, and activate ``(batch, channels, *grid)``."""
@@ -215,7 +216,7 @@ class NormScaleShift(nn.Module):
                     "embedding", None, "is required by scale and shift", "pass (batch, embedding_channels)"
                 )
             coefficients = self.scale_shift.coefficients(embedding)
-        return self.activation(self.norm(x, *coefficients))
+        return self.activation(self.norm(x, *coefficients, silu=self.fuses_silu))
 
 
 def _frequencies(channels: int, bandwidth: float) -> tuple[list[int], list[Tensor]]:

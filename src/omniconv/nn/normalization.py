@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
 from omniconv.errors import InputError
 from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import check_on_surface, check_surface, is_grid
+from omniconv.nn.group_norm_ops import group_norm, precise_dtype
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.surfaces import Plane, Surface
 
@@ -79,13 +79,16 @@ class GroupNorm(Traceable, nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.area_weights = None if surface.equal_areas else make_mean_weights(surface)
 
-    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, silu: bool = False
+    ) -> Tensor:
         """Return ``norm(x) · (1 + scale) + shift``.
 
         Args:
             x: signal ``(batch, channels, *grid)``.
             scale: ``(batch, channels)``, or ``None`` for 0.
             shift: ``(batch, channels)``, or ``None`` for 0.
+            silu: whether SiLU follows, in the same passes over memory.
         """
         check_on_surface(x, self.surface, self.channels, self.weight.dtype)
         factor: Tensor = self.weight
@@ -96,31 +99,11 @@ class GroupNorm(Traceable, nn.Module):
             summand = summand + shift
         areas = None
         if self.area_weights is not None:
-            areas = self.area_weights(x.new_empty((), dtype=_precise(x)).expand(x.shape))
-        return group_norm(x, self.groups, factor, summand, areas, self.eps)
+            areas = self.area_weights(x.new_empty((), dtype=precise_dtype(x)).expand(x.shape))
+        return group_norm(x, self.groups, factor, summand, areas, self.eps, silu)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.channels}, groups={self.groups}, surface={self.surface}, eps={self.eps}"
-
-
-def group_norm(
-    x: Tensor, groups: int, factor: Tensor, summand: Tensor, areas: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    """Normalize each group of channels of each image, then multiply and add.
-
-    Args:
-        x: signal ``(B, C, *grid)``.
-        groups: number of groups.
-        factor: ``(C,)``, or ``(B, C)`` for a factor of each image.
-        summand: as ``factor``.
-        areas: weights of the samples, broadcast to the grid, of sum 1 over it; ``None`` for equal weights.
-        eps: number added to the variance.
-    """
-    if areas is None and factor.ndim == summand.ndim == 1:
-        return _equal_area_norm(x, groups, factor, summand, eps)
-    y = _equal_area_norm(x, groups, None, None, eps) if areas is None else _weighted_norm(x, groups, areas, eps)
-    ones = (1,) * (x.ndim - 2)
-    return torch.addcmul(_per_channel(summand, y, ones), y, _per_channel(factor, y, ones)).to(x.dtype)
 
 
 def default_groups(channels: int) -> int:
@@ -141,31 +124,6 @@ def check_groups(groups: int, channels: int) -> int:
         rule = f"must divide channels={channels}"
         raise InputError("groups", groups, rule, f"use groups={default_groups(channels)}")
     return groups
-
-
-def _equal_area_norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    if x.ndim == 3:  # torch keeps channels last in images only (torch 2.13): an image of one row
-        return F.group_norm(x.unsqueeze(2), groups, weight, bias, eps).squeeze(2)
-    return F.group_norm(x, groups, weight, bias, eps)
-
-
-def _weighted_norm(x: Tensor, groups: int, areas: Tensor, eps: float) -> Tensor:
-    grouped = x.to(_precise(x)).unflatten(1, (groups, -1))
-    axes = tuple(range(2, grouped.ndim))
-    share = areas / grouped.shape[2]
-    mean = (grouped * share).sum(axes, keepdim=True)
-    centred = grouped - mean
-    variance = (centred.square() * share).sum(axes, keepdim=True)
-    return (centred * torch.rsqrt(variance + eps)).flatten(1, 2)
-
-
-def _per_channel(values: Tensor, like: Tensor, ones: tuple[int, ...]) -> Tensor:
-    """Return ``(C,)`` or ``(B, C)`` in a shape that broadcasts to ``(B, C, *grid)``."""
-    return values.to(like.dtype).reshape(*values.shape, *ones)
-
-
-def _precise(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _batch_norm(channels: int, surface: Surface) -> nn.Module:
