@@ -19,7 +19,9 @@ from torch import nn
 import omniconv as oc
 from omniconv.errors import FileError, InputError
 from omniconv.exporting import Exported, export
+from omniconv.exporting.from_run import WithNormalization
 from omniconv.exporting.verification import compare
+from omniconv.models import Model
 
 
 class ChangesWhenExported(nn.Module):
@@ -211,3 +213,48 @@ def test_full_disk_leaves_no_file(network, tmp_path, monkeypatch):
     with pytest.raises(FileError, match="cannot be written"):
         export(TwoOutputs(), tmp_path / "a.pt2", torch.zeros(1, 2, 16, 16))
     assert os.listdir(tmp_path) == []
+
+
+class Scaled(Model):
+    """Network of an image, a number and a mask."""
+
+    output = "inpainter"
+    total_stride = 1
+
+    def __init__(self, in_channels, surface=oc.Plane()):  # noqa: B008
+        super().__init__(surface)
+        self.conv = oc.nn.Conv(in_channels, in_channels, 3, padding=1, surface=surface)
+
+    def forward(self, x, sigma, mask):
+        return self.conv(x * (1 - mask)) * sigma[:, None, None, None]
+
+    def example_inputs(self, grid=(), batch=1):
+        (x,) = super().example_inputs(grid, batch)
+        return x, torch.linspace(1, 2, batch), (x[:, :1] > 0).float()
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_model_of_several_inputs_names_them(tmp_path, suffix):
+    network = Scaled(2).eval()
+    path = tmp_path / f"network{suffix}"
+    assert oc.export(network, path).worst.relative_error < 1e-4
+    inputs = network.example_inputs((7, 9), 3)
+    with torch.no_grad():
+        expected = network(*inputs)
+    if suffix == ".onnx":
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        names = [one.name for one in session.get_inputs()]
+        assert names == ["image", "sigma", "mask"]
+        (found,) = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
+    else:
+        torch.testing.assert_close(torch.export.load(path).module()(*inputs), expected)
+
+
+def test_a_network_that_returns_images_returns_rgb():
+    network, mean, std = Scaled(3).eval(), (0.2, 0.4, 0.6), (0.5, 0.25, 0.1)
+    x, sigma, mask = network.example_inputs((5, 6), 2)
+    shape = (1, 3, 1, 1)
+    normalized = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    expected = network(normalized, sigma, mask) * torch.tensor(std).view(shape) + torch.tensor(mean).view(shape)
+    torch.testing.assert_close(WithNormalization(network, mean, std)(x, sigma, mask), expected)

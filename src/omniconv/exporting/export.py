@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from omniconv.checks import check_integer
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.exporting import onnx_file, torch_file
 from omniconv.exporting.program import AXES, to_program
-from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
+from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare, inputs_for
 from omniconv.files import as_path, check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
 from omniconv.models.tensor_file import non_finite
@@ -51,8 +52,8 @@ class _NamedOutputs(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return named_outputs(self.network(x))
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return named_outputs(self.network(*inputs))
 
 
 @preserved_random_state()
@@ -68,10 +69,12 @@ def export(
     """Write a network as an ONNX file or a ``torch.export`` program, after checking that it computes the same.
 
     The file takes ``image``, float32 ``(batch, channels, *grid)``, with any batch size and, with ``any_size``, any grid
-    from ``min_size`` samples per axis. It contains standard operators only and runs without omniconv. The output is
-    ``logits`` if the network returns one tensor. Tensors in dictionaries, tuples, lists and dataclasses are named by
-    their keys, ``out``, ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and
-    anything else as one dictionary.
+    from ``min_size`` samples per axis. Further inputs of a network of ``oc.models``, such as a noise level or a mask,
+    have the names of its ``forward``; a generator takes ``latent`` instead of an image. The file contains standard
+    operators only and runs without omniconv. The output is ``logits`` if the network returns one tensor, or ``output``
+    if that is an image. Tensors in dictionaries, tuples, lists and dataclasses are named by their keys, ``out``,
+    ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and anything else as one
+    dictionary.
 
     Args:
         model: a network of ``oc.models``, or any module that takes one signal and returns tensors.
@@ -104,17 +107,21 @@ def export(
     if fault := non_finite(network.state_dict()):
         raise FileError(path, f"was not written: {fault}", "train the network again, with a smaller learning rate")
     if isinstance(network, Model):
-        any_size, default_min_size = any_size and network.surface.any_size, 2 * network.total_stride
+        any_size = any_size and network.surface.any_size and network.output != "generator"
+        default_min_size = 2 * network.total_stride
     else:
         default_min_size = 16
     min_size = min_size or default_min_size if any_size else None
     example = _example(network, min_size) if example is None else example
     result = _run(network, example)
     shapes = _test_shapes(example, min_size)
-    outputs = codec.output_names(named_outputs(result, "logits" if isinstance(result, Tensor) else "output"))
+    inputs = inputs_for(network, shapes[0])
+    names = _input_names(network, len(inputs))
+    outputs = codec.output_names(named_outputs(result, _output_name(network, result)))
     exported = network if _is_flat(result) else _NamedOutputs(network)
-    program = to_program(exported, torch.rand(shapes[0]), min_size)
-    content = codec.to_bytes(program, _metadata(example, outputs, min_size) | (description or {}), outputs)
+    program = to_program(exported, inputs, min_size)
+    described = _metadata(names, inputs, outputs, min_size) | (description or {})
+    content = codec.to_bytes(program, described, outputs, names)
     differences = compare(network, codec.from_bytes(content), shapes, outputs)
     _check_differences(path, differences, network)
     return Exported(write_bytes(path, content), tuple(differences))
@@ -164,13 +171,29 @@ def _run(network: nn.Module, example: Tensor) -> Any:
         rule = "must be a tensor (batch, channels, *grid) of 1 to 3 grid axes"
         raise InputError("example", getattr(example, "shape", type(example)), rule, "pass an input of the network")
     try:
+        first, *others = inputs_for(network, example.shape)
         with torch.no_grad():
-            return network(example.detach().cpu())
+            return network(example.detach().cpu() if first.shape == example.shape else first, *others)
     except Exception as error:  # the user's forward may raise anything
         if isinstance(error, MemoryError) or "out of memory" in str(error):
             raise
         rule = f"is not taken by the network ({one_line(error)})"
         raise InputError("example", tuple(example.shape), rule, "pass an input of the network") from error
+
+
+def _output_name(network: nn.Module, result: Any) -> str:
+    """Return the name of an output without a name of its own."""
+    model = getattr(network, "network", network)
+    returns_image = isinstance(model, Model) and model.output not in ("dense", "global")
+    return "logits" if isinstance(result, Tensor) and not returns_image else "output"
+
+
+def _input_names(network: nn.Module, count: int) -> tuple[str, ...]:
+    """Return names for the inputs: ``image``, and those of further inputs in the network's ``forward``."""
+    model = getattr(network, "network", network)
+    names = list(signature(model.forward).parameters)[:count] if count > 1 else []
+    is_generator = isinstance(model, Model) and model.output == "generator"
+    return ("latent" if is_generator else "image", *names[1:])
 
 
 def _is_flat(result: Any) -> bool:
@@ -180,11 +203,17 @@ def _is_flat(result: Any) -> bool:
     return isinstance(result, Tensor)
 
 
-def _metadata(example: Tensor, outputs: tuple[str, ...], min_size: int | None) -> dict[str, Any]:
-    axes = AXES[example.ndim - 2] if min_size is not None else example.shape[2:]
-    shape = ", ".join(map(str, ("batch", example.shape[1], *axes)))
+def _metadata(
+    names: tuple[str, ...], inputs: tuple[Tensor, ...], outputs: tuple[str, ...], min_size: int | None
+) -> dict[str, Any]:
+    def describe(name: str, x: Tensor) -> str:
+        axes = AXES[x.ndim - 2] if min_size is not None and x.ndim > 2 else x.shape[2:]
+        return f"{name}: {str(x.dtype).removeprefix('torch.')} ({', '.join(map(str, ('batch', *x.shape[1:2], *axes)))})"
+
+    first, *others = map(describe, names, inputs)
     size = {} if min_size is None else {"smallest_size": str(min_size)}
-    return {"omniconv": __version__, "input": f"image: float32 ({shape})", "outputs": list(outputs), **size}
+    more = {"more_inputs": others} if others else {}
+    return {"omniconv": __version__, "input": first, **more, "outputs": list(outputs), **size}
 
 
 def _check_differences(path: Path, differences: list[OutputDifference], network: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
 from omniconv.run_folder import enclosing_run
 
+NORMALIZED_OUTPUTS = frozenset(("autoencoder", "generator", "inpainter"))
+"""Outputs of networks that are images as normalized as their inputs."""
+
 
 class WithNormalization(nn.Module):
-    """A network preceded by the normalization of its input.
+    """A network preceded by the normalization of its image, and followed by its inverse if it returns an image.
+
+    A denoiser stays as it is, since its noise levels are in the units of normalized images.
 
     Args:
         network: takes normalized signals.
@@ -34,10 +40,24 @@ class WithNormalization(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
-    def forward(self, image: Tensor) -> Tensor:
+        role = getattr(network, "output", "")
+        self.takes_rgb = role not in ("generator", "denoiser")
+        self.returns_rgb = role in NORMALIZED_OUTPUTS
+
+    def forward(self, image: Tensor, *others: Tensor) -> Tensor:
         """Return the network's output for an image with values from 0 to 1."""
-        shape = (-1, *[1] * (image.ndim - 2))
-        return self.network((image - self.mean.view(shape)) / self.std.view(shape))
+        x = (image - self._channels(self.mean, image)) / self._channels(self.std, image) if self.takes_rgb else image
+        output = self.network(x, *others)
+        if not self.returns_rgb:
+            return output
+        return output * self._channels(self.std, output) + self._channels(self.mean, output)
+
+    def example_inputs(self, grid: Sequence[int], batch: int) -> tuple[Tensor, ...]:
+        """Return the inputs of the network, see ``Model.example_inputs``."""
+        return self.network.example_inputs(grid, batch)  # type: ignore[operator]  # a Model
+
+    def _channels(self, values: Tensor, signal: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (signal.ndim - 2))
 
 
 def export_run(
@@ -91,9 +111,18 @@ def export_predictor(
         return export(
             WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
             torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
-            any_size=surface.any_size and size is None, min_size=2 * predictor.model.total_stride,
+            any_size=surface.any_size and size is None and predictor.model.output != "generator",
+            min_size=2 * predictor.model.total_stride,
             description=describe(predictor), overwrite=overwrite,
         )  # fmt: skip
+
+
+def _describe_values(predictor: Predictor) -> str:
+    if predictor.model.output == "denoiser":
+        return "RGB from 0 to 1, channels first, minus mean, divided by spread; noise is added to it"
+    if predictor.model.output == "generator":
+        return "normally distributed random numbers"
+    return "RGB from 0 to 1, channels first; the file itself subtracts mean and divides by spread"
 
 
 def describe(predictor: Predictor) -> dict[str, Any]:
@@ -105,7 +134,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "classes": list(predictor.classes),
         "surface": str(surface),
         "trained_size": list(preprocessing.size),
-        "values": "RGB from 0 to 1, channels first; the file itself subtracts mean and divides by spread",
+        "values": _describe_values(predictor),
         "mean": list(preprocessing.mean),
         "spread": list(preprocessing.std),
         "answer": predictor.task.describe_output(surface),

@@ -36,7 +36,12 @@ def output_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{name}_output" if name == INPUT else name for name in names)
 
 
-def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:
+def to_bytes(
+    program: torch.export.ExportedProgram,
+    description: dict[str, Any],
+    outputs: tuple[str, ...],
+    inputs: tuple[str, ...] = (INPUT,),
+) -> bytes:
     """Return the content of an ``.onnx`` file.
 
     Raises:
@@ -44,7 +49,8 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     """
     with silenced_exporter():
         converted = torch.onnx.export(
-            program, input_names=[INPUT], output_names=list(outputs), opset_version=OPSET, dynamo=True, verbose=False,
+            program, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET, dynamo=True,
+            verbose=False,
             custom_translation_table={operator.floordiv: _floor_division},
         )  # fmt: skip
     model = converted.model_proto  # type: ignore[union-attr]  # None only if a file name is given
@@ -61,7 +67,7 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     return model.SerializeToString()
 
 
-def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
+def from_bytes(content: bytes) -> Callable[..., list[Tensor]]:
     """Return a function that runs the content of an ``.onnx`` file."""
     import onnxruntime
 
@@ -69,8 +75,11 @@ def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def run(x: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(array) for array in session.run(None, {INPUT: x.numpy()})]
+    names = [one.name for one in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> list[Tensor]:
+        arrays = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
+        return [torch.from_numpy(array) for array in session.run(None, arrays)]
 
     return run
 

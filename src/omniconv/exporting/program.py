@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,26 +21,29 @@ AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 """Names of the dynamic grid axes."""
 
 
-def to_program(network: nn.Module, example: Tensor, min_size: int | None) -> torch.export.ExportedProgram:
+def to_program(network: nn.Module, inputs: Sequence[Tensor], min_size: int | None) -> torch.export.ExportedProgram:
     """Export a network for any batch size.
 
     Args:
-        network: takes one signal ``(batch, channels, *grid)`` and returns tensors, alone or in tuples or dictionaries.
-        example: such a signal.
+        network: takes a signal ``(batch, channels, *grid)`` and perhaps further tensors with a batch axis, and returns
+            tensors, alone or in tuples or dictionaries.
+        inputs: such tensors.
         min_size: smallest size of each grid axis; ``None`` fixes the grid of the example.
 
     Raises:
         InputError: the network cannot be exported, or only for a fixed size.
     """
-    sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
+    grid: dict[int, Any] = {}
     if min_size is not None:
-        names = AXES[example.ndim - 2]
-        sizes |= {axis: torch.export.Dim(name, min=min_size) for axis, name in enumerate(names, start=2)}
-    batch = torch.stack([*example.expand(2, *example.shape[1:])])  # torch.export would fix a batch size of 1
+        names = AXES[inputs[0].ndim - 2]
+        grid = {axis: torch.export.Dim(name, min=min_size) for axis, name in enumerate(names, start=2)}
+    sizes = [{0: torch.export.Dim("batch"), **(grid if x.ndim > 2 else {})} for x in inputs]
+    batch = tuple(torch.stack([*x.expand(2, *x.shape[1:])]) for x in inputs)  # a batch size of 1 would become fixed
     try:
         with silenced_exporter(), torch.no_grad():
             network = with_standard_ops(network)
-            program = torch.export.export(network, (batch,), dynamic_shapes=(sizes,), strict=False)
+            dynamic = signature(network.forward).bind(*sizes).arguments
+            program = torch.export.export(network, batch, dynamic_shapes=dict(dynamic), strict=False)
     except (RuntimeError, ValueError) as error:
         rule = f"cannot be exported ({_first_lines(error)})"
         if min_size is not None:

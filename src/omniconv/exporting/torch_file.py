@@ -22,7 +22,12 @@ def output_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any], outputs: tuple[str, ...]) -> bytes:
+def to_bytes(
+    program: torch.export.ExportedProgram,
+    description: dict[str, Any],
+    outputs: tuple[str, ...],
+    inputs: tuple[str, ...] = (),
+) -> bytes:
     """Return the content of a ``.pt2`` file."""
     buffer = io.BytesIO()
     program.example_inputs = None  # would be stored in the file
@@ -31,13 +36,13 @@ def to_bytes(program: torch.export.ExportedProgram, description: dict[str, Any],
     return buffer.getvalue()
 
 
-def from_bytes(content: bytes) -> Callable[[Tensor], list[Tensor]]:
+def from_bytes(content: bytes) -> Callable[..., list[Tensor]]:
     """Return a function that runs the content of a ``.pt2`` file."""
     with silenced_exporter():
         program = torch.export.load(io.BytesIO(content)).module()
 
-    def run(x: Tensor) -> list[Tensor]:
+    def run(*inputs: Tensor) -> list[Tensor]:
         with torch.no_grad():
-            return list(named_outputs(program(x)).values())
+            return list(named_outputs(program(*inputs)).values())
 
     return run

@@ -35,9 +35,12 @@ class OutputDifference:
 
 @torch.no_grad()
 def compare(
-    network: nn.Module, run: Callable[[Tensor], list[Tensor]], shapes: Sequence[tuple[int, ...]], outputs: Sequence[str]
+    network: nn.Module,
+    run: Callable[..., list[Tensor]],
+    shapes: Sequence[tuple[int, ...]],
+    outputs: Sequence[str],
 ) -> list[OutputDifference]:
-    """Return the differences of every output for random inputs of these shapes, uniform in [0, 1).
+    """Return the differences of every output for random images of these shapes, uniform in [0, 1), see ``inputs_for``.
 
     Example:
         >>> [one.relative_error for one in compare(nn.Identity(), lambda x: [x], [(1, 2, 4)], ["same"])]
@@ -46,11 +49,26 @@ def compare(
     differences = []
     generator = torch.Generator().manual_seed(0)
     for shape in shapes:
-        x = torch.rand(shape, generator=generator)
-        expected = named_outputs(network(x)).values()
-        for name, one, other in zip(outputs, expected, run(x), strict=True):
+        inputs = inputs_for(network, shape, generator)
+        expected = named_outputs(network(*inputs)).values()
+        for name, one, other in zip(outputs, expected, run(*inputs), strict=True):
             differences.append(_difference(name, shape, one, other))
     return differences
+
+
+def inputs_for(
+    network: nn.Module, shape: Sequence[int], generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """Return the inputs of a network for a random image ``(batch, channels, *grid)``, uniform in [0, 1).
+
+    A network with ``example_inputs``, see ``Model.example_inputs``, gets what that returns besides the image.
+    """
+    image = torch.rand(*shape, generator=generator)
+    make = getattr(network, "example_inputs", None)
+    if make is None:
+        return (image,)
+    first, *others = make(shape[2:], shape[0])
+    return (image if first.shape[2:] == image.shape[2:] else first, *others)
 
 
 def _difference(output: str, shape: tuple[int, ...], expected: Tensor, actual: Tensor) -> OutputDifference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
@@ -122,10 +123,11 @@ class Predictor:
         """Return the network's output ``(channels, *grid)`` or ``(channels,)`` for an image ``(3, *size)`` in 0 … 1.
 
         Raises:
-            InputError: it has NaN or infinity, of which no class could be told.
+            InputError: it has NaN or infinity, of which no class could be told; or the network takes no image, or a
+                mask besides the image.
         """
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
-        output = self.model(x)[0].float().cpu()
+        output = self.model(x, *self._other_inputs(x))[0].float().cpu()
         self._check_finite(output)
         return output
 
@@ -133,6 +135,17 @@ class Predictor:
         if not output.isfinite().all():
             rule = "returns NaN or infinity"
             raise InputError("model", type(self.model).__name__, rule, "train it again, with a smaller learning rate")
+
+    def _other_inputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what the network takes besides an image, such as a noise level, if it is a number per image."""
+        if type(self.model).example_inputs is Model.example_inputs:
+            return ()
+        image, *others = self.model.example_inputs(x.shape[2:], 1)
+        if image.shape != x.shape or any(other.ndim > 2 for other in others):
+            found = ", ".join(signature(self.model.forward).parameters)
+            rule, cure = f"takes ({found}), not an image alone", "call the network itself: oc.open_run(RUN).network"
+            raise InputError("model", type(self.model).__name__, rule, cure)
+        return tuple(other.to(self.device) for other in others)
 
     def predict(self, image: Picture, mask: Picture | None = None) -> np.ndarray:
         """Return the task's prediction for an image, at the image's own upright size.
