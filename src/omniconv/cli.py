@@ -15,7 +15,7 @@ import click
 from omniconv import __version__
 from omniconv.checks import check_choice, did_you_mean
 from omniconv.commands.audit import audit
-from omniconv.commands.command import NearestGroup, usage_message
+from omniconv.commands.command import NearestGroup, TaskCommand, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_table, progress_bar
@@ -121,10 +121,11 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
 
 
 @commands.command(
+    cls=TaskCommand,
     help=f"""Train a network on a folder of images.
 
     TASK is {RunConfig.model_fields["task"].description}. DATA may be split into train/, val/ and test/, and classes.txt
-    may name the classes, one per line. TASK and DATA are required unless --resume or --config gives them."""
+    may name the classes, one per line. TASK and DATA are required unless --resume or --config gives them.""",
 )
 @click.argument("task", required=False)
 @click.argument("data", required=False)

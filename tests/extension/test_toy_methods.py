@@ -111,6 +111,15 @@ def test_every_file_of_a_run_keeps_the_method(here, data, capsys):  # noqa: F811
     assert "is not that of the samples of the run, squared" in capsys.readouterr().err
 
 
+def test_help_shows_the_defaults_of_the_task_and_the_method(capsys):
+    assert main(["train", "glow", "--method", "squared", "--help"]) == 0
+    assert capsys.readouterr().out.endswith("Defaults of glow squared that differ:\n  --width  6\n  --depth  1\n")
+    assert main(["train", "glow", "--help"]) == 0
+    assert "Defaults of glow absolute that differ:\n  --width          4\n" in capsys.readouterr().out
+    assert main(["train", "segment", "--help"]) == 0
+    assert "that differ" not in capsys.readouterr().out
+
+
 def test_summary_takes_a_method(here, capsys):
     assert main(["summary", "glow", "--method", "squared"]) == 0
     assert main(["summary", "glow", "--method", "x"]) == 2

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import click
 
 from omniconv.checks import did_you_mean
 from omniconv.errors import InputError
-from omniconv.training.settings import RunConfig
+from omniconv.tasks import TASKS, get_task
+from omniconv.training.settings import RunConfig, option
 
+WORDS = "omniconv.words"
+"""Key of the words of the command line in click's context."""
 ALIASES = {"path": "out", "model": "network", "run": "network"}
 """Arguments of functions whose value comes from an option or argument of another name."""
 
@@ -25,6 +29,28 @@ class Command(click.Command):
         except InputError as error:
             error.args = (in_command_words(error, self, ctx.params),)
             raise
+
+
+class TaskCommand(Command):
+    """Command whose help also shows the defaults of the task and the method that precede ``--help``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line for its help, which is shown before they are parsed."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the settings whose defaults the task changes."""
+        words = ctx.meta.get(WORDS, [])
+        name = next((word for word in words if word in TASKS), "")
+        method = dict(pairwise(words)).get("--method", "")
+        if not name or (method and method not in TASKS[name].methods):
+            return
+        task = get_task(name, method)
+        rows = [(option(setting), str(value)) for setting, value in task.defaults.items()]
+        if rows:
+            with formatter.section(f"Defaults of {' '.join(filter(None, (name, task.method)))} that differ"):
+                formatter.write_dl(rows)
 
 
 class NearestGroup(click.Group):
