@@ -29,7 +29,7 @@ TRANSPOSED = (ocnn.ConvTranspose, ocnn.ConvTranspose1d, ocnn.ConvTranspose2d, oc
 POOL_LAYERS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
 OTHERS = (
     ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.GroupNorm, ocnn.Upsample, ocnn.Downsample,
-    ocnn.SpaceToDepth, ocnn.DepthToSpace,
+    ocnn.SpaceToDepth, ocnn.DepthToSpace, ocnn.SelfAttention,
 )  # fmt: skip
 OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOL_LAYERS, *OTHERS)
 
@@ -95,7 +95,7 @@ def _(layer: ocnn.Upsample, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 @layer_maps.register
-def _(layer: ocnn.GlobalAvgPool, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.GlobalAvgPool | ocnn.SelfAttention, result: Tensor, x: Tensor) -> AxisMaps:
     return None
 
 
@@ -120,6 +120,8 @@ def layer_multiply_adds(layer: nn.Module, result: Tensor, x: Tensor) -> int:
     """Return multiply-adds on all samples of the batch; a stencil adds one per stored entry and input channel."""
     if isinstance(layer, ocnn.CoordConv):
         return layer_multiply_adds(layer.conv, result, x)
+    if isinstance(layer, ocnn.SelfAttention):  # its four linear layers
+        return 4 * layer.channels**2 * x.numel() // layer.channels
     if not isinstance(layer, (*CONVOLUTIONS, *TRANSPOSED)):
         return 0
     stencils = [part.stencil for part in layer.modules() if isinstance(part, StencilConvolution)]
