@@ -51,6 +51,18 @@ def segment_run(tmp_path_factory: pytest.TempPathFactory, segment_data: Path) ->
 
 
 @pytest.fixture(scope="session")
+def generate_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run of a diffusion model with the classes 3 and 7; tests leave it as it is."""
+    from tiny import picture, save, trained
+
+    root = tmp_path_factory.mktemp("generate")
+    for index in range(8):
+        save(root / "digits" / "37"[index % 2] / f"{index}.png", picture(index, 8, 8)[0])
+    settings = {"width": 4, "depth": 1, "epochs": 1, "batch_size": 4, "sample_every": 0}
+    return trained(root / "run", "generate", root / "digits", **settings)
+
+
+@pytest.fixture(scope="session")
 def sphere_run(tmp_path_factory: pytest.TempPathFactory, segment_data: Path) -> RunFolder:
     """A finished run on panoramas; tests leave it as it is."""
     from tiny import trained

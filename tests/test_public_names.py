@@ -138,10 +138,11 @@ def test_names_in_readme_exist():
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
-def test_code_of_readme_runs(block, tmp_path, monkeypatch, segment_run, segment_data):
+def test_code_of_readme_runs(block, tmp_path, monkeypatch, segment_run, segment_data, generate_run):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/boxes").symlink_to(segment_run.path)
+    (tmp_path / "runs/digits").symlink_to(generate_run.path)
     (tmp_path / "photo.jpg").symlink_to(segment_data / "images/0.png")
     exec(compile(block, "README.md", "exec"), {})
 

@@ -18,6 +18,7 @@ from omniconv.commands.audit import audit
 from omniconv.commands.command import NearestGroup, TaskCommand, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
+from omniconv.commands.sample import sample
 from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_table, progress_bar
 from omniconv.errors import FileError, InputError, pluralize, printable
 from omniconv.tasks import TASKS
@@ -352,7 +353,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     log(page)
 
 
-for command in (audit, explain, export):
+for command in (audit, explain, export, sample):
     commands.add_command(command)
 
 

@@ -143,7 +143,7 @@ def write_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> Ite
                 yield
             is_finished = True
         finally:
-            if is_finished or not _unfinished_files(folder):
+            if is_finished or not unfinished_files(folder):
                 with suppress(OSError):
                     note.unlink(missing_ok=True)
 
@@ -161,11 +161,11 @@ def check_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> Non
 
 
 def _check_outputs(folder: Path, targets: Iterable[Path], overwrite: bool) -> None:
-    unfinished = set() if overwrite else _unfinished_files(folder)
+    unfinished = set() if overwrite else unfinished_files(folder)
     check_overwrite((path for path in targets if path not in unfinished), overwrite)
 
 
-def _unfinished_files(folder: Path) -> set[Path]:
+def unfinished_files(folder: Path) -> set[Path]:
     """Return the files that are as a process wrote them that did not finish."""
     noted: dict[str, list[int]] = {}
     if os.path.lexists(folder / UNFINISHED):

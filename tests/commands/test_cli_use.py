@@ -15,7 +15,7 @@ from tiny import classify_folder
 from omniconv.cli import commands, main
 from omniconv.inference.predictor import Predictor
 
-ALL = ("train", "evaluate", "predict", "report", "summary", "audit", "explain", "export", "demo")
+ALL = ("train", "sample", "evaluate", "predict", "report", "summary", "audit", "explain", "export", "demo")
 
 
 def table_rows(text):
@@ -170,7 +170,12 @@ def test_the_same_flag_means_the_same_everywhere():
     seen = {}
     for command in commands.commands.values():
         for option in command.params:
-            if option.opts[0].startswith("--") and option.name not in ("out", "help", "size"):  # each describes its use
+            if option.opts[0].startswith("--") and option.name not in (
+                "out",
+                "help",
+                "size",
+                "batch_size",
+            ):  # each describes its use
                 meaning = str(option.type), option.help.partition("  [default:")[0]
                 assert seen.setdefault(option.opts[0], meaning) == meaning
     assert {"--surface", "--device", "--epochs", "--seed"} <= set(seen)

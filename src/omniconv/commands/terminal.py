@@ -60,6 +60,21 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[], None]]:
             yield count.step
 
 
+@contextmanager
+def counting_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Show progress as ``progress_bar`` does; yield a function of the number of steps that are done."""
+    reached = 0
+    with progress_bar(length, label) as step:
+
+        def advance(done: int) -> None:
+            nonlocal reached
+            for _ in range(reached, done):
+                step()
+            reached = max(reached, done)
+
+        yield advance
+
+
 def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]], title: str) -> None:
     """Print a table; all columns but the first are right-aligned."""
     from rich.console import Console

@@ -12,6 +12,7 @@ from omniconv.errors import FileError, InputError
 from omniconv.files import as_path
 from omniconv.inference.evaluation import read_evaluation
 from omniconv.inference.predictor import Picture, Predictor, choose_device
+from omniconv.inference.write_samples import SampleFiles
 from omniconv.models import Model
 from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_metrics
 from omniconv.runs.start import start_run
@@ -101,6 +102,35 @@ class Run:
             FileError: a file cannot be read, or the mask is not of the size of the image.
         """
         return self.predictor.predict(image, mask)
+
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        class_name: str | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Return new images of a run of the task ``generate``, as in the files of ``omniconv sample``.
+
+        Args:
+            n: number of images.
+            class_name: class of all images; by default each class in turn.
+            steps: steps from noise to an image, of the methods ``edm`` and ``flow``; by default that of the network.
+            seed: seed of the images; image i depends on it and on i only.
+            batch_size: images drawn at once.
+
+        Returns:
+            uint8 ``(n, height, width, 3)``; on a sphere panoramas.
+
+        Raises:
+            InputError: the network draws no images, does not know the class, or an argument is out of range.
+
+        Example:
+            >>> images = oc.open_run("runs/digits").sample(4, class_name="7")  # doctest: +SKIP
+        """
+        return SampleFiles(self.predictor, n, class_name, steps, seed, batch_size).draw()
 
 
 def open_run(path: str | Path, device: str = "auto") -> Run:

@@ -63,6 +63,16 @@ TASKS: dict[str, TaskEntry] = {
             "deepfill": "omniconv.tasks.inpaint.base:DeepFill",
         },
     ),
+    "generate": TaskEntry(
+        "a folder of images, or of images per class",
+        "the images as an autoencoder reconstructs them, or with their holes filled; new images are drawn by sample",
+        methods={
+            "edm": "omniconv.tasks.generate.denoising:EDM",
+            "flow": "omniconv.tasks.generate.denoising:Flow",
+            "vae": "omniconv.tasks.generate.vae:VAE",
+            "gan": "omniconv.tasks.generate.gan:GAN",
+        },
+    ),
 }
 """The known tasks by name."""
 

@@ -1,0 +1,208 @@
+"""Generation by denoising: EDM and rectified flow, two parametrizations of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from omniconv.data.preprocessing import Preprocessing
+from omniconv.generation import edm, flow
+from omniconv.generation.noise import SampleNoise
+from omniconv.generation.samplers import heun
+from omniconv.models import Model
+from omniconv.tasks.generate.base import Generate
+
+DEFAULTS = {
+    "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "width": 32, "depth": 2,
+    "sample_every": 5,
+}  # fmt: skip
+"""Settings of EDM where the run's default is another one: half-life 0.5 million images, Adam without weight decay."""
+SIGMA_DATA = 1.0
+"""Standard deviation of normalized images."""
+LEVELS = 4
+"""Noise levels of the validation: the middles of four equally probable parts of those of the training."""
+ALL_LEVELS = 64
+"""Number of the first held-out images that are denoised at every level; each of the others is at one level."""
+
+
+class Denoising(Generate):
+    """Denoising of images with noise of all levels.
+
+    Attributes:
+        parametrization: that of the ``Denoiser``.
+        log_mean: mean of the logarithm of the noise levels in training, for images of standard deviation 1.
+        log_std: its standard deviation.
+    """
+
+    output = "denoiser"
+    default_model = "denoiser"
+    masks = "optional"
+    defaults: Mapping[str, Any] = MappingProxyType(DEFAULTS)
+    parametrization: str
+    log_mean: float
+    log_std: float
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """Return the weight of the squared error of the denoised image at each noise level."""
+        raise NotImplementedError
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Noise levels of the validation."""
+        quantiles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+        return tuple((torch.special.ndtri(quantiles) * self.log_std + self.log_mean).exp().tolist())
+
+    @property
+    def validation_metrics(self) -> tuple[str, ...]:  # type: ignore[override]  # a constant of each subclass
+        """Names of the losses at the noise levels, such as ``loss_at_0.41``."""
+        return tuple(f"loss_at_{level:.2g}" for level in self.levels)
+
+    def network_arguments(
+        self, in_channels: int, classes: tuple[str, ...], size: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
+        arguments = super().network_arguments(in_channels, classes)
+        return arguments | {"sigma_data": SIGMA_DATA, "parametrization": self.parametrization}
+
+    def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
+        return DenoisingLoss(areas, self.loss_weight)
+
+    def metric(self, classes: int) -> Metric:
+        return LossByLevel(self.validation_metrics)
+
+    def training_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+    ) -> Tensor:
+        """Return the weighted error of denoised images, at noise levels drawn for each image."""
+        x, label = batch
+        log_sigma = torch.randn(len(x)) * self.log_std + self.log_mean  # on the CPU: the same on every device
+        sigma = log_sigma.exp().to(x)
+        noisy = x + _per_image(sigma, x) * torch.randn_like(x)
+        return criterion(network(noisy, sigma, _label(network, label)), x, sigma).mean()
+
+    def validation_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+    ) -> Tensor | None:
+        """Return the loss of a held-out batch with noise that depends on the image's number only.
+
+        The first images are denoised at each level of ``levels``, the others at one each, in turn.
+        """
+        x, label = batch
+        first = int(cast(LossByLevel, metric).images)
+        numbers = range(first, first + len(x))
+        draws = [(i, level) for i in range(len(x)) for level in range(LEVELS) if _is_drawn(numbers[i], level)]
+        rows = torch.tensor([i for i, _ in draws], device=x.device)
+        level = torch.tensor([level for _, level in draws], device=x.device)
+        sigma = torch.tensor(self.levels, device=x.device)[level].to(x)
+        noise = SampleNoise([LEVELS * numbers[i] + k for i, k in draws], x.shape[1:], x.device, x.dtype).draw()
+        losses = []
+        for part in torch.arange(len(draws), device=x.device).split(len(x)):  # no more memory than in training
+            clean = x[rows[part]]
+            noisy = clean + _per_image(sigma[part], clean) * noise[part]
+            denoised = network(noisy, sigma[part], _label(network, label[rows[part]]))
+            losses.append(criterion(denoised, clean, sigma[part]))
+        loss = torch.cat(losses)
+        metric.update(level, loss, len(x))
+        return loss.mean()
+
+    def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
+        grid = preprocessing.size if network.surface.any_size else tuple(size or 0 for size in network.surface.shape)
+        return (network.arguments["in_channels"], *grid)
+
+    def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
+        sigmas = edm.karras_schedule(sigma_data=SIGMA_DATA)
+        return heun(lambda x, sigma: network(x, sigma, label), float(sigmas[0]) * noise, sigmas)
+
+
+class EDM(Denoising):
+    """Denoising diffusion as in EDM (Karras et al., NeurIPS 2022): its preconditioning, weights and noise levels."""
+
+    method = "edm"
+    parametrization = "edm"
+    log_mean = -0.5068528194400547  # ln 2 - 1.2: published for images of standard deviation 0.5
+    log_std = 1.2
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        return edm.loss_weight(sigma, SIGMA_DATA)
+
+
+class Flow(Denoising):
+    """Rectified flow (Liu et al., ICLR 2023), at times whose logit is normal (Esser et al., ICML 2024)."""
+
+    method = "flow"
+    parametrization = "flow"
+    log_mean = 0.0
+    log_std = 1.0
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        return flow.loss_weight(sigma, SIGMA_DATA)
+
+
+class DenoisingLoss(nn.Module):
+    """Weighted squared error of each denoised image, the mean by area over its samples.
+
+    Args:
+        areas: area of each sample with a mean of 1; ``None`` on a plane.
+        weight: function of noise levels.
+    """
+
+    areas: Tensor | None
+
+    def __init__(self, areas: Tensor | None, weight: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("areas", areas, persistent=False)
+        self.weight = weight
+
+    def forward(self, denoised: Tensor, image: Tensor, sigma: Tensor) -> Tensor:
+        """Return the loss of each image, ``(batch,)``."""
+        errors = (denoised.float() - image.float()).square()
+        errors = errors if self.areas is None else errors * self.areas
+        return self.weight(sigma.float()) * errors.flatten(1).mean(1)
+
+
+class LossByLevel(Metric):
+    """Mean loss at each noise level, and the number of images.
+
+    Args:
+        names: names of the levels' losses in the result.
+    """
+
+    full_state_update = False
+    totals: Tensor
+    counts: Tensor
+    images: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        for name in ("totals", "counts"):
+            self.add_state(name, torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, level: Tensor, loss: Tensor, images: int) -> None:
+        """Add the losses of images at levels, both ``(n,)``."""
+        self.totals.index_add_(0, level, loss.detach().double())
+        self.counts.index_add_(0, level, torch.ones_like(loss, dtype=torch.float64))
+        self.images += images
+
+    def compute(self) -> dict[str, float | None]:
+        """Return the mean at each level, ``None`` without images."""
+        pairs = zip(self.totals.tolist(), self.counts.tolist(), strict=True)
+        return {name: total / count if count else None for name, (total, count) in zip(self.names, pairs, strict=True)}
+
+
+def _is_drawn(number: int, level: int) -> bool:
+    return number < ALL_LEVELS or number % LEVELS == level
+
+
+def _per_image(values: Tensor, x: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (x.ndim - 1))
+
+
+def _label(network: nn.Module, label: Tensor) -> Tensor | None:
+    """Return the labels for a network with classes, ``None`` for one without."""
+    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`

@@ -1,0 +1,150 @@
+"""Generation by a generative adversarial network: the losses of R3GAN (Huang et al., NeurIPS 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from omniconv.data.preprocessing import Preprocessing
+from omniconv.generation.adversarial import discriminator_loss, generator_loss
+from omniconv.generation.diff_augment import DiffAugment
+from omniconv.generation.noise import SampleNoise
+from omniconv.models import Discriminator, Model
+from omniconv.tasks.generate.base import Generate
+
+PENALTY = 1.0
+"""Weight γ of the gradient penalties for images of standard deviation 1."""
+PROJECTIONS = 64
+"""Directions of the sliced Wasserstein distance of the validation."""
+COLLAPSED = 0.1
+"""Variance of samples, as a fraction of that of images, below which a generator has collapsed."""
+
+
+class GAN(Generate):
+    """Adversarial training of a generator and a discriminator of the same width and depth.
+
+    The losses do not tell good epochs from bad ones. The best epoch is that with the least sliced Wasserstein distance
+    of samples to held-out images, in pixels weighted by area, with the same noise and directions in each epoch.
+    """
+
+    method = "gan"
+    output = "generator"
+    default_model = "generator"
+    validation_metrics = ("distance", "variety")
+    best_metric = "distance"
+    betas = (0.0, 0.99)
+    defaults: Mapping[str, Any] = MappingProxyType({
+        "learning_rate": 2e-4, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "sample_every": 5,
+    })  # fmt: skip
+
+    def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
+        return nn.Identity()  # the losses are functions of both networks
+
+    def metric(self, classes: int) -> Metric:
+        return SlicedDistance()
+
+    def adversary(self, network: Model) -> nn.Module:
+        """Return a discriminator of the generator's width and depth."""
+        arguments = network.arguments
+        names = ("in_channels", "classes", "width", "depth", "blocks", "expansion", "group_width")
+        return Discriminator(surface=network.surface, **{name: arguments[name] for name in names})
+
+    def adversary_loss(
+        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+    ) -> Tensor:
+        x, label = batch
+        with torch.no_grad():
+            fake = _generate(network, x, label)
+        augment = DiffAugment(cast(Model, network).surface)
+        return discriminator_loss(adversary, x, fake, _label(network, label), penalty=PENALTY, augment=augment)
+
+    def training_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+    ) -> Tensor:
+        if adversary is None:
+            raise TypeError("a generator is trained with an adversary")
+        x, label = batch
+        augment = DiffAugment(cast(Model, network).surface)
+        return generator_loss(adversary, x, _generate(network, x, label), _label(network, label), augment=augment)
+
+    def validation_loss(
+        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+    ) -> Tensor | None:
+        """Update the metric with samples of noise that depends on the image's number only; there is no loss."""
+        x, label = batch
+        first = int(cast(SlicedDistance, metric).images)
+        shape = network.latent_shape(_size(network, x))  # type: ignore[operator]
+        latent = SampleNoise(range(first, first + len(x)), shape, x.device, x.dtype).draw()
+        fake = network(latent, _label(network, label), _size(network, x))
+        metric.update(fake.float(), x.float(), areas)
+        return None
+
+    def training_notes(self, rows: Sequence[Mapping[str, float]]) -> list[str]:
+        """Say that the generator has collapsed."""
+        variety = [row["val_variety"] for row in rows if "val_variety" in row]
+        if not variety or variety[-1] >= COLLAPSED:
+            return []
+        found = f"their variance is {100 * variety[-1]:.1f} % of that of the images (collapsed generator)"
+        return [f"Samples look alike, {found}. Try more images, a smaller learning rate, or another --seed."]
+
+    def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
+        return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
+
+    def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
+        return network(noise, label, preprocessing.size if network.surface.any_size else None)
+
+
+class SlicedDistance(Metric):
+    """Sliced Wasserstein distance of samples to as many images, and the variance of samples over that of images.
+
+    Only projections on fixed directions are kept. Both are of pixels, weighted by area.
+    """
+
+    full_state_update = False
+    images: Tensor
+    real: list[Tensor]
+    fake: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
+        for name in ("real", "fake"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, fake: Tensor, real: Tensor, areas: Tensor | None) -> None:
+        """Add samples and images ``(batch, channels, *grid)``."""
+        scale = 1 if areas is None else areas.sqrt()
+        directions = torch.randn(real[0].numel(), PROJECTIONS, generator=torch.Generator().manual_seed(0))
+        directions = (directions / directions.norm(dim=0)).to(real)
+        for name, x in (("real", real), ("fake", fake)):
+            getattr(self, name).append(((x * scale).flatten(1) @ directions).double().cpu())
+        self.images += len(real)
+
+    def compute(self) -> dict[str, float | None]:
+        """Return the distance and the ratio of the variances, ``None`` over less than two images."""
+        if self.images < 2:
+            return dict.fromkeys(GAN.validation_metrics)
+        real, fake = torch.cat(self.real), torch.cat(self.fake)
+        distance = (real.sort(0).values - fake.sort(0).values).abs().mean()
+        variety = fake.var(0).sum() / real.var(0).sum().clamp_min(1e-12)
+        return {"distance": float(distance), "variety": float(variety)}
+
+
+def _generate(network: nn.Module, x: Tensor, label: Tensor) -> Tensor:
+    """Return a sample for each image of a batch."""
+    size = _size(network, x)
+    shape = network.latent_shape(size)  # type: ignore[operator]  # a generator
+    return network(torch.randn(len(x), *shape, device=x.device, dtype=x.dtype), _label(network, label), size)
+
+
+def _size(network: nn.Module, x: Tensor) -> tuple[int, ...] | None:
+    return tuple(x.shape[2:]) if network.surface.any_size else None  # type: ignore[union-attr]  # of a `Model`
+
+
+def _label(network: nn.Module, label: Tensor) -> Tensor | None:
+    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`
