@@ -41,7 +41,7 @@ class Denoising(Generate):
 
     output = "denoiser"
     default_model = "denoiser"
-    masks = "optional"
+    masks = "required"  # without a mask there is nothing to predict
     defaults: Mapping[str, Any] = MappingProxyType(DEFAULTS)
     parametrization: str
     log_mean: float

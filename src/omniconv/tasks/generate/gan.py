@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.preprocessing import Preprocessing
+from omniconv.errors import InputError
 from omniconv.generation.adversarial import discriminator_loss, generator_loss
 from omniconv.generation.diff_augment import DiffAugment
 from omniconv.generation.noise import SampleNoise
@@ -91,6 +93,14 @@ class GAN(Generate):
             return []
         found = f"their variance is {100 * variety[-1]:.1f} % of that of the images (collapsed generator)"
         return [f"Samples look alike, {found}. Try more images, a smaller learning rate, or another --seed."]
+
+    def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
+        """Refuse to predict.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("run", "gan", "predicts nothing from images", "draw new ones: omniconv sample RUN --out OUT")
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
         return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
