@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_battery import ModelBattery
+from model_battery import SHAPES, ModelBattery, every_surface, gradients
 
 from omniconv.errors import InputError
-from omniconv.models import UNet
+from omniconv.models import UNet, load, save
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 
 DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
@@ -34,6 +34,20 @@ def test_original_has_its_number_of_parameters():
     with torch.device("meta"):
         model = UNet(1, 2, width=64, depth=4, down="max", up="transposed", normalization="none")
     assert sum(parameter.numel() for parameter in model.parameters()) == 31_030_658
+
+
+@pytest.mark.parametrize("normalization", ["group", "weight"])
+@every_surface
+def test_norms_without_statistics_of_the_batch(surface, normalization, tmp_path):
+    model = UNet(3, 2, surface, width=8, depth=1, normalization=normalization, activation="silu")
+    x = torch.randn(2, 3, *SHAPES[surface])
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, (x,)).values())
+    assert set(model.state_dict()) == {name for name, _ in model.named_parameters()}
+    save(model, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        y = model.eval()(x)
+        assert torch.equal(load(tmp_path / "model.safetensors")(x), y)
+        torch.testing.assert_close(model(x[:1]), y[:1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("down", "up"), DOWN_UP)
