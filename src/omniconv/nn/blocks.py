@@ -70,7 +70,7 @@ class ConvBlock(nn.Sequential):
         )
         active = activation_layer(activation)
         active = MPActivation(active, ACTIVATION_RMS[activation]) if by_weight else active
-        super().__init__(conv, norm_layer(normalization, out_channels, surface), active)
+        super().__init__(conv, norm_layer(normalization, out_channels, conv.output_surface), active)
         self.output_surface = conv.output_surface
 
 
