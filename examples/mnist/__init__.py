@@ -1,0 +1,1 @@
+"""Digits by four generative methods after equal CPU time."""
