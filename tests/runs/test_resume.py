@@ -172,14 +172,14 @@ def test_the_network_of_a_longer_run_is_not_shown_with_the_measures_of_the_short
     from omniconv.inference.predictor import Predictor
 
     assert main(["report", str(run.path)]) == 0
-    assert "held-out images; the best epoch" in run.report.read_text()
+    assert "; the best epoch was selected" in run.report.read_text()
     network = Predictor(run.path, "cpu").model
     with torch.no_grad():
         next(network.parameters()).add_(1)
     save(network, run.model)  # as a resumed run does in a better epoch, before it is killed
     assert main(["report", str(run.path)]) == 0
     assert "was not measured yet" in run.report.read_text()
-    assert "held-out images; the best epoch" not in run.report.read_text()
+    assert "; the best epoch was selected" not in run.report.read_text()
 
 
 def test_measures_of_earlier_versions_do_not_name_their_weights(run):
@@ -189,7 +189,7 @@ def test_measures_of_earlier_versions_do_not_name_their_weights(run):
     del evaluation["weights"]
     write_json(run.evaluation, evaluation)
     assert main(["report", str(run.path)]) == 0
-    assert "held-out images; the best epoch" in run.report.read_text()
+    assert "; the best epoch was selected" in run.report.read_text()
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "data.json", "model.safetensors"])

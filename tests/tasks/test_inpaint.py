@@ -159,6 +159,25 @@ def test_every_method_is_measured_in_the_same_holes(run, photos, method):
         assert np.array_equal(task.hole_of(sample, preprocessing), TASK.hole_of(sample, preprocessing))
 
 
+def test_deepfill_is_trained_against_patches(photos, tmp_path):
+    settings = {"width": 2, "depth": 2, "method": "deepfill", "surface": "icosphere:2"}
+    deep = trained(tmp_path / "run", "inpaint", photos, **settings)
+    assert "adversary_loss" in rows_without_seconds(deep.metrics)[0]
+    assert oc.load(deep.model).arguments["kind"] == "deepfill"
+    task = get_task("inpaint", "deepfill")
+    network = oc.models.Inpainter(3, kind="deepfill", width=2)
+    adversary, criterion = task.adversary(network), task.criterion(None, None)
+    codes = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
+    codes[..., 8:16] = HOLE
+    batch = torch.randn(2, 3, 32, 32), codes
+    loss = task.adversary_loss(network, adversary, criterion, batch)
+    loss.backward()
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert 0 < loss.item() < 2
+    task.training_loss(network, criterion, batch, adversary).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def images_of_every_kind(folder):
     """Write images of several formats and sizes, each of which a mask of its size fits."""
     pixels, _ = picture(3, 23, 37)

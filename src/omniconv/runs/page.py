@@ -88,7 +88,9 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
         page.text(not_yet if held_out else "No images were held out, so the quality was not measured.")
         return
     header, rows = task.quality_table(evaluation)
-    page.table(header, rows, caption=f"{evaluation['images']} held-out images; the best epoch was selected on them.")
+    images = pluralize(evaluation["images"], "held-out image")
+    those = "it" if evaluation["images"] == 1 else "them"
+    page.table(header, rows, caption=f"{images}; the best epoch was selected on {those}.")
     notes = task.quality_notes(evaluation, bool(settings.get("balance")))
     for line in filter(None, (describe_overlap(evaluation), *notes)):
         page.text(line)
@@ -106,7 +108,10 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
     by_area = " by area" if task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical else ""
     metrics = [f"val_{name}" for name in task.validation_metrics if name != "loss"]
     losses = ["train_loss", "adversary_loss", "val_loss"]
-    for names, label in ((losses, f"loss{by_area}"), (metrics, f"quality{by_area}")):
+    quality = (
+        [([name], f"{name}{by_area}") for name in metrics] if task.separate_charts else [(metrics, f"quality{by_area}")]
+    )
+    for names, label in ((losses, f"loss{by_area}"), *quality):
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}
         series = {name: points for name, points in series.items() if points}
         if series:

@@ -99,6 +99,7 @@ class Task(ABC):
         best_metric: the one of them that selects the best epoch, or ``loss``, the loss of the held-out samples. If no
             epoch has it, the network of the last epoch is kept.
         maximize: True if a larger ``best_metric`` is better.
+        separate_charts: True if the ``validation_metrics`` have different units, so that each gets a chart of its own.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Task(ABC):
     validation_metrics: tuple[str, ...]
     best_metric: str
     maximize: bool = True
+    separate_charts: bool = False
 
     # Data
 

@@ -87,6 +87,7 @@ class Inpaint(Task):
     validation_metrics = ("l1", "psnr")
     best_metric = "l1"
     maximize = False
+    separate_charts = True
     weights: tuple[float, float] = (6.0, 1.0)
 
     # Data
