@@ -110,8 +110,9 @@ def test_a_constant_signal_stays_where_windows_do_not_reach_a_border_of_zeros(su
         torch.testing.assert_close(y[(..., *inside)], torch.full_like(y, 0.4)[(..., *inside)])
 
 
-def test_layer_commutes_with_rolls_and_passes_over_the_pole():
-    layer = ContextualAttention(3, Equirectangular()).double()
+@pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
+def test_layer_commutes_with_rolls(poles):
+    layer = ContextualAttention(3, Equirectangular(poles)).double()
     x, mask = case((8, 16))
     y = layer(x, mask)
     for shift in (2, 8, -6):

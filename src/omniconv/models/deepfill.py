@@ -77,6 +77,7 @@ class DeepFillNetwork(nn.Module):
         self.middle = nn.Sequential(layer(2 * wide, wide), layer(wide, wide))
         self.decoder = _Decoder(in_channels, width, surfaces, activation)
         self.limit = limit
+        self.total_stride = 4 * self.attention.step
 
     def forward(self, image: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
         """Return the predictions of both networks for an image with 0 in the hole, and the hole."""

@@ -59,7 +59,8 @@ class Inpainter(Model):
         InputError: an argument out of range; a mask of another shape.
 
     On ``Equirectangular()`` the network commutes with every roll of the panorama by a multiple of ``total_stride``
-    columns: a hole across the seam is filled like any other one.
+    columns (``2**depth``; 8 with ``deepfill``, whose attention looks at every second sample of the coarsest size), where
+    that divides the width: a hole across the seam is filled like any other one.
 
     Example:
         >>> network = Inpainter(3, width=4)
@@ -86,13 +87,13 @@ class Inpainter(Model):
         super().__init__(surface)
         check_choice("kind", kind, NETWORKS)
         self.in_channels, _, _ = check_channels(in_channels, in_channels, 1)
-        self.depth = check_depth(depth, surface)
         limit = nn.Tanh() if check_flag("tanh", tanh) else nn.Identity()
+        depth = check_depth(depth, surface)
         self.network = NETWORKS[kind](in_channels, surface, check_width(width), depth, rates, activation, limit)
 
     @property
     def total_stride(self) -> int:
-        return 2**self.depth
+        return self.network.total_stride  # type: ignore[return-value]
 
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
         """Return images and masks whose hole is the first third of the samples."""
@@ -161,6 +162,7 @@ class _UNet(nn.Module):
         self.middle = _Chain(*(self.make_block(same, 1, rate, fine, activation) for rate in rates))
         self.head = Conv(widths[0], in_channels, surface=surface)
         self.limit = limit
+        self.total_stride = 2**depth
 
     def forward(self, image: Tensor, hole: Tensor) -> tuple[Tensor]:
         signal = self.first(*self.start(image, hole))

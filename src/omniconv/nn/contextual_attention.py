@@ -17,7 +17,7 @@ from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.partial_conv import MIN_SHARE, WINDOW, check_mask, make_share
-from omniconv.surfaces import Border, Plane, RowStencil, Surface
+from omniconv.surfaces import Border, Plane, RowStencil, Stencil, Surface
 
 MIN_NORM = 1e-4
 """Smallest norm that a key is divided by, as published."""
@@ -45,9 +45,9 @@ class ContextualAttention(Traceable, nn.Module):
     Raises:
         InputError: an argument out of range; a signal or mask of another shape.
 
-    Beyond a border of zeros the last sample of a row is followed by the first of the next one when scores are added, as
-    in the published code; beyond other borders follow the border's samples. The work grows with the square of the
-    number of samples.
+    On a plane with borders of zeros the last sample of a row is followed by the first of the next one when scores are
+    added, as in the published code; beyond other borders follow the border's samples. The work grows with the square of
+    the number of samples.
 
     Example:
         >>> layer = ContextualAttention(8)
@@ -63,34 +63,46 @@ class ContextualAttention(Traceable, nn.Module):
         neighbours = surface.conv_neighbours()
         if isinstance(neighbours, RowStencil):  # its kernels differ between rows; patches are windows of the grid
             neighbours = surface.pool_neighbours()
-        # Any: torch declares the attributes of modules as Tensor | Module.
-        self.patches: Any = _GridPatches(channels, neighbours) if isinstance(neighbours, Border) else _Samples()
-        kernel, self.gather = make_conv(neighbours, WINDOW._replace(groups=channels))
-        self.kernel = kernel
-        self.share = make_share(neighbours)
+        self.attend = Attention(channels, neighbours, self.scale)
+        self.step = 2 if isinstance(neighbours, Border) else 1
+        """Samples from one query to the next along each axis: shifts by multiples of it are equivariant."""
+        axes = surface.kernel_ndim if self.step == 2 else 1
+        self.every: Any = (..., *[slice(None, None, self.step)] * axes)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Fill a signal by attention to its samples outside the hole."""
         check_on_surface(x, self.surface, self.channels)
         hole = check_mask("mask", mask, x, per_channel=False).to(x.dtype)
-        small, small_hole = self.patches.halve(x), self.patches.halve(hole)
-        around = self.gather(small, one_hot(x, self.channels, self.kernel), None).flatten(2)  # (B, C · taps, N)
-        keys = F.normalize(around, dim=1, eps=MIN_NORM)
-        scores = around.transpose(1, 2) @ keys  # (B, queries, keys)
-        scores = self.patches.fuse(scores, small.shape[2:])
-        usable = (self.share(small_hole) <= MIN_SHARE).flatten(1)[:, None].to(x.dtype)
-        weights = torch.softmax(scores * usable * self.scale, 2) * usable
-        return self.patches.copy(x, weights)
+        return self.attend(x, x[self.every], hole[self.every])
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.channels}, scale={self.scale}, surface={self.surface}"
 
 
+class Attention(nn.Module):
+    """``ContextualAttention`` for queries and keys that were selected; a layer of its own in summaries."""
+
+    def __init__(self, channels: int, neighbours: Border | Stencil, scale: float) -> None:
+        super().__init__()
+        self.channels, self.scale = channels, scale
+        # Any: torch declares the attributes of modules as Tensor | Module.
+        self.patches: Any = _GridPatches(channels, neighbours) if isinstance(neighbours, Border) else _Samples()
+        self.kernel, self.gather = make_conv(neighbours, WINDOW._replace(groups=channels))
+        self.share = make_share(neighbours)
+
+    def forward(self, x: Tensor, selected: Tensor, hole: Tensor) -> Tensor:
+        """Return the signal ``x``, of which queries and keys are ``selected`` samples with their ``hole``."""
+        around = self.gather(selected, one_hot(x, self.channels, self.kernel), None).flatten(2)  # (B, C · taps, N)
+        keys = F.normalize(around, dim=1, eps=MIN_NORM)
+        scores = around.transpose(1, 2) @ keys  # (B, queries, keys)
+        scores = self.patches.fuse(scores, selected.shape[2:])
+        usable = (self.share(hole) <= MIN_SHARE).flatten(1)[:, None].to(x.dtype)
+        weights = torch.softmax(scores * usable * self.scale, 2) * usable
+        return self.patches.copy(x, weights)
+
+
 class _Samples(nn.Module):
     """Single samples of a mesh."""
-
-    def halve(self, x: Tensor) -> Tensor:
-        return x
 
     def fuse(self, scores: Tensor, grid: Sequence[int]) -> Tensor:
         return scores
@@ -107,13 +119,10 @@ class _GridPatches(nn.Module):
         self.channels, self.border, self.axes = channels, border, border.kernel_ndim
         window = (4, 2, "same_upper", 1, channels)
         self.gather, self.paste = make_grid_conv(border, *window), make_grid_conv_transpose(border, *window, 0)
-        is_zeros = all(modes == ("zeros", "zeros") for modes in border.modes)
-        # As published, also at the edges of the image, where fewer patches overlap.
-        self.overlap: Callable[..., Tensor | int] = self._two_along_each_axis if is_zeros else self._count_patches
-
-    def halve(self, x: Tensor) -> Tensor:
-        every_second: Any = (..., *[slice(None, None, 2)] * self.axes)
-        return x[every_second]
+        # As published with zeros, also at the edges of the image, where fewer patches overlap.
+        self.overlap: Callable[..., Tensor | int] = (
+            self._two_along_each_axis if _is_zeros(border) else self._count_patches
+        )
 
     def fuse(self, scores: Tensor, grid: Sequence[int]) -> Tensor:
         """Add the scores of pairs of samples one step away, along the last axis, then along the one before."""
@@ -146,17 +155,22 @@ def one_hot(like: Tensor, channels: int, kernel: Sequence[int]) -> Tensor:
 def _shifted(border: Border, grid: tuple[int, ...], axis: int, step: int, like: Tensor) -> Tensor:
     """Return the flat index of the sample ``step`` further along an axis for each sample; the number of samples: none.
 
-    On the axis fused last, the published code flattens the transposed grid: beyond a border of zeros follows the next
-    line.
+    With borders of zeros all around, the published code's order: the next line follows on each line, also along the
+    axis fused last, for which the code transposes the grid.
     """
     count = math.prod(grid)
     index = torch.arange(count, device=like.device).view(grid)
-    if border.modes[axis][0 if step < 0 else 1] == "zeros":
+    if _is_zeros(border):
         lines = index.movedim(axis, -1)
         order = F.pad(lines.flatten(), (1, 1), value=count)
         shifted = order[:-2] if step < 0 else order[2:]
         return shifted.view(lines.shape).movedim(-1, axis).flatten()
     amounts = [(0, 0)] * len(grid)
     amounts[axis] = (int(step < 0), int(step > 0))
-    padded = pad(index[None, None], amounts, border)[0, 0]
+    padded = pad(index[None, None] + 1, amounts, border)[0, 0]  # 0 beyond a border of zeros
+    padded = torch.where(padded == 0, count, padded - 1)
     return padded.narrow(axis, 0 if step < 0 else 1, grid[axis]).flatten()
+
+
+def _is_zeros(border: Border) -> bool:
+    return all(modes == ("zeros", "zeros") for modes in border.modes)

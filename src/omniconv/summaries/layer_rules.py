@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import omniconv.nn as ocnn
 from omniconv.arithmetic import multiply_adds, span
 from omniconv.nn.arguments import Size, is_grid, per_axis
+from omniconv.nn.contextual_attention import Attention
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
 from omniconv.summaries.functional_rules import AxisMaps, interpolate_maps, window_maps
@@ -29,7 +30,7 @@ TRANSPOSED = (ocnn.ConvTranspose, ocnn.ConvTranspose1d, ocnn.ConvTranspose2d, oc
 POOL_LAYERS = (ocnn.MaxPool, ocnn.AvgPool, ocnn.LpPool)
 OTHERS = (
     ocnn.MaxUnpool, ocnn.CoordConv, ocnn.GlobalAvgPool, ocnn.GroupNorm, ocnn.Upsample, ocnn.Downsample,
-    ocnn.SpaceToDepth, ocnn.DepthToSpace, ocnn.SelfAttention,
+    ocnn.SpaceToDepth, ocnn.DepthToSpace, ocnn.SelfAttention, Attention,
 )  # fmt: skip
 OMNICONV_LAYERS = (*CONVOLUTIONS, *TRANSPOSED, *POOL_LAYERS, *OTHERS)
 
@@ -95,7 +96,7 @@ def _(layer: ocnn.Upsample, result: Tensor, x: Tensor) -> AxisMaps:
 
 
 @layer_maps.register
-def _(layer: ocnn.GlobalAvgPool | ocnn.SelfAttention, result: Tensor, x: Tensor) -> AxisMaps:
+def _(layer: ocnn.GlobalAvgPool | ocnn.SelfAttention | Attention, result: Tensor, x: Tensor) -> AxisMaps:
     return None
 
 
