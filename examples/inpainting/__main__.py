@@ -92,7 +92,7 @@ def _show(split: data.Split, settings: dict[str, Any], height: int, out: Path) -
             found[name] = result
             seconds, count = result.core_seconds, result.parameters
             click.echo(f"{name}: {count:,} parameters, {seconds:.0f} CPU seconds, training loss {result.loss:.3f}")
-    click.echo("\n" + results.table(found) + "\n\n" + results.cap_table(found))
+    click.echo(f"\n{results.table(found)}\n\n{results.cap_table(found)}")
     networks = {name: oc.load(out / f"{name}.safetensors") for name in found}
     click.echo(f"\nWrote {results.figure(_panels(split, networks, height), out / FIGURE)}")
 

@@ -37,7 +37,9 @@ def table(results: Mapping[str, Result]) -> str:
 
 
 def cap_table(results: Mapping[str, Result]) -> str:
-    """Return l1 × 100 in caps at several places, as a table in Markdown."""
+    """Return l1 × 100 in caps at several places, as a table in Markdown; empty if none was measured."""
+    if not all(result.caps for result in results.values()):
+        return ""
     lines = ["| hole | " + " | ".join(results) + " |", "|" + "---|" * (len(results) + 1)]
     for place, label in PLACE_NAMES.items():
         cells = [f"{100 * np.mean(result.caps[place]):.2f}" for result in results.values()]

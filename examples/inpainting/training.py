@@ -63,7 +63,8 @@ class Result:
         core_seconds: CPU time of the training.
         loss: mean of the loss over the last tenth of the steps.
         images: the hole's share, l1 in the hole, PSNR and SSIM of each test image.
-        caps: l1 in the hole of each test image, by place; ``turned`` is ``seam`` on a panorama turned by 180°.
+        caps: l1 in the hole of each test image that is whole, by place; ``turned`` is ``seam`` on a panorama turned by
+            180°.
     """
 
     parameters: int
@@ -73,7 +74,9 @@ class Result:
     caps: dict[str, list[float]] = field(default_factory=dict)
 
 
-def train(name: str, part: Part, holes: Tensor, recipe: Recipe, log: Callable[[int, float], None]) -> tuple[Inpainter, Result]:
+def train(
+    name: str, part: Part, holes: Tensor, recipe: Recipe, log: Callable[[int, float], None]
+) -> tuple[Inpainter, Result]:
     """Train a network on random turns and reflections of images and holes; ``log`` is called every 50 steps."""
     torch.manual_seed(recipe.seed)
     kind, surface = NETWORKS[name]
@@ -115,7 +118,7 @@ def fill(network: Inpainter, images: Tensor, masks: Tensor) -> Tensor:
 
 
 def measure(network: Inpainter, part: Part, holes: Tensor, result: Result) -> Result:
-    """Add the measures of the test images in all holes, and in caps in the middle, at the seam and at the pole.
+    """Add the measures of the test images in all holes, and on whole panoramas in caps at ``PLACES``.
 
     A hole is measured where the image belongs to the part; the rest of the Earth is known.
     """
@@ -130,6 +133,8 @@ def measure(network: Inpainter, part: Part, holes: Tensor, result: Result) -> Re
         values = [hole_share(masks > 0, areas), hole_l1(filled, true, masks > 0, areas), psnr(filled, true, areas)]
         similarity = torch.stack([ssim(one, image[0], areas, wraps=True) for one in filled])
         result.images += torch.stack([value.double() for value in (*values, similarity)], 1).tolist()
+        if not bool((seen == 1).all()):  # a cap would reach into the part of the Earth that was trained on
+            continue
         for place, (latitude, longitude) in PLACES.items():
             mask = cap(height, latitude, longitude)
             _add(result, place, network, image, mask, areas)

@@ -59,8 +59,8 @@ class Inpainter(Model):
         InputError: an argument out of range; a mask of another shape.
 
     On ``Equirectangular()`` the network commutes with every roll of the panorama by a multiple of ``total_stride``
-    columns (``2**depth``; 8 with ``deepfill``, whose attention looks at every second sample of the coarsest size), where
-    that divides the width: a hole across the seam is filled like any other one.
+    columns that divides the width (``2**depth``; 8 with ``deepfill``, whose attention looks at every second sample of
+    the coarsest size): a hole across the seam is filled like any other one.
 
     Example:
         >>> network = Inpainter(3, width=4)
