@@ -118,6 +118,7 @@ def test_signals_and_grey_panoramas(grey_run, here):
         (("--n", 10**6), "--n=1000000: must be at most 100,000; draw them in several calls with other seeds"),
         (("--n", "x"), "Invalid value for '--n': 'x' is not a valid integer; use --n 16"),
         (("--steps", 1), "--steps=1: must be a whole number from 2; use --steps 18"),
+        (("--guidance", "inf"), "--guidance=inf: must be a finite number; use --guidance 2"),
         (("--steps", 10**5), "--steps=100000: must be at most 10,000; use --steps 18"),
         (("--seed", -1), "--seed=-1: must be a whole number from 0; use --seed 0"),
         (("--seed", 2**64), "must be at most"),
@@ -146,6 +147,7 @@ def test_bad_runs_and_folders(run, grey_run, segment_run, here, capsys):
     text = error(grey_run.path, "--class", "a", "--out", "o")
     assert "--class='a': is given, but the network was trained without classes; leave it out" in text
     assert "--steps=3: is not used by this network" in error(grey_run.path, "--steps", 3, "--out", "o")
+    assert "--guidance=2.0: is not used by this network" in error(grey_run.path, "--guidance", 2, "--out", "o")
     started = here / "started"
     started.mkdir()
     shutil.copy(run.config, started)

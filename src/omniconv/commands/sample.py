@@ -16,6 +16,9 @@ from omniconv.errors import FileError, pluralize
 @click.option("--n", type=int, default=16, show_default=True, help="number of images")
 @click.option("--class", "class_name", metavar="NAME", help="class of all images; by default each class in turn")
 @click.option("--steps", type=int, help="steps from noise to an image, of edm and flow  [default: 18]")
+@click.option(
+    "--guidance", type=float, help="factor of the difference that the class makes, of edm and flow  [default: 1]"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="seed of all random numbers")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="images drawn at once")
 @click.option("--out", type=PATH, required=True, help="folder to write to")
@@ -26,6 +29,7 @@ def sample(
     n: int,
     class_name: str | None,
     steps: int | None,
+    guidance: float | None,
     seed: int,
     batch_size: int,
     out: Path,
@@ -50,7 +54,7 @@ def sample(
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     if not out.exists():
         check_writable(out)
-    samples = SampleFiles(open_predictor(run, device), n, class_name, steps, seed, batch_size)
+    samples = SampleFiles(open_predictor(run, device), n, class_name, steps, seed, batch_size, guidance)
     samples.check(out, overwrite)
     with counting_bar(n, "sample") as step:
         samples.write(out, overwrite, step)

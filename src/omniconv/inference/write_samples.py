@@ -50,6 +50,7 @@ class SampleFiles:
         n: number of samples.
         class_name: class of all samples; by default each class in turn.
         steps: number of steps of the sampler; by default that of the network.
+        guidance: factor of the difference that the class makes; by default 1.
         seed: seed of the samples; sample i depends on it and on i, not on ``n`` and ``batch_size``.
         batch_size: samples drawn at once.
 
@@ -65,6 +66,7 @@ class SampleFiles:
         steps: int | None = None,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
+        guidance: float | None = None,
     ) -> None:
         check_network(predictor.model, predictor.folder.path if predictor.folder else "")
         self.predictor, self.n = predictor, check_count(n)
@@ -74,7 +76,7 @@ class SampleFiles:
             if value > most:
                 raise InputError(name, value, f"must be at most {most:,}", f"use {name}={min(most, BATCH_SIZE)}")
         self.labels = sample_labels(predictor.classes, self.n, class_name)
-        self.options = sampler_options(predictor.model, steps)
+        self.options = sampler_options(predictor.model, steps=steps, guidance=guidance)
         self.has_signals = not is_image_grid(predictor.preprocessing)
 
     def draw(self, step: Progress = lambda done: None) -> np.ndarray:
@@ -154,8 +156,8 @@ class SampleFiles:
 
     def _note(self, index: int, weights: str) -> str:
         label = None if self.labels is None else self.predictor.classes[self.labels[index]]
-        steps = self.options.get("steps")
-        return json.dumps({"weights": weights, "seed": self.seed, "sample": index, "steps": steps, "class": label})
+        drawn = {"weights": weights, "seed": self.seed, "sample": index, "class": label}
+        return json.dumps(drawn | self.options)
 
     def _is_written(self, out: Path, index: int, weights: str, written: set[Path]) -> bool:
         """Return True if a former call that did not finish has written the files of this sample."""

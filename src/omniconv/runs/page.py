@@ -47,7 +47,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
     _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
-    page.heading("Predictions")
+    page.heading(predictor.task.predictions_heading)
     predictor.task.draw_predictions(page, predictor, shown.samples)
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})

@@ -111,6 +111,7 @@ class Run:
         steps: int | None = None,
         seed: int = 0,
         batch_size: int = 64,
+        guidance: float | None = None,
     ) -> np.ndarray:
         """Return new images of a run of the task ``generate``, as in the files of ``omniconv sample``.
 
@@ -120,6 +121,8 @@ class Run:
             steps: steps from noise to an image, of the methods ``edm`` and ``flow``; by default that of the network.
             seed: seed of the images; image i depends on it and on i only.
             batch_size: images drawn at once.
+            guidance: factor of the difference that the class makes (classifier-free guidance), of ``edm`` and ``flow``
+                with classes; by default 1.
 
         Returns:
             uint8 ``(n, height, width, 3)``; on a sphere panoramas.
@@ -130,7 +133,7 @@ class Run:
         Example:
             >>> images = oc.open_run("runs/digits").sample(4, class_name="7")  # doctest: +SKIP
         """
-        return SampleFiles(self.predictor, n, class_name, steps, seed, batch_size).draw()
+        return SampleFiles(self.predictor, n, class_name, steps, seed, batch_size, guidance).draw()
 
 
 def open_run(path: str | Path, device: str = "auto") -> Run:

@@ -100,6 +100,7 @@ class Task(ABC):
             epoch has it, the network of the last epoch is kept.
         maximize: True if a larger ``best_metric`` is better.
         separate_charts: True if the ``validation_metrics`` have different units, so that each gets a chart of its own.
+        predictions_heading: heading of the part of the report that ``draw_predictions`` adds.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Task(ABC):
     best_metric: str
     maximize: bool = True
     separate_charts: bool = False
+    predictions_heading: str = "Predictions"
 
     # Data
 

@@ -26,6 +26,8 @@ SIGMA_DATA = 1.0
 """Standard deviation of normalized images."""
 LEVELS = 4
 """Noise levels of the validation: the middles of four equally probable parts of those of the training."""
+NO_LABEL = 0.1
+"""Share of the training images without their class, for guidance (Ho & Salimans, 2022)."""
 ALL_LEVELS = 64
 """Number of the first held-out images that are denoised at every level; each of the others is at one level."""
 
@@ -82,6 +84,8 @@ class Denoising(Generate):
         log_sigma = torch.randn(len(x)) * self.log_std + self.log_mean  # on the CPU: the same on every device
         sigma = log_sigma.exp().to(x)
         noisy = x + _per_image(sigma, x) * torch.randn_like(x)
+        dropped = torch.rand(len(x)).to(x.device) < NO_LABEL
+        label = label.masked_fill(dropped, cast(Model, network).arguments["classes"])
         return criterion(network(noisy, sigma, _label(network, label)), x, sigma).mean()
 
     def validation_loss(

@@ -97,7 +97,7 @@ def evaluate(
     picked = pick_evenly(unseen or folder.samples, sample_count(network, preprocessing, len(unseen or folder.samples)))
     result: dict[str, Any] = {"images": len(folder.samples), "samples": len(picked), "seed": seed}
     result |= {} if trained_on is None else {"trained_on": known}
-    source = predictor.training or folder
+    source = predictor.training or folder  # outside of a run: distances alone, by features of the images themselves
     training = training_samples(source.samples, preprocessing)
     if min(len(training), len(picked)) < 2:  # no distribution to compare with
         _scaled(step, 1, len(folder.samples))(1)
@@ -115,7 +115,7 @@ def evaluate(
     generated = image_set(drawn, features, preprocessing)
     surface = picture_surface(preprocessing.surface)
     found, reference = _feature_measures(trained, real, generated)
-    for name, measure in (("authentic", authenticity), ("copies", _copies)):
+    for name, measure in (("authentic", authenticity), ("copies", _copies)) if predictor.training else ():
         for values, images in ((found, generated), (reference, real)):
             values[name] = measure(images.pictures, trained.pictures, surface)
     if classes and labels is not None and generated.classes is not None and source.classes:

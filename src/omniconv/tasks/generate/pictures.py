@@ -52,7 +52,7 @@ def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequen
     """Add samples beside their nearest training images, and what else the network can show."""
     network, preprocessing = run.model, run.preprocessing
     tiles = sample_tiles(network, preprocessing, run.classes)
-    page.text("Samples.")
+    page.text("Samples of random noise" + (", each class in turn." if run.classes else "."))
     page.row(tiles)
     if preprocessing.surface.spherical:
         page.row([(globe(image, size=GLOBE), f"{caption}, as a globe") for image, caption in tiles[:REPORT_SAMPLES]])

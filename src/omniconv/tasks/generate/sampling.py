@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from omniconv.checks import check_integer, did_you_mean
+from omniconv.checks import check_integer, check_number, did_you_mean
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import InputError
+from omniconv.generation.edm import MAX_STEPS
 from omniconv.generation.noise import sample_seeds
 from omniconv.models import Model
 
@@ -45,18 +47,31 @@ def check_count(n: Any) -> int:
     return n
 
 
-def sampler_options(network: Model, steps: int | None) -> dict[str, Any]:
-    """Return the arguments of ``network.sample`` for a number of steps.
+def sampler_options(network: Model, **options: Any) -> dict[str, Any]:
+    """Return the arguments of ``network.sample`` that are given, after checking them.
+
+    Args:
+        network: the network.
+        **options: ``steps`` and ``guidance``; ``None`` stands for the network's own.
 
     Raises:
-        InputError: the number is out of range, or the network draws a sample in one step.
+        InputError: one is out of range, or the network draws a sample in one step and takes none.
     """
-    if steps is None:
-        return {}
-    if "steps" not in signature(network.sample).parameters:  # type: ignore[arg-type]  # see `check_network`
-        rule = "is not used by this network, which draws a sample in one step"
-        raise InputError("steps", steps, rule, "leave it out")
-    return {"steps": check_integer("steps", steps, 2, "use steps=18")}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in signature(network.sample).parameters:  # type: ignore[arg-type]  # see `check_network`
+            rule = "is not used by this network, which draws a sample in one step"
+            raise InputError(name, value, rule, "leave it out")
+    if "steps" in given:
+        steps = check_integer("steps", given["steps"], 2, "use steps=18")
+        if steps > MAX_STEPS:
+            raise InputError("steps", steps, f"must be at most {MAX_STEPS:,}", "use steps=18")
+    if "guidance" in given:
+        rule, cure = "must be a finite number", "use guidance=2"
+        if check_number("guidance", given["guidance"], isfinite, rule, cure) != 1 and not network.arguments["classes"]:
+            rule = "is given, but the network was trained without classes"
+            raise InputError("guidance", given["guidance"], rule, "leave it out")
+    return given
 
 
 def sample_labels(classes: Sequence[str], n: int, name: str | None = None) -> tuple[int, ...] | None:
