@@ -100,7 +100,7 @@ class GAN(Generate):
         Raises:
             InputError: always.
         """
-        raise InputError("run", "gan", "predicts nothing from images", "draw new ones: omniconv sample RUN --out OUT")
+        raise InputError("method", "gan", "predicts nothing from images", "draw new ones: omniconv sample RUN --out OUT")
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
         return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
