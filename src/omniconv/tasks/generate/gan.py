@@ -39,6 +39,7 @@ class GAN(Generate):
     default_model = "generator"
     validation_metrics = ("distance", "variety")
     best_metric = "distance"
+    separate_charts = True
     betas = (0.0, 0.99)
     defaults: Mapping[str, Any] = MappingProxyType({
         "learning_rate": 2e-4, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "sample_every": 5,
@@ -100,7 +101,9 @@ class GAN(Generate):
         Raises:
             InputError: always.
         """
-        raise InputError("method", "gan", "predicts nothing from images", "draw new ones: omniconv sample RUN --out OUT")
+        raise InputError(
+            "method", "gan", "predicts nothing from images", "draw new ones: omniconv sample RUN --out OUT"
+        )
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
         return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]

@@ -46,6 +46,7 @@ EVALUATIONS = 35
 FACES_BUDGET = 1e11
 """Multiply-adds of the training of the features of cube faces."""
 NEIGHBOURS = 5
+KINDS = {"classifier": "a classifier", "autoencoder": "the encoder of an autoencoder"}
 ROWS = {
     "frechet": "Fréchet distance",
     "kernel": "kernel distance (KID)",
@@ -181,7 +182,7 @@ def quality_notes(evaluation: Mapping[str, Any]) -> list[str]:
         f"{pluralize(count, 'sample')} with seed {evaluation['seed']} beside as many images that the network was not "
         f"trained on. Real images: distances and shares of one half of the training images against the other, else the "
         f"measure of the images themselves.",
-        f"Features: {features['dimensions']} numbers of a {features['kind']} trained here on "
+        f"Features: {features['dimensions']} numbers of {KINDS.get(features['kind'], 'a network')} trained here on "
         f"{pluralize(features['images'], 'image')}, {features['hash'][:19]}: compare distances of these "
         f"features and this number of samples only.",
     ]

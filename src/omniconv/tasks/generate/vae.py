@@ -27,6 +27,7 @@ class VAE(Generate):
     default_model = "autoencoder"
     conditional = False
     validation_metrics = ("reconstruction", "divergence", "active_units")
+    separate_charts = True
     defaults: Mapping[str, Any] = MappingProxyType({
         "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "width": 32,
         "depth": 4, "sample_every": 5,
