@@ -262,7 +262,7 @@ def predict(
         log(f"masks/ beside images/ is not predicted: {pluralize(len(found) - len(listed), 'file')}")
     files, stems = [file for file, _ in listed], [stem for _, stem in listed]
     targets = inpainted_files(out, listed) if masks else predictor.task.prediction_files(out, stems)
-    check_out(targets, out, listed, images, overwrite)
+    check_out(targets, out, listed, [*images, *([masks] if masks else [])], overwrite)
     spherical = predictor.preprocessing.surface.spherical
     if masks:
         holes, unused = find_holes(files, images, masks)

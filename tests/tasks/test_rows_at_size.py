@@ -11,7 +11,7 @@ from omniconv.tasks import base, get_task
 from omniconv.tasks.base import channels_at_size, rows_at_size
 from omniconv.tasks.metrics import Confusion
 
-SIZES = [(61, 127), (64, 128), (100, 200), (16, 40), (9, 300)]
+SIZES = [(61, 127), (64, 128), (100, 200), (16, 40), (9, 300), (300, 9)]
 SURFACES = ["plane", "plane:border=circular", "equirectangular", "equirectangular:kernels=tangent,height=16",
             "cubemap:8", "healpix:4", "icosphere:2", "icosahedron:2"]  # fmt: skip
 

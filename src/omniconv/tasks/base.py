@@ -535,13 +535,14 @@ def rows_at_size(
     """
     surface = preprocessing.surface
     border = surface.resize_neighbours(2, "linear")
+    signal = output
     if not (surface.any_size and isinstance(border, Border)):
         height = min(size[0], 4 * (surface.panorama_height() or size[0]))
         output = torch.stack([torch.from_numpy(surface.to_equirectangular(one.numpy(), height)) for one in output])
         border = Equirectangular().resize_neighbours(2, "linear")
     grid = output.shape[1:]
     if not isinstance(border, Border) or any(new < old for old, new in zip(grid, size, strict=True)):
-        yield slice(0, size[0]), np.stack(list(channels_at_size(output, size, preprocessing)))
+        yield slice(0, size[0]), np.stack(list(channels_at_size(signal, size, preprocessing)))
         return
     margins = [int(wraps) for wraps in border.wraps]  # other axes end at their edge samples
     output = pad(output[None], [(margin, margin) for margin in margins], border)[0]

@@ -181,14 +181,12 @@ class Inpaint(Task):
         """Return the loss of the held-out batch and measure the completed images."""
         x, codes = batch
         hole, valid = codes == HOLE, codes != OUTSIDE
-        if not bool(hole.any()):
-            return None
         predictions = network.predictions(x, codes != KNOWN)  # type: ignore[operator]
         preprocessing = Preprocessing.from_json(network.preprocessing["preparation"])  # type: ignore[index, arg-type]
         completed = torch.where(hole, predictions[-1].to(x.dtype), x)
         filled, true = (_to_unit(image, preprocessing) for image in (completed, x))
         metric.update(*measure_batch(filled, true, hole, areas, valid))
-        return criterion(predictions, x, hole, valid)
+        return criterion(predictions, x, hole, valid) if bool(hole.any()) else None
 
     def progress(
         self, network: Model, preprocessing: Preprocessing, classes: tuple[str, ...], samples: Sequence[Sample]
