@@ -33,7 +33,7 @@ FIGURE = "holes.png"
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
 @click.argument("path", metavar="DATA", type=click.Path(path_type=Path, exists=True))
 @click.option("--network", type=click.Choice(["all", *NETWORKS]), default="all", show_default=True)
-@click.option("--height", type=click.IntRange(16), default=64, show_default=True, help="Rows of the panoramas.")
+@click.option("--height", type=click.IntRange(16), default=32, show_default=True, help="Rows of the panoramas.")
 @click.option("--steps", type=click.IntRange(1), default=Recipe.steps, show_default=True, help="Steps of each network.")
 @click.option("--batch-size", type=click.IntRange(1), default=Recipe.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=Recipe.learning_rate, show_default=True)

@@ -44,7 +44,7 @@ class Recipe:
 
     steps: int = 400
     batch_size: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     width: int = 12
     seed: int = 0
 
