@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
@@ -186,13 +187,14 @@ def _labels(labels: Any, count: int) -> Tensor | None:
 
 
 def _network(channels: int, surface: Surface, grid: tuple[int, ...], classes: Tensor | None) -> Model:
-    # Three steps of stride 2 from 32 samples on, so that large images are not mostly paid for at full size.
-    depth = 3 if surface.kernel_ndim == 1 or min(grid[-surface.kernel_ndim :]) >= 32 else 2
+    rows = min(grid[-surface.kernel_ndim :]) if surface.kernel_ndim > 1 else isqrt(prod(grid))
+    # More steps of stride 2, with fewer channels at full size, for larger images: full size has most of the cost.
+    depth = 2 + (rows >= 32) + (rows >= 128)
     depth = min(depth, depth if surface.max_depth is None else surface.max_depth)
     width = DIMENSIONS // 2**depth
     if classes is not None:
         return Classifier(channels, int(classes.max()) + 1, surface, width=width, depth=depth)
-    return Autoencoder(channels, DIMENSIONS, surface, width=2 * width, depth=depth)
+    return Autoencoder(channels, DIMENSIONS, surface, width=width, depth=depth, blocks=0)
 
 
 def _train(network: Model, x: Tensor, classes: Tensor | None, steps: int, seed: int) -> float:
