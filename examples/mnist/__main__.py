@@ -1,6 +1,6 @@
 """Generate digits by four methods after equal CPU time: vae, gan, flow, edm.
 
-python -m examples.mnist --data FOLDER [--method METHOD] [--cpu-minutes 4] [--quick] [--out FOLDER]
+python -m examples.mnist --data FOLDER [--method METHOD] [--cpu-minutes 6] [--quick] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from examples.mnist.methods import CLASSES, METHODS
 from examples.mnist.recipes import RECIPES, quick
 from examples.mnist.training import train
 from examples.spherical_mnist.data import Digits, load
-from omniconv.files import check_writable
+from omniconv.files import check_writable, write_bytes
 from omniconv.metrics import FeatureNetwork, train_features
 from omniconv.models import save
 
@@ -42,7 +42,7 @@ AUTHENTIC_SAMPLES = 500
     help="Folder of MNIST, as npz or idx files; without it scikit-learn's 1,797 digits.",
 )
 @click.option("--method", type=click.Choice(["all", *METHODS]), default="all", show_default=True)
-@click.option("--cpu-minutes", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True)
+@click.option("--cpu-minutes", type=click.FloatRange(0, min_open=True), default=6.0, show_default=True)
 @click.option("--samples", type=click.IntRange(20), default=1000, show_default=True)
 @click.option("--held-out", is_flag=True, help="Train without the last 5,000 training digits and measure with them.")
 @click.option("--quick", "is_quick", is_flag=True, help="Second-long trainings, to try the command.")
@@ -132,6 +132,7 @@ def _report(digits: Digits, test: Digits, classifier: FeatureNetwork, count: int
     records = results.load(out)
     Console(width=200).print(results.table(records, reference))
     click.echo(f"features: {classifier.hash}, {100 * reference['test_accuracy']:.2f} % of the test digits read")
+    write_bytes(out / results.TABLE, results.markdown(records, reference).encode())
     click.echo(f"wrote {results.save_numbers(records, reference, out / results.NUMBERS)}")
 
 

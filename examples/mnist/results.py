@@ -17,6 +17,8 @@ from omniconv.files import atomic_write, write_bytes
 
 Record = dict[str, Any]
 NUMBERS, FEATURES = "results.json", "classifier.safetensors"
+TABLE = "table.md"
+MEASURES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 SHEET_ROWS = 8
 PUBLISHED = {
     "vae": "23.8 (Lucic et al., 2018); 18.8",
@@ -69,6 +71,17 @@ def table(records: Iterable[Record], reference: Mapping[str, Any]) -> Table:
     return made
 
 
+def markdown(records: Iterable[Record], reference: Mapping[str, Any]) -> str:
+    """Return the table as Markdown.
+
+    Example:
+        >>> markdown([], {"test_accuracy": 0.99, "authentic": 0.5, "measures": dict.fromkeys(MEASURES, 0)}).count("|")
+        45
+    """
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(row, records), reference_row(reference)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def row(found: Record) -> list[str]:
     """Return the table row of a method."""
     training = found["training"]
@@ -98,4 +111,4 @@ def sheet(samples: np.ndarray, path: Path) -> Path:
 
 def _measures(found: Mapping[str, float]) -> list[str]:
     shown = [f"{found['frechet']:.2f}", f"{1000 * found['kernel']:.1f}"]
-    return shown + [f"{found[name]:.3f}" for name in ("precision", "recall", "density", "coverage")]
+    return shown + [f"{found[name]:.3f}" for name in MEASURES[2:]]
