@@ -108,7 +108,7 @@ def export(
         raise FileError(path, f"was not written: {fault}", "train the network again, with a smaller learning rate")
     if isinstance(network, Model):
         any_size = any_size and network.surface.any_size and network.output != "generator"
-        default_min_size = 2 * network.total_stride
+        default_min_size = network.min_size
     else:
         default_min_size = 16
     min_size = min_size or default_min_size if any_size else None

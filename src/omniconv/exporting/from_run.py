@@ -112,7 +112,7 @@ def export_predictor(
             WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
             torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
             any_size=surface.any_size and size is None and predictor.model.output != "generator",
-            min_size=2 * predictor.model.total_stride,
+            min_size=predictor.model.min_size,
             description=describe(predictor), overwrite=overwrite,
         )  # fmt: skip
 

@@ -44,7 +44,7 @@ def to_program(network: nn.Module, inputs: Sequence[Tensor], min_size: int | Non
             network = with_standard_ops(network)
             dynamic = signature(network.forward).bind(*sizes).arguments
             program = torch.export.export(network, batch, dynamic_shapes=dict(dynamic), strict=False)
-    except (RuntimeError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:  # AssertionError: torch 2.13, of its own solver
         rule = f"cannot be exported ({_first_lines(error)})"
         if min_size is not None:
             raise InputError("any_size", True, rule, "export it for one size: any_size=False, or --size") from error

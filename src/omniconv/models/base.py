@@ -62,6 +62,11 @@ class Model(nn.Module):
         """Input samples per sample of the coarsest internal signal, along each axis; shifts by it are equivariant."""
         raise NotImplementedError(f"{type(self).__name__} must define total_stride")
 
+    @property
+    def min_size(self) -> int:
+        """Smallest size of an axis that an exported file takes, if it takes any size."""
+        return 2 * self.total_stride
+
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
         """Return arguments of ``forward`` for a batch, on the CPU: summaries, checks and exports run the network on it.
 

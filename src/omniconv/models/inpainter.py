@@ -96,6 +96,11 @@ class Inpainter(Model):
     def total_stride(self) -> int:
         return self.network.total_stride  # type: ignore[return-value]
 
+    @property
+    def min_size(self) -> int:
+        """Smallest size that an exported file takes: the dilated convolutions refuse a signal as small as their rate."""
+        return 6 * self.total_stride
+
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
         """Return images and masks whose hole is the first third of the samples."""
         (image,) = super().example_inputs(grid, batch)
