@@ -98,7 +98,7 @@ class Inpainter(Model):
 
     @property
     def min_size(self) -> int:
-        """Smallest size that an exported file takes: the dilated convolutions refuse a signal as small as their rate."""
+        """Smallest size that an exported file takes; the rates of the dilated convolutions specialize smaller ones."""
         return 6 * self.total_stride
 
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
