@@ -4,11 +4,22 @@ import re
 
 import pytest
 import torch
-from model_battery import SHAPES
+from model_battery import SHAPES, ModelBattery
 
 from omniconv.errors import InputError
 from omniconv.models import LocalDenoiser, load, save
+from omniconv.summaries import summary
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
+
+
+@pytest.mark.slow
+class TestLocalDenoiser(ModelBattery):
+    @staticmethod
+    def build(surface):
+        return LocalDenoiser(3, surface, classes=2, width=4, blocks=2)
+
+    def output_shape(self, surface, inputs):
+        return inputs[0].shape
 
 
 def test_published_network_has_its_number_of_parameters():
@@ -36,6 +47,7 @@ def test_a_sample_depends_on_33_rows_and_columns():
     model = LocalDenoiser(1, width=4).double()
     x = torch.randn(1, 1, 45, 45, dtype=torch.float64, requires_grad=True)
     model(x, torch.ones(1).double())[0, 0, 22, 22].backward()
+    assert summary(model, (1, 45, 45)).receptive_field == (33, 33)
     reached = x.grad[0, 0] != 0
     assert reached.any(0).nonzero().flatten().tolist() == reached.any(1).nonzero().flatten().tolist()
     assert reached.any(0).nonzero().flatten().tolist() == list(range(6, 39))
