@@ -227,7 +227,7 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
 
     RUN is the folder of a run or its model.safetensors. The files written depend on the task of the run:
     {PREDICTIONS}. Files of single images keep the subfolders of the images. Images may have
-    up to 179 megapixels; one takes up to 13 bytes of memory a pixel, 19 as WebP."""
+    up to 179 megapixels; one takes up to 13 bytes of memory a pixel, 19 as WebP, 25 with --masks."""
 )
 @click.argument("run")
 @click.argument("images", type=PATH, nargs=-1, required=True)

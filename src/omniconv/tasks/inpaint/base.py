@@ -191,7 +191,7 @@ class Inpaint(Task):
     def progress(
         self, network: Model, preprocessing: Preprocessing, classes: tuple[str, ...], samples: Sequence[Sample]
     ) -> list[Tile]:
-        """Return some images with their holes, filled, and as they are."""
+        """Return some images with their holes, and filled."""
         shown = pick_evenly(samples, PROGRESS_IMAGES)
         pairs = [(sample.image, self.hole_of(sample, preprocessing)) for sample in shown]
         return progress_tiles(network, preprocessing, pairs)

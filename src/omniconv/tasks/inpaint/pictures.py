@@ -22,7 +22,8 @@ from omniconv.tasks.pixels import to_pixels
 REPORT_IMAGES = 6
 REPORT_SIDE = 480
 """Longer side of the pictures in the report."""
-PROGRESS_IMAGES = 4
+PROGRESS_IMAGES = 6
+"""Images of a picture of progress, each with two tiles, so that a row of four has two of them."""
 
 
 def hole_tile(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -34,7 +35,7 @@ def hole_tile(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def progress_tiles(
     network: Model, preprocessing: Preprocessing, pairs: Sequence[tuple[Path, np.ndarray]]
 ) -> list[Tile]:
-    """Return three pictures of each image at the size of the network's input: with its hole, filled, and the image."""
+    """Return two pictures of each image at the size of the network's input: with its hole, and filled."""
     tiles: list[Tile] = []
     device = next(network.parameters()).device
     for path, hole in pairs:
@@ -46,7 +47,7 @@ def progress_tiles(
         true = torch.from_numpy(preprocessing.on_surface(preprocessing.image(path)))
         shown = np.asarray(Image.fromarray(hole).resize(preprocessing.size[::-1])) > 0
         images = [to_pixels(image.float(), preprocessing.size, preprocessing) for image in (true, filled)]
-        tiles += [(paint_hole(images[0], shown), path.name), (images[1], "filled"), (images[0], "image")]
+        tiles += [(paint_hole(images[0], shown), path.name), (images[1], "filled")]
     return tiles
 
 
