@@ -199,7 +199,7 @@ def test_large_pictures_are_shrunk_to_compare_them():
         small = shrink(images, surface)
         assert small.shape == (2, 3, 32, 64)
         assert small.mean() == pytest.approx(images.mean() / 255, abs=0.01)
-    assert report_pictures.zoomed(np.zeros((8, 16, 3), np.uint8)).shape == (56, 112, 3)
+    assert report_pictures.zoomed(np.zeros((8, 16, 3), np.uint8)).shape == (88, 176, 3)
 
 
 def test_unknown_classes_are_refused():

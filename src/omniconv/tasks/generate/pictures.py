@@ -28,7 +28,7 @@ PROGRESS_SAMPLES, REPORT_SAMPLES = 16, 8
 STEPS_SHOWN = 8
 """Pictures of the steps from noise to a sample."""
 INTERPOLATIONS = 7
-SMALLEST_TILE = 112
+SMALLEST_TILE = 176
 """Width in pixels below which a picture is enlarged by an integer factor."""
 LARGEST_TILE = 384
 """Width in pixels above which a picture is made smaller by an integer factor."""
@@ -98,10 +98,10 @@ def _draw_nearest(page: Page, run: TrainedNetwork) -> None:
         distance = f"{sample.image.name}, distance {nearest.distance[number]:.3f}"
         rows += [(zoomed(image), f"sample {number}"), (zoomed(_pixels(turned)), distance)]
     of = f" of {len(listed)} of {len(training.samples)}" if len(listed) < len(training.samples) else ""
-    rolled = ", rolled to match" if preprocessing.surface.spherical else ""
+    rolled, by_area = (", rolled to match", ", by area") if preprocessing.surface.spherical else ("", "")
     page.text(
         f"Samples, each before its nearest training image{of}{rolled}. Distance is the root mean squared difference of "
-        f"values from 0 to 1, by area, in pictures of at most {MAX_ROWS} rows."
+        f"values from 0 to 1{by_area}, in pictures of at most {MAX_ROWS} rows."
     )
     page.row(rows)
 
@@ -185,12 +185,10 @@ def _draw_holes(page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> N
     mask = torch.from_numpy(np.ascontiguousarray(on_surface, np.float32))[None, None].to(device)
     generator = torch.Generator().manual_seed(0)
     filled = network.inpaint(x, mask, steps=HOLE_STEPS, generator=generator)  # type: ignore[operator]
-    rows = []
+    page.text("Holes filled by the network, without a training for it; the rest of the image is kept.")
     for sample, image, result in zip(picked, images, pictures(filled, preprocessing), strict=True):
         shown = np.where(hole[..., None], np.uint8(128), _pixels(image))
-        rows += [(zoomed(_pixels(image)), sample.image.name), (zoomed(shown), "hole"), (zoomed(result), "filled")]
-    page.text("Holes filled by the network, without a training for it; the rest of the image is kept.")
-    page.row(rows)
+        page.row([(zoomed(_pixels(image)), sample.image.name), (zoomed(shown), "hole"), (zoomed(result), "filled")])
 
 
 def _hole(size: tuple[int, int]) -> np.ndarray:
