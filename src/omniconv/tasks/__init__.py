@@ -65,7 +65,7 @@ TASKS: dict[str, TaskEntry] = {
     ),
     "generate": TaskEntry(
         "a folder of images, or of images per class",
-        "the images as an autoencoder reconstructs them, or with their holes filled; new images are drawn by sample",
+        "inpainted/ with --masks (edm, flow), or reconstructions (vae); omniconv sample draws new images",
         methods={
             "edm": "omniconv.tasks.generate.denoising:EDM",
             "flow": "omniconv.tasks.generate.denoising:Flow",

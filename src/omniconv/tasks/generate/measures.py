@@ -191,7 +191,7 @@ def quality_notes(evaluation: Mapping[str, Any]) -> list[str]:
     if (measures.get("copies") or 0) > (reference.get("copies") or 0) + 0.1:
         notes.append("Many samples are copies of training images: use more images, --augment or fewer --epochs.")
     recall = measures.get("recall")
-    if recall is not None and recall < 0.1 < (reference.get("recall") or 0):
+    if count >= MIN_SAMPLES and recall is not None and recall < 0.1 < (reference.get("recall") or 0):
         notes.append("The samples show a small part of what the training images show: the network may have collapsed.")
     return notes
 
