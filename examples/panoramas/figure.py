@@ -12,7 +12,7 @@ from torch import Tensor
 from examples.panoramas.data import Panoramas
 from omniconv.report.charts import chart_style
 
-SHOWN = 6
+SHOWN = 4
 
 
 def draw(samples: dict[str, Tensor], measured: dict[str, dict[str, Any]], panoramas: Panoramas, path: Path) -> None:
@@ -45,7 +45,7 @@ def draw(samples: dict[str, Tensor], measured: dict[str, dict[str, Any]], panora
                 axes[row][column].imshow(pixels)
                 axes[row][column].set_axis_off()
             axes[0][column].set_title(name)
-        figure.savefig(path, dpi=80, facecolor="white")
+        figure.savefig(path, dpi=60, facecolor="white")
 
 
 def save_sheet(samples: Tensor, panoramas: Panoramas, folder: Path) -> None:
