@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -348,15 +349,14 @@ class DeepFill(Inpaint):
 
 
 @lru_cache(maxsize=DRAWN_IN_MEMORY)
-def _drawn(digest: str, style: str, surface: Surface, shape: tuple[int, ...]) -> np.ndarray:
-    hole = draw_hole(style, np.random.default_rng(int(digest, 16)), surface, shape)
-    hole.flags.writeable = False
-    return hole
+def _packed_hole(digest: str, style: str, surface: Surface, shape: tuple[int, ...]) -> np.ndarray:
+    return np.packbits(draw_hole(style, np.random.default_rng(int(digest, 16)), surface, shape))
 
 
 def _drawn_for(image: Path, style: str, surface: Surface, shape: tuple[int, ...]) -> np.ndarray:
     """Return the hole of a held-out image, which depends on the content of its file only."""
-    return _drawn(_digest(image, FileState.of(image)), style, surface, shape)
+    packed = _packed_hole(_digest(image, FileState.of(image)), style, surface, shape)
+    return np.unpackbits(packed, count=math.prod(shape)).view(bool).reshape(shape)
 
 
 @lru_cache(maxsize=2**16)
