@@ -140,7 +140,9 @@ def test_every_mask_is_checked_before_any_image_is_filled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "mask", [HOLE, HOLE.astype(np.uint8), HOLE.astype(np.uint8) * 255, HOLE.astype(float), HOLE[None], HOLE[..., None]]
+    "mask",
+    [HOLE, HOLE.astype(np.uint8), HOLE.astype(np.uint8) * 255, HOLE.astype(float), HOLE[None], HOLE[..., None],
+     HOLE[None, None]],
 )  # fmt: skip
 def test_arrays_of_several_types_are_holes(mask):
     assert np.array_equal(check_hole_array(mask, HOLE.shape), HOLE)

@@ -236,6 +236,8 @@ def test_masks_of_other_kinds_in_python(run):
     for mask in (box(20, 28), torch.from_numpy(hole)[None], Image.fromarray(box(20, 28)), hole.astype(float)):
         assert np.array_equal(predictor.predict(pixels, mask), expected)
     assert np.array_equal(predictor.predict(pixels, ~hole & hole), pixels)
+    with pytest.raises(InputError, match="mask='sparse_coo tensor on cpu': must be dense and have values"):
+        predictor.predict(pixels, torch.zeros(20, 28).to_sparse())
     with pytest.raises(InputError, match="mask=None: is required: a network of the task inpaint with method=gated"):
         predictor.predict(pixels)
 

@@ -162,16 +162,17 @@ def check_hole_array(mask: object, size: tuple[int, int]) -> np.ndarray:
     """Return a mask that is given as an array as booleans.
 
     Args:
-        mask: array (height, width) of booleans, of integers from 0 (known) to 255, or of floating point from 0 to 1;
-            from the middle on a value is in the hole, and of integers up to 1 everything above 0.
+        mask: array (height, width), with any other axes of length 1, of booleans, of integers from 0 (known) to 255, or
+            of floating point from 0 to 1; from the middle on a value is in the hole, and of integers up to 1 everything
+            above 0.
         size: (height, width) of the image.
 
     Raises:
         InputError: another type, size or range, or everything is in the hole.
     """
     array = np.asarray(mask)
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
-        array = array.reshape([side for side in array.shape if side != 1] or [1])
+    if tuple(side for side in array.shape if side != 1) == size:
+        array = array.reshape(size)
     if array.shape != size:
         rule = f"must have the height and width of its image, {size[0]} x {size[1]}"
         raise InputError("mask", f"an array {array.shape}", rule, "resize it without interpolation")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
+from torch import Tensor, strided
 
 from omniconv.data.gpano import xmp_packet
 from omniconv.data.hole_files import check_hole_array, read_hole
@@ -58,6 +58,9 @@ def read_hole_of(mask: Any, header: Header) -> np.ndarray:
     """
     if isinstance(mask, str | Path | Image.Image):
         return read_hole(mask, header)
+    if isinstance(mask, Tensor) and (mask.is_meta or mask.layout is not strided):
+        found = f"{str(mask.layout).removeprefix('torch.')} tensor on {mask.device}"
+        raise InputError("mask", found, "must be dense and have values", "use mask.to_dense(), or load its values")
     return check_hole_array(mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask, header.size)
 
 
