@@ -38,7 +38,11 @@ class Timing:
 
 
 def time_interleaved(
-    functions: Mapping[str, Work], repeats: int, device: torch.device, warm_up: int = 3
+    functions: Mapping[str, Work],
+    repeats: int,
+    device: torch.device,
+    warm_up: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time every candidate once in each round, so that a slow phase of the machine affects all of them alike.
 
@@ -47,11 +51,12 @@ def time_interleaved(
         repeats: measured rounds.
         device: device of the work; a GPU is synchronised around each call.
         warm_up: rounds before the measured ones.
+        clock: ``time.process_time`` counts this process alone, on a machine that others use too.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for round_index in range(warm_up + repeats):
         for name, function in functions.items():
-            taken = _seconds(function, device)
+            taken = _seconds(function, device, clock)
             if round_index >= warm_up:
                 seconds[name].append(taken)
     return {name: Timing.of(taken) for name, taken in seconds.items()}
@@ -102,12 +107,12 @@ def write_report(name: str, content: Mapping[str, Any], path: Path | None = None
     return path
 
 
-def _seconds(function: Work, device: torch.device) -> float:
+def _seconds(function: Work, device: torch.device, clock: Callable[[], float]) -> float:
     _wait(device)
-    start = time.perf_counter()
+    start = clock()
     function()
     _wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait(device: torch.device) -> None:

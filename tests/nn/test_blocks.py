@@ -8,6 +8,7 @@ from omniconv.errors import InputError
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, UpBlock, Upsample
 from omniconv.nn.blocks import ACTIVATIONS, activation_layer, up_channels
 from omniconv.nn.normalization import norm_layer
+from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 
 SURFACES = {
@@ -54,6 +55,14 @@ def test_up_block_concatenates_the_skip_first():
     skip = torch.ones(1, 3, 4, 4)
     found = block(torch.full((1, 2, 2, 2), 5.0), skip)
     assert found[0, :, 0, 0].tolist() == [1, 1, 1, 5, 5]
+
+
+def test_concatenation_keeps_meshes_channels_last():
+    coarse, fine = torch.randn(2, 3, 42).mT.contiguous().mT, torch.randn(2, 4, 42).mT.contiguous().mT
+    found = concatenate([coarse, fine])
+    assert found.stride(1) == 1
+    torch.testing.assert_close(found, torch.cat([coarse, fine], 1))
+    assert concatenate([coarse.contiguous(), fine]).is_contiguous()
 
 
 def test_transposed_up_block_is_that_of_the_original_unet():

@@ -30,6 +30,7 @@ from omniconv.nn import (
     pixel_norm,
 )  # fmt: skip
 from omniconv.nn.grid.padding import pad
+from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Surface
 from omniconv.surfaces.base import Resampling
 
@@ -299,7 +300,7 @@ class Parts(NamedTuple):
 
 
 def _concatenate(x: Tensor, skip: Tensor) -> Tensor:
-    return torch.cat([x, skip], 1)
+    return concatenate([x, skip])
 
 
 def _norm(channels: int, surface: Surface) -> nn.Module:

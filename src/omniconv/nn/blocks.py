@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_flag, check_integer
@@ -16,6 +15,7 @@ from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.magnitude import ACTIVATION_RMS, MPActivation, MPConv
 from omniconv.nn.normalization import NORMALIZATIONS, norm_layer
 from omniconv.nn.resizing import Upsample
+from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Plane, Surface
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -131,7 +131,7 @@ class UpBlock(Traceable, nn.Module):
         if skip.shape[0] != x.shape[0]:
             rule = f"must have the batch size of the coarse signal, {x.shape[0]}"
             raise InputError("skip", tuple(skip.shape), rule, "pass the encoder's signal of the same images")
-        return self.merge(torch.cat([skip, x], 1))
+        return self.merge(concatenate([skip, x]))
 
 
 def up_channels(in_channels: int, up: Up) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from omniconv.checks import check_channels
 from omniconv.nn.arguments import Padding, Size, check_on_surface, check_tensor
 from omniconv.nn.conv import Conv
+from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Plane, Surface
 
 EPS = 1e-4
@@ -146,8 +147,8 @@ def mp_sum(a: Tensor, b: Tensor, t: float = 0.5) -> Tensor:
     return torch.lerp(a, b, t) * (1 / math.hypot(1 - t, t))
 
 
-def mp_cat(a: Tensor, b: Tensor, dim: int = 1, t: float = 0.5) -> Tensor:
-    """Concatenate two signals of which the second contributes a share ``t`` whatever their channels.
+def mp_cat(a: Tensor, b: Tensor, t: float = 0.5) -> Tensor:
+    """Concatenate the channels of two signals of which the second contributes a share ``t`` whatever their channels.
 
     The result has unit variance if both have.
 
@@ -157,9 +158,9 @@ def mp_cat(a: Tensor, b: Tensor, dim: int = 1, t: float = 0.5) -> Tensor:
     """
     check_tensor(a, "a")
     check_tensor(b, "b")
-    scale = math.sqrt((a.shape[dim] + b.shape[dim]) / ((1 - t) ** 2 + t**2))
-    first, second = (scale * part / math.sqrt(x.shape[dim]) for x, part in ((a, 1 - t), (b, t)))
-    return torch.cat([a * first, b * second], dim)
+    scale = math.sqrt((a.shape[1] + b.shape[1]) / ((1 - t) ** 2 + t**2))
+    first, second = (scale * part / math.sqrt(x.shape[1]) for x, part in ((a, 1 - t), (b, t)))
+    return concatenate([a * first, b * second])
 
 
 def pixel_norm(x: Tensor, dim: int = 1, eps: float = EPS) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -100,6 +103,16 @@ def to_channels_last(x: Tensor, stencil: Stencil) -> Tensor:
 def to_channels_first(y: Tensor, stencil: Stencil) -> Tensor:
     """Return an output ``(B, N', C)`` of a stencil as ``(B, C, *shape)``, channels last in memory."""
     return y.transpose(1, 2).unflatten(2, stencil.output_shape)
+
+
+def concatenate(signals: Sequence[Tensor]) -> Tensor:
+    """Concatenate signals ``(B, C, *grid)`` along their channels; mesh signals that are channels last stay so.
+
+    ``torch.cat`` of channels-last ``(B, C, N)`` is contiguous (torch 2.13), and the next layer would transpose it.
+    """
+    if all(x.ndim == 3 and x.stride(1) == 1 for x in signals):
+        return torch.cat([x.transpose(1, 2) for x in signals], 2).transpose(1, 2)
+    return torch.cat(list(signals), 1)
 
 
 def make_stencil_convolution(stencil: Stencil, groups: int) -> StencilConvolution | PointwiseConvolution:
