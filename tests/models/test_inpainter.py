@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from model_battery import ModelBattery, compiled_surfaces
+from model_battery import ModelBattery, compiled_surfaces, every_surface
 
 from omniconv.errors import InputError
 from omniconv.models import Inpainter, load, save
@@ -34,6 +34,14 @@ class InpainterBattery(ModelBattery):
 
     def output_shape(self, surface, inputs):
         return inputs[0].shape
+
+    @every_surface
+    def test_samples_of_a_batch_do_not_mix_in_evaluation(self, surface):
+        # In double precision: windows with one known sample amplify rounding.
+        model, (image, mask) = self.model(surface).double(), self.inputs(surface)
+        image = image.double()
+        with torch.no_grad():
+            torch.testing.assert_close(model(image[:1], mask[:1]), model(image, mask)[:1])
 
     @pytest.mark.slow
     @compiled_surfaces
@@ -223,3 +231,13 @@ def test_wrong_input_is_refused(image, mask, text):
         network(image, mask)
     with pytest.raises(InputError, match=re.escape(text)):
         network.inpaint(image, mask)
+
+
+@every_kind
+@pytest.mark.parametrize("surface", [Plane(), Icosphere(3), Icosahedron(3), Healpix(8)], ids=str)
+def test_signals_neither_grow_nor_vanish_in_a_new_network(surface, kind):
+    torch.manual_seed(0)
+    network = Inpainter(3, surface, kind)
+    image, mask = network.example_inputs((32, 32))
+    spread = network.predictions(image, mask)[-1].std()
+    assert 0.03 < spread < (100 if kind == "partial" else 10)  # it amplifies where few samples are known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -18,7 +19,7 @@ from omniconv.nn import Conv, GatedConv, PartialConv, Upsample
 from omniconv.nn.arguments import check_on_surface
 from omniconv.nn.blocks import activation_layer
 from omniconv.nn.partial_conv import check_mask
-from omniconv.surfaces import Plane, Surface
+from omniconv.surfaces import Plane, Stencil, Surface
 
 Kind = Literal["gated", "partial", "plain", "deepfill"]
 Signal = tuple[Tensor, Tensor]
@@ -292,6 +293,8 @@ def _initialize(network: nn.Module, activation: str) -> None:
     1 / (3 fan_in), a gate is about ½ and an activation loses the negative half (He et al., ICCV 2015). Output layers
     are left as they are.
     """
+    if next(network.parameters()).is_meta:  # no values, and no tables of surfaces
+        return
     normal = torch.special.ndtri((torch.arange(1000, dtype=torch.float64, device="cpu") + 0.5) / 1000)
     kept = activation_layer(activation)(normal).square().mean().item()
     gate = torch.sigmoid(normal / math.sqrt(3)).square().mean().item()
@@ -299,5 +302,20 @@ def _initialize(network: nn.Module, activation: str) -> None:
     for name, layer in network.named_modules():
         if layer in gated:
             layer.weight.chunk(2)[0].mul_(math.sqrt(3 / (kept * gate)))
+            layer.weight.div_(_noise_gain(layer))
         elif isinstance(layer, Conv) and not name.endswith("head"):
-            layer.weight.mul_(math.sqrt(3 / kept))
+            layer.weight.mul_(math.sqrt(3 / kept) / _noise_gain(layer))
+
+
+def _noise_gain(layer: Conv) -> float:
+    """Return the factor by which the operators of a mesh increase the deviation of white noise: 2.2 on an icosphere."""
+    stencil = getattr(layer.op, "stencil", None)
+    if not isinstance(stencil, Stencil) or len(stencil.kernel_shape) > 1:  # tangent kernels interpolate: at most 1
+        return 1.0
+    return _noise_gain_of(stencil)
+
+
+@lru_cache(maxsize=64)
+def _noise_gain_of(stencil: Stencil) -> float:
+    squares = sum(float(operator.power(2).sum()) for operator in stencil.operators)
+    return math.sqrt(squares / (stencil.outputs * stencil.taps))
