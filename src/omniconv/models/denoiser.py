@@ -78,7 +78,7 @@ class DenoiserBase(Model):
         if sigma.shape != x.shape[:1] or not sigma.is_floating_point():
             rule = "must be floats (batch,), one noise level for each image"
             raise InputError("sigma", (sigma.dtype, tuple(sigma.shape)), rule, "use torch.full((len(x),), 0.5)")
-        self._check_labels(check_label(label, self.classes), len(x))
+        self._check_labels(check_label(label, self.classes), x.shape[0])
         return self._denoise(x, sigma, label).to(x.dtype)
 
     @torch.no_grad()
@@ -199,7 +199,7 @@ class DenoiserBase(Model):
         """Check the number of labels and, on the CPU, their values; elsewhere that would wait for the device."""
         if label is None:
             return
-        if len(label) != batch:
+        if label.shape[0] != batch:
             rule = f"must have {batch} labels, one for each image"
             raise InputError("label", tuple(label.shape), rule, "repeat it")
         if (
