@@ -258,3 +258,12 @@ def test_a_network_that_returns_images_returns_rgb():
     normalized = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
     expected = network(normalized, sigma, mask) * torch.tensor(std).view(shape) + torch.tensor(mean).view(shape)
     torch.testing.assert_close(WithNormalization(network, mean, std)(x, sigma, mask), expected)
+
+
+class Hypotenuse(nn.Module):
+    def forward(self, x):
+        return torch.hypot(x, x + 1)
+
+
+def test_functions_that_onnx_lacks_are_composed(tmp_path):
+    assert oc.export(Hypotenuse(), tmp_path / "network.onnx", torch.zeros(1, 2, 16, 16)).worst.relative_error < 1e-6

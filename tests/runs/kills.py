@@ -49,6 +49,9 @@ SCENARIOS = {
     "segment": {"epochs": 3, "batch_size": 2, "augment": "flip,colour"},
     "classify": {"epochs": 6, "patience": 2, "learning_rate": 0.03, "repeat": 2},
     "nothing held out": {"epochs": 2, "validation": 0.0},
+    "generate edm": {"epochs": 2, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1},
+    "generate gan": {"epochs": 2, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1},
+    "inpaint gated": {"epochs": 2, "width": 2, "depth": 1, "ema": 0.01, "sample_every": 1},
 }
 
 
@@ -122,11 +125,13 @@ def state(folder: Path) -> dict[str, object]:
         "metrics": rows_without_seconds(folder / "metrics.csv"),
         "model": model(folder / "model.safetensors"),
         "evaluation": evaluation.read_text() if evaluation.is_file() else None,
+        "pictures": [path.read_bytes() for path in sorted((folder / "samples").glob("*"))],
         "data": (folder / "data.json").read_text(),
         "config": (folder / "config.yaml").read_text(),
         **{
             part: checkpoint[part]
-            for part in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers")
+            for part in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "images_seen")
+            if part in checkpoint
         },
     }
 
@@ -154,11 +159,23 @@ class Campaign:
     """Runs of one scenario in a folder of their own, compared with an undisturbed one."""
 
     def __init__(self, root: Path, name: str) -> None:
-        task = "classify" if name == "classify" else "segment"
+        task, _, method = name.partition(" ")
+        settings, folder = SCENARIOS[name], segment_folder
+        if task in ("generate", "inpaint"):
+            settings = settings | {"method": method}
+        elif task == "classify":
+            folder = classify_folder
+        else:
+            task = "segment"
         self.root = root / name.replace(" ", "-")
         self.root.mkdir()
-        self.data = (classify_folder if task == "classify" else segment_folder)(self.root / "data")
-        self.start = ["train", task, str(self.data), *words(**SCENARIOS[name])]
+        self.data = folder(self.root / "data")
+        self.start = [
+            "train",
+            task,
+            str(self.data / "images" if "method" in settings else self.data),
+            *words(**settings),
+        ]
         self.output = self.root / "output.txt"
         self.problems: list[str] = []
         self.begun_again = 0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from omniconv.checks import check_extra
-from omniconv.errors import InputError
+from omniconv.errors import InputError, truncate
 from omniconv.exporting.program import AXES, silenced_exporter
 
 OPSET = 20
@@ -45,15 +45,15 @@ def to_bytes(
     """Return the content of an ``.onnx`` file.
 
     Raises:
-        InputError: the file would be larger than ``MAX_BYTES``.
+        InputError: the file would be larger than ``MAX_BYTES``, or ONNX has no operator for one of the network.
     """
-    with silenced_exporter():
-        converted = torch.onnx.export(
-            program, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET, dynamo=True,
-            verbose=False,
-            custom_translation_table={operator.floordiv: _floor_division},
-        )  # fmt: skip
-    model = converted.model_proto  # type: ignore[union-attr]  # None only if a file name is given
+    try:
+        converted = _convert(program, outputs, inputs)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = (error.__cause__ or error).args
+        rule = f"cannot hold this network ({truncate(str(reason[0] if reason else error).splitlines()[0])})"
+        raise InputError("format", "onnx", rule, "use the format 'torch'") from error
+    model = converted.model_proto
     _name_axes(model.graph, _symbols(program))
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
@@ -65,6 +65,15 @@ def to_bytes(
     if model.ByteSize() > MAX_BYTES:
         raise InputError("format", "onnx", "cannot hold networks of 2 GiB or more", "use the format 'torch'")
     return model.SerializeToString()
+
+
+def _convert(program: torch.export.ExportedProgram, outputs: tuple[str, ...], inputs: tuple[str, ...]) -> Any:
+    translations = {operator.floordiv: _floor_division, torch.ops.prims.hypot.default: _hypot}
+    with silenced_exporter():
+        return torch.onnx.export(
+            program, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET, dynamo=True,
+            verbose=False, custom_translation_table=translations,  # type: ignore[arg-type]  # also takes one function
+        )  # fmt: skip
 
 
 def from_bytes(content: bytes) -> Callable[..., list[Tensor]]:
@@ -89,6 +98,13 @@ def _floor_division(dividend: Any, divisor: Any) -> Any:
     from onnxscript import opset18 as op
 
     return op.Div(op.Sub(dividend, op.Mod(dividend, divisor)), divisor)
+
+
+def _hypot(first: Any, second: Any) -> Any:
+    """Translate ``torch.hypot``, which ONNX lacks."""
+    from onnxscript import opset18 as op
+
+    return op.Sqrt(op.Add(op.Mul(first, first), op.Mul(second, second)))
 
 
 def _symbols(program: torch.export.ExportedProgram) -> dict[str, str]:
