@@ -47,6 +47,8 @@ def draw(samples: Mapping[str, np.ndarray], climate: Climate, path: Path) -> Pat
             latitudes = 90 - (np.arange(height) + 0.5) * 180 / height
             right.plot(latitudes, mean.std(0), color=colour)
         left.set(xlabel="zonal wavenumber", ylabel="power, K²")
+        for axis in (left.xaxis, left.yaxis):  # powers of ten would be written as TeX, which the style does not parse
+            axis.set_major_formatter("{x:g}")
         left.legend(frameon=False, fontsize=8)
         right.set(xlabel="latitude", ylabel="std of the zonal mean, K")
         figure.savefig(path, dpi=90, facecolor="white")
