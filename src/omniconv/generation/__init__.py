@@ -11,6 +11,6 @@ Noise levels are in the units of the images, so that schedules and distributions
 standard deviation of the images.
 
 ``variational`` has the loss of variational autoencoders, ``adversarial`` those of a generator and a discriminator,
-``diff_augment`` the transforms of what a discriminator sees. The first two also detect a collapse of the
-posterior or of the generator.
+``inpainting`` those of networks that fill holes, ``diff_augment`` the transforms of a discriminator's input. The first
+two also detect a collapse of the posterior or of the generator.
 """

@@ -2,10 +2,10 @@
 
 They work offline: no pretrained network is downloaded. ``distances.py`` and ``manifolds.py`` compare two sets of
 feature vectors, ``patches.py`` two sets of images by their texture; ``copies.py`` finds training images among generated
-ones; ``seams.py`` measures panoramas across their edge and poles; ``features.py`` trains the network of the features.
-A metric takes arrays or tensors, ``(n, d)`` or
-``(n, C, *grid)``, and returns Python numbers; random choices have a seed. A distance means little without the same
-distance between two halves of the training images beside it (``floor_halves``).
+ones; ``seams.py`` measures panoramas across their edge and poles; ``features.py`` trains the network of the features;
+``holes.py`` measures completed images. A metric takes arrays or tensors, ``(n, d)`` or ``(n, C, *grid)``, and returns
+Python numbers; random choices have a seed. A distance means little without the same distance between two halves of the
+training images beside it (``floor_halves``).
 """
 
 from omniconv.metrics.copies import NearestImages, authenticity, copied_share, nearest_images

@@ -3,9 +3,10 @@
 A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
 ``load`` (``storage.py``) can rebuild it from a file. ``rebuilding.py`` compares a network with the one that is rebuilt,
 ``tensor_file.py`` reads and writes the tensors. ``encoders/`` has the encoders, which several models share; a model
-adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. A model can be trained
-for every task, or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a vector per
-sample) or ``denoiser``.
+adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. A model can be trained for every task,
+or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a vector per sample) or
+``denoiser``. ``levels.py`` has the surfaces and sizes of an encoder and a decoder, ``sampling.py`` draws samples in
+batches.
 
 To add a model, write it in a file of this package and add a line to ``MODELS``; a program that uses omniconv calls
 ``register_model``. A model is imported when it is first used, since it imports torch.
@@ -38,8 +39,8 @@ __all__ = [
 
 _MODULES = {
     "Autoencoder": "autoencoder", "Classifier": "classifier", "Denoiser": "denoiser", "Discriminator": "adversarial",
-    "Generator": "adversarial", "Inpainter": "inpainter",
-    "LocalDenoiser": "local_denoiser", "Model": "base", "PatchDiscriminator": "deepfill", "UNet": "unet",
+    "Generator": "adversarial", "Inpainter": "inpainter", "LocalDenoiser": "local_denoiser", "Model": "base",
+    "PatchDiscriminator": "deepfill", "UNet": "unet",
     "build": "rebuilding", "load": "storage", "save": "storage",
 }  # fmt: skip
 

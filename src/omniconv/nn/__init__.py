@@ -8,7 +8,8 @@ and check their input; ``forward`` has no branch on the surface.
 ``conv``, ``pool``, ``unpool``, ``resizing`` and ``conv_nd`` (torch.nn's signatures on grids) are built so;
 ``coord_conv``, ``gated_conv``, ``partial_conv``, ``separable_conv``, ``aspp``, ``contextual_attention`` and ``blocks``
 are composed of them. ``normalization`` and ``attention`` weight samples by area, ``magnitude`` and ``spectral_norm``
-normalize weights; ``embeddings`` has those of noise levels and labels, and the scale and shift by an embedding.
+normalize weights; ``embeddings`` embeds noise levels and labels, and scales and shifts signals by an embedding;
+``space_to_depth`` turns blocks of samples into channels and back.
 ``tables`` computes what follows from the surface alone and is neither parameter nor buffer.
 ``symbolic``, ``jit_tracing`` and ``torch_private`` gather the code for torch.export, for torch.jit and on private APIs
 of torch.
