@@ -1,6 +1,6 @@
 """Losses of networks that fill holes: those of partial convolutions, and those of SN-PatchGAN.
 
-Masks are not 0 in the hole. ``areas`` are the areas of the samples of a sphere with a mean of 1, ``None`` on a plane.
+A mask is nonzero in the hole. ``areas`` are the areas of the samples of a sphere with a mean of 1, ``None`` on a plane.
 """
 
 from __future__ import annotations
@@ -24,11 +24,27 @@ Scores = Callable[[Tensor, Tensor], Tensor]
 
 
 def l1_loss(
-    prediction: Tensor, true: Tensor, mask: Tensor, hole: float = 1.0, known: float = 1.0, areas: Tensor | None = None
+    prediction: Tensor,
+    true: Tensor,
+    mask: Tensor,
+    hole: float = 1.0,
+    known: float = 1.0,
+    areas: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Return the mean over all samples of the absolute error, times a weight in the hole and one elsewhere.
 
     Both weights are 1 in DeepFill v2, which takes the mean over the whole image; Liu et al. (2018) have 6 and 1.
+
+    Args:
+        prediction: predicted images ``(batch, channels, *grid)``.
+        true: the images.
+        mask: ``(batch, 1, *grid)``, nonzero in the hole.
+        hole: weight in the hole.
+        known: weight elsewhere.
+        areas: area of each sample, with a mean of 1.
+        valid: boolean ``(batch, 1, *grid)``, False where there is no image: the mean is over the others; by default
+            all.
 
     Example:
         >>> mask = torch.tensor([[[1.0, 0, 0, 0]]])
@@ -36,7 +52,11 @@ def l1_loss(
         2.25
     """
     error = (prediction.float() - true).abs()
-    return _mean(error * torch.where(mask != 0, hole, known).to(error.dtype), areas)
+    error = error * torch.where(mask != 0, hole, known).to(error.dtype)
+    if valid is None:
+        return _mean(error, areas)
+    area = valid.to(error.dtype) if areas is None else valid * areas
+    return (error.mean(1, keepdim=True) * area).sum() / area.sum().clamp_min(1e-6)
 
 
 def perceptual_loss(features: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:

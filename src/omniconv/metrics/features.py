@@ -10,7 +10,6 @@ with its hash, and with the distance between two halves of the training images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from omniconv.checks import check_integer, check_number
 from omniconv.errors import FileError, InputError
 from omniconv.metrics.copies import as_images
 from omniconv.models import Autoencoder, Classifier, Model, load, save, tensor_file
+from omniconv.models.sampling import evaluation_mode
 from omniconv.nn import GlobalAvgPool
 from omniconv.summaries import summary
 from omniconv.surfaces import Plane, Surface
@@ -107,7 +107,7 @@ class FeatureNetwork:
         surface = self.network.surface
         values = as_images("images", images, surface)
         batches = torch.from_numpy(values).split(4 * BATCH_SIZE)
-        with _evaluating(self.network):
+        with evaluation_mode(self.network):
             return np.concatenate([function(normalize(batch, self.settings)).numpy() for batch in batches])
 
     def _features(self, x: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def train_features(
     budget: float = BUDGET,
     log: Callable[[str], None] = lambda text: None,
 ) -> FeatureNetwork:
-    """Train a network for features on training images, with a bounded number of operations and the same result twice.
+    """Train a network for features on training images, reproducibly and with a bounded number of operations.
 
     A ``Classifier`` if there are labels of at least two classes, else an ``Autoencoder`` by the mean absolute error.
     Both have strides down to 64 channels or latent channels; Adam, learning rate 0.002 falling to 0 by a cosine,
@@ -224,13 +224,3 @@ def _batches(count: int, steps: int, seed: int) -> Iterator[Tensor]:
             order = torch.randperm(count, generator=generator)
         yield order[:size]
         order = order[size:]
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)

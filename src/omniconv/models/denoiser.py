@@ -22,6 +22,7 @@ from omniconv.models.diffusion_unet import DiffusionUNet, Modulation
 from omniconv.models.levels import sample_grid
 from omniconv.models.sampling import check_label, evaluation_mode, sample_in_batches, sample_labels
 from omniconv.nn.arguments import check_on_surface, check_tensor
+from omniconv.nn.partial_conv import check_mask
 from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.base import Resampling
 
@@ -29,8 +30,8 @@ from omniconv.surfaces.base import Resampling
 class DenoiserBase(Model):
     """Base class of denoisers: preconditioning, sampling and inpainting around any network.
 
-    A subclass sets ``network``, a module that takes scaled images ``(batch, in_channels, *grid)``, noise inputs
-    ``(batch,)`` and labels or ``None``, and has a ``total_stride`` and a ``first`` convolution.
+    A subclass sets ``network``, a module that takes scaled images ``(batch, in_channels, *grid)``, transformed noise
+    levels ``(batch,)`` and labels or ``None``, and has a ``total_stride``.
 
     Args:
         in_channels: channels of the image.
@@ -173,7 +174,8 @@ class DenoiserBase(Model):
             InputError: an argument out of range, a mask of another shape.
         """
         check_on_surface(x, self.surface, self.in_channels, self.dtype)
-        hole = _hole(mask, x)
+        hole = check_mask("mask", mask, x, per_channel=False).to(x.device)
+        hole = hole.expand(len(x), *hole.shape[1:])
         levels = karras_schedule(steps, self.sigma_data)
         batch_size = check_integer("batch_size", batch_size, 1, "use batch_size=64")
         seeds = sample_seeds(len(x), generator)
@@ -323,15 +325,6 @@ def _flow(network: Network, x: Tensor, sigma: Tensor, sigma_data: float) -> Tens
 
 PARAMETRIZATIONS: dict[str, Callable[[Network, Tensor, Tensor, float], Tensor]] = {"edm": _edm, "flow": _flow}
 """Estimates of images from the output of the network, by name."""
-
-
-def _hole(mask: Tensor, x: Tensor) -> Tensor:
-    """Return a mask as booleans ``(batch, 1, *grid)``, after checking its shape."""
-    check_tensor(mask, "mask")
-    if mask.ndim != x.ndim or mask.shape[0] not in (1, len(x)) or mask.shape[1:] != (1, *x.shape[2:]):
-        rule = f"must be (batch, 1, *grid), nonzero in the hole: {(len(x), 1, *x.shape[2:])}"
-        raise InputError("mask", tuple(mask.shape), rule, "resize it to the images, or add an axis by unsqueeze(1)")
-    return (mask != 0).to(x.device).expand(len(x), *mask.shape[1:])
 
 
 def _count_steps(step: Step | None, batches: int) -> Step | None:

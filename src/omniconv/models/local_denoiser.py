@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_integer
 from omniconv.errors import InputError
+from omniconv.models.deepfill import fitting_kernel
 from omniconv.models.denoiser import DenoiserBase
 from omniconv.nn import Conv, SinusoidalEmbedding
 from omniconv.nn.arguments import check_surface
@@ -83,11 +84,6 @@ class _LocalNetwork(nn.Module):
         self.blocks = nn.ModuleList(_Block(before, after, surface) for before, after in pairwise(channels))
         self.last = Conv(width // 2, in_channels, 1, surface=surface)
 
-    @property
-    def first(self) -> Any:
-        """First layer, whose weights have the dtype of the network."""
-        return self.blocks[0].depthwise
-
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None) -> Tensor:
         embedded = self.noise(noise)
         if self.scale is not None and label is not None:
@@ -101,7 +97,7 @@ class _LocalNetwork(nn.Module):
 class _Block(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, surface: Surface) -> None:
         super().__init__()
-        kernel = _largest_kernel(surface)
+        kernel = fitting_kernel(surface, 5)
         self.depthwise = Conv(in_channels, in_channels, kernel, groups=in_channels, surface=surface)
         self.modulation = nn.Sequential(nn.GELU(), nn.Linear(EMBEDDING, EMBEDDING), nn.Linear(EMBEDDING, in_channels))
         self.conv = Conv(in_channels, out_channels, surface=surface)
@@ -113,12 +109,3 @@ class _Block(nn.Module):
         shift = self.modulation(embedding)
         y = self.depthwise(x) + shift.view(*shift.shape, *[1] * (x.ndim - 2))
         return self.last(F.gelu(self.conv(y))) + self.skip(x)
-
-
-def _largest_kernel(surface: Surface) -> int:
-    """Return 5 where the surface has kernels of that size, else 3."""
-    try:
-        surface.conv_neighbours(5)
-    except InputError:
-        return 3
-    return 5

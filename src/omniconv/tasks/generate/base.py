@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omniconv.data.layouts.class_folders import scan_class_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
@@ -22,10 +21,11 @@ from omniconv.models import Model
 from omniconv.report.page import Page
 from omniconv.report.pictures import png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork, channels_at_size
+from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork
 from omniconv.tasks.generate import measures
 from omniconv.tasks.generate.pictures import draw_report, sample_tiles
-from omniconv.tasks.generate.sampling import is_grey, sample_labels
+from omniconv.tasks.generate.sampling import is_grey
+from omniconv.tasks.pixels import to_pixels
 
 FEW_IMAGES = 100
 """Number of training images below which samples are often copies of them."""
@@ -127,11 +127,11 @@ class Generate(Task):
 
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
         """Return an image of the network's output, uint8 ``(*size, 3)``."""
-        channels = np.stack(list(channels_at_size(output, size, preprocessing)), axis=-1)
-        values = channels * np.asarray(preprocessing.std) + np.asarray(preprocessing.mean)
+        pixels = to_pixels(output, size, preprocessing)
         if is_grey(preprocessing):
-            values = np.broadcast_to(values.mean(axis=-1, keepdims=True), values.shape)
-        return np.round(values.clip(0, 1) * 255).astype(np.uint8)
+            grey = np.rint(pixels.mean(axis=-1, keepdims=True)).astype(np.uint8)
+            return np.ascontiguousarray(np.broadcast_to(grey, pixels.shape))
+        return pixels
 
     def evaluate(
         self,
@@ -176,7 +176,11 @@ class Generate(Task):
         return f"image (batch, channels, {axes}), normalized as the input"
 
 
-def fixed_labels(classes: Sequence[str], count: int, device: torch.device) -> Tensor | None:
-    """Return the classes in turn as labels of a batch, ``None`` without classes."""
-    labels = sample_labels(classes, count)
-    return None if labels is None else torch.tensor(labels, device=device)
+def labels_for(network: nn.Module, label: Tensor) -> Tensor | None:
+    """Return the labels for a network with classes, ``None`` for one without."""
+    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`
+
+
+def size_argument(network: nn.Module, size: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the size of images for a network on a surface of any size, ``None`` for one on a surface of one size."""
+    return tuple(size) if network.surface.any_size else None  # type: ignore[union-attr]  # of a `Model`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
@@ -15,7 +16,8 @@ from omniconv.generation import edm, flow
 from omniconv.generation.noise import SampleNoise
 from omniconv.generation.samplers import heun
 from omniconv.models import Model
-from omniconv.tasks.generate.base import Generate
+from omniconv.models.levels import fixed_grid
+from omniconv.tasks.generate.base import Generate, labels_for, size_argument
 
 DEFAULTS = {
     "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "width": 32, "depth": 2,
@@ -25,9 +27,9 @@ DEFAULTS = {
 SIGMA_DATA = 1.0
 """Standard deviation of normalized images."""
 LEVELS = 4
-"""Noise levels of the validation: the middles of four equally probable parts of those of the training."""
+"""Number of noise levels of the validation: the medians of four equally probable ranges of the training's levels."""
 NO_LABEL = 0.1
-"""Share of the training images without their class, for guidance (Ho & Salimans, 2022)."""
+"""Share of the training images without their class, which guidance needs (Ho & Salimans, 2022)."""
 ALL_LEVELS = 64
 """Number of the first held-out images that are denoised at every level; each of the others is at one level."""
 
@@ -86,7 +88,7 @@ class Denoising(Generate):
         noisy = x + _per_image(sigma, x) * torch.randn_like(x)
         dropped = torch.rand(len(x)).to(x.device) < NO_LABEL
         label = label.masked_fill(dropped, cast(Model, network).arguments["classes"])
-        return criterion(network(noisy, sigma, _label(network, label)), x, sigma).mean()
+        return criterion(network(noisy, sigma, labels_for(network, label)), x, sigma).mean()
 
     def validation_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
@@ -107,14 +109,14 @@ class Denoising(Generate):
         for part in torch.arange(len(draws), device=x.device).split(len(x)):  # no more memory than in training
             clean = x[rows[part]]
             noisy = clean + _per_image(sigma[part], clean) * noise[part]
-            denoised = network(noisy, sigma[part], _label(network, label[rows[part]]))
+            denoised = network(noisy, sigma[part], labels_for(network, label[rows[part]]))
             losses.append(criterion(denoised, clean, sigma[part]))
         loss = torch.cat(losses)
         metric.update(level, loss, len(x))
         return loss.mean()
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-        grid = preprocessing.size if network.surface.any_size else tuple(size or 0 for size in network.surface.shape)
+        grid = size_argument(network, preprocessing.size) or fixed_grid(network.surface)
         return (network.arguments["in_channels"], *grid)
 
     def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
@@ -127,7 +129,7 @@ class EDM(Denoising):
 
     method = "edm"
     parametrization = "edm"
-    log_mean = -0.5068528194400547  # ln 2 - 1.2: published for images of standard deviation 0.5
+    log_mean = math.log(SIGMA_DATA / edm.PUBLISHED_SIGMA_DATA) - 1.2  # -1.2 is published, for the other deviation
     log_std = 1.2
 
     def loss_weight(self, sigma: Tensor) -> Tensor:
@@ -200,13 +202,9 @@ class LossByLevel(Metric):
 
 
 def _is_drawn(number: int, level: int) -> bool:
+    """Return True if the held-out image of this number is denoised at this level."""
     return number < ALL_LEVELS or number % LEVELS == level
 
 
 def _per_image(values: Tensor, x: Tensor) -> Tensor:
     return values.view(-1, *[1] * (x.ndim - 1))
-
-
-def _label(network: nn.Module, label: Tensor) -> Tensor | None:
-    """Return the labels for a network with classes, ``None`` for one without."""
-    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`

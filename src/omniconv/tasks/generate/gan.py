@@ -17,7 +17,7 @@ from omniconv.generation.adversarial import discriminator_loss, generator_loss
 from omniconv.generation.diff_augment import DiffAugment
 from omniconv.generation.noise import SampleNoise
 from omniconv.models import Discriminator, Model
-from omniconv.tasks.generate.base import Generate
+from omniconv.tasks.generate.base import Generate, labels_for, size_argument
 
 PENALTY = 1.0
 """Weight γ of the gradient penalties for images of standard deviation 1."""
@@ -64,7 +64,7 @@ class GAN(Generate):
         with torch.no_grad():
             fake = _generate(network, x, label)
         augment = DiffAugment(cast(Model, network).surface)
-        return discriminator_loss(adversary, x, fake, _label(network, label), penalty=PENALTY, augment=augment)
+        return discriminator_loss(adversary, x, fake, labels_for(network, label), penalty=PENALTY, augment=augment)
 
     def training_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
@@ -73,7 +73,7 @@ class GAN(Generate):
             raise TypeError("a generator is trained with an adversary")
         x, label = batch
         augment = DiffAugment(cast(Model, network).surface)
-        return generator_loss(adversary, x, _generate(network, x, label), _label(network, label), augment=augment)
+        return generator_loss(adversary, x, _generate(network, x, label), labels_for(network, label), augment=augment)
 
     def validation_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
@@ -81,9 +81,10 @@ class GAN(Generate):
         """Update the metric with samples of noise that depends on the image's number only; there is no loss."""
         x, label = batch
         first = int(cast(SlicedDistance, metric).images)
-        shape = network.latent_shape(_size(network, x))  # type: ignore[operator]
+        size = size_argument(network, x.shape[2:])
+        shape = network.latent_shape(size)  # type: ignore[operator]  # a generator
         latent = SampleNoise(range(first, first + len(x)), shape, x.device, x.dtype).draw()
-        fake = network(latent, _label(network, label), _size(network, x))
+        fake = network(latent, labels_for(network, label), size)
         metric.update(fake.float(), x.float(), areas)
         return None
 
@@ -106,10 +107,10 @@ class GAN(Generate):
         )
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-        return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
+        return network.latent_shape(size_argument(network, preprocessing.size))  # type: ignore[operator]
 
     def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
-        return network(noise, label, preprocessing.size if network.surface.any_size else None)
+        return network(noise, label, size_argument(network, preprocessing.size))
 
 
 class SlicedDistance(Metric):
@@ -150,14 +151,6 @@ class SlicedDistance(Metric):
 
 def _generate(network: nn.Module, x: Tensor, label: Tensor) -> Tensor:
     """Return a sample for each image of a batch."""
-    size = _size(network, x)
+    size = size_argument(network, x.shape[2:])
     shape = network.latent_shape(size)  # type: ignore[operator]  # a generator
-    return network(torch.randn(len(x), *shape, device=x.device, dtype=x.dtype), _label(network, label), size)
-
-
-def _size(network: nn.Module, x: Tensor) -> tuple[int, ...] | None:
-    return tuple(x.shape[2:]) if network.surface.any_size else None  # type: ignore[union-attr]  # of a `Model`
-
-
-def _label(network: nn.Module, label: Tensor) -> Tensor | None:
-    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`
+    return network(torch.randn(len(x), *shape, device=x.device, dtype=x.dtype), labels_for(network, label), size)

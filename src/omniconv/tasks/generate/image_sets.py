@@ -15,17 +15,20 @@ from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.metrics.features import FeatureNetwork, train_features
+from omniconv.models.levels import fixed_grid
 from omniconv.surfaces import Equirectangular, Plane, Surface, panorama
 from omniconv.tasks.base import TrainedNetwork
 from omniconv.tasks.generate.sampling import is_grey, pictures
 
 MAX_BYTES = 2**29
-"""Largest size of the training images that features are trained on and samples are compared with; else a part."""
+"""Largest size in memory of the training images that features are trained on and samples are compared with; of more
+images some are picked."""
 MAX_ROWS = 32
 """Rows of the pictures in which copies of training images are looked for."""
 MAX_PANORAMAS = 256
 """Number of panoramas whose seams and cube faces are compared."""
 BATCH = 64
+"""Images that are read at once."""
 FEATURES = "features.safetensors"
 """Network of the features in the folder of a run."""
 
@@ -50,7 +53,7 @@ class ImageSet:
 def training_samples(samples: Sequence[Sample], preprocessing: Preprocessing) -> list[Sample]:
     """Return training samples, evenly spaced, whose images fit into ``MAX_BYTES``."""
     surface = preprocessing.surface
-    grid = preprocessing.size if surface.any_size else tuple(size or 0 for size in surface.shape)
+    grid = preprocessing.size if surface.any_size else fixed_grid(surface)
     return pick_evenly(samples, max(2, MAX_BYTES // (12 * prod(grid))))  # 12 bytes: three channels in float32
 
 

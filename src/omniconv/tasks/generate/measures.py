@@ -36,9 +36,10 @@ from omniconv.tasks.generate.image_sets import (
     signal_batches,
     training_samples,
 )
-from omniconv.tasks.generate.sampling import sample_batches, sample_labels
+from omniconv.tasks.generate.sampling import has_option, sample_batches, sample_labels
 
 MAX_SAMPLES, MIN_SAMPLES = 2000, 64
+"""Largest number of samples of an evaluation, and the number that is drawn at any cost, if there are as many images."""
 SAMPLING_BUDGET = 1e13
 """Multiply-adds of all samples of an evaluation, above which fewer are drawn: some minutes on two cores."""
 EVALUATIONS = 35
@@ -46,6 +47,7 @@ EVALUATIONS = 35
 FACES_BUDGET = 1e11
 """Multiply-adds of the training of the features of cube faces."""
 NEIGHBOURS = 5
+"""Default of ``manifold_metrics``; fewer with fewer images."""
 KINDS = {"classifier": "a classifier", "autoencoder": "the encoder of an autoencoder"}
 ROWS = {
     "frechet": "Fréchet distance",
@@ -136,7 +138,7 @@ def sample_count(network: Model, preprocessing: Preprocessing, images: int) -> i
     """Return the number of samples that are drawn for an evaluation with a number of real images."""
     grid = preprocessing.size if network.surface.any_size else ()
     cost = summary(network, (network.arguments["in_channels"], *grid)).multiply_adds or 1
-    cost *= EVALUATIONS if network.output == "denoiser" else 1
+    cost *= EVALUATIONS if has_option(network, "steps") else 1
     return min(images, max(MIN_SAMPLES, min(MAX_SAMPLES, int(SAMPLING_BUDGET / cost))))
 
 
@@ -249,7 +251,7 @@ def _asked_labels(picked: Sequence[Sample], indices: Sequence[int] | None) -> tu
 
 
 def _scaled(step: Callable[[], None], total: int, shown: int) -> Callable[[int], None]:
-    """Return a function of a number of samples that calls ``step`` as often as if there were ``shown`` of them."""
+    """Return a function of the number of samples done; at ``total`` it has called ``step`` ``shown`` times."""
     called = 0
 
     def advance(done: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,20 +18,23 @@ from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.tasks.base import Tile, TrainedNetwork
 from omniconv.tasks.generate.image_sets import MAX_ROWS, picture_surface, shrink, training_samples
-from omniconv.tasks.generate.sampling import is_grey, pictures, sample_batches, sample_labels
+from omniconv.tasks.generate.sampling import has_option, is_grey, pictures, sample_batches, sample_labels
 
 if TYPE_CHECKING:
     from omniconv.tasks.generate.base import Generate
 
 PROGRESS_SAMPLES, REPORT_SAMPLES = 16, 8
+"""Samples in a picture of progress and in the report, and in further rows of the report."""
 STEPS_SHOWN = 8
-"""Pictures of the steps from noise to a sample."""
+"""Largest number of pictures of the steps from noise to a sample."""
 INTERPOLATIONS = 7
+"""Samples on the way from one noise to another, both included."""
 SMALLEST_TILE = 176
 """Width in pixels below which a picture is enlarged by an integer factor."""
 LARGEST_TILE = 384
 """Width in pixels above which a picture is made smaller by an integer factor."""
 GLOBE = 192
+"""Side in pixels of a globe."""
 HOLE_STEPS = 18
 """Noise levels at which holes are filled, half of the default of ``inpaint``."""
 
@@ -58,7 +60,7 @@ def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequen
         page.row([(globe(image, size=GLOBE), f"{caption}, as a globe") for image, caption in tiles[:REPORT_SAMPLES]])
     _draw_nearest(page, run)
     _draw_interpolation(task, page, run)
-    if "steps" in signature(network.sample).parameters:  # type: ignore[arg-type]  # see `check_network`
+    if has_option(network, "steps"):
         _draw_steps(page, run)
     if hasattr(network, "reconstruct"):
         _draw_reconstructions(page, run, samples)

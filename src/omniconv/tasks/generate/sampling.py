@@ -14,12 +14,14 @@ from torch import Tensor
 from omniconv.checks import check_integer, check_number, did_you_mean
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import InputError
-from omniconv.generation.edm import MAX_STEPS
+from omniconv.generation.edm import check_steps
 from omniconv.generation.noise import sample_seeds
 from omniconv.models import Model
 
 MAX_SAMPLES = 100_000
+"""Largest number of samples of one call."""
 BATCH_SIZE = 64
+"""Default number of samples that are drawn at once."""
 Progress = Callable[[int], object]
 """Callback with the number of samples that are done."""
 
@@ -39,8 +41,17 @@ def check_network(network: Model, name: object) -> None:
         raise InputError("run", str(name), rule, "give a run of the task generate")
 
 
+def has_option(network: Model, name: str) -> bool:
+    """Return True if ``network.sample`` has this argument, such as ``steps``; see ``check_network``."""
+    return name in signature(network.sample).parameters  # type: ignore[arg-type]  # not of every model
+
+
 def check_count(n: Any) -> int:
-    """Return a number of samples after checking it."""
+    """Return a number of samples after checking it.
+
+    Raises:
+        InputError: it is no integer from 1 to ``MAX_SAMPLES``.
+    """
     n = check_integer("n", n, 1, "use n=16")
     if n > MAX_SAMPLES:
         raise InputError("n", n, f"must be at most {MAX_SAMPLES:,}", "draw them in several calls with other seeds")
@@ -59,13 +70,11 @@ def sampler_options(network: Model, **options: Any) -> dict[str, Any]:
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
-        if name not in signature(network.sample).parameters:  # type: ignore[arg-type]  # see `check_network`
+        if not has_option(network, name):
             rule = "is not used by this network, which draws a sample in one step"
             raise InputError(name, value, rule, "leave it out")
     if "steps" in given:
-        steps = check_integer("steps", given["steps"], 2, "use steps=18")
-        if steps > MAX_STEPS:
-            raise InputError("steps", steps, f"must be at most {MAX_STEPS:,}", "use steps=18")
+        check_steps(given["steps"])
     if "guidance" in given:
         rule, cure = "must be a finite number", "use guidance=2"
         if check_number("guidance", given["guidance"], isfinite, rule, cure) != 1 and not network.arguments["classes"]:

@@ -12,11 +12,12 @@ from torchmetrics import Metric
 
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.generation.noise import SampleNoise
-from omniconv.generation.variational import gaussian_log_likelihood, kl_divergence, latent_units
+from omniconv.generation.variational import draw_latent, gaussian_log_likelihood, kl_divergence, kl_loss, latent_units
 from omniconv.models import Model
-from omniconv.tasks.generate.base import Generate
+from omniconv.tasks.generate.base import Generate, size_argument
 
 LATENT_CHANNELS = 16
+"""Channels of the latent signal."""
 
 
 class VAE(Generate):
@@ -50,8 +51,8 @@ class VAE(Generate):
         """Return the loss of reconstructions from random latent signals of each image's distribution."""
         x, _ = batch
         mean, log_variance = network.encode(x)  # type: ignore[operator]  # an autoencoder
-        latent = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        return criterion(x, network.decode(latent, x.shape[2:]), mean, log_variance)  # type: ignore[operator]
+        decoded = network.decode(draw_latent(mean, log_variance), x.shape[2:])  # type: ignore[operator]
+        return criterion(x, decoded, mean, log_variance)
 
     def validation_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
@@ -77,10 +78,10 @@ class VAE(Generate):
         return [f"No latent unit depends on the image: {cause}. Try a smaller learning rate, --depth or --batch-size."]
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-        return network.latent_shape(preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
+        return network.latent_shape(size_argument(network, preprocessing.size))  # type: ignore[operator]
 
     def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
-        return network.decode(noise, preprocessing.size if network.surface.any_size else None)  # type: ignore[operator]
+        return network.decode(noise, size_argument(network, preprocessing.size))  # type: ignore[operator]
 
 
 class NegativeELBO(nn.Module):
@@ -99,8 +100,7 @@ class NegativeELBO(nn.Module):
     def forward(self, image: Tensor, reconstruction: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Return the mean over the images."""
         likelihood = gaussian_log_likelihood(image.float(), reconstruction.float(), weights=self.areas)
-        divergence = kl_divergence(mean.float(), log_variance.float()).flatten(1).sum(1).mean()
-        return (divergence - likelihood) / image[0].numel()
+        return (kl_loss(mean.float(), log_variance.float()) - likelihood) / image[0].numel()
 
 
 class Reconstruction(Metric):

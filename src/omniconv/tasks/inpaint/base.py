@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.content import FileState, hash_file
-from omniconv.data.file_listing import find_images
 from omniconv.data.hole_files import read_hole
 from omniconv.data.hole_masks import draw_hole
 from omniconv.data.images import read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_evenly
+from omniconv.data.layouts.image_folder import scan_image_folder
 from omniconv.data.layouts.image_masks import scan_image_masks
 from omniconv.data.preprocessing import Preprocessing, resize_labels
 from omniconv.errors import FileError, InputError, validation_reason
-from omniconv.generation.adversarial import discriminator_loss
+from omniconv.generation.inpainting import patch_discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
 from omniconv.models.deepfill import PatchDiscriminator
@@ -38,11 +38,11 @@ from omniconv.tasks.labels import measure_text
 from omniconv.tasks.pixels import to_pixels
 
 KNOWN, HOLE, OUTSIDE = 0, 1, 2
-"""Values of targets: pixels that are known, in the hole, and where a part of a panorama does not show the rest."""
+"""Values of targets: pixels that are known, pixels in the hole, and pixels that a part of a panorama does not show."""
 GIVEN = 3
 """Key of the number of given masks in the counts of targets."""
 LARGEST_DRAWN = 1024
-"""Longer side of the holes that are drawn for an evaluation, which are enlarged to the size of the image."""
+"""Longest side of the holes that are drawn for an evaluation; for larger images they are enlarged."""
 DRAWN_IN_MEMORY = 256
 """Holes of held-out samples that are kept in memory."""
 
@@ -97,10 +97,7 @@ class Inpaint(Task):
         """List the images of a folder and its subfolders, with their masks if it has ``images/`` and ``masks/``."""
         if (root / "images").is_dir() and (root / "masks").is_dir():
             return scan_image_masks(root, ())
-        images, skipped = find_images(root)
-        if not images:
-            raise FileError(root, "contains no images", self.expected)
-        return DatasetFolder(root, tuple(map(Sample, images)), (), tuple(skipped))
+        return scan_image_folder(root, self.expected)
 
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
         """Read the mask, uint8 of the size of its image; a single pixel where holes are drawn."""
@@ -137,7 +134,10 @@ class Inpaint(Task):
     def draw_target(
         self, target: np.ndarray, sample: Sample, preprocessing: Preprocessing, generator: np.random.Generator | None
     ) -> np.ndarray:
-        """Return the target on the surface ``(1, *grid)``: in training with a new hole, else with that of the image."""
+        """Return the target on the surface ``(1, *grid)``: of the mask, else with a hole that is drawn.
+
+        In training the hole is a new one in each epoch; a held-out image has always the same.
+        """
         codes = self.target_on_surface(target, preprocessing)
         if sample.target is not None:
             return codes
@@ -332,8 +332,7 @@ class DeepFill(Inpaint):
         unknown = codes != KNOWN
         with torch.no_grad():
             completed = network(x, unknown)
-        holes = torch.cat([unknown, unknown])
-        return 0.5 * discriminator_loss(lambda images: adversary(images, holes), x, completed, loss="hinge")
+        return patch_discriminator_loss(adversary, x, completed, unknown)
 
     def training_loss(
         self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
@@ -345,7 +344,8 @@ class DeepFill(Inpaint):
         if adversary is None:
             return loss
         completed = torch.where(unknown, predictions[-1], x)
-        return loss - adversary(completed, unknown).mean()  # the generator's part of the hinge loss
+        # As `patch_generator_loss`, without the scores of true images, which have no part in it.
+        return loss - adversary(completed, unknown).mean()
 
 
 @lru_cache(maxsize=DRAWN_IN_MEMORY)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+
+from omniconv.generation.inpainting import l1_loss
 
 
 class HoleLoss(nn.Module):
@@ -27,12 +30,10 @@ class HoleLoss(nn.Module):
         """Return the loss, summed over the stages of a network.
 
         Args:
-            predictions: what each stage predicts for all samples, ``(batch, channels, *grid)``.
+            predictions: prediction of each stage for all samples, ``(batch, channels, *grid)``.
             true: the images.
             hole: boolean ``(batch, 1, *grid)``, True in the hole.
             valid: boolean, False where there is no image.
         """
-        area = valid if self.areas is None else valid * self.areas
-        weights = area * (self.known + (self.hole - self.known) * hole)
-        errors = [(weights * (one.float() - true).abs().mean(1, keepdim=True)).sum() for one in predictions]
-        return sum(errors, true.new_zeros(())) / area.sum().clamp_min(1e-6)
+        losses = [l1_loss(one, true, hole, self.hole, self.known, self.areas, valid) for one in predictions]
+        return torch.stack(losses).sum()
