@@ -33,7 +33,11 @@ compiled_surfaces = pytest.mark.parametrize(
     [surface if surface in QUICK else pytest.param(surface, marks=pytest.mark.slow) for surface in SHAPES],
     ids=str,
 )
-TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def assert_close(found, wanted):
+    """Compare signals in single precision, relative to the largest value: sums round relative to their largest term."""
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * max(1.0, float(wanted.detach().abs().max())))
 
 
 def gradients(model, inputs):
@@ -96,7 +100,7 @@ class ModelBattery:
     def test_samples_of_a_batch_do_not_mix_in_evaluation(self, surface):
         model, x = self.model(surface).eval(), self.inputs(surface)
         with torch.no_grad():
-            torch.testing.assert_close(model(*[one[:1] for one in x]), model(*x)[:1], **TOLERANCES)
+            assert_close(model(*[one[:1] for one in x]), model(*x)[:1])
 
     @every_surface
     def test_saved_and_loaded_model_gives_the_same_output(self, surface, tmp_path):
@@ -163,12 +167,12 @@ class ModelBattery:
         with torch.no_grad():
             for size in (1, 3):
                 x = self.inputs(surface, size)
-                torch.testing.assert_close(program(*x), model(*x), **TOLERANCES)
+                assert_close(program(*x), model(*x))
 
     def compare_with_compiled(self, surface, backend):
         torch._dynamo.reset()
         eager, x = self.model(surface), self.inputs(surface)
         compiled = torch.compile(copy.deepcopy(eager), fullgraph=True, backend=backend)
-        torch.testing.assert_close(compiled(*x), eager(*x), **TOLERANCES)
+        assert_close(compiled(*x), eager(*x))
         for one, other in zip(gradients(compiled, x).values(), gradients(eager, x).values(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)  # sums in another order
