@@ -110,7 +110,8 @@ def concatenate(signals: Sequence[Tensor]) -> Tensor:
 
     ``torch.cat`` of channels-last ``(B, C, N)`` is contiguous (torch 2.13), and the next layer would transpose it.
     """
-    if all(x.ndim == 3 and x.stride(1) == 1 for x in signals):
+    # Not on the meta device: summaries follow the axes of a signal there, and take axis 2 for its samples.
+    if all(x.ndim == 3 and x.stride(1) == 1 and not x.is_meta for x in signals):
         return torch.cat([x.transpose(1, 2) for x in signals], 2).transpose(1, 2)
     return torch.cat(list(signals), 1)
 
