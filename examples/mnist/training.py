@@ -15,7 +15,7 @@ from examples.mnist.methods import Method
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took.
+    """Steps, images, times and losses of a training.
 
     Args:
         steps: number of steps.

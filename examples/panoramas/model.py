@@ -85,7 +85,7 @@ def train(
         loss = (edm.loss_weight(level, SIGMA_DATA) * error.square()).mean()
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # without norms a bad step does not heal
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # the network has no normalization layers
         optimizer.step()
         schedule.step()
         seen += len(image)

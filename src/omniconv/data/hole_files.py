@@ -19,8 +19,9 @@ THRESHOLD = 128
 GREY_TOLERANCE = 48
 """Largest difference of two channels of a grey pixel: JPEG compression colours the edges of black and white masks."""
 MIDDLE = (64, 192)
-"""Values that are neither black nor white; a mask has them on soft edges only."""
+"""Values from the first to below the second are neither black nor white; a mask has them on soft edges only."""
 LARGEST_MIDDLE_SHARE, LARGEST_COLOUR_SHARE = 0.5, 0.01
+"""Shares of such pixels and of coloured ones above which a file is a picture instead of a mask."""
 _SAVE = "save it as a grey PNG, white (255) in the hole and black (0) elsewhere"
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L"})
 

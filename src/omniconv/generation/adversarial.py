@@ -135,7 +135,7 @@ class Diversity(NamedTuple):
 
     @property
     def collapsed(self) -> bool:
-        """True if the generator makes nearly the same image again and again."""
+        """True if nearly all generated images are alike; both thresholds are far from the 1 and 0.01 of the data."""
         return self.variance < 0.1 or self.duplicates > 0.5
 
 

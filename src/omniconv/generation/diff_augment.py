@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees (DiffAugment; Zhao et al., NeurIPS 2020).
+"""Differentiable augmentation of the input of a discriminator (DiffAugment; Zhao et al., NeurIPS 2020).
 
 Real and generated images are transformed alike, with gradients through the transform, so that a discriminator of few
-images cannot learn them by heart and the generator does not learn the transform. Each image has its own parameters.
+images cannot memorize them and the generator does not learn the transform. Each image has its own random parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.neighbours.border import Border
 
 CAP = pi / 3
-"""Radius of the cap that is cut out of a sphere, a quarter of it, as the window of half the side is of an image."""
+"""Angle from the centre to the edge of the cap that is cut out: it has a quarter of the sphere's area, as the published
+window of half the side has of an image."""
 
 
 class DiffAugment:
@@ -136,8 +137,8 @@ def _symmetries(surface: Surface) -> Tensor:
     """Return the permutations of the samples of a sphere by its rotations about the axis, ``(rotations, samples)``."""
     directions = surface.directions().reshape(-1, 3)
     for fold in (5, 4, 3, 2):
-        tables = [surface.nearest_sample(directions @ _about_axis(k * 2 * pi / fold).T) for k in range(fold)]
         moved = [directions @ _about_axis(k * 2 * pi / fold).T for k in range(fold)]
+        tables = [surface.nearest_sample(one) for one in moved]
         if all(np.allclose(directions[table], want, atol=1e-6) for table, want in zip(tables, moved, strict=True)):
             return torch.from_numpy(np.stack(tables)).long()
     return torch.arange(len(directions))[None]

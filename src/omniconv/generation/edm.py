@@ -18,6 +18,7 @@ from omniconv.errors import InputError
 PUBLISHED_SIGMA_DATA = 0.5
 """Standard deviation of the images for which the published noise levels were chosen."""
 MAX_STEPS = 10_000
+"""Largest number of sampling steps: a typing error is reported instead of computed."""
 
 
 class Preconditioning(NamedTuple):
@@ -119,7 +120,11 @@ def karras_schedule(
 
 
 def check_steps(steps: int) -> int:
-    """Return a number of sampling steps after checking it."""
+    """Return a number of sampling steps after checking it.
+
+    Raises:
+        InputError: it is no integer from 2 to ``MAX_STEPS``.
+    """
     steps = check_integer("steps", steps, 2, "use steps=18")
     if steps > MAX_STEPS:
         raise InputError("steps", steps, f"must be at most {MAX_STEPS:,}", "use steps=18")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 LARGEST_SEED = 2**63 - 1
+"""Seeds are below this number, the largest int64."""
 
 
 def sample_seeds(count: int, generator: torch.Generator | None = None) -> list[int]:

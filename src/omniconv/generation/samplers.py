@@ -72,7 +72,11 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: S
 
 
 def check_levels(sigmas: Tensor | Sequence[float]) -> list[float]:
-    """Return noise levels as a list after checking that they decrease to 0 or above."""
+    """Return noise levels as a list after checking that they decrease to 0 or above.
+
+    Raises:
+        InputError: they do not, are not finite, or fewer than 2.
+    """
     levels = torch.as_tensor(sigmas, dtype=torch.float64).flatten().tolist()
     decreasing = all(one > other for one, other in pairwise(levels))
     if len(levels) < 2 or not decreasing or levels[-1] < 0 or not all(map(isfinite, levels)):

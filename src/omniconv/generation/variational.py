@@ -21,7 +21,13 @@ ACTIVE = 0.01
 
 
 def draw_latent(mean: Tensor, log_variance: Tensor, generator: Generator | None = None) -> Tensor:
-    """Draw from the distribution of each latent signal, with gradients to its mean and log-variance."""
+    """Draw from the distribution of each latent signal, with gradients to its mean and log-variance.
+
+    Args:
+        mean: mean of each latent unit, ``(batch, channels, …)``.
+        log_variance: logarithm of its variance.
+        generator: source of the random numbers; by default torch's global generator.
+    """
     noise = torch.empty_like(mean).normal_(generator=generator)
     return mean + (log_variance / 2).exp() * noise
 
@@ -37,7 +43,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def kl_loss(mean: Tensor, log_variance: Tensor, beta: float = 1.0, free_bits: float = 0.0) -> Tensor:
-    """Return the divergence per image, times ``beta``, of which each latent unit has ``free_bits`` for nothing.
+    """Return the divergence per image with free bits, times ``beta``.
 
     Args:
         mean: mean of each latent unit, ``(batch, channels, …)``.

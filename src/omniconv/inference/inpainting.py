@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 INPAINTED, OVERVIEW = "inpainted", "overview.png"
 OVERVIEW_IMAGES = 20
+"""Most images on the overview, the first ones."""
 THUMBNAIL = 320
+"""Width in pixels of a picture on the overview."""
 
 
 def check_masks(task: Task, masks: object, argument: str = "masks") -> None:
@@ -130,7 +132,7 @@ def write_inpainted(
 
 
 def _png(file: Path, pixels: np.ndarray) -> bytes:
-    """Return pixels as a PNG, with the XMP metadata of a file that is a part of a panorama."""
+    """Return pixels as a PNG; that of a part of a panorama has the XMP metadata of ``file``."""
     info = PngInfo()
     if read_header(file).crop is not None:
         with open_image(file) as image:

@@ -123,8 +123,7 @@ class Predictor:
         """Return the network's output ``(channels, *grid)`` or ``(channels,)`` for an image ``(3, *size)`` in 0 … 1.
 
         Raises:
-            InputError: it has NaN or infinity, of which no class could be told; or the network takes no image, or a
-                mask besides the image.
+            InputError: the output has NaN or infinity; or the network takes no image, or a mask besides the image.
         """
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
         output = self.model(x, *self._other_inputs(x))[0].float().cpu()

@@ -1,4 +1,4 @@
-"""Samples of a generative network, as files that can be continued after a kill."""
+"""Files of samples of a generative network; writing them goes on after the process was killed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ OVERVIEW_SAMPLES = 100
 COLUMNS, TILE = 8, 128
 """Samples in a row of the contact sheet, and their width in pixels; panoramas are twice as wide, half as many."""
 MAX_BATCH = 65_536
+"""Largest batch size, that of the training's settings."""
 MAX_SEED = 2**63 - 1
+"""Largest seed that torch's generators take."""
+MAX_PNG_BYTES = 2**30
+"""Largest size of the file of a sample that is read back for the contact sheet."""
 NOTE = "omniconv"
 """Key of the text in each PNG file that tells which sample of which network it is."""
 
@@ -148,7 +152,7 @@ class SampleFiles:
                     picture = image[..., 0] if is_grey(preprocessing) else image
                     write_bytes(self.image_path(out, index), _noted_png(picture, self._note(index, weights)))
             for index in sorted(shown):
-                with Image.open(io.BytesIO(read_bytes(self.image_path(out, index), 2**30))) as picture:
+                with Image.open(io.BytesIO(read_bytes(self.image_path(out, index), MAX_PNG_BYTES))) as picture:
                     tiles[index] = _thumbnail(picture)
             if self.labels:
                 write_bytes(out / TABLE, self._table(out))

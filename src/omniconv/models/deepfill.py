@@ -206,7 +206,11 @@ def example_mask(image: Tensor) -> Tensor:
 
 
 def parse_rates(rates: Sequence[int]) -> tuple[int, ...]:
-    """Return dilations after checking that they are whole numbers from 1."""
+    """Return dilations after checking them.
+
+    Raises:
+        InputError: they are no sequence of whole numbers from 1.
+    """
     values = to_builtin(rates)
     if not isinstance(values, tuple):
         raise InputError("rates", rates, "must be a sequence of whole numbers from 1", "use rates=(2, 4, 8)")

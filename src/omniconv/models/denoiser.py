@@ -22,6 +22,7 @@ from omniconv.models.diffusion_unet import DiffusionUNet, Modulation
 from omniconv.models.levels import sample_grid
 from omniconv.models.sampling import check_label, evaluation_mode, sample_in_batches, sample_labels
 from omniconv.nn.arguments import check_on_surface, check_tensor
+from omniconv.nn.group_norm_ops import precise_dtype
 from omniconv.nn.partial_conv import check_mask
 from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.base import Resampling
@@ -129,7 +130,7 @@ class DenoiserBase(Model):
         count = _count_steps(step, batches)
 
         def generate(noise: Tensor, labels: Tensor | None) -> Tensor:
-            x = levels[0] * noise.to(_precise(noise))
+            x = levels[0] * noise.to(precise_dtype(noise))
             return run(self._denoise_function(labels, guidance), x, levels, count).to(noise.dtype)
 
         return sample_in_batches(
@@ -185,7 +186,7 @@ class DenoiserBase(Model):
         with evaluation_mode(self):
             for start in range(0, len(x), batch_size):
                 part = slice(start, start + batch_size)
-                image = x[part].masked_fill(hole[part], 0).to(_precise(x))  # NaN in the hole would spread
+                image = x[part].masked_fill(hole[part], 0).to(precise_dtype(x))  # NaN in the hole would spread
                 noise = SampleNoise(seeds[part], x.shape[1:], x.device, image.dtype)
                 denoise = self._denoise_function(None if labels is None else labels[part].to(x.device), guidance)
                 y = repaint(denoise, image, hole[part], levels, noise.draw, resamplings, jump, count)
@@ -222,7 +223,7 @@ class DenoiserBase(Model):
 
     def _denoise(self, x: Tensor, sigma: Tensor, label: Tensor | None) -> Tensor:
         """Denoise without checks; the result has at least single precision."""
-        level = sigma.to(_precise(x)).reshape(-1, *[1] * (x.ndim - 1))
+        level = sigma.to(precise_dtype(x)).reshape(-1, *[1] * (x.ndim - 1))
 
         def network(z: Tensor, noise: Tensor) -> Tensor:
             return self.network(z.to(self.dtype), noise.flatten(), label)
@@ -303,10 +304,6 @@ class Denoiser(DenoiserBase):
             in_channels, surface, classes, width, depth, blocks, multipliers, patch, attention, middle_attention,
             normalization, modulation, interpolation, dropout,
         )  # fmt: skip
-
-
-def _precise(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 Network = Callable[[Tensor, Tensor], Tensor]

@@ -286,7 +286,7 @@ def _scale_shift(channels: int, embedding_channels: int, surface: Surface) -> nn
 
 
 MODULATIONS: dict[str, _MakeModulation] = {"scale_shift": _scale_shift, "add": AddThenNorm}
-"""How an embedding acts in a residual block, by name."""
+"""Modulations of a residual block by an embedding, by name."""
 
 
 class Parts(NamedTuple):
@@ -324,7 +324,11 @@ def _attention(channels: int, surface: Surface, normalization: Literal["group", 
 
 
 def level_channels(width: int, multipliers: Sequence[int] | None, depth: int) -> list[int]:
-    """Return the channels of each level; by default ``width``, and twice that at all coarser ones."""
+    """Return the channels of each level; by default ``width``, and twice that at all coarser ones.
+
+    Raises:
+        InputError: another number of multipliers than levels, or one below 1.
+    """
     factors = to_builtin((1, *[2] * depth) if multipliers is None else multipliers)
     if not isinstance(factors, tuple) or len(factors) != depth + 1:
         rule = f"must have {depth + 1} numbers, one for each level of depth={depth}"
@@ -333,7 +337,11 @@ def level_channels(width: int, multipliers: Sequence[int] | None, depth: int) ->
 
 
 def attended_levels(levels: Sequence[int], depth: int) -> frozenset[int]:
-    """Return the levels that have self-attention, after checking that they exist."""
+    """Return the levels that have self-attention, after checking them.
+
+    Raises:
+        InputError: a level does not exist.
+    """
     numbers = to_builtin(levels)
     if not isinstance(numbers, tuple) or not all(type(level) is int and 0 <= level <= depth for level in numbers):
         rule = f"must be levels from 0, the finest, to depth={depth}, the coarsest"

@@ -53,8 +53,8 @@ class Inpainter(Model):
 
     Shape:
         ``image`` is ``(batch, in_channels, *grid)``, ``mask`` is ``(batch or 1, 1, *grid)`` of any dtype: 0 where the
-        image is known, any other value in the hole. Values of the image there have no effect, NaN neither. Returns the
-        image with the hole filled; with no hole the image, with nothing known what the network makes of nothing.
+        image is known, any other value in the hole. Values of the image in the hole have no effect, not even NaN.
+        Returns the image with the hole filled, and without a hole the image itself.
 
     Raises:
         InputError: an argument out of range; a mask of another shape.
@@ -116,7 +116,7 @@ class Inpainter(Model):
         return tuple(torch.where(self._hole(image, mask), raw, image) for raw in self.predictions(image, mask))
 
     def predictions(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """Return what every stage predicts for all samples, the known ones too, as losses need it."""
+        """Return the prediction of every stage for all samples, also the known ones: the input of losses."""
         hole = self._hole(image, mask)
         raw = self.network(torch.where(hole, 0, image), hole)
         return tuple(one.to(image.dtype) for one in raw)
@@ -128,8 +128,11 @@ class Inpainter(Model):
         Args:
             x: images ``(n, in_channels, *grid)``, in units of the normalized training images.
             mask: ``(n or 1, 1, *grid)``, not 0 in the hole.
-            generator: not used, the result is not random; for networks that draw it, such as ``Denoiser``.
+            generator: not used, since the result is not random; ``Denoiser.inpaint`` has the same argument.
             batch_size: images computed at once.
+
+        Raises:
+            InputError: a mask of another shape, or a batch size below 1.
         """
         size = check_integer("batch_size", batch_size, 1, "use batch_size=64")
         hole = self._hole(x, mask).expand(x.shape[0], *[-1] * (x.ndim - 1))

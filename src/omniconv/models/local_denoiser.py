@@ -32,7 +32,7 @@ class LocalDenoiser(DenoiserBase):
     Args:
         in_channels: channels of the image.
         surface: surface of the image; on meshes all kernels have size 3.
-        classes: number of scales that the label tells apart, by sines and cosines of the number; 0: none.
+        classes: number of scales; the label is the scale, embedded by sines and cosines; 0: no label.
         width: channels of the inner blocks, even; the first and the last one have half of them.
         blocks: number of blocks, from 2.
         parametrization: ``edm`` or ``flow``, as of ``Denoiser``.

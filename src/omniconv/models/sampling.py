@@ -94,7 +94,11 @@ def check_label(label: Tensor | None, classes: int) -> Tensor | None:
 
 
 def sample_labels(seeds: list[int], label: int | Sequence[int] | Tensor | None, classes: int) -> Tensor | None:
-    """Return the class of each sample, ``None`` without classes; see ``sample_in_batches``."""
+    """Return the class of each sample, ``None`` without classes; see ``sample_in_batches``.
+
+    Raises:
+        InputError: labels that are not wanted, of another number than the samples, or out of range.
+    """
     if label is None:
         # By the seed of the sample: its class does not depend on the number of samples.
         return torch.tensor([seed % classes for seed in seeds]) if classes else None

@@ -118,7 +118,11 @@ def default_groups(channels: int) -> int:
 
 
 def check_groups(groups: int, channels: int) -> int:
-    """Return a number of groups, after checking that it divides ``channels``."""
+    """Return a number of groups after checking it.
+
+    Raises:
+        InputError: it does not divide ``channels``.
+    """
     groups = check_integer("groups", groups, 1, "use groups=1")
     if channels % groups:
         rule = f"must divide channels={channels}"

@@ -49,7 +49,7 @@ class PartialConv(Conv):
     Shape:
         ``x`` is ``(batch, in_channels, *grid)``. ``valid`` is ``(batch or 1, 1, *grid)``, or has ``in_channels``
         channels for signals that are known at different places; any dtype, 0 where the sample is unknown: the mask of
-        a hole inverted. Values of ``x`` there have no effect, NaN neither. Returns ``(batch, out_channels, *output)``
+        a hole inverted. Values of ``x`` there have no effect, not even NaN. Returns ``(batch, out_channels, *output)``
         and the mask ``(batch or 1, 1, *output)`` of the next layer, 0 or 1 in the dtype of the signal.
 
     Raises:

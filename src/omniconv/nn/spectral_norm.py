@@ -15,6 +15,7 @@ from omniconv.nn.stencil.ops import autocast_disabled
 INITIAL_ITERATIONS = 15
 """Power iterations on the initial weight, as in torch.nn.utils.parametrizations.spectral_norm (torch 2.13)."""
 EPS = 1e-12
+"""Least norm that is divided by, torch's default."""
 
 
 class SpectralNormConv(Conv):

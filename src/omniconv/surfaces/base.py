@@ -60,7 +60,7 @@ class Surface(ABC):
     """Whether samples are directions on the unit sphere."""
 
     equal_areas: ClassVar[bool] = False
-    """Whether all samples have the same area; means and statistics over samples then need no weights."""
+    """True if all samples have the same area; means and statistics over samples then need no weights."""
 
     is_nested_prefix: ClassVar[bool] = False
     """Whether the samples of ``finer()`` start with those of this surface, in the same order."""

@@ -22,6 +22,7 @@ from omniconv.training.module import TrainingModule
 SHOWN_EPOCHS = 24
 """Most epochs on the page, which contains their pictures."""
 COLUMNS = 4
+"""Pictures in a row of a sheet."""
 
 
 class ProgressPictures(L.Callback):

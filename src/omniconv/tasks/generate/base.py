@@ -51,7 +51,11 @@ class Generate(Task):
     # Data
 
     def scan(self, root: Path, classes: tuple[str, ...]) -> DatasetFolder:
-        """List the images of a folder, class by class if all of them are in at least two folders in it."""
+        """List the images of a folder, class by class if all of them are in at least two folders in it.
+
+        Raises:
+            FileError: the folder has no images, or is a data set for segmentation.
+        """
         if all((root / name).is_dir() for name in ("images", "masks")):
             cure = f"give the folder of its images, {root / 'images'}"
             raise FileError(root, "looks like a data set for the task segment, with images/ and masks/", cure)

@@ -70,7 +70,7 @@ class VAE(Generate):
         return criterion(x, decoded, mean, log_variance)
 
     def training_notes(self, rows: Sequence[Mapping[str, float]]) -> list[str]:
-        """Say that the posterior has collapsed."""
+        """Return a note if the posterior has collapsed."""
         active = [row["val_active_units"] for row in rows if "val_active_units" in row]
         if not active or active[-1] > 0:
             return []

@@ -127,7 +127,11 @@ class Inpaint(Task):
         return {"holes": f"of masks/, {100 * share:.1f} % of the pixels"}, {}
 
     def check_counts(self, training: DatasetFolder, counts: Counter[int], all_counts: Counter[int]) -> None:
-        """Check that given masks have a hole."""
+        """Check that given masks have a hole.
+
+        Raises:
+            FileError: all masks are black.
+        """
         if counts[GIVEN] and not counts[HOLE]:
             raise FileError(training.root / "masks", "has black masks only, without a hole", "paint the holes white")
 

@@ -20,14 +20,15 @@ from omniconv.tasks.base import Tile, TrainedNetwork
 from omniconv.tasks.pixels import to_pixels
 
 REPORT_IMAGES = 6
+"""Images in the report."""
 REPORT_SIDE = 480
 """Longer side of the pictures in the report."""
 PROGRESS_IMAGES = 6
-"""Images of a picture of progress, each with two tiles, so that a row of four has two of them."""
+"""Images in a picture of progress; each has two tiles, with its hole and filled."""
 
 
 def hole_tile(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Return an image with its hole hatched, where there is one of its size."""
+    """Return an image with its hole hatched; the image itself if the hole is not given at its size."""
     return paint_hole(image, hole) if hole.shape == image.shape[:2] else image
 
 
