@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 64, 128
 
 @dataclass(frozen=True)
 class Climate:
-    """Temperature maps, and what is known of each place from the training members.
+    """Temperature maps, and the mean and standard deviation of each place over the training members.
 
     Attributes:
         training: anomalies of the training members, divided by ``std``, ``(n, H, W)``.
@@ -56,9 +56,10 @@ def load(folder: Path, height: int = HEIGHT) -> Climate:
 
 
 def places(climate: Climate, surface: Surface) -> np.ndarray:
-    """Return what a network is told of each place: direction (3 channels), mean temperature, log of its spread.
+    """Return constant input channels that describe each place: direction (3), mean temperature, log of its deviation.
 
-    A network that commutes with turns cannot know where the continents are, and ends of a panorama are no place.
+    A network that commutes with rolls of the panorama cannot learn from the maps alone where the continents are. The
+    direction, unlike the number of the column, has no jump at the seam.
 
     Returns:
         ``(5, *grid)``, float32, the last two channels of mean 0 and variance 1.

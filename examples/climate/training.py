@@ -1,4 +1,4 @@
-"""Training of a denoiser that is told the place of each sample, and sampling from it."""
+"""Training of a denoiser with constant fields as further input channels, and sampling from it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fit(network: PlacedDenoiser, fields: np.ndarray, steps: int, seed: int, log:
         fields: ``(n, *grid)``.
         steps: number of steps of ``BATCH_SIZE`` fields.
         seed: of batches and noise.
-        log: called with a line of text now and then.
+        log: called with a line of text every 50 steps.
     """
     random = torch.Generator().manual_seed(seed)
     data = torch.from_numpy(fields)[:, None]

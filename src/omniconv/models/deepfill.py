@@ -135,7 +135,7 @@ class _Decoder(nn.Module):
 
 
 class PatchDiscriminator(Model):
-    """SN-PatchGAN: convolutions with spectral normalization, whose outputs are all scores of patches.
+    """SN-PatchGAN: convolutions with spectral normalization; each value of the last signal is the score of a patch.
 
     Args:
         in_channels: channels of the image; the mask is one more.
@@ -182,7 +182,7 @@ class PatchDiscriminator(Model):
         return image, example_mask(image)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return the scores of images with holes that are filled, or that never were."""
+        """Return the scores of completed or true images, and of their holes."""
         check_on_surface(image, self.surface, self.in_channels)
         hole = check_mask("mask", mask, image, per_channel=False)
         hole = hole.expand(image.shape[0], *[-1] * (hole.ndim - 1)).to(image.dtype)

@@ -1,4 +1,4 @@
-"""Diffusion model on every surface: a network that removes noise, and thereby generates images and fills holes."""
+"""Diffusion models on every surface: denoisers, which generate images and fill holes by removing noise."""
 
 from __future__ import annotations
 

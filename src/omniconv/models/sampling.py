@@ -40,7 +40,7 @@ def sample_in_batches(
     label: int | Sequence[int] | Tensor | None = None,
     classes: int = 0,
 ) -> Tensor:
-    """Return what ``generate`` makes of normal noise and labels, computed in batches in evaluation mode.
+    """Return the results of ``generate`` for normal noise and labels, computed in batches in evaluation mode.
 
     Args:
         network: the network; noise has its device and dtype.

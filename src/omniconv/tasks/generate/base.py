@@ -144,7 +144,7 @@ class Generate(Task):
         step: Callable[[], None] = lambda: None,
         trained_on: Container[Path] | None = None,
     ) -> dict[str, Any]:
-        """Return the measures of samples beside the images of a folder; see ``measures``."""
+        """Return the measures of samples compared with the images of a folder; see ``measures``."""
         return measures.evaluate(predictor, folder, step, trained_on)
 
     def check_evaluation(self, evaluation: Mapping[str, Any], classes: int) -> None:
@@ -172,7 +172,7 @@ class Generate(Task):
         return image, f"{classes[int(target)]}: {sample.image.name}" if classes else sample.image.name
 
     def draw_predictions(self, page: Page, network: TrainedNetwork, samples: Sequence[Sample]) -> None:
-        """Add samples beside their nearest training images, and what else the network can show."""
+        """Add samples and their nearest training images, and further pictures; see ``draw_report``."""
         draw_report(self, page, network, samples)
 
     def describe_output(self, surface: Surface) -> str:

@@ -65,7 +65,7 @@ def signal_batches(samples: Sequence[Sample], preprocessing: Preprocessing) -> I
 
 
 def compared_channels(signals: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the mean of the channels of signals where the training images were grey, which have three equal ones."""
+    """Return signals as they are compared: of grey training images, whose channels are equal, the channels' mean."""
     return signals.mean(axis=1, keepdims=True) if is_grey(preprocessing) else signals
 
 

@@ -1,9 +1,9 @@
-"""Measures of generated images beside real ones, for ``evaluate`` and the report.
+"""Measures of generated images compared with real ones, for ``evaluate`` and the report.
 
 Samples are drawn with a fixed seed, as many as there are real images that the network was not trained on (at most
-``MAX_SAMPLES``, fewer of costly networks). Distances are between features of a small network that is trained on the
-training images of the run and kept in its folder. Beside each measure stands its reference for a perfect network: the
-*floor*, of one half of the training images against the other, or the value of the real images themselves.
+``MAX_COMPARED``, fewer of costly networks). Distances are between features of a small network that is trained on the
+training images of the run and kept in its folder. Each measure comes with its reference, the value that a perfect
+network would have: the *floor*, of one half of the training images against the other, or that of the real images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from omniconv.tasks.generate.image_sets import (
 )
 from omniconv.tasks.generate.sampling import has_option, sample_batches, sample_labels
 
-MAX_SAMPLES, MIN_SAMPLES = 2000, 64
+MAX_COMPARED, MIN_COMPARED = 2000, 64
 """Largest number of samples of an evaluation, and the number that is drawn at any cost, if there are as many images."""
 SAMPLING_BUDGET = 1e13
 """Multiply-adds of all samples of an evaluation, above which fewer are drawn: some minutes on two cores."""
@@ -139,7 +139,7 @@ def sample_count(network: Model, preprocessing: Preprocessing, images: int) -> i
     grid = preprocessing.size if network.surface.any_size else ()
     cost = summary(network, (network.arguments["in_channels"], *grid)).multiply_adds or 1
     cost *= EVALUATIONS if has_option(network, "steps") else 1
-    return min(images, max(MIN_SAMPLES, min(MAX_SAMPLES, int(SAMPLING_BUDGET / cost))))
+    return min(images, max(MIN_COMPARED, min(MAX_COMPARED, int(SAMPLING_BUDGET / cost))))
 
 
 def check_evaluation(evaluation: Mapping[str, Any]) -> None:
@@ -193,7 +193,7 @@ def quality_notes(evaluation: Mapping[str, Any]) -> list[str]:
     if (measures.get("copies") or 0) > (reference.get("copies") or 0) + 0.1:
         notes.append("Many samples are copies of training images: use more images, --augment or fewer --epochs.")
     recall = measures.get("recall")
-    if count >= MIN_SAMPLES and recall is not None and recall < 0.1 < (reference.get("recall") or 0):
+    if count >= MIN_COMPARED and recall is not None and recall < 0.1 < (reference.get("recall") or 0):
         notes.append("The samples show a small part of what the training images show: the network may have collapsed.")
     return notes
 

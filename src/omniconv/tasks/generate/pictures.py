@@ -51,7 +51,10 @@ def sample_tiles(
 
 
 def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> None:
-    """Add samples beside their nearest training images, and what else the network can show."""
+    """Add samples, their nearest training images, interpolations, and steps, reconstructions or filled holes.
+
+    The last three are those of networks whose ``sample`` has steps, or that have ``reconstruct`` or ``inpaint``.
+    """
     network, preprocessing = run.model, run.preprocessing
     tiles = sample_tiles(network, preprocessing, run.classes)
     page.text("Samples of random noise" + (", each class in turn." if run.classes else "."))
