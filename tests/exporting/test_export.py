@@ -19,6 +19,7 @@ from torch import nn
 import omniconv as oc
 from omniconv.errors import FileError, InputError
 from omniconv.exporting import Exported, export
+from omniconv.exporting.export import _input_names, _output_name
 from omniconv.exporting.from_run import WithNormalization
 from omniconv.exporting.verification import compare
 from omniconv.models import Model
@@ -267,3 +268,10 @@ class Hypotenuse(nn.Module):
 
 def test_functions_that_onnx_lacks_are_composed(tmp_path):
     assert oc.export(Hypotenuse(), tmp_path / "network.onnx", torch.zeros(1, 2, 16, 16)).worst.relative_error < 1e-6
+
+
+def test_inputs_and_outputs_are_named_as_in_the_models_forward():
+    network = oc.models.Denoiser(1, width=4)
+    for one in (network, WithNormalization(network, (0.5,), (0.25,))):
+        assert _input_names(one, 2) == ("image", "sigma")
+        assert _output_name(one, torch.zeros(1)) == "output"

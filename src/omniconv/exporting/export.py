@@ -19,6 +19,7 @@ from omniconv.exporting.program import AXES, to_program
 from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare, inputs_for
 from omniconv.files import as_path, check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
+from omniconv.models.registry import LATENT_INPUTS, LOGIT_OUTPUTS
 from omniconv.models.tensor_file import non_finite
 from omniconv.nn.inspection import copy_network, named_outputs, preserved_random_state
 
@@ -107,7 +108,7 @@ def export(
     if fault := non_finite(network.state_dict()):
         raise FileError(path, f"was not written: {fault}", "train the network again, with a smaller learning rate")
     if isinstance(network, Model):
-        any_size = any_size and network.surface.any_size and network.output != "generator"
+        any_size = any_size and network.surface.any_size and network.output not in LATENT_INPUTS
         default_min_size = network.min_size
     else:
         default_min_size = 16
@@ -181,19 +182,24 @@ def _run(network: nn.Module, example: Tensor) -> Any:
         raise InputError("example", tuple(example.shape), rule, "pass an input of the network") from error
 
 
+def _unwrap(network: nn.Module) -> nn.Module:
+    """Return the model inside of a wrapper such as ``WithNormalization``; models, too, may have a ``network``."""
+    return network if isinstance(network, Model) else getattr(network, "network", network)
+
+
 def _output_name(network: nn.Module, result: Any) -> str:
     """Return the name of an output without a name of its own."""
-    model = getattr(network, "network", network)
-    returns_image = isinstance(model, Model) and model.output not in ("dense", "global")
+    model = _unwrap(network)
+    returns_image = isinstance(model, Model) and model.output not in LOGIT_OUTPUTS
     return "logits" if isinstance(result, Tensor) and not returns_image else "output"
 
 
 def _input_names(network: nn.Module, count: int) -> tuple[str, ...]:
     """Return names for the inputs: ``image``, and those of further inputs in the network's ``forward``."""
-    model = getattr(network, "network", network)
+    model = _unwrap(network)
     names = list(signature(model.forward).parameters)[:count] if count > 1 else []
-    is_generator = isinstance(model, Model) and model.output == "generator"
-    return ("latent" if is_generator else "image", *names[1:])
+    takes_latent = isinstance(model, Model) and model.output in LATENT_INPUTS
+    return ("latent" if takes_latent else "image", *names[1:])
 
 
 def _is_flat(result: Any) -> bool:

@@ -14,10 +14,8 @@ from omniconv.errors import InputError
 from omniconv.exporting.export import FORMATS, Exported, check_target, export
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
+from omniconv.models.registry import LATENT_INPUTS, NOISY_INPUTS, NORMALIZED_OUTPUTS
 from omniconv.run_folder import enclosing_run
-
-NORMALIZED_OUTPUTS = frozenset(("autoencoder", "generator", "inpainter"))
-"""Outputs of networks that are images as normalized as their inputs."""
 
 
 class WithNormalization(nn.Module):
@@ -39,9 +37,8 @@ class WithNormalization(nn.Module):
         self.network = network
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
-
         role = getattr(network, "output", "")
-        self.takes_rgb = role not in ("generator", "denoiser")
+        self.takes_rgb = role not in LATENT_INPUTS | NOISY_INPUTS
         self.returns_rgb = role in NORMALIZED_OUTPUTS
 
     def forward(self, image: Tensor, *others: Tensor) -> Tensor:
@@ -111,16 +108,16 @@ def export_predictor(
         return export(
             WithNormalization(predictor.model, preprocessing.mean, preprocessing.std), out,
             torch.zeros(1, predictor.model.arguments["in_channels"], *grid),
-            any_size=surface.any_size and size is None and predictor.model.output != "generator",
+            any_size=surface.any_size and size is None and predictor.model.output not in LATENT_INPUTS,
             min_size=predictor.model.min_size,
             description=describe(predictor), overwrite=overwrite,
         )  # fmt: skip
 
 
 def _describe_values(predictor: Predictor) -> str:
-    if predictor.model.output == "denoiser":
+    if predictor.model.output in NOISY_INPUTS:
         return "RGB from 0 to 1, channels first, minus mean, divided by spread; noise is added to it"
-    if predictor.model.output == "generator":
+    if predictor.model.output in LATENT_INPUTS:
         return "normally distributed random numbers"
     return "RGB from 0 to 1, channels first; the file itself subtracts mean and divides by spread"
 

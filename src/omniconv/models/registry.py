@@ -20,6 +20,14 @@ vector; ``discriminator``: scores of an image; ``inpainter``: the completed imag
 """
 IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inpainter"))
 """Outputs with a vector per sample of the surface."""
+LOGIT_OUTPUTS = frozenset(("dense", "global"))
+"""Outputs that are usually logits or values of a regression, named ``logits`` in exported files."""
+NORMALIZED_OUTPUTS = frozenset(("autoencoder", "generator", "inpainter"))
+"""Outputs that are images as normalized as the training images."""
+LATENT_INPUTS = frozenset(("generator",))
+"""Outputs of networks whose first input is a latent signal instead of an image."""
+NOISY_INPUTS = frozenset(("denoiser",))
+"""Outputs of networks whose first input is an image with noise, of a level in the units of normalized images."""
 
 MODELS: dict[str, type[Model] | str] = {
     "autoencoder": "omniconv.models.autoencoder:Autoencoder",
