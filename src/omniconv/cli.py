@@ -255,7 +255,7 @@ def predict(
     if not out.exists():
         check_writable(out)
     predictor = _predictor(run, device)
-    check_masks(predictor.task, masks)
+    check_masks(predictor.task, masks and str(masks))
     found, skipped = scan_inputs(images)
     listed = drop_masks(found, images)
     if len(listed) < len(found):

@@ -65,6 +65,16 @@ def test_random_outputs_are_noted(flat):
     assert any("the network draws random numbers, which count as changes here" in note for note in found.notes)
 
 
+def test_networks_that_return_images_are_compared_by_values():
+    torch.manual_seed(0)
+    network = oc.models.Autoencoder(3, 2, oc.Equirectangular(), width=2, depth=1).eval()
+    found = audit(network, waves(height=8, width=16), rotations=1)
+    assert found.shift.exact.changed is None
+    assert found.shift.exact.difference.everywhere < 1e-4
+    assert levels(found)["seam"] == "none"
+    assert audit(network, waves(height=8, width=16), rotations=1, classes=True).shift.exact.changed is not None
+
+
 def test_verdict_on_a_flat_network(flat):
     curve = flat.shift.exact.changed
     text = text_of(flat, "seam")

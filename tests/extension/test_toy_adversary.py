@@ -44,6 +44,7 @@ class Judge(nn.Module):
 
 class Plain(Brightness):
     name, method = "glow", "plain"
+    settings = ("sample_every",)
 
     def progress(self, network, preprocessing, classes, samples):
         x = torch.from_numpy(preprocessing.on_surface(preprocessing.image(samples[0].image)))[None]

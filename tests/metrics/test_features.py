@@ -45,6 +45,10 @@ def test_the_same_seed_gives_the_same_network_and_another_one_another(labels):
     assert one(images()) == pytest.approx(again(images()))
 
 
+def test_few_images_are_read_at_most_100_times():
+    assert train_features(images(n=2, grid=(8, 8))).settings["steps"] == 101
+
+
 def test_random_numbers_of_the_caller_stay_as_they_are():
     torch.manual_seed(5)
     expected = torch.rand(3)

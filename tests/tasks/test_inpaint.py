@@ -19,6 +19,8 @@ from omniconv.errors import FileError, InputError
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 from omniconv.tasks import get_task
 from omniconv.tasks.inpaint.base import HOLE, KNOWN, OUTSIDE
+from omniconv.training.preflight import check_settings
+from omniconv.training.settings import RunConfig, read_config
 
 TASK = get_task("inpaint")
 SIZE = (16, 32)
@@ -263,7 +265,8 @@ def test_errors_are_one_line_and_nothing_is_written(run, segment_run, photos, tm
     assert "empty: contains no masks" in refused(mask=tmp_path / "empty")
     assert "5 of 6 images lack one" in refused(mask=tmp_path / "some")
     assert "nowhere: does not exist" in refused(mask=tmp_path / "nowhere")
-    assert "a network of the task segment does not fill holes" in refused(mask=white, of=segment_run.path)
+    shown = refused(mask=white, of=segment_run.path)
+    assert f"--masks='{white}': cannot be used: a network of the task segment does not fill holes" in shown
     black = save(tmp_path / "black.png", np.zeros((16, 32), np.uint8))
     words_ = ["predict", str(run.path), str(photos / "b/0.png"), "--masks", str(black), "--out", str(tmp_path / "same")]
     assert main(words_) == 0
@@ -271,6 +274,39 @@ def test_errors_are_one_line_and_nothing_is_written(run, segment_run, photos, tm
     assert np.array_equal(read_image(tmp_path / "same/inpainted/0.png"), read_image(photos / "b/0.png"))
     assert main(words_) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "flag", "text"),
+    [
+        ("segment", "--holes=thin", "--holes='thin': is not used by the task segment; leave it out, or choose another"),
+        ("classify", "--binary", "--binary=True: is not used by the task classify"),
+        ("inpaint", "--balance", "--balance=True: is not used by the task inpaint"),
+        ("generate", "--balance", "--balance=True: is not used by the task generate"),
+        ("segment", "--sample-every=2", "--sample-every=2: is not used by the task segment"),
+    ],
+)
+def test_settings_of_other_tasks_are_refused(task, flag, text, photos, tmp_path, capsys):
+    assert main(["train", task, str(photos), flag, "--out", str(tmp_path / "run")]) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_other_tasks_are_not_in_config_yaml_and_may_be_in_that_of_earlier_runs(run, tmp_path):
+    settings = read_config(run.path / "config.yaml")
+    assert not {"balance", "binary"} & set(settings)
+    assert settings["holes"] == "lama"
+    earlier = RunConfig(**settings, balance=False, binary=False)
+    check_settings(earlier)
+    with pytest.raises(InputError, match="binary=True: is not used by the task inpaint"):
+        check_settings(earlier.replace(binary=True))
+
+
+def test_small_images_are_named(tmp_path, capsys):
+    save(tmp_path / "data/a.png", np.zeros((4, 6, 3), np.uint8))
+    assert main(["train", "inpaint", str(tmp_path / "data"), "--out", str(tmp_path / "run")]) == 2
+    text = "data: has images of 4 × 6 pixels; images for training have at least 8 rows and columns; enlarge them by "
+    assert f"{text}--size 8x12, or give larger images" in capsys.readouterr().err
 
 
 def test_bad_data(tmp_path, segment_data, capsys):
@@ -294,8 +330,6 @@ def test_bad_data(tmp_path, segment_data, capsys):
     assert not (tmp_path / "run").exists()
     code, shown = train(tmp_path / "one")
     assert (code, "none, so quality is not measured" in shown.out) == (0, True)
-    assert main(["train", "segment", str(segment_data), "--holes", "thin", "--out", str(tmp_path / "x")]) == 2
-    assert "--holes='thin': is not used by the task segment; leave it out" in capsys.readouterr().err
 
 
 def test_images_smaller_than_the_stride_are_trained_on(tmp_path):

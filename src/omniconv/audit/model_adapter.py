@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from omniconv.audit.difference import has_class_scores
 from omniconv.errors import InputError, truncate
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
+from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.nn.inspection import parts_of, preserved_random_state
 from omniconv.surfaces import Surface, panorama
 
@@ -44,6 +46,16 @@ def panorama_function(model: Any, output: OutputKey = None) -> Iterator[Panorama
         raise InputError("model", type(model).__name__, rule, "give a torch.nn.Module")
     with preserved_random_state(), _evaluation_mode(module):
         yield lambda image: _checked(run(image), model_name(model))
+
+
+def scores_classes(model: Any, output: np.ndarray, classes: bool | None) -> bool:
+    """Return whether an output ``(K, H, W)`` is compared as class scores: never that of a network that returns images.
+
+    ``classes`` decides if it is given, as in ``shift_error``.
+    """
+    role = getattr(model.model if isinstance(model, Predictor) else model, "output", "dense")
+    returns_image = role in IMAGE_OUTPUTS and role != "dense"
+    return has_class_scores(output, False if classes is None and returns_image else classes)
 
 
 def check_panoramas(panoramas: Any) -> np.ndarray:

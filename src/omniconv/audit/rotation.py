@@ -20,10 +20,9 @@ from omniconv.audit.difference import (
     DifferenceAccumulator,
     confidence,
     difference,
-    has_class_scores,
     measure_of,
 )
-from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function
+from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function, scores_classes
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, panorama, rotate
 
@@ -166,7 +165,7 @@ def run_rotation_trials(
     with panorama_function(model, output) as function:
         for image in images:
             upright = function(image)
-            class_scores = has_class_scores(upright, classes)
+            class_scores = scores_classes(model, upright, classes)
             areas = panorama.pixel_areas(*upright.shape[1:])
             for matrix in matrices:
                 rotated_image = rotate(image, GRID, matrix)

@@ -17,8 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.audit.difference import DifferenceAccumulator, difference, divide, has_class_scores
-from omniconv.audit.model_adapter import OutputKey, PanoramaFunction, check_panoramas, model_name, panorama_function
+from omniconv.audit.difference import DifferenceAccumulator, difference, divide
+from omniconv.audit.model_adapter import (
+    OutputKey,
+    PanoramaFunction,
+    check_panoramas,
+    model_name,
+    panorama_function,
+    scores_classes,
+)
 from omniconv.audit.total_stride import total_stride
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
@@ -158,7 +165,7 @@ def shift_error(
         # Rolls move whole columns of the panorama and of the output; one output per image has no columns.
         step = max(1, width // output_width) if output_width > 1 else 1
         exact, between = _grouped_shifts(shifts, width, stride, step)
-        measure = partial(_roll_errors, function, images, upright, has_class_scores(upright[0], classes), near)
+        measure = partial(_roll_errors, function, images, upright, scores_classes(model, upright[0], classes), near)
         errors = [measure(group) if group else None for group in (exact, between)]
     return ShiftError(width, stride, near, tuple(_degrees(output_width).tolist()), *errors)
 

@@ -59,6 +59,9 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     IMAGES are files or folders of panoramas of the full sphere: rows from pole to pole, columns all around. If a folder
     contains images/ and masks/, the quality by latitude is measured against the masks.
 
+    The outputs of networks that return images are compared as values. A denoiser is measured as a function of the image
+    at one noise level, half the standard deviation of the data, and for the first class if it has any.
+
     Errors are graded none, slight, clear or strong: slight, clear and strong begin at 0.2, 1 and 5 % of the area
     changing class (for values: at a change of 1, 5 and 20 % of their standard deviation), in excess of the baseline.
     """

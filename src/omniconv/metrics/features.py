@@ -32,8 +32,9 @@ DIMENSIONS = 64
 BUDGET = 3e11
 """Multiply-adds of forward passes in training: about 55 CPU seconds, measured with the classifier of MNIST, which reads
 99 % of the test digits after them."""
-MAX_EPOCHS, MIN_STEPS = 30, 300
-"""A training ends with the later of both, or with the budget: few images need many epochs."""
+MAX_EPOCHS, MIN_STEPS, MOST_EPOCHS = 30, 300, 100
+"""A training ends with the later of the first two, or with the third or the budget: few images need many epochs, but
+those of a handful are the same few steps again. Only sets of fewer than 192 images reach the third."""
 BATCH_SIZE = 64
 LEARNING_RATE = 2e-3
 SETTINGS = "features"
@@ -129,7 +130,8 @@ def train_features(
 
     A ``Classifier`` if there are labels of at least two classes, else an ``Autoencoder`` by the mean absolute error.
     Both have strides down to 64 channels or latent channels; Adam, learning rate 0.002 falling to 0 by a cosine,
-    batches of 64, at most 30 epochs or 300 steps. No image is held out: the network is a measure, not a result.
+    batches of 64, 30 epochs; for few images up to 300 steps, but at most 100 epochs. No image is held out: the network
+    is a measure, not a result.
 
     Args:
         images: ``(n, C, *grid)``, the training images, in the units of all images that will be measured.
@@ -162,7 +164,9 @@ def train_features(
         network = _network(x.shape[1], surface, tuple(x.shape[2:]), classes)
         cost = summary(network, x.shape[1:]).multiply_adds
         batch_size = min(BATCH_SIZE, len(x))
-        steps = 1 + int(min(max(MAX_EPOCHS * len(x) / batch_size, MIN_STEPS), budget / cost / batch_size))
+        epoch = len(x) / batch_size
+        steps = max(MAX_EPOCHS * epoch, min(MIN_STEPS, MOST_EPOCHS * epoch))
+        steps = 1 + int(min(steps, budget / cost / batch_size))
         settings |= {"steps": steps, "batch_size": batch_size, "learning_rate": LEARNING_RATE, "images": len(x)}
         loss = _train(network, normalize(x, settings), classes, steps, seed)
     network.preprocessing = {SETTINGS: settings}

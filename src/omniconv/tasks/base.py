@@ -86,7 +86,8 @@ class Task(ABC):
         any_folder: True if the task can use the images of any folder, also of one in the layout of another task.
         has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
         masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
-        draws_holes: True if the task draws random holes in the style of the setting ``holes``.
+        settings: the ones it uses of the settings that only some tasks use, ``TASK_SETTINGS`` of
+            ``omniconv.training.settings``; by default ``balance``, whose frequencies ``criterion`` is given.
         defaults: settings of ``RunConfig`` that have other defaults for this task.
         betas: coefficients of Adam's running means of gradients and of their squares.
         target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run, or
@@ -112,7 +113,7 @@ class Task(ABC):
     any_folder: bool = False
     has_classes: bool = True
     masks: Literal["none", "optional", "required"] = "none"
-    draws_holes: bool = False
+    settings: tuple[str, ...] = ("balance",)
     defaults: Mapping[str, Any] = MappingProxyType({})
     betas: tuple[float, float] = (0.9, 0.999)
     target_is_file: bool = False

@@ -45,6 +45,7 @@ class Segment(LabelTask):
     """Semantic segmentation, from ``images/`` and ``masks/`` of the same names."""
 
     name = "segment"
+    settings = ("balance", "binary")
     output = "dense"
     default_model = "unet"
     expected = EXPECTED

@@ -27,7 +27,7 @@ from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.copies import describe_copies
 from omniconv.training.dataset_splits import DatasetSplits, sample_files
 from omniconv.training.datasets import SampleReader
-from omniconv.training.settings import RunConfig
+from omniconv.training.settings import MIN_TRAINING_SIDE, RunConfig
 
 T = TypeVar("T")
 SHOWN_SAMPLES = 12
@@ -130,9 +130,14 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     folders = scan_splits(task, config.data, ("train", "val"), cure)
     task.check_trainable(folders.get("train") or folders["all"])
     sizes = _header_sizes(folders.values(), network_surface)
-    holes = config.holes if task.draws_holes else ""
+    holes = config.holes if "holes" in task.settings else ""
     while True:
         size = config.size or default_size(network_surface, sizes)
+        if size in sizes and min(size) < MIN_TRAINING_SIDE:
+            rule = f"has images of {size[0]} × {size[1]} pixels; images for training have at least "
+            rule += f"{MIN_TRAINING_SIDE} rows and columns"
+            larger = "{}x{}".format(*(side * ceil(MIN_TRAINING_SIDE / min(size)) for side in size))
+            raise FileError(config.data, rule, f"enlarge them by size={larger!r}, or give larger images")
         preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary, holes=holes)
         reader = SampleReader(task, preprocessing, sum(len(folder.samples) for folder in folders.values()))
         inspections = {name: inspect(folder, reader, config.skip_bad) for name, folder in folders.items()}

@@ -24,19 +24,13 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
 
     Args:
         config: the settings.
-        given: names of those that the user gave, all of which the model must use.
+        given: names of those that the user gave, all of which the model or the task must use.
 
     Raises:
         InputError: the surface, the model, an argument of the network, or an augmentation cannot be used.
     """
     config.check_model()
-    for name in config.unused:
-        if name in given:
-            rule = f"is not used by the model {config.network}"
-            raise InputError(name, getattr(config, name), rule, "leave it out, or choose another model")
-    if "holes" in given and not config.task_object.draws_holes:
-        rule = f"is not used by the task {config.task}"
-        raise InputError("holes", config.holes, rule, "leave it out, or choose the task inpaint")
+    config.check_used(name for name in config.unused if name in given)
     augment = parse_augmentations(config.augment or ())
     if config.size:
         _check_augmentations(augment, (config.size[0], config.size[1]))
@@ -110,7 +104,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         "task": splits.task.name, "method": splits.task.method, "surface": str(splits.preprocessing.surface),
         "size": splits.preprocessing.size, "binary": splits.preprocessing.binary,
     }  # fmt: skip
-    if splits.task.draws_holes:
+    if "holes" in splits.task.settings:
         prepared["holes"] = splits.preprocessing.holes
     for name, value in prepared.items():
         if getattr(config, name) != value:

@@ -38,6 +38,8 @@ ADDED_SETTINGS = ("method", "ema", "sample_every", "holes")
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
+TASK_SETTINGS = ("sample_every", "balance", "binary", "holes")
+"""Settings that only some tasks use, see ``Task.settings``."""
 MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
 """Rows or columns of the images that a network is trained on."""
 MAX_DIGITS = 20
@@ -267,23 +269,36 @@ class RunConfig(Settings):
         """Check that the model has the output that the task requires; not a validator, since it imports torch.
 
         Raises:
-            InputError: it has another output, or a setting is not the default one and the model does not use it.
+            InputError: it has another output, or a setting is not the default one and the model or the task does not
+                use it.
         """
         task = self.task_object
         if self.network not in models_for(task.output):
             method = f" with method={task.method}" if task.method else ""
             rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}{method}"
             raise InputError("model", self.network, rule, f"use model={task.default_model!r}")
-        for name in self.unused:
-            if getattr(self, name) != self.default(name):
-                rule = f"is not used by the model {self.network}"
-                raise InputError(name, getattr(self, name), rule, "leave it out, or choose another model")
+        self.check_used(name for name in self.unused if getattr(self, name) != self.default(name))
+
+    def check_used(self, names: Iterable[str]) -> None:
+        """Check that the model or the task uses each of these settings.
+
+        Raises:
+            InputError: it does not.
+        """
+        for name in names:
+            if name in self.unused:
+                kind, user = ("model", self.network) if name in NETWORK_SETTINGS else ("task", self.task)
+                rule = f"is not used by the {kind} {user}"
+                raise InputError(name, getattr(self, name), rule, f"leave it out, or choose another {kind}")
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Names of the settings of networks that the model does not take."""
-        accepted = signature(get_model(self.network)).parameters
-        return tuple(name for name in NETWORK_SETTINGS if name not in accepted)
+        """Names of the settings that the model does not take or that the task does not use."""
+        accepted, used = signature(get_model(self.network)).parameters, self.task_object.settings
+        return (
+            *(name for name in NETWORK_SETTINGS if name not in accepted),
+            *(name for name in TASK_SETTINGS if name not in used),
+        )
 
     def default(self, name: str) -> Any:
         """Return the default of a setting for the task and method."""
@@ -299,7 +314,7 @@ class RunConfig(Settings):
         return type(self)(**(dict(self) | changes))
 
     def write(self, path: Path) -> None:
-        """Write as YAML, each setting below its description, without settings that the model does not use."""
+        """Write as YAML, each setting below its description, without settings that are not used."""
         with atomic_write(path, "w") as file:
             for name, value in self.model_dump(mode="json").items():
                 text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()

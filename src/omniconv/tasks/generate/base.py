@@ -45,6 +45,7 @@ class Generate(Task):
     predictions_heading = "Samples"
     best_metric = "loss"
     maximize = False
+    settings = ("sample_every",)
     defaults: Mapping[str, Any] = MappingProxyType({"sample_every": 5})
     conditional: bool = True
 

@@ -80,7 +80,7 @@ class Inpaint(Task):
     any_folder = True
     has_classes = False
     masks = "required"
-    draws_holes = True
+    settings = ("holes", "sample_every")
     defaults: Mapping[str, Any] = MappingProxyType({"width": 24, "depth": 2, "sample_every": 5})
     target_is_file = True
     target_interpolation = "nearest"
