@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import isqrt, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -114,8 +114,7 @@ class FeatureNetwork:
     def _features(self, x: Tensor) -> Tensor:
         if isinstance(self.network, Classifier):
             return self.network.pool(self.network.encoder(x)[-1])
-        assert self._pool is not None  # noqa: S101  # for mypy
-        return self._pool(self.network.encode(x))
+        return cast(GlobalAvgPool, self._pool)(self.network.encode(x))
 
 
 def train_features(

@@ -71,8 +71,8 @@ def draw_rows(
     for sample in pick_evenly(samples, REPORT_IMAGES):
         hole = hole_of(sample, network.preprocessing)
         true, filled = read_image(sample.image), network.fill(sample.image, hole)
-        shown = shrink(hole.view(np.uint8) * np.uint8(255), REPORT_SIDE) >= 128
-        images = [shrink(picture, REPORT_SIDE) for picture in (true, filled)]
+        shown = fit_side(hole.view(np.uint8) * np.uint8(255), REPORT_SIDE) >= 128
+        images = [fit_side(picture, REPORT_SIDE) for picture in (true, filled)]
         rows = [
             (paint_hole(images[0], shown), sample.image.name),
             (shown.view(np.uint8) * np.uint8(255), f"hole, {100 * hole.mean():.0f} % of the pixels"),
@@ -99,7 +99,7 @@ def hole_centre(hole: np.ndarray) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(vector[1], vector[0]))), float(np.degrees(np.arctan2(vector[2], across)))
 
 
-def shrink(picture: np.ndarray, side: int) -> np.ndarray:
+def fit_side(picture: np.ndarray, side: int) -> np.ndarray:
     """Shrink a picture to a longer side, or enlarge a small one by an integer factor."""
     height, width = picture.shape[:2]
     if max(height, width) <= side:
