@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from omniconv.models.storage import WITHOUT_CHECKSUM
-from omniconv.models.tensor_file import CHECKSUM
+from omniconv.models.storage.model_file import WITHOUT_CHECKSUM
+from omniconv.models.storage.tensor_file import CHECKSUM
 
 Mutate = Callable[[bytes, np.random.Generator], bytes]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder, find_splits, scan_folder
-from omniconv.models.tensor_file import to_bytes
+from omniconv.models.storage.tensor_file import to_bytes
 from omniconv.run_folder import RunFolder
 from omniconv.runs.start import start_run
 from omniconv.tasks import get_task

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations, prune
 import omniconv as oc
 from omniconv.errors import FileError, InputError
 from omniconv.models import MODELS, Classifier, Model, UNet, register_model
-from omniconv.models.rebuilding import check_tensors, expected_tensors
+from omniconv.models.storage.rebuilding import check_tensors, expected_tensors
 from omniconv.surfaces import Plane, surface
 
 
@@ -291,7 +291,9 @@ def test_header_is_compared_before_anything_is_built(tmp_path, monkeypatch, chan
     arguments = {"in_channels": 1, "out_channels": 2, "width": 2, "depth": 1, "surface": "plane"} | changes
     description = json.dumps({"model": "unet", "arguments": arguments, "preprocessing": {}})
     save_file(unet().state_dict(), path, {"omniconv": "1", "description": description})
-    monkeypatch.setattr("omniconv.models.storage.build_apart", lambda *given: pytest.fail("the network was built"))
+    monkeypatch.setattr(
+        "omniconv.models.storage.model_file.build_apart", lambda *given: pytest.fail("the network was built")
+    )
     with pytest.raises(FileError, match=r"weights that do not fit the network that it names: |cannot be built|samples"):
         oc.load(path)
 

@@ -12,7 +12,7 @@ from tiny import picture, save, scan
 from omniconv.data.layouts.image_folder import has_class_folders
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
-from omniconv.models.denoiser import Denoiser
+from omniconv.models.generative.denoiser import Denoiser
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 from omniconv.tasks import get_task
 from omniconv.tasks.generate import pictures as report_pictures

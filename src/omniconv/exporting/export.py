@@ -20,7 +20,7 @@ from omniconv.exporting.verification import TOLERANCE, OutputDifference, compare
 from omniconv.files import as_path, check_overwrite, check_writable, write_bytes
 from omniconv.models import Model
 from omniconv.models.registry import LATENT_INPUTS, LOGIT_OUTPUTS
-from omniconv.models.tensor_file import non_finite
+from omniconv.models.storage.tensor_file import non_finite
 from omniconv.nn.inspection import copy_network, named_outputs, preserved_random_state
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}

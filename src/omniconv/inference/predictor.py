@@ -22,7 +22,7 @@ from omniconv.files import as_path
 from omniconv.inference.inpainting import check_masks, place_in_hole, read_hole_of
 from omniconv.models import Model, load
 from omniconv.models.registry import IMAGE_OUTPUTS
-from omniconv.models.tensor_file import checksum
+from omniconv.models.storage.tensor_file import checksum
 from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
 from omniconv.tasks.base import Task

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from omniconv.checks import check_integer, check_number
 from omniconv.errors import FileError, InputError
 from omniconv.metrics.copies import as_images
-from omniconv.models import Autoencoder, Classifier, Model, load, save, tensor_file
-from omniconv.models.sampling import evaluation_mode
+from omniconv.models import Autoencoder, Classifier, Model, load, save
+from omniconv.models.generative.batched_sampling import evaluation_mode
+from omniconv.models.storage import tensor_file
 from omniconv.nn import GlobalAvgPool
 from omniconv.summaries import summary
 from omniconv.surfaces import Plane, Surface

@@ -1,14 +1,16 @@
 """Networks, each defined once for every surface.
 
 A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
-``load`` (``storage.py``) can rebuild it from a file. ``rebuilding.py`` compares a network with the one that is rebuilt,
-``tensor_file.py`` reads and writes the tensors. ``encoders/`` has the encoders, which several models share; a model
-adds its decoder or head. ``MODELS`` (``registry.py``) lists the models by name. A model can be trained for every task,
-or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a vector per sample) or
-``denoiser``. ``levels.py`` has the surfaces and sizes of an encoder and a decoder, ``sampling.py`` draws samples in
-batches.
+``load`` (``storage/``) can rebuild it from a file. ``MODELS`` (``registry.py``) lists the models by name. A model can
+be trained for every task, or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a
+vector per sample) or ``denoiser``.
 
-To add a model, write it in a file of this package and add a line to ``MODELS``; a program that uses omniconv calls
+``classifier.py`` has a network with one output per image, ``unet.py`` one with an output per sample; ``generative/``
+has those that generate images, ``inpainting/`` those that fill holes. ``encoders/`` has the encoders, which several
+models share; a model adds its decoder or head. ``levels.py`` has the widths, surfaces and sizes of an encoder and a
+decoder.
+
+To add a model, write it in a module of this package and add a line to ``MODELS``; a program that uses omniconv calls
 ``register_model``. A model is imported when it is first used, since it imports torch.
 """
 
@@ -20,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 from omniconv.models.registry import MODELS, get_model, models_for, register_model
 
 if TYPE_CHECKING:
-    from omniconv.models.adversarial import Discriminator, Generator
-    from omniconv.models.autoencoder import Autoencoder
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
-    from omniconv.models.deepfill import PatchDiscriminator
-    from omniconv.models.denoiser import Denoiser
-    from omniconv.models.inpainter import Inpainter
-    from omniconv.models.local_denoiser import LocalDenoiser
-    from omniconv.models.rebuilding import build
-    from omniconv.models.storage import load, save
+    from omniconv.models.generative.autoencoder import Autoencoder
+    from omniconv.models.generative.denoiser import Denoiser
+    from omniconv.models.generative.local_denoiser import LocalDenoiser
+    from omniconv.models.generative.r3gan import Discriminator, Generator
+    from omniconv.models.inpainting.deepfill import PatchDiscriminator
+    from omniconv.models.inpainting.inpainter import Inpainter
+    from omniconv.models.storage.model_file import load, save
+    from omniconv.models.storage.rebuilding import build
     from omniconv.models.unet import UNet
 
 __all__ = [
@@ -38,10 +40,11 @@ __all__ = [
 ]  # fmt: skip
 
 _MODULES = {
-    "Autoencoder": "autoencoder", "Classifier": "classifier", "Denoiser": "denoiser", "Discriminator": "adversarial",
-    "Generator": "adversarial", "Inpainter": "inpainter", "LocalDenoiser": "local_denoiser", "Model": "base",
-    "PatchDiscriminator": "deepfill", "UNet": "unet",
-    "build": "rebuilding", "load": "storage", "save": "storage",
+    "Autoencoder": "generative.autoencoder", "Classifier": "classifier", "Denoiser": "generative.denoiser",
+    "Discriminator": "generative.r3gan", "Generator": "generative.r3gan", "Inpainter": "inpainting.inpainter",
+    "LocalDenoiser": "generative.local_denoiser", "Model": "base", "PatchDiscriminator": "inpainting.deepfill",
+    "UNet": "unet",
+    "build": "storage.rebuilding", "load": "storage.model_file", "save": "storage.model_file",
 }  # fmt: skip
 
 

@@ -30,14 +30,14 @@ NOISY_INPUTS = frozenset(("denoiser",))
 """Outputs of networks whose first input is an image with noise, of a level in the units of normalized images."""
 
 MODELS: dict[str, type[Model] | str] = {
-    "autoencoder": "omniconv.models.autoencoder:Autoencoder",
+    "autoencoder": "omniconv.models.generative.autoencoder:Autoencoder",
     "classifier": "omniconv.models.classifier:Classifier",
-    "denoiser": "omniconv.models.denoiser:Denoiser",
-    "discriminator": "omniconv.models.adversarial:Discriminator",
-    "generator": "omniconv.models.adversarial:Generator",
-    "inpainter": "omniconv.models.inpainter:Inpainter",
-    "local_denoiser": "omniconv.models.local_denoiser:LocalDenoiser",
-    "patch_discriminator": "omniconv.models.deepfill:PatchDiscriminator",
+    "denoiser": "omniconv.models.generative.denoiser:Denoiser",
+    "discriminator": "omniconv.models.generative.r3gan:Discriminator",
+    "generator": "omniconv.models.generative.r3gan:Generator",
+    "inpainter": "omniconv.models.inpainting.inpainter:Inpainter",
+    "local_denoiser": "omniconv.models.generative.local_denoiser:LocalDenoiser",
+    "patch_discriminator": "omniconv.models.inpainting.deepfill:PatchDiscriminator",
     "unet": "omniconv.models.unet:UNet",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from omniconv.errors import pluralize
 from omniconv.files import atomic_write
 from omniconv.models import Model, save
-from omniconv.models.tensor_file import non_finite
+from omniconv.models.storage.tensor_file import non_finite
 from omniconv.progress import remaining_text
 from omniconv.run_folder import RunFolder
 from omniconv.tasks.base import Task

@@ -16,7 +16,7 @@ from torch import nn
 
 from omniconv.errors import FileError, one_line
 from omniconv.files import atomic_write, check_archive, read_bytes
-from omniconv.models.tensor_file import non_finite
+from omniconv.models.storage.tensor_file import non_finite
 from omniconv.training.module import IMAGES_SEEN
 
 PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops")

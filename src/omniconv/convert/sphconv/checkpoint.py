@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from omniconv.errors import FileError
 from omniconv.files import as_path, read_json, write_bytes
-from omniconv.models import tensor_file
-from omniconv.models.tensor_file import TensorSpec
+from omniconv.models.storage import tensor_file
+from omniconv.models.storage.tensor_file import TensorSpec
 
 KEY_FILE = "conversion.json"
 CURE = "remove it, to compute its contents again"

@@ -28,7 +28,7 @@ from omniconv.errors import FileError, InputError, validation_reason
 from omniconv.generation.inpainting import patch_discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
-from omniconv.models.deepfill import PatchDiscriminator
+from omniconv.models.inpainting.deepfill import PatchDiscriminator
 from omniconv.report.page import Page
 from omniconv.surfaces import Equirectangular, Plane, Surface
 from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork

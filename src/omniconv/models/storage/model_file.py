@@ -11,11 +11,11 @@ from torch import nn
 
 from omniconv.errors import FileError, InputError, one_line, truncate
 from omniconv.files import as_path, atomic_write, check_utf8, parse_json
-from omniconv.models import tensor_file
 from omniconv.models.base import Model
-from omniconv.models.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
 from omniconv.models.registry import MODELS, model_name
-from omniconv.models.tensor_file import TensorSpec
+from omniconv.models.storage import tensor_file
+from omniconv.models.storage.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
+from omniconv.models.storage.tensor_file import TensorSpec
 from omniconv.surfaces import Surface, surface
 
 FORMAT, WITHOUT_CHECKSUM = "2", "1"

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
 from omniconv.errors import InputError
-from omniconv.models.autoencoder import Latent
 from omniconv.models.base import Model
+from omniconv.models.generative.autoencoder import Latent
+from omniconv.models.generative.batched_sampling import Step, check_label, sample_in_batches
 from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size, sample_grid
-from omniconv.models.sampling import Step, check_label, sample_in_batches
 from omniconv.nn import Conv, Downsample, GlobalAvgPool, Upsample
 from omniconv.surfaces import Plane, Surface
 

@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 from omniconv.checks import check_choice, check_flag, check_integer
 from omniconv.errors import InputError
 from omniconv.models.base import Model
+from omniconv.models.generative.batched_sampling import Step, evaluation_mode, sample_in_batches
 from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size, sample_grid
-from omniconv.models.sampling import Step, evaluation_mode, sample_in_batches
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, OutputHead, Upsample
 from omniconv.nn.blocks import Up, activation_layer
 from omniconv.nn.normalization import norm_layer

@@ -18,9 +18,9 @@ from omniconv.generation.noise import SampleNoise, sample_seeds
 from omniconv.generation.repaint import repaint
 from omniconv.generation.samplers import SAMPLERS, Denoise, Step, check_levels
 from omniconv.models.base import Model
-from omniconv.models.diffusion_unet import DiffusionUNet, Modulation
+from omniconv.models.generative.batched_sampling import check_label, evaluation_mode, sample_in_batches, sample_labels
+from omniconv.models.generative.diffusion_unet import DiffusionUNet, Modulation
 from omniconv.models.levels import sample_grid
-from omniconv.models.sampling import check_label, evaluation_mode, sample_in_batches, sample_labels
 from omniconv.nn.arguments import check_on_surface, check_tensor
 from omniconv.nn.group_norm_ops import precise_dtype
 from omniconv.nn.partial_conv import check_mask

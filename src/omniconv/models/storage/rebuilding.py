@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from omniconv.errors import InputError, one_line, truncate
 from omniconv.models.base import Model
 from omniconv.models.registry import get_model, model_name
-from omniconv.models.tensor_file import DTYPES, TensorSpec
+from omniconv.models.storage.tensor_file import DTYPES, TensorSpec
 from omniconv.surfaces import Surface, surface
 
 NOT_COMPARED = frozenset({"training", "inplace"})

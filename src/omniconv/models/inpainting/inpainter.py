@@ -13,8 +13,14 @@ from torch import Generator, Tensor, nn
 
 from omniconv.checks import check_channels, check_choice, check_flag, check_integer
 from omniconv.models.base import Model
-from omniconv.models.deepfill import DeepFillNetwork, example_mask, fitting_rate, parse_rates, with_mask_channels
 from omniconv.models.encoders.plain import check_depth, check_width
+from omniconv.models.inpainting.deepfill import (
+    DeepFillNetwork,
+    example_mask,
+    fitting_rate,
+    parse_rates,
+    with_mask_channels,
+)
 from omniconv.nn import Conv, GatedConv, PartialConv, Upsample
 from omniconv.nn.arguments import check_on_surface
 from omniconv.nn.blocks import activation_layer
