@@ -14,7 +14,7 @@ from omniconv.generation import edm
 from omniconv.generation.noise import SampleNoise, sample_seeds
 from omniconv.generation.samplers import heun
 from omniconv.models import LocalDenoiser
-from omniconv.nn.resizing import Upsample
+from omniconv.nn.resampling.resizing import Upsample
 from omniconv.surfaces import Surface
 
 SIGMA_DATA = 1.0

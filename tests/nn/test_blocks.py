@@ -7,7 +7,7 @@ from torch import nn
 from omniconv.errors import InputError
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, UpBlock, Upsample
 from omniconv.nn.blocks import ACTIVATIONS, activation_layer, up_channels
-from omniconv.nn.normalization import norm_layer
+from omniconv.nn.norm.normalization import norm_layer
 from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 

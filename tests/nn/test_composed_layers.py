@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from omniconv.errors import InputError
 from omniconv.nn import ASPP, Conv, CoordConv, GatedConv, SeparableConv
-from omniconv.nn.coord_conv import PlaneCoordinates, make_coordinates
+from omniconv.nn.conv.coord_conv import PlaneCoordinates, make_coordinates
 from omniconv.surfaces import Cubemap, Equirectangular, Icosphere, Plane
 
 SURFACES = [

@@ -9,7 +9,7 @@ from torch import nn
 
 from omniconv.nn import Conv, ConvBlock, MPConv, MPLinear, mp_cat, mp_silu, mp_sum, pixel_norm
 from omniconv.nn.blocks import ACTIVATIONS, activation_layer
-from omniconv.nn.magnitude import ACTIVATION_RMS
+from omniconv.nn.norm.magnitude import ACTIVATION_RMS
 from omniconv.surfaces import Equirectangular, Healpix, Icosphere, Plane
 
 GRIDS = {Plane(2): (4, 6), Equirectangular(): (4, 8), Healpix(2): (48,), Icosphere(1): (42,)}

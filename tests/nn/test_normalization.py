@@ -8,8 +8,8 @@ from model_battery import SHAPES, every_surface
 from omniconv.errors import InputError
 from omniconv.nn import Conv, ConvBlock, GroupNorm
 from omniconv.nn.arguments import is_grid
-from omniconv.nn.group_norm_ops import group_norm, reference_group_norm
-from omniconv.nn.normalization import default_groups
+from omniconv.nn.norm.group_norm_ops import group_norm, reference_group_norm
+from omniconv.nn.norm.normalization import default_groups
 from omniconv.surfaces import Equirectangular, Healpix, Icosphere, Plane
 
 MESHES = [surface for surface in SHAPES if surface.ndim == 1 and not is_grid(surface)]

@@ -7,7 +7,7 @@ from model_battery import SHAPES, every_surface
 
 from omniconv.errors import InputError
 from omniconv.nn import AvgPool, DepthToSpace, Patchify, SpaceToDepth, Unpatchify
-from omniconv.nn.space_to_depth import has_space_to_depth
+from omniconv.nn.resampling.space_to_depth import has_space_to_depth
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
 WITH_BLOCKS = [surface for surface in SHAPES if has_space_to_depth(surface)]

@@ -27,7 +27,7 @@ from omniconv.nn.stencil.modules import (
     StencilConvolution,
     make_stencil_convolution,
 )
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Equirectangular, Healpix, Icosahedron, Icosphere, Stencil
 
 EXACT = Icosphere(2).conv_neighbours()

@@ -26,7 +26,7 @@ from omniconv.nn import (
     Resample,
     Upsample,
 )
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere
 
 SURFACES = (

@@ -9,7 +9,7 @@ from fields import linear, rotation_about, smooth
 from scipy.spatial.transform import Rotation
 
 from omniconv.errors import InputError
-from omniconv.nn.resizing import Resample
+from omniconv.nn.resampling.resizing import Resample
 from omniconv.surfaces import (
     Cubemap,
     Equirectangular,

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from omniconv.checks import check_choice, check_number, to_builtin
-from omniconv.nn.area_weights import make_mean_weights
+from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.neighbours.border import Border
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.generation.adversarial import ADVERSARIAL_LOSSES
+from omniconv.nn.conv.partial_conv import MIN_SHARE, make_share
 from omniconv.nn.grid.padding import pad
-from omniconv.nn.partial_conv import MIN_SHARE, make_share
 from omniconv.nn.stencil.modules import SparseOperator, to_channels_last
 from omniconv.surfaces import Border, RowStencil, Surface
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from omniconv.checks import check_flag, check_number, to_builtin
 from omniconv.errors import InputError
 from omniconv.nn.blocks import activation_layer
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
+from omniconv.nn.conv.separable_conv import SeparableConv
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.normalization import norm_layer
-from omniconv.nn.pool import GlobalAvgPool
-from omniconv.nn.separable_conv import SeparableConv
+from omniconv.nn.norm.normalization import norm_layer
+from omniconv.nn.resampling.pool import GlobalAvgPool
 from omniconv.surfaces import Plane, Surface
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from omniconv.checks import check_choice, check_flag, check_integer
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_grid, check_tensor, is_grid
-from omniconv.nn.conv import Conv, ConvTranspose
+from omniconv.nn.conv.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.magnitude import ACTIVATION_RMS, MPActivation, MPConv
-from omniconv.nn.normalization import NORMALIZATIONS, norm_layer
-from omniconv.nn.resizing import Upsample
+from omniconv.nn.norm.magnitude import ACTIVATION_RMS, MPActivation, MPConv
+from omniconv.nn.norm.normalization import NORMALIZATIONS, norm_layer
+from omniconv.nn.resampling.resizing import Upsample
 from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Plane, Surface
 

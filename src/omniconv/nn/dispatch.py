@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_number
 from omniconv.errors import InputError
-from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import (
     GridWindow,
     Padding,
@@ -44,6 +43,7 @@ from omniconv.nn.grid.resize import GridResize
 from omniconv.nn.rows.modules import make_row_convolution
 from omniconv.nn.stencil.modules import StencilProduct, make_stencil_convolution
 from omniconv.nn.stencil.window_pool import make_lp_pool, make_max_pool
+from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.surfaces import Border, RowStencil, Stencil, Surface
 from omniconv.surfaces.base import Neighbours, Resampling
 

@@ -12,8 +12,8 @@ from omniconv.checks import check_integer, check_number
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_tensor
 from omniconv.nn.blocks import activation_layer
-from omniconv.nn.normalization import GroupNorm
-from omniconv.nn.tables import TableModule
+from omniconv.nn.norm.normalization import GroupNorm
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Plane, Surface
 
 

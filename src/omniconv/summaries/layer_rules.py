@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import omniconv.nn as ocnn
 from omniconv.arithmetic import multiply_adds, span
 from omniconv.nn.arguments import Size, is_grid, per_axis
-from omniconv.nn.contextual_attention import Attention
+from omniconv.nn.attention.contextual_attention import Attention
 from omniconv.nn.rows.modules import RowConvolution
 from omniconv.nn.stencil.modules import StencilConvolution
 from omniconv.summaries.functional_rules import AxisMaps, interpolate_maps, window_maps

@@ -16,7 +16,7 @@ from omniconv.convert.overrides.pad_tracking import PadOffset, Sides, crop, non_
 from omniconv.nn.arguments import Size, per_axis
 from omniconv.nn.grid.conv import make_grid_conv_transpose
 from omniconv.nn.grid.padding import pad, pad_adjoint
-from omniconv.nn.unpool import MaxUnpool
+from omniconv.nn.resampling.unpool import MaxUnpool
 from omniconv.surfaces import Equirectangular
 
 

@@ -16,7 +16,7 @@ from omniconv.models.generative.batched_sampling import Step, evaluation_mode, s
 from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size, sample_grid
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, OutputHead, Upsample
 from omniconv.nn.blocks import Up, activation_layer
-from omniconv.nn.normalization import norm_layer
+from omniconv.nn.norm.normalization import norm_layer
 from omniconv.surfaces import Plane, Surface
 
 Latent = Literal["map", "vector"]

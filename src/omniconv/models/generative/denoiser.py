@@ -22,8 +22,8 @@ from omniconv.models.generative.batched_sampling import check_label, evaluation_
 from omniconv.models.generative.diffusion_unet import DiffusionUNet, Modulation
 from omniconv.models.levels import sample_grid
 from omniconv.nn.arguments import check_on_surface, check_tensor
-from omniconv.nn.group_norm_ops import precise_dtype
-from omniconv.nn.partial_conv import check_mask
+from omniconv.nn.conv.partial_conv import check_mask
+from omniconv.nn.norm.group_norm_ops import precise_dtype
 from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.base import Resampling
 

@@ -18,7 +18,7 @@ from omniconv.models.base import Model
 from omniconv.models.encoders.plain import check_depth, check_width
 from omniconv.nn import ContextualAttention, Conv, Downsample, GatedConv, SpectralNormConv, Upsample
 from omniconv.nn.arguments import check_on_surface, is_grid
-from omniconv.nn.partial_conv import check_mask
+from omniconv.nn.conv.partial_conv import check_mask
 from omniconv.surfaces import Plane, Surface
 
 SLOPE = 0.2

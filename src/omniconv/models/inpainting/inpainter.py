@@ -24,7 +24,7 @@ from omniconv.models.inpainting.deepfill import (
 from omniconv.nn import Conv, GatedConv, PartialConv, Upsample
 from omniconv.nn.arguments import check_on_surface
 from omniconv.nn.blocks import activation_layer
-from omniconv.nn.partial_conv import check_mask
+from omniconv.nn.conv.partial_conv import check_mask
 from omniconv.surfaces import Plane, Stencil, Surface
 
 Kind = Literal["gated", "partial", "plain", "deepfill"]

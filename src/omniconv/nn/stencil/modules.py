@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omniconv.nn.stencil.backends import Backend, CustomOps, HaloOps, StandardOps
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omniconv.nn.grid.pool import safe_pow
 from omniconv.nn.stencil.modules import SparseOperator, StencilProduct, to_channels_first, to_channels_last
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces.neighbours.stencil import Stencil
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_channels
 from omniconv.nn.arguments import Padding, Size, check_on_surface, check_tensor
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.nn.stencil.modules import concatenate
 from omniconv.surfaces import Plane, Surface
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from omniconv.nn.arguments import check_on_surface
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.nn.stencil.ops import autocast_disabled
 
 INITIAL_ITERATIONS = 15

@@ -99,7 +99,9 @@ class TableModule(nn.Module):
 
     def _load(self, name: str, dtype: torch.dtype, device: torch.device) -> Tables:
         if torch.compiler.is_compiling():
-            from omniconv.nn.tables_tracing import find_tables_untraced as find  # its decorator imports torch._dynamo
+            from omniconv.nn.surface_tables.table_tracing import (
+                find_tables_untraced as find,  # its decorator imports torch._dynamo
+            )
         else:
             find = find_tables
         tables = self._loaded[name, dtype, device] = find(self.recipes[name], dtype, device)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn.arguments import check_on_surface, check_surface, is_grid
-from omniconv.nn.conv import Conv, ConvTranspose
+from omniconv.nn.conv.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.symbolic import statically_true
 from omniconv.surfaces import Plane, Surface

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_flag, check_number
-from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import Padding, Size, check_on_surface, check_surface, is_unit_stride, parse_window
 from omniconv.nn.dispatch import PoolWindow, make_avg_pool_op, make_lp_pool_op, make_max_pool_op
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_integer
 from omniconv.errors import InputError
-from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import check_on_surface
-from omniconv.nn.group_norm_ops import precise_dtype
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.normalization import norm_layer
+from omniconv.nn.norm.group_norm_ops import precise_dtype
+from omniconv.nn.norm.normalization import norm_layer
+from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Plane, Surface
 

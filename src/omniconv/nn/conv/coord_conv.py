@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_channels, check_flag
 from omniconv.nn.arguments import Padding, Size, check_on_surface, check_surface
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Plane, Surface
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from omniconv.nn.arguments import Padding, Size
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.surfaces import Plane, Surface
 
 

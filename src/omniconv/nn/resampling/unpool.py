@@ -22,7 +22,7 @@ from omniconv.nn.arguments import (
     per_axis,
 )
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Border, Plane, Stencil, Surface
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size, check_on_surface, check_tensor, parse_window
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.nn.dispatch import ConvWindow, make_conv
 from omniconv.nn.stencil.modules import StencilProduct
-from omniconv.nn.tables import TableModule
+from omniconv.nn.surface_tables.table_module import TableModule
 from omniconv.surfaces import Plane, RowStencil, Stencil, Surface
 from omniconv.surfaces.base import Neighbours
 from omniconv.surfaces.neighbours.stencil import LazyStencil

@@ -6,6 +6,6 @@ second.
 
 import torch
 
-from omniconv.nn.tables import find_tables
+from omniconv.nn.surface_tables.table_module import find_tables
 
 find_tables_untraced = torch.compiler.disable(find_tables)

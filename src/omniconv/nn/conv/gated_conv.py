@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from omniconv.checks import check_channels
 from omniconv.nn.arguments import Padding, Size
 from omniconv.nn.blocks import activation_layer
-from omniconv.nn.conv import Conv
+from omniconv.nn.conv.conv import Conv
 from omniconv.surfaces import Plane, Surface
 
 

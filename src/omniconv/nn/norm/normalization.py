@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
 from omniconv.errors import InputError
-from omniconv.nn.area_weights import make_mean_weights
 from omniconv.nn.arguments import check_on_surface, check_surface, is_grid
-from omniconv.nn.group_norm_ops import group_norm, precise_dtype
 from omniconv.nn.jit_tracing import Traceable
+from omniconv.nn.norm.group_norm_ops import group_norm, precise_dtype
+from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.surfaces import Plane, Surface
 
 BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_integer, check_number
 from omniconv.nn.arguments import check_on_surface
+from omniconv.nn.conv.partial_conv import MIN_SHARE, WINDOW, check_mask, make_share
 from omniconv.nn.dispatch import make_conv
 from omniconv.nn.grid.conv import make_grid_conv, make_grid_conv_transpose
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.partial_conv import MIN_SHARE, WINDOW, check_mask, make_share
 from omniconv.surfaces import Border, Plane, RowStencil, Stencil, Surface
 
 MIN_NORM = 1e-4
