@@ -18,7 +18,7 @@ from omniconv.report.charts import confusion
 from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
-from omniconv.tasks.losses import NO_INDEX, CrossEntropy, balancing_weights
+from omniconv.tasks.losses import NO_INDEX, LabelLoss, balancing_weights
 from omniconv.tasks.metrics import Confusion
 
 RARE = 0.03
@@ -99,7 +99,7 @@ class LabelTask(Task):
 
     def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
         weights = balancing_weights(class_frequencies) if class_frequencies else None
-        return CrossEntropy(areas, weights, NO_INDEX if self.ignore_index is None else self.ignore_index)
+        return LabelLoss("ce", areas, weights, NO_INDEX if self.ignore_index is None else self.ignore_index)
 
     def metric(self, classes: int) -> Metric:
         return Confusion(classes, self.ignore_index)
