@@ -20,6 +20,19 @@ def test_input_error_says_argument_value_rule_and_cure():
     assert str(ERRORS[0]) == "stride=0: must be at least 1; use stride=1"
 
 
+def test_parts_of_the_message_are_attributes():
+    error = InputError("classes.txt", ["a"], "must have 2; it has 1", "add one; see docs")
+    assert (error.argument, error.value) == ("classes.txt", "['a']")
+    assert (error.rule, error.cure) == ("must have 2; it has 1", "add one; see docs")  # also with their own semicolons
+    assert (ERRORS[1].path, ERRORS[1].argument, ERRORS[1].rule) == ("/data/a.png", "", "is damaged")
+    read = FileError.from_input_error("config.yaml", ERRORS[0])
+    assert (read.path, read.argument, read.value, read.cure) == ("config.yaml", "stride", "0", "use stride=1")
+    assert str(read) == f"config.yaml: {ERRORS[0]}"
+    assert (
+        str(FileError.from_input_error("2 of 3 masks, the first", ERRORS[1])) == f"2 of 3 masks, the first: {ERRORS[1]}"
+    )
+
+
 def test_input_error_shows_texts_in_quotes():
     assert str(InputError("mode", "cubic", "is unknown", "use 'linear'")) == "mode='cubic': is unknown; use 'linear'"
 
@@ -96,3 +109,4 @@ def test_errors_cross_process_borders_whole(error, carry):
     carried = carry(error)
     assert type(carried) is type(error)
     assert str(carried) == str(error)
+    assert vars(carried) == vars(error)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-Error = TypeVar("Error", bound="InputError")
 MAX_VALUE_LENGTH = 200
 """Longest representation of a value in an error message."""
 MAX_MESSAGE_LENGTH = 8_000
@@ -32,27 +32,39 @@ class InputError(ValueError):
         >>> raise InputError("stride", 0, "must be at least 1", "use stride=1 to keep every sample")
         Traceback (most recent call last):
         omniconv.errors.InputError: stride=0: must be at least 1; use stride=1 to keep every sample
+
+    The parts of the message are attributes of the error: ``argument``, ``value``, ``rule`` and ``cure``.
     """
 
-    argument: str = ""
-    advice: str = ""
-    """Rule and cure, the end of the message; the command line writes its flags in it instead of arguments."""
-
     def __init__(self, argument: str, value: object, rule: str, cure: str) -> None:
-        super().__init__(_message(f"{argument}={_show(value)}: {rule}; {cure}"))
-        self.argument, self.advice = argument, _message(f"{rule}; {cure}")
+        self._set_parts("", argument, _show(value), rule, cure)
+
+    def _set_parts(self, path: object, argument: str, value: str, rule: str, cure: str) -> None:
+        # Texts, and the value as it is shown: exceptions must not keep tensors alive, and must pickle.
+        self.path = _message(path)
+        """File of a ``FileError``; else empty."""
+        self.argument = argument
+        """Name of the argument; empty if the file is wrong as a whole."""
+        self.value = value
+        """The value as the message shows it."""
+        self.rule, self.cure = _message(rule), _message(cure)
+        self.args = (_message(f"{self.subject}: {rule}; {cure}"),)
+
+    @property
+    def subject(self) -> str:
+        """Start of the message: the path, and the argument with its value."""
+        return ": ".join(filter(None, (self.path, self.argument and f"{self.argument}={self.value}")))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Data loader workers pickle their errors, and by default unpickling would call __init__ with the message only.
-        return (_rebuild, (type(self), self.args[0]), self.__dict__)
+        return (_rebuild, (type(self), self.args), self.__dict__)
 
 
 class FileError(InputError):
     """A file or folder that cannot be used; the message starts with its path."""
 
     def __init__(self, path: object, rule: str, cure: str) -> None:
-        ValueError.__init__(self, _message(f"{path}: {rule}; {cure}"))
-        self.advice = _message(f"{rule}; {cure}")
+        self._set_parts(path, "", "", rule, cure)
 
     @classmethod
     def from_os_error(cls, path: object, rule: str, error: OSError, cure: str) -> FileError:
@@ -60,9 +72,12 @@ class FileError(InputError):
         return cls(path, f"{rule} ({(error.strerror or str(error)).lower()})", cure)
 
     @classmethod
-    def from_input_error(cls, path: object, error: InputError) -> FileError:
-        """Return the error of an invalid input that was read from a file."""
-        return _rebuild(cls, _message(f"{path}: {error}"))
+    def from_input_error(cls, path: object, error: InputError, spell: Callable[[str], str] = str) -> FileError:
+        """Return the error of an invalid input that was read from a file; ``spell`` rewrites its rule and cure."""
+        made = cls.__new__(cls)
+        path = f"{path}: {error.path}" if error.path else path
+        made._set_parts(path, error.argument, error.value, spell(error.rule), spell(error.cure))
+        return made
 
 
 def printable(text: object) -> str:
@@ -114,15 +129,15 @@ def validation_reason(error: ValidationError) -> str:
     return truncate(f"{place}: {details['msg']}" if place else details["msg"])
 
 
-def _rebuild(error_class: type[Error], text: str) -> Error:
+def _rebuild(error_class: type[InputError], args: tuple[object, ...]) -> InputError:
     error = error_class.__new__(error_class)
-    error.args = (text,)
+    error.args = args
     return error
 
 
-def _message(text: str) -> str:
+def _message(text: object) -> str:
     # Cut first: a name read from a file may have megabytes.
-    return truncate(printable(truncate(text, MAX_MESSAGE_LENGTH)), MAX_MESSAGE_LENGTH)
+    return truncate(printable(truncate(str(text), MAX_MESSAGE_LENGTH)), MAX_MESSAGE_LENGTH)
 
 
 def _printable_character(character: str) -> str:

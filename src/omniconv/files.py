@@ -61,7 +61,7 @@ class WriteError(FileError):
         super().__init__(
             path, f"cannot be written ({(error.strerror or str(error)).lower()})", cure or write_cure(error)
         )
-        self.path, self.error = path, error
+        self.error = error
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

@@ -147,6 +147,8 @@ def test_words_of_python_become_flags():
     assert isinstance(train, click.Command)
     error = FileError("runs/epochs=3", "is not empty", "use epochs=4")
     assert in_command_words(error, train, {}) == "runs/epochs=3: is not empty; use --epochs 4"
+    read = FileError.from_input_error("config.yaml", InputError("epochs", 0, "must be", "use epochs: 20"))
+    assert in_command_words(read, train, {}) == "config.yaml: epochs=0: must be; use epochs: 20"
     assert str(InputError("epochs", 0, "must be", "use epochs=20")) == "epochs=0: must be; use epochs=20"
 
 

@@ -207,9 +207,9 @@ def test_runs_without_hashes_recognise_their_images_while_these_exist(segment_ru
 @pytest.mark.parametrize(
     ("confusion", "notes"),
     [
-        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Try --balance, "]),
-        ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Try --balance, "]),
-        ([[0, 9], [0, 1]], ["Never predicted (with their shares of the pixels): sea (90 %).", "Try more --epochs, "]),
+        ([[9, 0], [1, 0]], ["Never predicted (with their shares of the pixels): land (10 %).", "Try the setting "]),
+        ([[0, 9], [1, 0]], ["Predicted, but nowhere right: sea, land.", "Try the setting "]),
+        ([[0, 9], [0, 1]], ["Never predicted (with their shares of the pixels): sea (90 %).", "Try more epochs, "]),
         ([[9, 0], [0, 0]], []),
         ([[9, 1], [0, 1]], []),
     ],

@@ -122,7 +122,7 @@ def _run(model: Any, surface: Surface | None, key: OutputKey, image: np.ndarray)
             raise
         size = " × ".join(map(str, image.shape))
         rule = f"cannot take a panorama of {size} ({describe_error(error)})"
-        cure = "give panoramas of a supported size and number of channels; on the command line with --size HxW"
+        cure = "give panoramas of a supported size and number of channels"
         raise InputError("model", model_name(model), rule, cure) from error
     batch = _select_output(result, key)
     if batch.shape[:1] != (1,) or batch.ndim < 2 or batch.numel() == 0 or not batch.is_floating_point():

@@ -77,16 +77,14 @@ def in_command_words(error: InputError, command: click.Command, typed: dict[str,
         command: the command.
         typed: values of the parameters of the command.
     """
-    message, flags = str(error), _flags(command)
-    if not error.advice or not message.endswith(error.advice):
-        return message  # truncated
-    head = message.removesuffix(error.advice)
-    name = error.argument
-    if name in flags and head.startswith(f"{name}="):
-        head = f"{flags[name]}{head.removeprefix(name)}"
+    if error.path and error.argument:  # a value in a file, not an option
+        return str(error)
+    flags, subject, name = _flags(command), error.subject, error.argument
+    if name in flags:
+        subject = f"{flags[name]}={error.value}"
     elif (name := ALIASES.get(name, "")) in flags:
-        head = f"{flags[name]}={str(typed.get(name))!r}: "
-    return head + translate(error.advice, flags)
+        subject = f"{flags[name]}={str(typed.get(name))!r}"
+    return f"{subject}: {translate(error.rule, flags)}; {translate(error.cure, flags)}"
 
 
 def translate(text: str, flags: dict[str, str]) -> str:

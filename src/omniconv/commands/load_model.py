@@ -158,9 +158,8 @@ def own_input(name: str) -> Iterator[None]:
     except InputError as error:
         if error.argument not in ("shape", "example"):
             raise
-        rule = f"{error.argument}{str(error).removeprefix(error.argument)}".rpartition("; ")[0]
         cure = f"it must take (batch, {IMAGE_CHANNELS}, height, width); use size=HxW for another size"
-        raise InputError("MODEL", name, f"cannot be used: {rule}", cure) from error
+        raise InputError("MODEL", name, f"cannot be used: {error.subject}: {error.rule}", cure) from error
 
 
 def _load_program(path: Path, trust: bool) -> Any:

@@ -47,7 +47,7 @@ def to_program(network: nn.Module, inputs: Sequence[Tensor], min_size: int | Non
     except (AssertionError, RuntimeError, ValueError) as error:  # AssertionError: torch 2.13, of its own solver
         rule = f"cannot be exported ({_first_lines(error)})"
         if min_size is not None:
-            raise InputError("any_size", True, rule, "export it for one size: any_size=False, or --size") from error
+            raise InputError("any_size", True, rule, "export it for one size: any_size=False") from error
         cure = "remove branches that depend on values of the data"
         raise InputError("network", type(network).__name__, rule, cure) from error
     for node in program.graph.nodes:

@@ -105,7 +105,7 @@ def _build(name: str, cls: type[Surface], options: list[str]) -> Surface:
 
 def _in_short_name(name: str, cls: type[Surface], arguments: dict[str, Any], error: InputError) -> InputError:
     """Return the error of a constructor with the option and the cure as short names write them."""
-    rule, _, cure = error.advice.rpartition("; ")
+    cure = error.cure
     changed = {option: value for option, value in arguments.items() if option != error.argument}
     if near := re.fullmatch(r"did you mean ([\w/]+)\?", cure):
         changed[error.argument] = _parse(near[1])
@@ -118,7 +118,7 @@ def _in_short_name(name: str, cls: type[Surface], arguments: dict[str, Any], err
         cure = _unquoted(cure)
     value = arguments.get(error.argument)
     text = "" if value is None else f" {'/'.join(value) if isinstance(value, tuple) else value}"
-    return InputError("surface", name, f"{error.argument}{text} {_unquoted(rule)}", cure)
+    return InputError("surface", name, f"{error.argument}{text} {_unquoted(error.rule)}", cure)
 
 
 def _short_name(cls: type[Surface], arguments: dict[str, Any]) -> str:

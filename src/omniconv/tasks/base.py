@@ -216,7 +216,7 @@ class Task(ABC):
         header = read_header(sample.image)
         if header.crop and self.ignore_index is None:
             rule = f"is a part of a panorama by its GPano metadata, and the task {self.name} cannot ignore the rest"
-            raise FileError(sample.image, rule, "use --surface plane, or take it out")
+            raise FileError(sample.image, rule, "use surface='plane', or take it out")
         return preprocessing.resize_target(target, header, self.resize_target, self.ignore_index or 0)
 
     def target_on_surface(self, target: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -303,7 +303,7 @@ class Task(ABC):
         Args:
             areas: area of each sample of the surface, with mean 1, ``(H, W)`` on a grid and ``(N,)`` on a mesh;
                 ``None`` on a plane.
-            class_frequencies: relative frequency of each class with ``--balance``, which weights rare classes up.
+            class_frequencies: relative frequency of each class, given with ``balance``, which weights rare ones up.
         """
 
     @abstractmethod

@@ -91,6 +91,5 @@ def _check_target(task: Task, sample: Sample, target: np.ndarray, own: tuple[str
     except FileError as error:
         if own:
             raise
-        path, rule = str(error).removesuffix(f": {error.advice}"), error.advice.rpartition("; ")[0]
         cure = f"the network knows {', '.join(known)}: set other pixels to 255 to ignore them"
-        raise FileError(path, rule, cure) from error
+        raise FileError(error.path, error.rule, cure) from error

@@ -94,7 +94,7 @@ class LabelTask(Task):
                 reason = "the validation images do not show how well they are predicted"
                 advice["classes without validation data"] = f"{', '.join(missing)}: {reason}"
         if 0 < min((share for share in frequencies if share), default=0) < RARE and not balance:
-            advice["rare classes"] = "may never be predicted; --balance gives them more weight in the loss"
+            advice["rare classes"] = "may never be predicted; the setting balance gives them more weight in the loss"
         return facts, advice
 
     def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
@@ -145,8 +145,8 @@ class LabelTask(Task):
             notes.append(f"Predicted, but nowhere right: {', '.join(names[index] for index in wrong)}.")
         if notes:
             rare = min(true[index] for index in never + wrong) < true.sum() / np.count_nonzero(true)
-            tries = "more --epochs, a larger --width or more images of these classes"
-            notes.append(f"Try {'--balance, ' if rare and not balance else ''}{tries}.")
+            tries = "more epochs, a larger width or more images of these classes"
+            notes.append(f"Try {'the setting balance, ' if rare and not balance else ''}{tries}.")
         return notes
 
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ class DatasetSummary:
         steps = ceil(len(self.splits.training.samples) * config.repeat / config.batch_size) * config.epochs
         if steps < FEW_STEPS:
             advice["note"] = (
-                f"only {pluralize(steps, 'training step')}; --epochs, --repeat or a smaller --batch-size give more"
+                f"only {pluralize(steps, 'training step')}; more epochs, repetitions or a smaller batch size give more"
             )
         return advice
 

@@ -367,9 +367,11 @@ def errors_in_file(path: Path | None, names: Collection[str]) -> Iterator[None]:
         if path is None or error.argument not in names:
             raise
         pattern = rf"\b({'|'.join(RunConfig.model_fields)})=('([^']*)'|[^\s;,)]+)"
-        cure = re.sub(pattern, lambda match: f"{match[1]}: {match[3] or match[2]}", error.advice)
-        error.args = (str(error).removesuffix(error.advice) + cure,)
-        raise FileError.from_input_error(path, error) from None
+
+        def spell(text: str) -> str:
+            return re.sub(pattern, lambda match: f"{match[1]}: {match[3] or match[2]}", text)
+
+        raise FileError.from_input_error(path, error, spell) from None
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -95,7 +95,7 @@ class GAN(Generate):
         if not variety or variety[-1] >= COLLAPSED:
             return []
         found = f"their variance is {100 * variety[-1]:.1f} % of that of the images (collapsed generator)"
-        return [f"Samples look alike, {found}. Try more images, a smaller learning rate, or another --seed."]
+        return [f"Samples look alike, {found}. Try more images, a smaller learning rate, or another seed."]
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         """Refuse to predict.

@@ -191,7 +191,7 @@ def quality_notes(evaluation: Mapping[str, Any]) -> list[str]:
     if count < 10 * features["dimensions"]:
         notes.append(f"Fewer than {10 * features['dimensions']} samples: the Fréchet distance is mostly its own bias.")
     if (measures.get("copies") or 0) > (reference.get("copies") or 0) + 0.1:
-        notes.append("Many samples are copies of training images: use more images, --augment or fewer --epochs.")
+        notes.append("Many samples are copies of training images: use more images, augmentation or fewer epochs.")
     recall = measures.get("recall")
     if count >= MIN_COMPARED and recall is not None and recall < 0.1 < (reference.get("recall") or 0):
         notes.append("The samples show a small part of what the training images show: the network may have collapsed.")

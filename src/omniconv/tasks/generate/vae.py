@@ -75,7 +75,7 @@ class VAE(Generate):
         if not active or active[-1] > 0:
             return []
         cause = "the network ignores its latent signal, so that all samples look alike (posterior collapse)"
-        return [f"No latent unit depends on the image: {cause}. Try a smaller learning rate, --depth or --batch-size."]
+        return [f"No latent unit depends on the image: {cause}. Try a smaller learning rate, depth or batch size."]
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
         return network.latent_shape(size_argument(network, preprocessing.size))  # type: ignore[operator]

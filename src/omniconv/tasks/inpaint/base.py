@@ -122,7 +122,7 @@ class Inpaint(Task):
     ) -> tuple[Facts, Facts]:
         counts = training + (validation or Counter())
         if not counts[GIVEN]:
-            return {"holes": "drawn anew for each image and epoch (--holes), always the same for validation"}, {}
+            return {"holes": "drawn anew for each image and epoch (setting holes), always the same for validation"}, {}
         share = counts[HOLE] / max(1, counts[HOLE] + counts[KNOWN])
         return {"holes": f"of masks/, {100 * share:.1f} % of the pixels"}, {}
 
