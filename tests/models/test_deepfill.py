@@ -8,7 +8,7 @@ from model_battery import ModelBattery
 
 from omniconv.errors import InputError
 from omniconv.models import Inpainter, PatchDiscriminator
-from omniconv.models.inpainting.deepfill import fitting_kernel, fitting_rate
+from omniconv.nn.arguments import fitting_kernel, fitting_rate
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 
 

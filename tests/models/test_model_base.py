@@ -83,7 +83,7 @@ def test_total_stride_must_be_defined():
 
 
 def test_every_model_has_an_output():
-    assert models_for("global") == ("classifier",)
+    assert models_for("global") == ("classifier", "resnet")
     assert models_for("dense") == ("unet",)
 
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from omniconv.errors import FileError, InputError
-from omniconv.models import MODELS, Classifier, UNet, build, get_model, load, models_for, save
+from omniconv.models import MODELS, Classifier, UNet, build, get_model, load, save
 from omniconv.surfaces import Equirectangular, Icosphere, Plane
 
 
@@ -61,7 +61,7 @@ def assert_raises(path, text):
     [Plane(3, "circular"), Equirectangular("replicate"), Icosphere(1, "raw")],
     ids=str,
 )
-@pytest.mark.parametrize("name", ["autoencoder", *models_for("dense"), *models_for("global")])
+@pytest.mark.parametrize("name", ["autoencoder", "classifier", "unet"])
 def test_loaded_network_has_its_surface_and_preprocessing(tmp_path, surface, name):
     model = get_model(name)(1, 2, surface, width=2, depth=1, activation="elu")
     model.preprocessing = {"mean": [0.5, 0.25], "size": [8, 16], "classes": ["sea", "land"], "resize": None}

@@ -253,7 +253,7 @@ def test_limits_of_sizes():
 def test_model_must_serve_the_task():
     RunConfig(task="classify").check_model()
     RunConfig(task="segment", model="unet").check_model()
-    with pytest.raises(InputError, match="model='unet': must be one of classifier for the task classify; use"):
+    with pytest.raises(InputError, match="model='unet': must be one of classifier, resnet for the task classify; use"):
         RunConfig(task="classify", model="unet").check_model()
 
 

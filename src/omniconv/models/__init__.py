@@ -24,26 +24,29 @@ from omniconv.models.registry import MODELS, get_model, models_for, register_mod
 if TYPE_CHECKING:
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
+    from omniconv.models.encoders.registry import make_encoder
     from omniconv.models.generative.autoencoder import Autoencoder
     from omniconv.models.generative.denoiser import Denoiser
     from omniconv.models.generative.local_denoiser import LocalDenoiser
     from omniconv.models.generative.r3gan import Discriminator, Generator
     from omniconv.models.inpainting.deepfill import PatchDiscriminator
     from omniconv.models.inpainting.inpainter import Inpainter
+    from omniconv.models.resnet import ResNet
     from omniconv.models.storage.model_file import load, save
     from omniconv.models.storage.rebuilding import build
     from omniconv.models.unet import UNet
 
 __all__ = [
     "MODELS", "Autoencoder", "Classifier", "Denoiser", "Discriminator", "Generator", "Inpainter", "LocalDenoiser",
-    "Model", "PatchDiscriminator", "UNet", "build", "get_model", "load", "models_for", "register_model", "save",
+    "Model", "PatchDiscriminator", "ResNet", "UNet", "build", "get_model", "load", "make_encoder", "models_for",
+    "register_model", "save",
 ]  # fmt: skip
 
 _MODULES = {
     "Autoencoder": "generative.autoencoder", "Classifier": "classifier", "Denoiser": "generative.denoiser",
     "Discriminator": "generative.r3gan", "Generator": "generative.r3gan", "Inpainter": "inpainting.inpainter",
     "LocalDenoiser": "generative.local_denoiser", "Model": "base", "PatchDiscriminator": "inpainting.deepfill",
-    "UNet": "unet",
+    "ResNet": "resnet", "UNet": "unet", "make_encoder": "encoders.registry",
     "build": "storage.rebuilding", "load": "storage.model_file", "save": "storage.model_file",
 }  # fmt: skip
 

@@ -38,6 +38,7 @@ MODELS: dict[str, type[Model] | str] = {
     "inpainter": "omniconv.models.inpainting.inpainter:Inpainter",
     "local_denoiser": "omniconv.models.generative.local_denoiser:LocalDenoiser",
     "patch_discriminator": "omniconv.models.inpainting.deepfill:PatchDiscriminator",
+    "resnet": "omniconv.models.resnet:ResNet",
     "unet": "omniconv.models.unet:UNet",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -145,6 +145,35 @@ def is_grid(surface: Surface) -> bool:
 def is_unit_stride(stride: Size) -> bool:
     """Return True if the stride is 1 on every axis."""
     return stride == 1 or (not isinstance(stride, int) and set(stride) == {1})
+
+
+def fitting_rate(surface: Surface, rate: int) -> int:
+    """Return the dilation of a kernel of 3, halved until the surface has a convolution with it."""
+    while rate > 1 and not _has_conv(surface, 3, 1, rate):
+        rate //= 2
+    return rate
+
+
+def fitting_kernel(surface: Surface, kernel_size: int, stride: int = 1) -> int:
+    """Return the size of a kernel, or 3 where the surface has no convolution of that size."""
+    return kernel_size if _has_conv(surface, kernel_size, stride, 1) else 3
+
+
+def has_pool(surface: Surface, kernel_size: int) -> bool:
+    """Return True if the surface has a max pooling of this size at stride 2."""
+    return _is_supported(surface.window_neighbours, kernel_size, 2)
+
+
+def _has_conv(surface: Surface, kernel_size: int, stride: int, dilation: int) -> bool:
+    return _is_supported(surface.conv_neighbours, kernel_size, stride, dilation)
+
+
+def _is_supported(neighbours: Callable[..., Any], *window: int) -> bool:
+    try:
+        neighbours(*window)
+    except InputError:
+        return False
+    return True
 
 
 def check_surface(surface: Surface) -> None:

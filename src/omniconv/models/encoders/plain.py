@@ -34,6 +34,7 @@ class PlainEncoder(nn.Module):
     Attributes:
         channels: channels at each size, the full one first.
         surfaces: surface of each size.
+        strides: input samples per sample of each size, along each axis: 1, 2, 4, …
         total_stride: input samples per sample of the coarsest size, along each axis.
 
     Raises:
@@ -55,7 +56,8 @@ class PlainEncoder(nn.Module):
         check_choice("down", down, ("stride", *POOLS))
         self.channels = [check_width(width) * 2**step for step in range(depth + 1)]
         self.surfaces = [surface]
-        self.total_stride = 2**depth
+        self.strides = [2**step for step in range(depth + 1)]
+        self.total_stride = self.strides[-1]
         double_conv = partial(DoubleConv, normalization=normalization, activation=activation)
         conv_block = partial(ConvBlock, normalization=normalization, activation=activation)
         self.stages = nn.ModuleList([double_conv(in_channels, width, surface=surface)])

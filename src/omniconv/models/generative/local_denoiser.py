@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from omniconv.checks import check_integer
 from omniconv.errors import InputError
 from omniconv.models.generative.denoiser import DenoiserBase
-from omniconv.models.inpainting.deepfill import fitting_kernel
 from omniconv.nn import Conv, SinusoidalEmbedding
-from omniconv.nn.arguments import check_surface
+from omniconv.nn.arguments import check_surface, fitting_kernel
 from omniconv.surfaces import Plane, Surface
 
 EMBEDDING = 32

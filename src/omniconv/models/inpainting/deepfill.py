@@ -17,7 +17,7 @@ from omniconv.errors import InputError
 from omniconv.models.base import Model
 from omniconv.models.encoders.plain import check_depth, check_width
 from omniconv.nn import ContextualAttention, Conv, Downsample, GatedConv, SpectralNormConv, Upsample
-from omniconv.nn.arguments import check_on_surface, is_grid
+from omniconv.nn.arguments import check_on_surface, fitting_kernel, fitting_rate, is_grid
 from omniconv.nn.conv.partial_conv import check_mask
 from omniconv.surfaces import Plane, Surface
 
@@ -217,26 +217,6 @@ def parse_rates(rates: Sequence[int]) -> tuple[int, ...]:
     return tuple(check_integer("rates", rate, 1, "use rates=(2, 4, 8)") for rate in values)
 
 
-def fitting_rate(surface: Surface, rate: int) -> int:
-    """Return the dilation of a kernel of 3, halved until the surface has a convolution with it."""
-    while rate > 1 and not _has_conv(surface, 3, 1, rate):
-        rate //= 2
-    return rate
-
-
-def fitting_kernel(surface: Surface, kernel_size: int, stride: int = 1) -> int:
-    """Return the size of a kernel, or 3 where the surface has no convolution of that size."""
-    return kernel_size if _has_conv(surface, kernel_size, stride, 1) else 3
-
-
 def same_upper(surface: Surface) -> str:
     """Return the padding of TensorFlow's SAME; meshes have no edge to pad."""
     return "same_upper" if is_grid(surface) else "same"
-
-
-def _has_conv(surface: Surface, kernel_size: int, stride: int, dilation: int) -> bool:
-    try:
-        surface.conv_neighbours(kernel_size, stride, dilation)
-    except InputError:
-        return False
-    return True

@@ -17,12 +17,11 @@ from omniconv.models.encoders.plain import check_depth, check_width
 from omniconv.models.inpainting.deepfill import (
     DeepFillNetwork,
     example_mask,
-    fitting_rate,
     parse_rates,
     with_mask_channels,
 )
 from omniconv.nn import Conv, GatedConv, PartialConv, Upsample
-from omniconv.nn.arguments import check_on_surface
+from omniconv.nn.arguments import check_on_surface, fitting_rate
 from omniconv.nn.blocks import activation_layer
 from omniconv.nn.conv.partial_conv import check_mask
 from omniconv.surfaces import Plane, Stencil, Surface

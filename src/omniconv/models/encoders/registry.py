@@ -1,0 +1,94 @@
+"""Encoders by name, for models with an argument ``encoder``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pkgutil import resolve_name
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from omniconv.checks import check_choice, to_builtin
+from omniconv.errors import InputError
+from omniconv.models.encoders.plain import PlainEncoder
+from omniconv.models.encoders.resnet import ResNetEncoder
+from omniconv.surfaces import Surface
+
+
+class Encoder(Protocol):
+    """Members of an encoder, which is a ``torch.nn.Module``."""
+
+    channels: list[int]
+    surfaces: list[Surface]
+    strides: list[int]
+    total_stride: int
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """Return a signal for each entry of ``channels``, the finest first."""
+
+
+def _plain(
+    in_channels: int, surface: Surface, output_stride: int | None = None, width: int = 32, depth: int | None = None,
+    **options: Any,
+) -> PlainEncoder:  # fmt: skip
+    output_stride = to_builtin(output_stride)
+    if depth is None:
+        if output_stride is not None and (output_stride < 2 or output_stride & (output_stride - 1)):
+            raise InputError("output_stride", output_stride, "must be a power of two from 2", "use output_stride=8")
+        depth = 3 if output_stride is None else output_stride.bit_length() - 1
+    encoder = PlainEncoder(in_channels, width, depth, surface, **options)
+    if output_stride not in (None, encoder.total_stride):
+        rule = f"is not that of depth={depth}, {encoder.total_stride}"
+        raise InputError("output_stride", output_stride, rule, "leave one of the two out")
+    return encoder
+
+
+def _resnet(layers: int, in_channels: int, surface: Surface, output_stride: int | None = None, **options: Any) -> Any:
+    return ResNetEncoder(in_channels, surface, layers, output_stride=output_stride or 32, **options)
+
+
+ENCODERS: dict[str, Callable[..., Any] | str] = {
+    "plain": _plain,
+    "resnet18": partial(_resnet, 18),
+    "resnet34": partial(_resnet, 34),
+    "resnet50": partial(_resnet, 50),
+    "resnet101": partial(_resnet, 101),
+}
+"""Functions ``(in_channels, surface, output_stride, **options)`` by the names of their encoders."""
+
+
+def make_encoder(
+    name: str, in_channels: int, surface: Surface, output_stride: int | None = None, **options: Any
+) -> nn.Module:
+    """Build an encoder by its name.
+
+    Args:
+        name: ``plain``, ``resnet18``, ``resnet34``, ``resnet50`` or ``resnet101``.
+        in_channels: channels of the image.
+        surface: surface of the image.
+        output_stride: input samples per sample of the coarsest signal, along each axis; by default 32, with ``plain``
+            2 to the power of ``depth``.
+        options: further arguments of ``PlainEncoder`` (by default ``width=32``, ``depth=3``) or ``ResNetEncoder``.
+
+    Returns:
+        A module whose ``forward`` returns a list of signals, the finest first; ``channels``, ``surfaces`` and
+        ``strides`` describe them, ``total_stride`` is the last stride.
+
+    Raises:
+        InputError: an unknown name (the cure is the nearest one), or arguments that the encoder does not take.
+
+    Example:
+        >>> from omniconv.surfaces import Equirectangular
+        >>> make_encoder("resnet18", 3, Equirectangular(), output_stride=8).strides
+        [2, 4, 8, 8, 8]
+        >>> make_encoder("plain", 3, Equirectangular(), width=8).channels
+        [8, 16, 32, 64]
+    """
+    build = ENCODERS[check_choice("encoder", name, ENCODERS)]
+    if isinstance(build, str):
+        build = resolve_name(build)
+    try:
+        return build(in_channels, surface, output_stride, **options)
+    except TypeError as error:
+        raise InputError("encoder", name, f"does not take these arguments ({error})", "check their names") from error
