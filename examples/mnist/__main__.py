@@ -1,6 +1,6 @@
 """Generate digits by four methods after equal CPU time: vae, gan, flow, edm.
 
-python -m examples.mnist --data FOLDER [--method METHOD] [--cpu-minutes 6] [--quick] [--out FOLDER]
+python -m examples.mnist --data FOLDER [--method METHOD] [--cpu-minutes 8] [--quick] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AUTHENTIC_SAMPLES = 500
     help="Folder of MNIST, as npz or idx files; without it scikit-learn's 1,797 digits.",
 )
 @click.option("--method", type=click.Choice(["all", *METHODS]), default="all", show_default=True)
-@click.option("--cpu-minutes", type=click.FloatRange(0, min_open=True), default=6.0, show_default=True)
+@click.option("--cpu-minutes", type=click.FloatRange(0, min_open=True), default=8.0, show_default=True)
 @click.option("--samples", type=click.IntRange(20), default=1000, show_default=True)
 @click.option("--held-out", is_flag=True, help="Train without the last 5,000 training digits and measure with them.")
 @click.option("--quick", "is_quick", is_flag=True, help="Second-long trainings, to try the command.")
