@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import torch
 if TYPE_CHECKING:
     from omniconv.run_folder import RunFolder
 
+# The examples are no part of the package: they are imported from the repository's root.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 # One thread for each pytest-xdist worker, since more would compete for the cores; tests/portable.py asks for two.
 torch.set_num_threads(int(os.environ.get("OMNICONV_TEST_THREADS", "1")))
 

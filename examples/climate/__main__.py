@@ -1,4 +1,6 @@
-"""Generate annual temperature maps by a diffusion model on a panorama, on HEALPix and on a plane with padding by zeros.
+"""Generate annual temperature maps by a diffusion model on a panorama, on HEALPix and by two flat networks.
+
+The surface `circular` is a plane whose convolutions pad circularly along longitude, `plane` has padding by zeros.
 
 python -m examples.climate --data FOLDER [--surface NAME ...] [--steps N] [--samples N] [--out FOLDER]
 """
@@ -6,6 +8,7 @@ python -m examples.climate --data FOLDER [--surface NAME ...] [--steps N] [--sam
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,7 +21,13 @@ from benchmarks.timing import machine
 from examples.climate import data, figure, measures, results, training
 from examples.command_line import run_command
 
-SURFACES = ("equirectangular", "healpix", "plane")
+SURFACES: dict[str, Callable[[int], oc.Surface]] = {
+    "equirectangular": lambda height: oc.Equirectangular(),
+    "healpix": lambda height: oc.Healpix(height // 4),
+    "circular": lambda height: data.CircularConvolutions(),
+    "plane": lambda height: oc.Plane(),
+}
+"""Surface of a network for maps of some height, by name."""
 OUT = Path("runs/climate")
 
 
@@ -28,7 +37,7 @@ OUT = Path("runs/climate")
     help="Folder of trefht_member*.nc.",
 )  # fmt: skip
 @click.option(
-    "--surface", "names", type=click.Choice(SURFACES), multiple=True, default=SURFACES, show_default=True,
+    "--surface", "names", type=click.Choice(tuple(SURFACES)), multiple=True, default=tuple(SURFACES), show_default=True,
     help="Surface of the network; may be repeated.",
 )  # fmt: skip
 @click.option("--height", type=click.Choice(["32", "64"]), default="32", show_default=True, help="Rows of the maps.")
@@ -50,7 +59,7 @@ def command(
     click.echo(f"{len(climate.training)} training maps; held out: {climate.names[-1]}")
     records = [{"name": "a training member", **measures.measure(climate.training[:member], climate, is_sample=False)}]
     for name in names:
-        surface = oc.Healpix(rows // 4) if name == "healpix" else oc.surface(name)
+        surface = SURFACES[name](rows)
         torch.manual_seed(seed)
         network = training.PlacedDenoiser(surface, data.places(climate, surface), width, depth)
         count = sum(parameter.numel() for parameter in network.parameters())

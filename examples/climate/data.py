@@ -9,7 +9,9 @@ import numpy as np
 from scipy.io import netcdf_file
 
 from omniconv.errors import FileError
-from omniconv.surfaces import Equirectangular, Surface
+from omniconv.surfaces import Border, Equirectangular, Plane, Surface
+from omniconv.surfaces.base import Resampling
+from omniconv.surfaces.neighbours.border import Mode
 
 HEIGHT, WIDTH = 64, 128
 """Size of the maps in the files."""
@@ -77,6 +79,30 @@ def to_surface(maps: np.ndarray, surface: Surface) -> np.ndarray:
 def to_panorama(signals: np.ndarray, surface: Surface, height: int) -> np.ndarray:
     """Resample signals to panoramas ``(…, height, 2 · height)``."""
     return signals if surface.any_size else surface.to_equirectangular(signals, height)
+
+
+@dataclass(frozen=True)
+class CircularConvolutions(Plane):
+    """Images whose convolutions alone pad circularly along the width, the usual cure for the seam of a flat network.
+
+    They do so as ``torch.nn.Conv2d(padding_mode="circular")``; rows are padded with zeros. All other layers are those
+    of flat images: resizing ends at the edges, and transposed convolutions pad with zeros, which is all that torch
+    offers.
+    """
+
+    border: Mode | tuple[Mode, ...] = ("zeros", "circular")
+
+    def transposed_neighbours(self, kernel_size: int = 3, stride: int = 2, dilation: int = 1) -> Border:
+        """Return zeros beyond all edges, for transposed convolutions."""
+        return Border.of("zeros", self.ndim)
+
+    def pool_neighbours(self, kernel_size: int = 2, stride: int = 2) -> Border:
+        """Return zeros beyond all edges, for pooling."""
+        return Border.of("zeros", self.ndim)
+
+    def resize_neighbours(self, scale_factor: int = 2, mode: Resampling = "linear") -> Border:
+        """Return edges that interpolation does not look past."""
+        return Border.of("zeros", self.ndim)
 
 
 def areas(shape: tuple[int, ...]) -> np.ndarray:

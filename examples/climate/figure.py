@@ -11,7 +11,7 @@ from examples.climate.data import Climate
 from examples.climate.measures import spectrum
 from omniconv.report.charts import chart_style
 
-COLOURS = ("#5b6770", "#0072b2", "#009e73", "#d55e00")
+COLOURS = ("#5b6770", "#0072b2", "#009e73", "#d55e00", "#cc79a7")
 
 
 def draw(samples: Mapping[str, np.ndarray], climate: Climate, path: Path) -> Path:

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import netcdf_file
 
 from examples.climate import __main__ as program
@@ -72,25 +73,25 @@ def test_held_out_maps_differ_from_themselves_by_nothing(folder):
     assert found["authentic"] > 0.5
 
 
+def test_flat_networks_have_the_size_and_the_start_of_that_on_the_panorama(folder):
+    climate = data.load(folder, 32)
+    networks = {}
+    for name in ("equirectangular", "circular", "plane"):
+        surface = program.SURFACES[name](32)
+        torch.manual_seed(0)
+        networks[name] = training.PlacedDenoiser(surface, data.places(climate, surface), width=4, depth=1)
+    states = [network.state_dict() for network in networks.values()]
+    assert all(torch.equal(states[0][name], state[name]) for state in states for name in states[0])
+
+
 def test_command_writes_records_and_a_figure(folder, tmp_path, capsys):
     out = tmp_path / "out"
-    words = [
-        "--data",
-        str(folder),
-        "--surface",
-        "healpix",
-        "--steps",
-        "1",
-        "--samples",
-        "3",
-        "--height",
-        "32",
-        "--width",
-        "4",
-    ]
-    assert program.main([*words, "--depth", "1", "--out", str(out)]) == 0
+    options = {"height": 32, "steps": 1, "samples": 3, "width": 4, "depth": 1}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += ["--surface", "healpix", "--surface", "circular"]
+    assert program.main(["--data", str(folder), *words, "--out", str(out)]) == 0
     records = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    names = ["a training member", "healpix", "held-out member", "held-out member through healpix"]
+    names = ["a training member", "circular", "healpix", "held-out member", "held-out member through healpix"]
     assert [record["name"] for record in records] == names
     assert (out / "samples.png").stat().st_size > 10_000
     assert "authentic" in capsys.readouterr().out
