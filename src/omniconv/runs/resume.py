@@ -19,7 +19,7 @@ from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.module import build_module
-from omniconv.training.preflight import build_network, check_patience, is_measurable
+from omniconv.training.preflight import build_network, check_patience, check_precision, is_measurable
 from omniconv.training.settings import ADDED_SETTINGS, RunConfig, errors_in_file, read_config
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")
@@ -57,7 +57,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     config = RunConfig(**(settings | given))
     in_file = set(RunConfig.model_fields) - set(given)
-    choose_device(config.device)
+    check_precision(config, choose_device(config.device))
     trained = run.checkpoint.is_file()
     summary = None
     if trained or run.data.is_file():

@@ -34,7 +34,13 @@ from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import DatasetSummary, summarize_dataset, write_samples
 from omniconv.training.fit import PreparedRun, fit
-from omniconv.training.preflight import build_network, check_patience, check_settings, resolve_settings
+from omniconv.training.preflight import (
+    build_network,
+    check_patience,
+    check_precision,
+    check_settings,
+    resolve_settings,
+)
 from omniconv.training.settings import RunConfig, errors_in_file, read_config
 
 PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
@@ -71,7 +77,7 @@ def start_run(
     config = RunConfig.with_task_defaults(**settings)
     in_file = set(settings) - set(given)
     with errors_in_file(config_file, in_file):
-        choose_device(config.device)
+        check_precision(config, choose_device(config.device))
         check_settings(config, given)
     check_new_folder(name or default_run_name(config.data), out)
     check_outside(out or "runs", config.data, config.task_object.searched_folders)

@@ -105,6 +105,8 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         # Deprecations inside Lightning: of pkg_resources, and of the tree functions of newer torch versions.
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
+        # In float16 the first steps are skipped while the scale of the loss is too large; the schedule goes on.
+        warnings.filterwarnings("ignore", message=".*`lr_scheduler.step..` before `optimizer.step..`")
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             # Lightning's global_step counts the steps of every optimizer, TensorBoard's axis those of the network.

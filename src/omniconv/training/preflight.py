@@ -39,6 +39,18 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
         _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
 
 
+def check_precision(config: RunConfig, device: torch.device) -> None:
+    """Check that a device trains in the precision of the settings.
+
+    Raises:
+        InputError: float16 on the CPU, where Lightning (2.6) would warn and take bfloat16 instead.
+    """
+    if config.precision == "16" and device.type == "cpu":
+        raise InputError(
+            "precision", "16", "needs a CUDA device, and this training is on the CPU", "use precision=bf16"
+        )
+
+
 def _check_augmentations(augment: tuple[str, ...], size: tuple[int, int]) -> None:
     height, width = size
     if "rotate" in augment and width != 2 * height:
