@@ -99,13 +99,16 @@ def test_encoder_and_decoder_commute_with_rolls_of_the_panorama(surface, up):
 @pytest.mark.parametrize(
     ("surface", "angle"), [(Healpix(4), np.pi / 2), (Icosahedron(2), 2 * np.pi / 5), (Icosphere(2), np.pi)], ids=str
 )
-def test_decoder_commutes_with_rotations_that_permute_the_samples(surface, angle):
+def test_encoder_and_decoder_commute_with_rotations_that_permute_the_samples(surface, angle):
     torch.manual_seed(0)
     model = Autoencoder(2, 3, surface, width=4, depth=2).double().eval()
     coarse = surface.coarser().coarser()
     latent = torch.randn(2, 3, *coarse.shape).double()
     decoded = model.decode(turn(latent, coarse, angle))
     torch.testing.assert_close(decoded, turn(model.decode(latent), surface, angle), rtol=0, atol=1e-9)
+    x = torch.randn(2, 2, *surface.shape).double()
+    encoded = model.encode(turn(x, surface, angle))
+    torch.testing.assert_close(encoded, turn(model.encode(x), coarse, angle), rtol=0, atol=1e-9)
 
 
 def test_samples_depend_on_their_seeds_only():
