@@ -236,6 +236,16 @@ def test_a_loss_that_becomes_nan_stops_at_its_step(data, tmp_path, monkeypatch, 
     assert all(value.isfinite().all() for value in oc.load(run.model).state_dict().values())
 
 
+def test_a_loss_that_is_nan_in_the_first_epoch(data, tmp_path, monkeypatch):
+    loss = Adversarial.training_loss
+    monkeypatch.setattr(Adversarial, "training_loss", lambda *given: loss(*given) * math.nan)
+    with pytest.raises(
+        InputError, match=r"nan in step 1 of epoch 1 \(at the learning rate 0\.\d+; no epoch is complete\)"
+    ):
+        start(data, tmp_path / "run", method="adversarial")
+    assert not RunFolder(tmp_path / "run").checkpoint.exists()
+
+
 def _no_average(checkpoint):
     del checkpoint["state_dict"]["average.head.0.bias"]
 

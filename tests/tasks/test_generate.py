@@ -128,6 +128,21 @@ def test_validation_levels_are_those_of_the_training():
     assert levels == pytest.approx((0.1515, 0.4106, 0.8837, 2.395), rel=1e-3)  # quantiles 1/8, 3/8, 5/8, 7/8
 
 
+@pytest.mark.parametrize(
+    ("method", "measure", "healthy", "collapsed", "text"),
+    [
+        ("gan", "val_variety", 0.5, 0.03, "their variance is 3.0 % of that of the images (collapsed generator)"),
+        ("vae", "val_active_units", 1, 0, "so that all samples look alike (posterior collapse)"),
+    ],
+)
+def test_a_collapse_is_noted_while_it_lasts(method, measure, healthy, collapsed, text):
+    """Notes of the training are logged and are in the report, see ``test_toy_adversary``."""
+    task, good, bad = get_task("generate", method), {measure: healthy}, {measure: collapsed}
+    assert task.training_notes([]) == task.training_notes([{}]) == task.training_notes([bad, good]) == []
+    (note,) = task.training_notes([good, bad])
+    assert text in note
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 @pytest.mark.parametrize("method", METHODS)
 def test_measures_over_nothing_are_none(method):

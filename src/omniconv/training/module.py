@@ -251,7 +251,8 @@ def learning_rate_error(trainer: L.Trainer, rule: str) -> InputError:
     """Return the error of a training that diverged; the files of its last complete epoch stay."""
     rate = trainer.optimizers[0].param_groups[0]["initial_lr"]
     current = trainer.optimizers[0].param_groups[0]["lr"]
-    rule = f"{rule} (at the learning rate {current:.2g}; the last complete epoch stays)"
+    kept = "the last complete epoch stays" if trainer.current_epoch else "no epoch is complete"
+    rule = f"{rule} (at the learning rate {current:.2g}; {kept})"
     return InputError("learning_rate", rate, rule, f"use a smaller one: learning_rate={rate / 10:g}")
 
 
