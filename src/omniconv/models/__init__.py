@@ -35,18 +35,20 @@ if TYPE_CHECKING:
     from omniconv.models.storage.model_file import load, save
     from omniconv.models.storage.rebuilding import build
     from omniconv.models.unet import UNet
+    from omniconv.models.weights.loading import WeightsReport, load_weights
 
 __all__ = [
     "MODELS", "Autoencoder", "Classifier", "Denoiser", "Discriminator", "Generator", "Inpainter", "LocalDenoiser",
-    "Model", "PatchDiscriminator", "ResNet", "UNet", "build", "get_model", "load", "make_encoder", "models_for",
-    "register_model", "save",
+    "Model", "PatchDiscriminator", "ResNet", "UNet", "WeightsReport", "build", "get_model", "load", "load_weights",
+    "make_encoder", "models_for", "register_model", "save",
 ]  # fmt: skip
 
 _MODULES = {
     "Autoencoder": "generative.autoencoder", "Classifier": "classifier", "Denoiser": "generative.denoiser",
     "Discriminator": "generative.r3gan", "Generator": "generative.r3gan", "Inpainter": "inpainting.inpainter",
     "LocalDenoiser": "generative.local_denoiser", "Model": "base", "PatchDiscriminator": "inpainting.deepfill",
-    "ResNet": "resnet", "UNet": "unet", "make_encoder": "encoders.registry",
+    "ResNet": "resnet", "UNet": "unet", "WeightsReport": "weights.loading",
+    "load_weights": "weights.loading", "make_encoder": "encoders.registry",
     "build": "storage.rebuilding", "load": "storage.model_file", "save": "storage.model_file",
 }  # fmt: skip
 

@@ -48,7 +48,7 @@ def _resnet(layers: int, in_channels: int, surface: Surface, output_stride: int 
     return ResNetEncoder(in_channels, surface, layers, output_stride=output_stride or 32, **options)
 
 
-ENCODERS: dict[str, Callable[..., Any] | str] = {
+ENCODERS: dict[str, Callable[..., Any]] = {
     "plain": _plain,
     "resnet18": partial(_resnet, 18),
     "resnet34": partial(_resnet, 34),
@@ -56,6 +56,8 @@ ENCODERS: dict[str, Callable[..., Any] | str] = {
     "resnet101": partial(_resnet, 101),
 }
 """Functions ``(in_channels, surface, output_stride, **options)`` by the names of their encoders."""
+TIMM_PREFIX, TIMM_ENCODER = "timm:", "omniconv.convert.timm_encoder:TimmEncoder"
+"""Start of the names of timm's networks, and their class, by name: ``convert`` lies above ``models``."""
 
 
 def make_encoder(
@@ -64,12 +66,14 @@ def make_encoder(
     """Build an encoder by its name.
 
     Args:
-        name: ``plain``, ``resnet18``, ``resnet34``, ``resnet50`` or ``resnet101``.
+        name: ``plain``, ``resnet18``, ``resnet34``, ``resnet50`` or ``resnet101``; or ``timm:NAME``, a convolutional
+            network of timm on a plane or a panorama (``pip install omniconv[timm]``).
         in_channels: channels of the image.
         surface: surface of the image.
         output_stride: input samples per sample of the coarsest signal, along each axis; by default 32, with ``plain``
             2 to the power of ``depth``.
-        options: further arguments of ``PlainEncoder`` (by default ``width=32``, ``depth=3``) or ``ResNetEncoder``.
+        options: further arguments of ``PlainEncoder`` (by default ``width=32``, ``depth=3``), ``ResNetEncoder`` or
+            ``timm.create_model``.
 
     Returns:
         A module whose ``forward`` returns a list of signals, the finest first; ``channels``, ``surfaces`` and
@@ -85,9 +89,10 @@ def make_encoder(
         >>> make_encoder("plain", 3, Equirectangular(), width=8).channels
         [8, 16, 32, 64]
     """
-    build = ENCODERS[check_choice("encoder", name, ENCODERS)]
-    if isinstance(build, str):
-        build = resolve_name(build)
+    if isinstance(name, str) and name.startswith(TIMM_PREFIX):
+        build: Callable[..., Any] = partial(resolve_name(TIMM_ENCODER), name.removeprefix(TIMM_PREFIX))
+    else:
+        build = ENCODERS[check_choice("encoder", name, ENCODERS)]
     try:
         return build(in_channels, surface, output_stride, **options)
     except TypeError as error:

@@ -17,6 +17,7 @@ from omniconv.nn.norm.normalization import norm_layer
 from omniconv.surfaces import Surface
 
 OUTPUT_STRIDES = (4, 8, 16, 32)
+PUBLISHED_WIDTH = 64
 STEM_STRIDE = 4
 """Stride of the first convolution and the pooling, which are never dilated."""
 
@@ -106,6 +107,8 @@ class ResNetStages(nn.Module):
     channels: list[int]
     surfaces: list[Surface]
     strides: list[int]
+    published_name: str | None
+    """Name under which torchvision and timm publish weights of this architecture."""
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
@@ -116,6 +119,7 @@ class ResNetStages(nn.Module):
         check_channels(in_channels, 1, groups=1)
         block, depths = _layout(layers)
         check_output_stride(output_stride, surface)
+        self.published_name = f"resnet{layers}" if width == PUBLISHED_WIDTH else None
         kernel = fitting_kernel(surface, 7, stride=2)
         self.conv1 = Conv(in_channels, check_width(width), kernel, 2, bias=False, surface=surface)
         stem = self.conv1.output_surface

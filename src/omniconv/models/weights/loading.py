@@ -1,0 +1,233 @@
+"""``load_weights``: weights of flat networks for a network on any surface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omniconv.checks import check_flag
+from omniconv.errors import InputError, pluralize, truncate
+from omniconv.models.base import Model
+from omniconv.models.storage import tensor_file
+from omniconv.models.weights.kernels import kernel_map
+from omniconv.models.weights.sources import read_weights
+from omniconv.nn import Conv
+from omniconv.nn.arguments import is_grid
+
+MAX_LISTED = 6
+"""Most tensors that an error lists; a report lists all."""
+IMAGE_CHANNELS = 3
+"""Input channels of published weights, whose first convolution is adapted to others."""
+
+
+@dataclass
+class WeightsReport:
+    """What ``load_weights`` did; ``str`` is a text of a few lines.
+
+    Attributes:
+        origin: file or publisher of the weights.
+        loaded: names of the tensors that were loaded.
+        errors: relative error ‖K − K̂‖ / ‖K‖ of each convolution whose kernels were converted to a mesh, by name;
+            all other tensors are exact.
+        adapted: the first convolution, if its input channels were adapted, and how.
+        dropped: tensors of the last layer, which were left out since the number of classes differs or the network has
+            no such layer.
+        skipped: further tensors of the weights that do not fit, with their shapes; empty unless ``skip`` was given.
+        kept: tensors of the network without weights, which keep their values, with their shapes.
+        normalization: ``mean`` and ``std`` of the images that the weights were trained with, if known.
+    """
+
+    origin: str
+    loaded: list[str] = field(default_factory=list)
+    errors: dict[str, float] = field(default_factory=dict)
+    adapted: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    normalization: dict[str, list[float]] | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{pluralize(len(self.loaded), 'tensor')} from {self.origin}"]
+        if self.errors:
+            mean = sum(self.errors.values()) / len(self.errors)
+            lines.append(
+                f"{pluralize(len(self.errors), 'convolution')} converted to the mesh, relative errors "
+                f"{min(self.errors.values()):.2f} to {max(self.errors.values()):.2f}, {mean:.2f} on average"
+            )
+        parts = {"adapted": self.adapted, "dropped": self.dropped, "skipped": self.skipped, "kept": self.kept}
+        lines += [f"{name}: {', '.join(entries)}" for name, entries in parts.items() if entries]
+        return "\n".join(lines)
+
+
+def load_weights(
+    network: nn.Module,
+    weights: str | PathLike[str] | Mapping[str, Any],
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    skip: bool = False,
+) -> WeightsReport:
+    """Load weights of a flat network of the same architecture, and convert its kernels to the network's surface.
+
+    Names are compared without prefixes that all of them share, such as ``module.``. Weights of grids, cube maps and
+    tangent kernels are those of flat kernels. On a mesh, kernels of more than one sample are converted: on HEALPix they
+    are resampled to its grid, which is turned by 45°; on an icosphere 3×3 kernels are projected onto its four operators
+    by the terms of their Taylor series, larger ones fitted by least squares; on an icosahedron they are fitted to the
+    places of its ten taps, which keep only the part that is symmetric under rotation by 180°, since the taps are
+    rotated so on every other face. The report has the relative error of each layer; an icosphere's may exceed 1, as
+    its Taylor projection preserves smooth fields, not rough kernels. All other tensors are loaded exactly.
+
+    If the network has other input channels than the three of the first convolution, its kernels are summed (one
+    channel) or repeated and scaled by 3/n (n channels), as in timm. The last layer is left out where its number of
+    classes differs, or where the network has none, and the report lists it.
+
+    Args:
+        network: a network or an encoder, such as ``oc.models.ResNet``; it is changed only if everything fits.
+        weights: a ``.safetensors`` file, a ``.pth``, ``.pt``, ``.bin`` or ``.ckpt`` file with tensors only, a state
+            dict, or ``torchvision`` or ``timm``, whose weights for ImageNet are downloaded. Checkpoints with the
+            weights below ``state_dict``, ``model`` or similar keys are accepted.
+        mean: mean of each channel of the images that the weights were trained with, in 0 … 1; known for downloads.
+        std: standard deviation of each channel.
+        skip: leave out tensors that do not fit, and list them in the report, instead of raising an error.
+
+    Returns:
+        A report. Its normalization is also written to ``network.preprocessing["normalization"]`` of a ``Model``.
+
+    Raises:
+        InputError: tensors that do not fit, with their names and shapes; weights that cannot be downloaded; NaN or
+            infinity in the weights.
+        FileError: the file cannot be read, or holds a pickled network instead of weights.
+
+    Example:
+        >>> from omniconv.models import ResNet
+        >>> from omniconv.surfaces import Healpix
+        >>> flat, network = ResNet(3, 10, width=4), ResNet(1, 5, Healpix(32), width=4)
+        >>> report = load_weights(network, flat.state_dict())
+        >>> report.dropped
+        ['fc.weight (10, 32)', 'fc.bias (10,)']
+        >>> 0.2 < report.errors["layer1.0.conv1"] < 0.7
+        True
+    """
+    skip = check_flag("skip", skip)
+    if not isinstance(network, nn.Module):
+        raise InputError("network", type(network).__name__, "must be a network", "build it first")
+    own = network.state_dict()
+    read = read_weights(network, weights)
+    if fault := tensor_file.non_finite(read.state):
+        raise InputError("weights", read.origin, f"cannot be used: {fault}", "give weights with finite values")
+    state = _without_prefix(read.state, own)
+    report = WeightsReport(read.origin, normalization=_normalization(mean, std) or read.normalization)
+    last = _last_layer(state)
+    first = next((key for key, value in state.items() if value.ndim > 2), None)
+    fitting: dict[str, Tensor] = {}
+    for key, value in state.items():
+        converted = _convert(network, key, value, own, key == first, report) if key in own else None
+        if converted is not None:
+            fitting[key] = converted
+        elif _is_left_out(key, value, last, own):
+            report.dropped.append(_with_shape(key, value))
+        else:
+            expected = f", not {tuple(own[key].shape)}" if key in own else ""
+            report.skipped.append(_with_shape(key, value) + expected)
+    report.loaded = list(fitting)
+    # Old files lack the counters of batch normalization, which only matter without a momentum.
+    report.kept = [
+        _with_shape(key, value)
+        for key, value in own.items()
+        if key not in fitting and not key.endswith("num_batches_tracked")
+    ]
+    unfitting = [*report.skipped, *(f"{text} is missing" for text in report.kept if text.split()[0] not in state)]
+    if unfitting and not skip:
+        more = f" and {len(unfitting) - MAX_LISTED} more" if len(unfitting) > MAX_LISTED else ""
+        rule = f"has tensors that do not fit the network: {', '.join(map(truncate, unfitting[:MAX_LISTED]))}{more}"
+        cure = "give weights of the same architecture, or skip=True to leave these out"
+        raise InputError("weights", read.origin, rule, cure)
+    if not fitting:
+        rule = "has no tensor with a name and shape of the network"
+        raise InputError("weights", read.origin, rule, "give weights of the same architecture")
+    network.load_state_dict(fitting, strict=False)
+    if isinstance(network, Model) and report.normalization:
+        network.preprocessing["normalization"] = report.normalization
+    return report
+
+
+def _convert(
+    network: nn.Module, key: str, value: Tensor, own: Mapping[str, Tensor], is_first: bool, report: WeightsReport
+) -> Tensor | None:
+    """Return a tensor of the weights with the shape of the network's own, ``None`` if it does not fit."""
+    target, (name, _, _) = own[key], key.rpartition(".")
+    layer = network.get_submodule(name)
+    if is_first and value.ndim == 4 and target.ndim > 2:
+        value = _adapt_channels(key, value, target.shape[1], report)
+    if value.shape == target.shape:
+        return value
+    if not isinstance(layer, Conv) or value.ndim != 4 or value.shape[:2] != target.shape[:2]:
+        return None
+    if is_grid(layer.surface) or layer.surface.weights_have_rows:
+        return None
+    kernel_size = int(layer.kernel_size)  # type: ignore[arg-type]  # one number on a mesh
+    if value.shape[2:] == (1, 1) == (kernel_size, kernel_size):
+        return value.flatten(2)
+    if 1 in (kernel_size, *value.shape[2:]):
+        return None
+    kernels = value.double().numpy()
+    to_mesh = kernel_map(layer.surface, (value.shape[2], value.shape[3]), kernel_size)
+    report.errors[name] = to_mesh.relative_error(kernels)
+    return torch.from_numpy(to_mesh.convert(kernels)).reshape(target.shape)
+
+
+def _adapt_channels(key: str, weight: Tensor, channels: int, report: WeightsReport) -> Tensor:
+    """Return the kernels of the first convolution for another number of input channels, as timm adapts them."""
+    if weight.shape[1] != IMAGE_CHANNELS or channels == IMAGE_CHANNELS:
+        return weight
+    if channels == 1:
+        report.adapted.append(f"{key}: the sum of its three input channels")
+        return weight.sum(1, keepdim=True)
+    report.adapted.append(f"{key}: its three input channels repeated for {channels}, times 3/{channels}")
+    repeats = [1, math.ceil(channels / IMAGE_CHANNELS), *[1] * (weight.ndim - 2)]
+    return weight.repeat(repeats)[:, :channels] * (IMAGE_CHANNELS / channels)
+
+
+def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a state dict without the first parts of names that all of them share and no own name has."""
+    found = dict(state)
+    while True:
+        starts = {key.partition(".")[0] for key in found if "." in key} if all("." in key for key in found) else set()
+        if len(starts) != 1 or any(key.startswith(f"{next(iter(starts))}.") for key in own):
+            return found
+        found = {key.partition(".")[2]: value for key, value in found.items()}
+
+
+def _last_layer(state: Mapping[str, Tensor]) -> str:
+    """Return the name of the layer of the last weight."""
+    weights = [key for key, value in state.items() if key.endswith("weight") and value.ndim > 1]
+    return weights[-1].rpartition(".")[0] if weights else ""
+
+
+def _is_left_out(key: str, value: Tensor, last: str, own: Mapping[str, Tensor]) -> bool:
+    """Return True for tensors of the last layer if the network has other classes, or no linear layer at the end."""
+    if key.rpartition(".")[0] != last:
+        return False
+    return own[key].shape[1:] == value.shape[1:] if key in own else value.ndim <= 2
+
+
+def _normalization(mean: Sequence[float] | None, std: Sequence[float] | None) -> dict[str, list[float]] | None:
+    if mean is None and std is None:
+        return None
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = [] if values is None else list(values)
+        valid = all(isinstance(value, int | float) and math.isfinite(value) for value in numbers)
+        if not numbers or not valid or (name == "std" and min(numbers) <= 0):
+            rule = "must be finite numbers, one for each channel" + (", above 0" if name == "std" else "")
+            raise InputError(name, values, rule, "give mean and std together, such as 0.5, 0.5, 0.5")
+    return {"mean": [float(value) for value in mean or ()], "std": [float(value) for value in std or ()]}
+
+
+def _with_shape(key: str, value: Tensor) -> str:
+    return f"{truncate(key)} {tuple(value.shape)}"
