@@ -10,6 +10,7 @@ from torch import nn
 import omniconv as oc
 from omniconv.errors import InputError
 from omniconv.models import MODELS, Model, UNet, build, get_model, models_for, register_model
+from omniconv.models.roles import ROLES, SupportsInpaint, as_role, missing_methods
 from omniconv.surfaces import Icosphere, Plane
 
 
@@ -110,6 +111,34 @@ def test_only_models_with_an_output_are_registered(model):
     with pytest.raises(InputError, match=r"must be a subclass of oc\.models\.Model with an output of dense, global, "):
         register_model("other", model)
     assert "other" not in MODELS
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_have_the_methods_of_their_output(name):
+    for role in ROLES.get(get_model(name).output, ()):
+        assert issubclass(get_model(name), role)
+        assert missing_methods(get_model(name), (role,)) == ()
+
+
+@pytest.mark.parametrize(
+    ("output", "missing"),
+    [
+        ("denoiser", "sample, inpaint"),
+        ("autoencoder", "sample, latent_shape, encode, decode, reconstruct"),
+        ("inpainter", "inpaint, predictions"),
+    ],
+)
+def test_models_without_the_methods_of_their_output_are_not_registered(output, missing):
+    model = type("Other", (Tiny,), {"output": output})
+    with pytest.raises(InputError, match=rf"model='Other': has the output {output}, but no method {missing}; define"):
+        register_model("other", model)
+    assert "other" not in MODELS
+
+
+def test_a_network_without_the_methods_of_a_role_is_refused():
+    network = Tiny(3, 2, Plane())
+    with pytest.raises(InputError, match="model='Tiny': has no method inpaint; use a model whose output"):
+        as_role(network, SupportsInpaint)
 
 
 def test_unknown_model_names_the_nearest():

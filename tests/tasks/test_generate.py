@@ -12,7 +12,7 @@ from tiny import picture, save, scan
 from omniconv.data.layouts.image_folder import has_class_folders
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
-from omniconv.models.generative.denoiser import Denoiser
+from omniconv.models import Denoiser, Generator, Inpainter
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
 from omniconv.tasks import get_task
 from omniconv.tasks.generate import pictures as report_pictures
@@ -222,3 +222,22 @@ def test_unknown_classes_are_refused():
         sample_labels(("cat", "dog"), 2, "dgo")
     with pytest.raises(InputError, match="class_name='dog': is given, but the network was trained without classes"):
         sample_labels((), 2, "dog")
+
+
+def test_inputs_of_a_denoiser_are_those_of_its_example():
+    network, x = Denoiser(3, classes=2, width=8), torch.zeros(2, 3, 8, 8)
+    image, sigma, label = get_task("generate", "edm").network_inputs(network, x)
+    assert image is x
+    assert sigma.shape == label.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("task", "network", "inputs"),
+    [
+        (("generate", "gan"), Generator(3, 8, width=4, depth=1), "latent, label, size"),
+        (("inpaint", "gated"), Inpainter(3, width=4), "image, mask"),
+    ],
+)
+def test_networks_that_take_no_image_alone_are_refused(task, network, inputs):
+    with pytest.raises(InputError, match=rf"takes \({inputs}\), not an image alone; call the network itself"):
+        get_task(*task).network_inputs(network, torch.zeros(1, 3, 8, 8))

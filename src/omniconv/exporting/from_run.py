@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from omniconv.errors import InputError
 from omniconv.exporting.export import FORMATS, Exported, check_target, export
 from omniconv.inference.predictor import Predictor
 from omniconv.locks import lock_folder
+from omniconv.models import Model
 from omniconv.models.registry import LATENT_INPUTS, NOISY_INPUTS, NORMALIZED_OUTPUTS
 from omniconv.run_folder import enclosing_run
 
@@ -51,7 +52,7 @@ class WithNormalization(nn.Module):
 
     def example_inputs(self, grid: Sequence[int], batch: int) -> tuple[Tensor, ...]:
         """Return the inputs of the network, see ``Model.example_inputs``."""
-        return self.network.example_inputs(grid, batch)  # type: ignore[operator]  # a Model
+        return cast(Model, self.network).example_inputs(grid, batch)
 
     def _channels(self, values: Tensor, signal: Tensor) -> Tensor:
         return values.view(-1, *[1] * (signal.ndim - 2))

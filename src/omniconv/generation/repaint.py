@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from omniconv.checks import check_integer
-from omniconv.generation.samplers import Denoise, Step, check_levels
+from omniconv.generation.samplers import Denoise, StepCallback, check_levels
 
 
 def repaint(
@@ -27,7 +27,7 @@ def repaint(
     draw_noise: Callable[[], Tensor],
     resamplings: int = 10,
     jump: int = 1,
-    step: Step | None = None,
+    step: StepCallback | None = None,
 ) -> Tensor:
     """Fill holes of images by samples of a denoiser given the rest.
 

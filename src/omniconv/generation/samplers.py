@@ -13,11 +13,11 @@ from omniconv.errors import InputError
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """Map from noisy images ``(batch, channels, *grid)`` and noise levels ``(batch,)`` to denoised images."""
-Step = Callable[[int, int, Tensor], object]
+StepCallback = Callable[[int, int, Tensor], object]
 """Callback after a step: steps done, steps in total, the denoised images at the start of the step."""
 
 
-def heun(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: Step | None = None) -> Tensor:
+def heun(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: StepCallback | None = None) -> Tensor:
     """Integrate from noise to images by Heun's method, of second order (EDM, algorithm 1, without churn).
 
     A step to noise level 0 is one of Euler's. N steps take 2 N - 1 evaluations.
@@ -57,7 +57,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: St
     return x
 
 
-def euler(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: Step | None = None) -> Tensor:
+def euler(denoise: Denoise, x: Tensor, sigmas: Tensor | Sequence[float], step: StepCallback | None = None) -> Tensor:
     """Integrate from noise to images by Euler's method, of first order: DDIM (Song et al., ICLR 2021).
 
     N steps take N evaluations. Arguments and errors are those of ``heun``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from omniconv.files import as_path
 from omniconv.inference.inpainting import check_masks, place_in_hole, read_hole_of
 from omniconv.models import Model, load
 from omniconv.models.registry import IMAGE_OUTPUTS
+from omniconv.models.roles import SupportsInpaint, as_role
 from omniconv.models.storage.tensor_file import checksum
 from omniconv.run_folder import enclosing_run, find_run
 from omniconv.tasks import get_task
@@ -126,7 +126,7 @@ class Predictor:
             InputError: the output has NaN or infinity; or the network takes no image, or a mask besides the image.
         """
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
-        output = self.model(x, *self._other_inputs(x))[0].float().cpu()
+        output = self.model(*self.task.network_inputs(self.model, x))[0].float().cpu()
         self._check_finite(output)
         return output
 
@@ -134,17 +134,6 @@ class Predictor:
         if not output.isfinite().all():
             rule = "returns NaN or infinity"
             raise InputError("model", type(self.model).__name__, rule, "train it again, with a smaller learning rate")
-
-    def _other_inputs(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return what the network takes besides an image, such as a noise level, if it is a number per image."""
-        if type(self.model).example_inputs is Model.example_inputs:
-            return ()
-        image, *others = self.model.example_inputs(x.shape[2:], 1)
-        if image.shape != x.shape or any(other.ndim > 2 for other in others):
-            found = ", ".join(signature(self.model.forward).parameters)
-            rule, cure = f"takes ({found}), not an image alone", "call the network itself: oc.open_run(RUN).network"
-            raise InputError("model", type(self.model).__name__, rule, cure)
-        return tuple(other.to(self.device) for other in others)
 
     def predict(self, image: Picture, mask: Picture | None = None) -> np.ndarray:
         """Return the task's prediction for an image, at the image's own upright size.
@@ -198,7 +187,7 @@ class Predictor:
         signal, small = self.preprocessing.masked(pixels, hole, header)
         x, mask = (torch.from_numpy(array)[None].to(self.device) for array in (signal, small[None]))
         generator = torch.Generator().manual_seed(0)
-        output = self.model.inpaint(x, mask, generator=generator)[0].float().cpu()  # type: ignore[operator]
+        output = as_role(self.model, SupportsInpaint).inpaint(x, mask, generator=generator)[0].float().cpu()
         self._check_finite(output)
         own = self.preprocessing
         if own.surface.spherical and header.crop is not None:

@@ -3,7 +3,7 @@
 A model is a subclass of ``Model`` (``base.py``), which records the construction arguments, so that ``save`` and
 ``load`` (``storage/``) can rebuild it from a file. ``MODELS`` (``registry.py``) lists the models by name. A model can
 be trained for every task, or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a
-vector per sample) or ``denoiser``.
+vector per sample) or ``denoiser``; ``roles.py`` has the methods that tasks call on networks of each output.
 
 ``classifier.py`` has a network with one output per image, ``unet.py`` one with an output per sample; ``generative/``
 has those that generate images, ``inpainting/`` those that fill holes. ``encoders/`` has the encoders, which several

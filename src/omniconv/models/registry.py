@@ -95,13 +95,19 @@ def register_model(name: str, model: type[Model]) -> None:
         model: a subclass of ``Model``.
 
     Raises:
-        InputError: another model has that name, or ``model`` is no subclass of ``Model`` with an ``output``.
+        InputError: another model has that name; ``model`` is no subclass of ``Model`` with an ``output``, or lacks a
+            method that networks of this output have (``omniconv.models.roles``).
     """
-    from omniconv.models.base import Model  # late: it imports torch, and this module
+    from omniconv.models.base import Model  # late: they import torch, and this module
+    from omniconv.models.roles import ROLES, missing_methods
 
     if name in MODELS:
         raise InputError("name", name, "is the name of another model", "choose another name")
     if not (isinstance(model, type) and issubclass(model, Model) and getattr(model, "output", "") in get_args(Output)):
         rule = f"must be a subclass of oc.models.Model with an output of {', '.join(get_args(Output))}"
         raise InputError("model", model, rule, "derive the network from it")
+    missing = missing_methods(model, ROLES.get(model.output, ()))
+    if missing:
+        rule = f"has the output {model.output}, but no method {', '.join(missing)}"
+        raise InputError("model", model.__name__, rule, "define what omniconv.models.roles describes")
     MODELS[name] = model

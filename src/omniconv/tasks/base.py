@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -331,13 +332,13 @@ class Task(ABC):
         return None
 
     def adversary_loss(
-        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+        self, network: Model, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
     ) -> Tensor:
         """Return the loss of the adversary; no gradient reaches the network's parameters."""
         raise NotImplementedError(f"{type(self).__name__} has an adversary, but not its loss")
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         """Return the loss of a batch of inputs and targets.
 
@@ -351,7 +352,7 @@ class Task(ABC):
         return criterion(network(x), target)
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Return the loss of a held-out batch, ``None`` over nothing, and update the metric with it."""
         x, target = batch
@@ -391,6 +392,20 @@ class Task(ABC):
         return []
 
     # Prediction and evaluation
+
+    def network_inputs(self, network: Model, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the arguments of ``forward`` of a network for a batch of images; by default the images alone.
+
+        A task whose networks take more overrides it.
+
+        Args:
+            network: the network.
+            x: images ``(batch, channels, *grid)`` as the network takes them, on its device.
+
+        Raises:
+            InputError: nothing follows from images alone.
+        """
+        return (x,)
 
     @abstractmethod
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
@@ -563,3 +578,9 @@ def _linear_taps(old: int, new: int, margin: int) -> tuple[Tensor, Tensor, Tenso
     before = centres.floor()
     first, second = ((before + margin + offset).clamp(0, old + 2 * margin - 1).long() for offset in (0, 1))
     return first, second, (centres - before).float()
+
+
+def not_an_image_alone(network: Model) -> InputError:
+    """Return the error of ``Task.network_inputs`` for a network whose inputs do not follow from images."""
+    rule = f"takes ({', '.join(signature(network.forward).parameters)}), not an image alone"
+    return InputError("model", type(network).__name__, rule, "call the network itself: oc.open_run(RUN).network")

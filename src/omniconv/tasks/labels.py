@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.errors import FileError, validation_reason
+from omniconv.models import Model
 from omniconv.report.charts import confusion
 from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
@@ -108,7 +109,7 @@ class LabelTask(Task):
         return output.argmax(1)
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Return the loss as ``Task.validation_loss``, ``None`` for a batch in which every label is ignored."""
         loss = super().validation_loss(network, criterion, batch, metric, areas)
@@ -117,7 +118,7 @@ class LabelTask(Task):
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures, and the confusion matrix with a row for each true class."""
-        return metric.compute() | {"confusion": metric.counts.tolist()}  # type: ignore[operator]
+        return metric.compute() | {"confusion": cast(Confusion, metric).counts.tolist()}
 
     def check_evaluation(self, evaluation: Mapping[str, Any], classes: int) -> None:
         try:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_flag, check_integer
 from omniconv.errors import InputError
-from omniconv.models.base import Model
-from omniconv.models.generative.batched_sampling import Step, evaluation_mode, sample_in_batches
-from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size, sample_grid
+from omniconv.models.generative.batched_sampling import evaluation_mode
+from omniconv.models.generative.latent_model import Latent, LatentModel
+from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size
 from omniconv.nn import Conv, ConvBlock, ConvTranspose, OutputHead, Upsample
 from omniconv.nn.blocks import Up, activation_layer
 from omniconv.nn.norm.normalization import norm_layer
 from omniconv.surfaces import Plane, Surface
 
-Latent = Literal["map", "vector"]
 
-
-class Autoencoder(Model):
+class Autoencoder(LatentModel):
     """Encoder of stride-2 convolutions to a small latent signal, and a decoder back to the image.
 
     A variational one (VAE) encodes an image as a normal distribution with diagonal covariance; its forward pass
@@ -106,7 +104,7 @@ class Autoencoder(Model):
             for name, value, unused in (("size", size, None), ("hidden", hidden, 0)):
                 if value != unused:
                     raise InputError(name, value, "is used with latent='vector' only", "leave it out")
-            self.size: tuple[int, ...] | None = None
+            self.size = None
             self.to_latent: nn.Module = Conv(widths[-1], encoded, 1, surface=self.surfaces[-1])
             self.from_latent: nn.Module = options.block(self.latent_channels, widths[-1], surface=self.surfaces[-1])
         else:
@@ -119,10 +117,6 @@ class Autoencoder(Model):
             self.head: nn.Module = nn.Sigmoid() if check_flag("sigmoid", sigmoid) else nn.Identity()
         else:
             self.head = OutputHead(widths[0], in_channels, head_kernel, sigmoid, surface)
-
-    @property
-    def total_stride(self) -> int:
-        return 2 ** (len(self.surfaces) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct an image from its latent signal, the mean if variational."""
@@ -160,46 +154,20 @@ class Autoencoder(Model):
         with evaluation_mode(self):
             return self(x)
 
-    def latent_shape(self, grid: int | Sequence[int] | None = None) -> tuple[int, ...]:
-        """Return the shape of one latent signal, without the batch axis; see ``sample`` for ``grid``."""
-        if self.size is not None:
-            return (self.latent_channels,)
-        return (self.latent_channels, *level_grids(self.surfaces, sample_grid(self, grid))[-1])
+    def decode_latent(self, latent: Tensor, label: Tensor | None, size: tuple[int, ...]) -> Tensor:
+        return self.decode(latent, size)
 
-    def sample(
-        self,
-        n: int,
-        label: Tensor | None = None,
-        *,
-        generator: Generator | None = None,
-        grid: int | Sequence[int] | None = None,
-        batch_size: int = 64,
-        step: Step | None = None,
-    ) -> Tensor:
-        """Return images of latent signals drawn from the standard normal distribution.
-
-        Args:
-            n: number of images.
-            label: must be ``None``: an autoencoder knows no classes.
-            generator: source of one seed for each image; an image does not depend on the number of others.
-            grid: grid of the images on surfaces of any size; by default the size of the images of its training.
-            batch_size: images computed at once.
-            step: called after each batch: images done, ``n``, the images of the batch.
-
-        Shape:
-            ``(n, in_channels, *grid)``, on the CPU, in units of the normalized training images.
+    def check_samples(self, label: object) -> None:
+        """Check that the autoencoder is variational, and that no class is given.
 
         Raises:
-            InputError: the autoencoder is not variational; an unknown grid; an argument out of range.
+            InputError: it is not, or one is.
         """
         if not self.variational:
             rule = "has no distribution of its latent signals to sample from"
             raise InputError("variational", False, rule, "train a variational one, variational=True")
         if label is not None:
             raise InputError("label", label, "must be left out: an autoencoder knows no classes", "omit it")
-        size = sample_grid(self, grid, self.size)
-        shape = self.latent_shape(grid)
-        return sample_in_batches(self, n, shape, lambda z, _: self.decode(z, size), generator, batch_size, step)
 
 
 class _Options(NamedTuple):

@@ -12,7 +12,7 @@ from omniconv.checks import check_integer
 from omniconv.errors import InputError
 from omniconv.generation.noise import SampleNoise, sample_seeds
 
-Step = Callable[[int, int, Tensor], object]
+BatchCallback = Callable[[int, int, Tensor], object]
 """Callback after a batch: samples done, samples in total, the samples of the batch."""
 
 
@@ -36,7 +36,7 @@ def sample_in_batches(
     generate: Callable[[Tensor, Tensor | None], Tensor],
     generator: Generator | None,
     batch_size: int,
-    step: Step | None,
+    step: BatchCallback | None,
     label: int | Sequence[int] | Tensor | None = None,
     classes: int = 0,
 ) -> Tensor:

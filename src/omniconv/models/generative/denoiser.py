@@ -16,7 +16,7 @@ from omniconv.generation.edm import karras_schedule, preconditioning
 from omniconv.generation.flow import flow_variables
 from omniconv.generation.noise import SampleNoise, sample_seeds
 from omniconv.generation.repaint import repaint
-from omniconv.generation.samplers import SAMPLERS, Denoise, Step, check_levels
+from omniconv.generation.samplers import SAMPLERS, Denoise, StepCallback, check_levels
 from omniconv.models.base import Model
 from omniconv.models.generative.batched_sampling import check_label, evaluation_mode, sample_in_batches, sample_labels
 from omniconv.models.generative.diffusion_unet import DiffusionUNet, Modulation
@@ -96,7 +96,7 @@ class DenoiserBase(Model):
         generator: torch.Generator | None = None,
         grid: int | Sequence[int] | None = None,
         batch_size: int = 64,
-        step: Step | None = None,
+        step: StepCallback | None = None,
     ) -> Tensor:
         """Generate images from noise, in evaluation mode.
 
@@ -150,7 +150,7 @@ class DenoiserBase(Model):
         guidance: float = 1.0,
         generator: torch.Generator | None = None,
         batch_size: int = 64,
-        step: Step | None = None,
+        step: StepCallback | None = None,
     ) -> Tensor:
         """Fill holes of images, in evaluation mode, without a training for it (``generation.repaint``).
 
@@ -324,7 +324,7 @@ PARAMETRIZATIONS: dict[str, Callable[[Network, Tensor, Tensor, float], Tensor]] 
 """Estimates of images from the output of the network, by name."""
 
 
-def _count_steps(step: Step | None, batches: int) -> Step | None:
+def _count_steps(step: StepCallback | None, batches: int) -> StepCallback | None:
     """Return a callback that counts the steps of all batches."""
     if step is None:
         return None

@@ -13,15 +13,14 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Generator as RandomGenerator
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_integer
 from omniconv.errors import InputError
 from omniconv.models.base import Model
-from omniconv.models.generative.autoencoder import Latent
-from omniconv.models.generative.batched_sampling import Step, check_label, sample_in_batches
-from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size, sample_grid
+from omniconv.models.generative.batched_sampling import check_label
+from omniconv.models.generative.latent_model import Latent, LatentModel
+from omniconv.models.levels import decoder_grids, level_grids, level_surfaces, level_widths, parse_size
 from omniconv.nn import Conv, Downsample, GlobalAvgPool, Upsample
 from omniconv.surfaces import Plane, Surface
 
@@ -30,7 +29,7 @@ SLOPE = 0.2
 """Slope of the leaky ReLU for negative values."""
 
 
-class Generator(Model):
+class Generator(LatentModel):
     """Residual network from a latent signal on the coarsest surface, or from a vector, to an image.
 
     Args:
@@ -94,7 +93,7 @@ class Generator(Model):
         if latent == "map":
             if size is not None:
                 raise InputError("size", size, "is used with latent='vector' only", "leave it out")
-            self.size: tuple[int, ...] | None = None
+            self.size = None
             self.first: nn.Module = Conv(features, widths[-1], 1, bias=False, surface=self.surfaces[-1])
         else:
             self.size = image = parse_size(surface, size, "latent='vector'")
@@ -110,10 +109,6 @@ class Generator(Model):
         )
         self.last = Conv(widths[0], in_channels, 1, bias=False, surface=surface)
         _initialize(self, blocks * len(widths))
-
-    @property
-    def total_stride(self) -> int:
-        return 2 ** (len(self.surfaces) - 1)
 
     def forward(self, latent: Tensor, label: Tensor | None = None, size: Sequence[int] | None = None) -> Tensor:
         """Return the images of latent signals.
@@ -143,45 +138,8 @@ class Generator(Model):
         latent = torch.randn(batch, *self.latent_shape(sizes), generator=generator)
         return (latent, torch.arange(batch) % self.classes) if self.classes else (latent,)
 
-    def latent_shape(self, grid: int | Sequence[int] | None = None) -> tuple[int, ...]:
-        """Return the shape of one latent signal, without the batch axis; see ``sample`` for ``grid``."""
-        if self.size is not None:
-            return (self.latent_channels,)
-        return (self.latent_channels, *level_grids(self.surfaces, sample_grid(self, grid))[-1])
-
-    def sample(
-        self,
-        n: int,
-        label: int | Sequence[int] | Tensor | None = None,
-        *,
-        generator: RandomGenerator | None = None,
-        grid: int | Sequence[int] | None = None,
-        batch_size: int = 64,
-        step: Step | None = None,
-    ) -> Tensor:
-        """Return images of latent signals drawn from the standard normal distribution.
-
-        Args:
-            n: number of images.
-            label: class of each image, ``(n,)``, or of all; by default drawn evenly from all classes.
-            generator: source of one seed for each image; an image does not depend on the number of others.
-            grid: grid of the images on surfaces of any size; by default the size of the images of its training.
-            batch_size: images computed at once.
-            step: called after each batch: images done, ``n``, the images of the batch.
-
-        Shape:
-            ``(n, in_channels, *grid)``, on the CPU, in units of the normalized training images.
-
-        Raises:
-            InputError: an unknown grid or class; an argument out of range.
-        """
-        size = sample_grid(self, grid, self.size)
-        shape = self.latent_shape(grid)
-
-        def generate(latent: Tensor, labels: Tensor | None) -> Tensor:
-            return self(latent, labels, size)
-
-        return sample_in_batches(self, n, shape, generate, generator, batch_size, step, label, self.classes)
+    def decode_latent(self, latent: Tensor, label: Tensor | None, size: tuple[int, ...]) -> Tensor:
+        return self(latent, label, size)
 
 
 class Discriminator(Model):

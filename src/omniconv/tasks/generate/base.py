@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from omniconv.data.layouts.class_folders import scan_class_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
@@ -181,11 +181,11 @@ class Generate(Task):
         return f"image (batch, channels, {axes}), normalized as the input"
 
 
-def labels_for(network: nn.Module, label: Tensor) -> Tensor | None:
+def labels_for(network: Model, label: Tensor) -> Tensor | None:
     """Return the labels for a network with classes, ``None`` for one without."""
-    return label if network.arguments["classes"] else None  # type: ignore[index]  # of a `Model`
+    return label if network.arguments["classes"] else None
 
 
-def size_argument(network: nn.Module, size: Sequence[int]) -> tuple[int, ...] | None:
+def size_argument(network: Model, size: Sequence[int]) -> tuple[int, ...] | None:
     """Return the size of images for a network on a surface of any size, ``None`` for one on a surface of one size."""
-    return tuple(size) if network.surface.any_size else None  # type: ignore[union-attr]  # of a `Model`
+    return tuple(size) if network.surface.any_size else None

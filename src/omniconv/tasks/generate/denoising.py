@@ -79,7 +79,7 @@ class Denoising(Generate):
         return LossByLevel(self.validation_metrics)
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         """Return the weighted error of denoised images, at noise levels drawn for each image."""
         x, label = batch
@@ -87,11 +87,11 @@ class Denoising(Generate):
         sigma = log_sigma.exp().to(x)
         noisy = x + _per_image(sigma, x) * torch.randn_like(x)
         dropped = torch.rand(len(x)).to(x.device) < NO_LABEL
-        label = label.masked_fill(dropped, cast(Model, network).arguments["classes"])
+        label = label.masked_fill(dropped, network.arguments["classes"])
         return criterion(network(noisy, sigma, labels_for(network, label)), x, sigma).mean()
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Return the loss of a held-out batch with noise that depends on the image's number only.
 
@@ -114,6 +114,11 @@ class Denoising(Generate):
         loss = torch.cat(losses)
         metric.update(level, loss, len(x))
         return loss.mean()
+
+    def network_inputs(self, network: Model, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the images, which count as noisy ones, and the noise levels and labels of ``example_inputs``."""
+        _, *others = network.example_inputs(x.shape[2:], len(x))
+        return (x, *(other.to(x.device) for other in others))
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
         grid = size_argument(network, preprocessing.size) or fixed_grid(network.surface)

@@ -17,6 +17,8 @@ from omniconv.generation.adversarial import discriminator_loss, generator_loss
 from omniconv.generation.diff_augment import DiffAugment
 from omniconv.generation.noise import SampleNoise
 from omniconv.models import Discriminator, Model
+from omniconv.models.roles import SupportsLatents, as_role
+from omniconv.tasks.base import not_an_image_alone
 from omniconv.tasks.generate.base import Generate, labels_for, size_argument
 
 PENALTY = 1.0
@@ -59,31 +61,31 @@ class GAN(Generate):
         return Discriminator(surface=network.surface, **{name: arguments[name] for name in names})
 
     def adversary_loss(
-        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+        self, network: Model, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
     ) -> Tensor:
         x, label = batch
         with torch.no_grad():
             fake = _generate(network, x, label)
-        augment = DiffAugment(cast(Model, network).surface)
+        augment = DiffAugment(network.surface)
         return discriminator_loss(adversary, x, fake, labels_for(network, label), penalty=PENALTY, augment=augment)
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         if adversary is None:
             raise TypeError("a generator is trained with an adversary")
         x, label = batch
-        augment = DiffAugment(cast(Model, network).surface)
+        augment = DiffAugment(network.surface)
         return generator_loss(adversary, x, _generate(network, x, label), labels_for(network, label), augment=augment)
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Update the metric with samples of noise that depends on the image's number only; there is no loss."""
         x, label = batch
         first = int(cast(SlicedDistance, metric).images)
         size = size_argument(network, x.shape[2:])
-        shape = network.latent_shape(size)  # type: ignore[operator]  # a generator
+        shape = as_role(network, SupportsLatents).latent_shape(size)
         latent = SampleNoise(range(first, first + len(x)), shape, x.device, x.dtype).draw()
         fake = network(latent, labels_for(network, label), size)
         metric.update(fake.float(), x.float(), areas)
@@ -97,6 +99,14 @@ class GAN(Generate):
         found = f"their variance is {100 * variety[-1]:.1f} % of that of the images (collapsed generator)"
         return [f"Samples look alike, {found}. Try more images, a smaller learning rate, or another seed."]
 
+    def network_inputs(self, network: Model, x: Tensor) -> tuple[Tensor, ...]:
+        """Refuse images: a generator takes latent signals.
+
+        Raises:
+            InputError: always.
+        """
+        raise not_an_image_alone(network)
+
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         """Refuse to predict.
 
@@ -108,7 +118,7 @@ class GAN(Generate):
         )
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-        return network.latent_shape(size_argument(network, preprocessing.size))  # type: ignore[operator]
+        return as_role(network, SupportsLatents).latent_shape(size_argument(network, preprocessing.size))
 
     def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
         return network(noise, label, size_argument(network, preprocessing.size))
@@ -150,8 +160,8 @@ class SlicedDistance(Metric):
         return {"distance": float(distance), "variety": float(variety)}
 
 
-def _generate(network: nn.Module, x: Tensor, label: Tensor) -> Tensor:
+def _generate(network: Model, x: Tensor, label: Tensor) -> Tensor:
     """Return a sample for each image of a batch."""
     size = size_argument(network, x.shape[2:])
-    shape = network.latent_shape(size)  # type: ignore[operator]  # a generator
+    shape = as_role(network, SupportsLatents).latent_shape(size)
     return network(torch.randn(len(x), *shape, device=x.device, dtype=x.dtype), labels_for(network, label), size)

@@ -14,6 +14,7 @@ from omniconv.data.preprocessing import Preprocessing
 from omniconv.generation.noise import SampleNoise, sample_seeds
 from omniconv.metrics.copies import nearest_images
 from omniconv.models import Model
+from omniconv.models.roles import SupportsEncode, SupportsSample, SupportsStepwiseInpaint, as_role
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.tasks.base import Tile, TrainedNetwork
@@ -65,9 +66,9 @@ def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequen
     _draw_interpolation(task, page, run)
     if has_option(network, "steps"):
         _draw_steps(page, run)
-    if hasattr(network, "reconstruct"):
+    if isinstance(network, SupportsEncode):
         _draw_reconstructions(page, run, samples)
-    if hasattr(network, "inpaint"):
+    if isinstance(network, SupportsStepwiseInpaint):
         _draw_holes(page, run, samples)
 
 
@@ -156,7 +157,7 @@ def _draw_steps(page: Page, run: TrainedNetwork) -> None:
 
     label = torch.zeros(1, dtype=torch.long) if run.classes else None
     generator = torch.Generator().manual_seed(0)
-    run.model.sample(1, label, generator=generator, step=keep)  # type: ignore[operator]  # see `check_network`
+    as_role(run.model, SupportsSample).sample(1, label, generator=generator, step=keep)
     shown = pick_evenly(list(enumerate(steps, 1)), STEPS_SHOWN)
     page.text("The denoised image at some of the steps from noise to a sample.")
     page.row([(zoomed(image), f"step {number} of {len(steps)}") for number, image in shown])
@@ -169,7 +170,7 @@ def _draw_reconstructions(page: Page, run: TrainedNetwork, samples: Sequence[Sam
     images = [preprocessing.image(sample.image) for sample in picked]
     x = torch.from_numpy(np.stack([preprocessing.on_surface(image) for image in images]))
     device = next(run.model.parameters()).device
-    found = pictures(run.model.reconstruct(x.to(device)), preprocessing)  # type: ignore[operator]
+    found = pictures(as_role(run.model, SupportsEncode).reconstruct(x.to(device)), preprocessing)
     rows = []
     for sample, image, result in zip(picked, images, found, strict=True):
         rows += [(zoomed(_pixels(image)), sample.image.name), (zoomed(result), "reconstruction")]
@@ -189,7 +190,7 @@ def _draw_holes(page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> N
     on_surface = hole if surface.any_size else surface.from_equirectangular(hole, "nearest")
     mask = torch.from_numpy(np.ascontiguousarray(on_surface, np.float32))[None, None].to(device)
     generator = torch.Generator().manual_seed(0)
-    filled = network.inpaint(x, mask, steps=HOLE_STEPS, generator=generator)  # type: ignore[operator]
+    filled = as_role(network, SupportsStepwiseInpaint).inpaint(x, mask, steps=HOLE_STEPS, generator=generator)
     page.text("Holes filled by the network, without a training for it; the rest of the image is kept.")
     for sample, image, result in zip(picked, images, pictures(filled, preprocessing), strict=True):
         shown = np.where(hole[..., None], np.uint8(128), _pixels(image))

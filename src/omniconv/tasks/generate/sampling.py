@@ -17,6 +17,7 @@ from omniconv.errors import InputError
 from omniconv.generation.edm import check_steps
 from omniconv.generation.noise import sample_seeds
 from omniconv.models import Model
+from omniconv.models.roles import SupportsSample, as_role
 
 MAX_SAMPLES = 100_000
 """Largest number of samples of one call."""
@@ -36,14 +37,14 @@ def check_network(network: Model, name: object) -> None:
     Raises:
         InputError: it does not.
     """
-    if not hasattr(network, "sample"):
+    if not isinstance(network, SupportsSample):
         rule = f"has a network that draws no images: it was trained for the task {network.preprocessing.get('task')}"
         raise InputError("run", str(name), rule, "give a run of the task generate")
 
 
 def has_option(network: Model, name: str) -> bool:
     """Return True if ``network.sample`` has this argument, such as ``steps``; see ``check_network``."""
-    return name in signature(network.sample).parameters  # type: ignore[arg-type]  # not of every model
+    return name in signature(as_role(network, SupportsSample).sample).parameters
 
 
 def check_count(n: Any) -> int:
@@ -134,6 +135,7 @@ def sample_batches(
     Raises:
         InputError: a sample has NaN or infinity.
     """
+    sampler = as_role(network, SupportsSample)
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, n, batch_size):
         part = range(start, min(start + batch_size, n))
@@ -146,9 +148,7 @@ def sample_batches(
             step(part.start + len(part) * done // max(1, total))
 
         label = None if labels is None else torch.tensor(labels[part.start : part.stop])
-        signals = network.sample(  # type: ignore[operator]  # see `check_network`
-            len(part), label, generator=generator, batch_size=len(part), step=advance, **options
-        )
+        signals = sampler.sample(len(part), label, generator=generator, batch_size=len(part), step=advance, **options)
         signals = signals.float().cpu()
         if not signals.isfinite().all():
             rule = "draws samples with NaN or infinity"

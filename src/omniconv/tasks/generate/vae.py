@@ -14,6 +14,7 @@ from omniconv.data.preprocessing import Preprocessing
 from omniconv.generation.noise import SampleNoise
 from omniconv.generation.variational import draw_latent, gaussian_log_likelihood, kl_divergence, kl_loss, latent_units
 from omniconv.models import Model
+from omniconv.models.roles import SupportsEncode, SupportsLatents, as_role
 from omniconv.tasks.generate.base import Generate, size_argument
 
 LATENT_CHANNELS = 16
@@ -46,23 +47,25 @@ class VAE(Generate):
         return Reconstruction()
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         """Return the loss of reconstructions from random latent signals of each image's distribution."""
         x, _ = batch
-        mean, log_variance = network.encode(x)  # type: ignore[operator]  # an autoencoder
-        decoded = network.decode(draw_latent(mean, log_variance), x.shape[2:])  # type: ignore[operator]
+        autoencoder = as_role(network, SupportsEncode)
+        mean, log_variance = autoencoder.encode(x)
+        decoded = autoencoder.decode(draw_latent(mean, log_variance), x.shape[2:])
         return criterion(x, decoded, mean, log_variance)
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Return the loss of a held-out batch with random numbers that depend on the image's number only."""
         x, _ = batch
-        mean, log_variance = network.encode(x)  # type: ignore[operator]  # an autoencoder
+        autoencoder = as_role(network, SupportsEncode)
+        mean, log_variance = autoencoder.encode(x)
         first = int(cast(Reconstruction, metric).images)
         noise = SampleNoise(range(first, first + len(x)), mean.shape[1:], x.device, mean.dtype).draw()
-        decoded = network.decode(mean + (log_variance / 2).exp() * noise, x.shape[2:])  # type: ignore[operator]
+        decoded = autoencoder.decode(mean + (log_variance / 2).exp() * noise, x.shape[2:])
         errors = (x.float() - decoded.float()).square()
         errors = (errors if areas is None else errors * areas).flatten(1).mean(1)
         divergence = kl_divergence(mean.float(), log_variance.float()).flatten(1).sum(1)
@@ -78,10 +81,10 @@ class VAE(Generate):
         return [f"No latent unit depends on the image: {cause}. Try a smaller learning rate, depth or batch size."]
 
     def noise_shape(self, network: Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-        return network.latent_shape(size_argument(network, preprocessing.size))  # type: ignore[operator]
+        return as_role(network, SupportsLatents).latent_shape(size_argument(network, preprocessing.size))
 
     def from_noise(self, network: Model, noise: Tensor, label: Tensor | None, preprocessing: Preprocessing) -> Tensor:
-        return network.decode(noise, size_argument(network, preprocessing.size))  # type: ignore[operator]
+        return as_role(network, SupportsEncode).decode(noise, size_argument(network, preprocessing.size))
 
 
 class NegativeELBO(nn.Module):

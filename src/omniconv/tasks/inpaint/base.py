@@ -29,9 +29,10 @@ from omniconv.generation.inpainting import patch_discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
 from omniconv.models.inpainting.deepfill import PatchDiscriminator
+from omniconv.models.roles import SupportsPredictions, as_role
 from omniconv.report.page import Page
 from omniconv.surfaces import Equirectangular, Plane, Surface
-from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork
+from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork, not_an_image_alone
 from omniconv.tasks.inpaint.losses import HoleLoss
 from omniconv.tasks.inpaint.pictures import PROGRESS_IMAGES, draw_rows, hole_tile, progress_tiles
 from omniconv.tasks.labels import measure_text
@@ -175,19 +176,20 @@ class Inpaint(Task):
         return HoleMeasures()
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         x, codes = batch
-        return criterion(network.predictions(x, codes != KNOWN), x, codes == HOLE, codes != OUTSIDE)  # type: ignore[operator]
+        predictions = as_role(network, SupportsPredictions).predictions(x, codes != KNOWN)
+        return criterion(predictions, x, codes == HOLE, codes != OUTSIDE)
 
     def validation_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
         """Return the loss of the held-out batch and measure the completed images."""
         x, codes = batch
         hole, valid = codes == HOLE, codes != OUTSIDE
-        predictions = network.predictions(x, codes != KNOWN)  # type: ignore[operator]
-        preprocessing = Preprocessing.from_json(network.preprocessing["preparation"])  # type: ignore[index, arg-type]
+        predictions = as_role(network, SupportsPredictions).predictions(x, codes != KNOWN)
+        preprocessing = Preprocessing.from_json(network.preprocessing["preparation"])
         completed = torch.where(hole, predictions[-1].to(x.dtype), x)
         filled, true = (_to_unit(image, preprocessing) for image in (completed, x))
         metric.update(*measure_batch(filled, true, hole, areas, valid))
@@ -202,6 +204,14 @@ class Inpaint(Task):
         return progress_tiles(network, preprocessing, pairs)
 
     # Prediction and evaluation
+
+    def network_inputs(self, network: Model, x: Tensor) -> tuple[Tensor, ...]:
+        """Refuse images without a mask.
+
+        Raises:
+            InputError: always.
+        """
+        raise not_an_image_alone(network)
 
     def hole_of(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
         """Return the hole of a held-out sample at the image's own size: of its mask, or drawn for this image."""
@@ -330,7 +340,7 @@ class DeepFill(Inpaint):
         return PatchDiscriminator(network.arguments["in_channels"], network.surface)
 
     def adversary_loss(
-        self, network: nn.Module, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
+        self, network: Model, adversary: nn.Module, criterion: nn.Module, batch: Sequence[Tensor]
     ) -> Tensor:
         x, codes = batch
         unknown = codes != KNOWN
@@ -339,11 +349,11 @@ class DeepFill(Inpaint):
         return patch_discriminator_loss(adversary, x, completed, unknown)
 
     def training_loss(
-        self, network: nn.Module, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
+        self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], adversary: nn.Module | None = None
     ) -> Tensor:
         x, codes = batch
         unknown = codes != KNOWN
-        predictions = network.predictions(x, unknown)  # type: ignore[operator]
+        predictions = as_role(network, SupportsPredictions).predictions(x, unknown)
         loss = criterion(predictions, x, codes == HOLE, codes != OUTSIDE)
         if adversary is None:
             return loss

@@ -13,6 +13,7 @@ from omniconv.data.images import read_header, read_image
 from omniconv.data.layouts.dataset_folder import Sample, pick_evenly
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.models import Model
+from omniconv.models.roles import SupportsInpaint, as_role
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import paint_hole
@@ -44,7 +45,7 @@ def progress_tiles(
         pixels = read_image(path)
         x, small = preprocessing.masked(pixels, hole, header)
         mask = torch.from_numpy(small)[None, None].to(device)
-        filled = network.inpaint(torch.from_numpy(x)[None].to(device), mask)[0].cpu()  # type: ignore[operator]
+        filled = as_role(network, SupportsInpaint).inpaint(torch.from_numpy(x)[None].to(device), mask)[0].cpu()
         true = torch.from_numpy(preprocessing.on_surface(preprocessing.image(path)))
         shown = np.asarray(Image.fromarray(hole).resize(preprocessing.size[::-1])) > 0
         images = [to_pixels(image.float(), preprocessing.size, preprocessing) for image in (true, filled)]
