@@ -7,7 +7,7 @@ import torch
 
 import omniconv as oc
 from omniconv.exporting import export
-from omniconv.models import Classifier, UNet
+from omniconv.models import Classifier, Denoiser, UNet
 
 DOWN, UP = ("stride", "max", "average"), ("linear", "transposed")
 SURFACES = (
@@ -54,6 +54,18 @@ def test_every_network_on_every_surface(tmp_path, surface, ending):
     for down, up in product(DOWN, UP):
         exported(UNet(3, 2, surface, width=2, depth=2, down=down, up=up), tmp_path / f"{down}{up}.{ending}")
         exported(Classifier(3, 5, surface, width=2, depth=2, down=down), tmp_path / f"{down}{up}c.{ending}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("surface", [oc.Plane(), oc.Equirectangular()], ids=str)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_denoiser_on_blocks_of_samples_takes_odd_sizes(tmp_path, surface, ending):
+    torch.manual_seed(0)
+    network = Denoiser(2, surface, width=8, patch=2)
+    torch.nn.init.normal_(network.network.last.conv.weight)  # the output of a new network is 0
+    written = export(network, tmp_path / f"a.{ending}")
+    assert any(size % 2 for one in written.differences for size in one.shape[2:])
+    assert written.worst.relative_error < 1e-4
 
 
 @pytest.mark.slow

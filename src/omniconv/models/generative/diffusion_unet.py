@@ -31,6 +31,7 @@ from omniconv.nn import (
 )  # fmt: skip
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.stencil.modules import concatenate
+from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Surface
 from omniconv.surfaces.base import Resampling
 
@@ -260,8 +261,9 @@ class DiffusionUNet(nn.Module):
         """Map ``(batch, in_channels, *grid)``."""
         embedding = self.embedding(noise, label)
         grid = x.shape[2:]
-        if self.border is not None and any(size % 2 for size in grid):
-            x = pad(x, [(0, size % 2) for size in grid], self.border)
+        if self.border is not None and any(is_symbolic(size) or size % 2 for size in grid):
+            # size % 2, in a form that lets torch.export prove that the sum with the size is even.
+            x = pad(x, [(0, 2 * ((size + 1) // 2) - size) for size in grid], self.border)
         x = self.first(x)
         skips = [x]
         for layer in self.down:
@@ -274,7 +276,18 @@ class DiffusionUNet(nn.Module):
                 x = layer(self.join(x, skips.pop()), embedding)
             else:
                 x = layer(x, skips[-1].shape[2:])
-        return self.last(self.norm(x))[(..., *[slice(size) for size in grid])]
+        x = self.last(self.norm(x))
+        return x if self.border is None else _crop(x, grid)
+
+
+def _crop(x: Tensor, grid: Sequence[int]) -> Tensor:
+    """Return the first samples of each grid axis; a slice to a symbolic size would restrict it to even ones."""
+    for axis, size in enumerate(grid, start=2):
+        if is_symbolic(size):
+            x = x.index_select(axis, torch.arange(size, device=x.device))
+        elif size < x.shape[axis]:
+            x = x.narrow(axis, 0, size)
+    return x
 
 
 class _MakeModulation(Protocol):
