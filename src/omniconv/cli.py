@@ -214,10 +214,10 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     overlap, unseen = describe_overlap(measures), measures | (measures.get("unseen") or {})
     if overlap:
         log(overlap)
-    print_table(*predictor.task.quality_table(measures), "")
+    print_table(*predictor.task.quality_table(measures), "", predictor.task.measures_in_rows)
     if unseen["images"] != measures["images"]:
         log(f"{pluralize(unseen['images'], 'image')} not trained on")
-        print_table(*predictor.task.quality_table(unseen), "")
+        print_table(*predictor.task.quality_table(unseen), "", predictor.task.measures_in_rows)
     for note in predictor.task.quality_notes(unseen, balanced):
         log(note)
 

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from omniconv.data.hole_masks import FRAME, HOLES, PIXEL_ANGLE, Brush, PlaneCanvas, SphereCanvas, canvas, draw_hole
 from omniconv.errors import InputError
 from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
-from omniconv.training.settings import HOLE_STYLES
+from omniconv.training.settings import RunConfig
 
 SURFACES = [
     (Plane(), (16, 24)), (Equirectangular(), (16, 32)), (Equirectangular(height=16, kernels="tangent"), (16, 32)),
@@ -35,7 +35,9 @@ def test_every_surface_gets_holes_that_depend_on_the_seed_only(surface, shape, s
 
 
 def test_the_setting_has_the_names_of_the_styles():
-    assert tuple(HOLES) == HOLE_STYLES
+    assert [RunConfig(holes=style).holes for style in HOLES] == list(HOLES)
+    with pytest.raises(InputError, match=f"holes='none': must be one of {', '.join(HOLES)};"):
+        RunConfig(holes="none")
 
 
 def test_unknown_styles_are_named():

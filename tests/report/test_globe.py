@@ -112,3 +112,15 @@ def test_other_arrays_than_rgb_images_are_refused(image):
 def test_size_zero_raises():
     with pytest.raises(InputError, match="size=0: must be a whole number from 1"):
         globe(np.zeros((4, 8, 3), np.uint8), size=0)
+
+
+def test_a_transparent_background_does_not_change_the_globe():
+    image = smooth_panorama(16, 32)
+    view, on_white, on_black = (globe(image, 30, 20, 64, colour) for colour in (None, (255,) * 3, (0,) * 3))
+    alpha = view[..., 3:] / 255
+    assert view[0, 0, 3] == 0
+    assert view[32, 32, 3] == 255
+    for drawn, colour in ((on_white, 255), (on_black, 0)):
+        blended = alpha * view[..., :3] + (1 - alpha) * colour
+        # Colours are rounded once, and so are alpha and the picture to compare with, each times up to 255 / 255.
+        np.testing.assert_allclose(blended, drawn, atol=1.5)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from omniconv.errors import FileError, InputError
 from omniconv.report.page import Page
-from omniconv.report.tables import column_texts, value_text
+from omniconv.report.tables import column_texts, make_columns, value_text
 
 HOSTILE = """<b> & "quotes" 'single' <script>alert(1)</script>"""
 VOID = {"meta", "img", "br"}
@@ -240,6 +240,14 @@ def test_legend_colours_other_than_css_colours_raise(page, colour):
 )
 def test_a_column_shares_its_decimals(values, texts):
     assert column_texts(values) == texts
+
+
+def test_measures_in_rows_share_their_decimals_in_each_row():
+    rows = [["distance", 12.25, 9.0], ["kernel", 0.0123, 0.5]]
+    by_row, by_column = (make_columns(["", "samples", "real"], rows, None, in_rows) for in_rows in (True, False))
+    assert [[cell.text for cell in column.cells] for column in by_row[1:]] == [["12.25", "0.0123"], ["9.00", "0.5000"]]
+    assert [[cell.text for cell in column.cells] for column in by_column[1:]] == [["12.25", "0.01"], ["9.000", "0.500"]]
+    assert make_columns(["", "samples"], [], None, True)[1].cells == []
 
 
 def test_single_value_has_no_trailing_zeros():

@@ -75,17 +75,31 @@ def counting_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def print_table(header: list[str], rows: Sequence[Sequence[str | float | None]], title: str) -> None:
-    """Print a table; all columns but the first are right-aligned."""
+def print_table(
+    header: list[str], rows: Sequence[Sequence[str | float | None]], title: str, measures_in_rows: bool = False
+) -> None:
+    """Print a table; all columns but the first are right-aligned. Without rows nothing is printed.
+
+    Args:
+        header: names of the columns.
+        rows: cells; numbers have four decimals.
+        title: line above the table.
+        measures_in_rows: each row is a measure, whose numbers have one number of digits, by their size.
+    """
+    if not rows:
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from omniconv.report.tables import column_texts
 
     shown = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for index, name in enumerate(header):
         shown.add_column(Text(printable(name)), justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))  # in a Text, [red] is not markup
+        texts = column_texts(row) if measures_in_rows else map(_cell, row)
+        shown.add_row(*(Text(printable(text)) for text in texts))  # in a Text, [red] is not markup
     Console(width=None if is_terminal() else 120).print(shown)
 
 

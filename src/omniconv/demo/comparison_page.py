@@ -78,7 +78,10 @@ def _show(page: Page, title: str, view: EarthView, results: list[Result], index:
 
 
 def _globes(image: np.ndarray, caption: str) -> list[tuple[np.ndarray, str]]:
-    return [(globe(image, longitude, latitude), f"{caption}, {name}") for longitude, latitude, name in GLOBES]
+    return [
+        (globe(image, longitude, latitude, background=None), f"{caption}, {name}")
+        for longitude, latitude, name in GLOBES
+    ]
 
 
 def _best() -> dict[str, str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from omniconv.checks import check_integer, check_number
 from omniconv.errors import InputError
+from omniconv.generation.noise import log_normal
 
 PUBLISHED_SIGMA_DATA = 0.5
 """Standard deviation of the images for which the published noise levels were chosen."""
@@ -79,8 +80,7 @@ def training_noise_levels(
     Returns:
         ``(count,)``, float32.
     """
-    normal = torch.randn(count, generator=generator)
-    return (normal * std + mean).exp() * (sigma_data / PUBLISHED_SIGMA_DATA)
+    return log_normal(count, mean, std, generator) * (sigma_data / PUBLISHED_SIGMA_DATA)
 
 
 def karras_schedule(

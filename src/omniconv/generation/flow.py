@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from omniconv.generation.edm import check_steps, noise_embedding_input
+from omniconv.generation.noise import log_normal
 
 SIGMA_MAX = 160.0
 """First noise level of the schedule, in units of ``sigma_data``; that of EDM."""
@@ -75,7 +76,7 @@ def training_noise_levels(
     Returns:
         ``(count,)``, float32.
     """
-    return (torch.randn(count, generator=generator) * std + mean).exp() * sigma_data
+    return log_normal(count, mean, std, generator) * sigma_data
 
 
 def flow_schedule(steps: int = 50, sigma_data: float = 1.0) -> Tensor:

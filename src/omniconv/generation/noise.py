@@ -26,6 +26,17 @@ def sample_seeds(count: int, generator: torch.Generator | None = None) -> list[i
     return torch.randint(LARGEST_SEED, (count,), generator=generator, device=device).tolist()
 
 
+def log_normal(count: int, mean: float, std: float, generator: torch.Generator | None = None) -> Tensor:
+    """Draw noise levels ``(count,)``, float32 on the CPU so that they are the same on every device.
+
+    Args:
+        count: number of levels.
+        mean, std: of the logarithm of a level.
+        generator: source of the numbers, on the CPU; by default torch's global generator.
+    """
+    return (torch.randn(count, generator=generator) * std + mean).exp()
+
+
 class SampleNoise:
     """Standard normal noise for a batch; each sample has a generator of its own.
 

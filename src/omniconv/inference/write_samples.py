@@ -22,7 +22,6 @@ from omniconv.tasks.generate.sampling import (
     Progress,
     check_count,
     check_network,
-    denormalize,
     is_grey,
     is_image_grid,
     pictures,
@@ -30,6 +29,7 @@ from omniconv.tasks.generate.sampling import (
     sample_labels,
     sampler_options,
 )
+from omniconv.tasks.pixels import denormalize
 
 OVERVIEW, TABLE = "overview.png", "classes.csv"
 OVERVIEW_SAMPLES = 100
@@ -145,7 +145,7 @@ class SampleFiles:
                 network, self.n, self.labels, self.seed, self.batch_size, step, is_written, **self.options
             )
             for part, signals in drawn:
-                values = denormalize(signals, preprocessing)
+                values = denormalize(signals, preprocessing).numpy()
                 for index, image, signal in zip(part, pictures(signals, preprocessing), values, strict=True):
                     if self.has_signals:
                         write_bytes(self.signal_path(out, index), _npy_bytes(signal))

@@ -19,7 +19,7 @@ def globe(
     longitude: float = 0.0,
     latitude: float = 20.0,
     size: int = 256,
-    background: tuple[int, int, int] = (255, 255, 255),
+    background: tuple[int, int, int] | None = (255, 255, 255),
 ) -> np.ndarray:
     """Return an equirectangular image as a globe in orthographic projection, north up, with an antialiased edge.
 
@@ -30,7 +30,11 @@ def globe(
         longitude: longitude in degrees at the centre of the view.
         latitude: latitude in degrees at the centre of the view, -90 to 90.
         size: width and height of the result in pixels; the globe fills it.
-        background: colour around the globe, each channel 0 to 255.
+        background: colour around the globe, each channel 0 to 255; ``None``: transparent, for pages whose colour is not
+            known.
+
+    Returns:
+        uint8 (size, size, 3); with a transparent background (size, size, 4).
 
     Example:
         >>> sea = np.full((90, 180, 3), (0, 80, 160), np.uint8)
@@ -42,9 +46,20 @@ def globe(
     side = OVERSAMPLING * size
     directions, inside = _view(side, longitude, latitude)
     colours = np.moveaxis(panorama.sample(np.moveaxis(_shrink(image, side), -1, 0), directions), 0, -1)
-    fine = np.where(inside[..., None], colours, np.array(background, np.float32))
-    blocks = fine.reshape(size, OVERSAMPLING, size, OVERSAMPLING, 3)
-    return np.clip(np.rint(blocks.mean(axis=(1, 3))), 0, 255).astype(np.uint8)
+    if background is None:
+        opaque = inside[..., None].astype(np.float32)
+        # Colours are averaged over the samples on the globe only: the edge would else darken.
+        share = _downsample(opaque)
+        colours = _downsample(colours * opaque) / np.maximum(share, 1 / OVERSAMPLING**2)
+        view = np.concatenate([colours, 255 * share], axis=-1)
+    else:
+        view = _downsample(np.where(inside[..., None], colours, np.array(background, np.float32)))
+    return np.clip(np.rint(view), 0, 255).astype(np.uint8)
+
+
+def _downsample(fine: np.ndarray) -> np.ndarray:
+    size = len(fine) // OVERSAMPLING
+    return fine.reshape(size, OVERSAMPLING, size, OVERSAMPLING, -1).mean(axis=(1, 3))
 
 
 def _view(side: int, longitude: float, latitude: float) -> tuple[np.ndarray, np.ndarray]:

@@ -55,9 +55,14 @@ class Page:
         self._parts += [("paragraph", " ".join(paragraph.split())) for paragraph in paragraphs]
 
     def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[CellValue]], caption: str = "", best: Best = None
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[CellValue]],
+        caption: str = "",
+        best: Best = None,
+        measures_in_rows: bool = False,
     ) -> None:
-        """Add a table; numbers are right-aligned and share their decimals in each column.
+        """Add a table; numbers are right-aligned, and those of a measure share their decimals.
 
         Args:
             header: names of the columns.
@@ -65,11 +70,14 @@ class Page:
             caption: line above the table.
             best: which number of a column is bold: ``"max"`` or ``"min"`` for all columns of numbers, or a choice for
                 some columns by their name, such as ``{"IoU": "max", "seconds": "min"}``.
+            measures_in_rows: each row is a measure; by default each column is one.
 
         Raises:
             InputError: a row has more or fewer cells than the header, or ``best`` names no column or another choice.
         """
-        self._parts.append(("table", {"columns": make_columns(header, rows, best), "caption": caption}))
+        self._parts.append(
+            ("table", {"columns": make_columns(header, rows, best, measures_in_rows), "caption": caption})
+        )
 
     def row(self, pictures: Sequence[tuple[Picture, str]]) -> None:
         """Add pictures with their captions side by side; they wrap on a narrow screen.

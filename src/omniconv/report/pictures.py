@@ -153,6 +153,27 @@ def contact_sheet(tiles: Sequence[tuple[Picture, str]], columns: int, tile_width
     return sheet
 
 
+def fit_side(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return a picture (H, W) or (H, W, C), uint8, at a size to look at.
+
+    Args:
+        picture: the picture.
+        side: its longer side in the result; a smaller picture is enlarged by the largest integer factor that fits, so
+            that its pixels stay squares of one size.
+
+    Example:
+        >>> [fit_side(np.zeros(size, np.uint8), 100).shape for size in ((30, 40), (300, 400))]
+        [(60, 80), (75, 100)]
+    """
+    height, width = picture.shape[:2]
+    if max(height, width) <= side:
+        factor = max(1, side // max(height, width))
+        return np.repeat(np.repeat(picture, factor, 0), factor, 1)
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+
 def check_rgb(argument: str, image: np.ndarray) -> None:
     """Check that an array is an RGB image: uint8 (H, W, 3), with at least one pixel."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:

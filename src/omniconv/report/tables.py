@@ -33,7 +33,9 @@ class Column(NamedTuple):
     cells: list[CellText]
 
 
-def make_columns(header: Sequence[str], rows: Sequence[Sequence[CellValue]], best: Best) -> list[Column]:
+def make_columns(
+    header: Sequence[str], rows: Sequence[Sequence[CellValue]], best: Best, measures_in_rows: bool = False
+) -> list[Column]:
     """Return the columns of a table; arguments as in :meth:`omniconv.report.page.Page.table`.
 
     Example:
@@ -46,12 +48,15 @@ def make_columns(header: Sequence[str], rows: Sequence[Sequence[CellValue]], bes
     choices = dict.fromkeys(header, best) if best is None or isinstance(best, str) else dict(best)
     if any(name not in header or choice not in ("max", "min", None) for name, choice in choices.items()):
         raise InputError("best", best, "must be max or min, for columns of the header", 'use best={"IoU": "max"}')
-    cells = list(zip(*rows, strict=True)) or [()] * len(header)
-    return [_column(name, column, choices.get(name)) for name, column in zip(header, cells, strict=True)]
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    texts = list(zip(*map(column_texts, rows), strict=True)) if measures_in_rows else list(map(column_texts, columns))
+    texts = texts or [()] * len(header)
+    triples = zip(header, columns, texts, strict=True)
+    return [_column(name, column, shown, choices.get(name)) for name, column, shown in triples]
 
 
 def column_texts(values: Sequence[Any]) -> list[str]:
-    """Return the text of each value of a column.
+    """Return the texts of the values of one measure, such as those of a column.
 
     Integers keep all digits, in groups of three; other numbers have the number of decimals that shows the largest of
     them with four digits. ``None`` and NaN are a dash; everything else is converted by ``str``.
@@ -92,8 +97,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _column(name: str, values: Sequence[Any], choice: str | None) -> Column:
-    texts = column_texts(values)
+def _column(name: str, values: Sequence[Any], texts: Sequence[str], choice: str | None) -> Column:
     numbers = [(value, text) for value, text in zip(values, texts, strict=True) if is_number(value) and value == value]
     numeric = any(map(is_number, values))
     # Compared as text: numbers that are rounded to the same text are all marked.

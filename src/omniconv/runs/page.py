@@ -90,13 +90,16 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
     header, rows = task.quality_table(evaluation)
     images = pluralize(evaluation["images"], "held-out image")
     those = "it" if evaluation["images"] == 1 else "them"
-    page.table(header, rows, caption=f"{images}; the best epoch was selected on {those}.")
+    if rows:
+        caption = f"{images}; the best epoch was selected on {those}."
+        page.table(header, rows, caption, measures_in_rows=task.measures_in_rows)
     notes = task.quality_notes(evaluation, bool(settings.get("balance")))
     for line in filter(None, (describe_overlap(evaluation), *notes)):
         page.text(line)
     if evaluation.get("unseen"):
         unseen = {**evaluation, **evaluation["unseen"]}
-        page.table(*task.quality_table(unseen), caption=f"{pluralize(unseen['images'], 'image')} not trained on.")
+        caption = f"{pluralize(unseen['images'], 'image')} not trained on."
+        page.table(*task.quality_table(unseen), caption, measures_in_rows=task.measures_in_rows)
     task.draw_quality(page, evaluation)
 
 
@@ -108,10 +111,9 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
     by_area = " by area" if task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical else ""
     metrics = [f"val_{name}" for name in task.validation_metrics if name != "loss"]
     losses = ["train_loss", "adversary_loss", "val_loss"]
-    quality = (
-        [([name], f"{name}{by_area}") for name in metrics] if task.separate_charts else [(metrics, f"quality{by_area}")]
-    )
-    for names, label in ((losses, f"loss{by_area}"), *quality):
+    charts = [([name], name) for name in metrics] if task.separate_charts else [(metrics, task.chart_label)]
+    for names, title in ((losses, "loss"), *charts):
+        label = f"{title}{by_area}"
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}
         series = {name: points for name, points in series.items() if points}
         if series:

@@ -126,7 +126,8 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
                 evaluation = evaluate(predictor, splits.validation, count.step, trained_on)
             write_json(folder.evaluation, evaluation | {WEIGHTS: predictor.weights_checksum()})
             quality = splits.task.quality_line(evaluation)
-            log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
+            if quality:
+                log(printable(f"best epoch, on the held-out images that selected it: {quality}"))
             for note in splits.task.quality_notes(evaluation, run.config.balance):
                 log(printable(note))
         with sign_of_life(log, lambda: f"writing {folder.report.name}"), report_lock(folder):

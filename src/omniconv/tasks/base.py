@@ -102,6 +102,9 @@ class Task(ABC):
             epoch has it, the network of the last epoch is kept.
         maximize: True if a larger ``best_metric`` is better.
         separate_charts: True if the ``validation_metrics`` have different units, so that each gets a chart of its own.
+        chart_label: what the ``validation_metrics`` in one chart are, its title.
+        measures_in_rows: True if each row of ``quality_table`` is a measure, whose cells have one number of digits;
+            else each column is one.
         predictions_heading: heading of the part of the report that ``draw_predictions`` adds.
     """
 
@@ -124,6 +127,8 @@ class Task(ABC):
     best_metric: str
     maximize: bool = True
     separate_charts: bool = False
+    chart_label: str = "quality"
+    measures_in_rows: bool = False
     predictions_heading: str = "Predictions"
 
     # Data
@@ -473,7 +478,7 @@ class Task(ABC):
 
     @abstractmethod
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
-        """Return the measures of ``evaluation.json`` as one line of text."""
+        """Return the measures of ``evaluation.json`` as one line of text; empty if nothing was measured."""
 
     def quality_notes(self, evaluation: Mapping[str, Any], balance: bool = False) -> list[str]:
         """Return sentences on what the measures of ``evaluation.json`` show to be wrong, with what to try.

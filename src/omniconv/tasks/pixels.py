@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from omniconv.data.preprocessing import Preprocessing
@@ -18,8 +19,17 @@ def to_pixels(output: Tensor, size: tuple[int, int], preprocessing: Preprocessin
         preprocessing: preprocessing of the network.
     """
     pixels = np.empty((*size, 3), np.uint8)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
     for rows, channels in rows_at_size(output.float(), size, preprocessing):
-        values = np.clip(channels * std + mean, 0, 1)
-        pixels[rows] = np.moveaxis(np.rint(values * 255), 0, -1)
+        values = denormalize(torch.from_numpy(channels)[None], preprocessing)[0].clamp(0, 1)
+        pixels[rows] = (values * 255).round().movedim(0, -1).numpy()
     return pixels
+
+
+def denormalize(signals: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Return normalized signals ``(batch, channels, *grid)`` in the units of images, where black is 0 and white is 1.
+
+    Values of an image of a network may be below 0 or above 1.
+    """
+    shape = (1, -1, *[1] * (signals.ndim - 2))
+    mean, std = (signals.new_tensor(values).reshape(shape) for values in (preprocessing.mean, preprocessing.std))
+    return signals * std + mean

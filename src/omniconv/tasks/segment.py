@@ -170,7 +170,7 @@ class Segment(LabelTask):
             (error_map(true, predicted), "errors"),
         ]
         if preprocessing.surface.spherical:
-            row += [(globe(shown), f"{caption}, as a globe") for shown, caption in row[:3]]
+            row += [(globe(shown, background=None), f"{caption}, as a globe") for shown, caption in row[:3]]
         return row
 
     def describe_output(self, surface: Surface) -> str:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
-HOLE_STYLES = ("deepfill", "lama", "thin", "medium", "thick")
-"""Keys of ``omniconv.data.hole_masks.HOLES``, which imports NumPy."""
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
 TYPE_NAMES: dict[Any, str] = {
@@ -73,6 +71,12 @@ def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _hole_styles() -> Iterable[str]:
+    from omniconv.data.hole_masks import HOLES  # late: NumPy, which `omniconv --help` does not need
+
+    return HOLES
 
 
 def _read_integer(value: Any) -> Any:
@@ -221,7 +225,7 @@ class RunConfig(Settings):
     )
     balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
-    holes: Annotated[str, _one_of(lambda: HOLE_STYLES)] = Field(
+    holes: Annotated[str, _one_of(_hole_styles)] = Field(
         "lama",
         description="holes that inpaint draws where the data has no masks: deepfill (DeepFill v2: a rectangle and "
         "strokes), lama (LaMa's training: strokes or rectangles), thin, medium or thick (LaMa's evaluation)",

@@ -42,6 +42,7 @@ class Generate(Task):
     expected = "expected images in it and in its subfolders, or a folder of images for each class"
     any_folder = True
     has_classes = False
+    measures_in_rows = True
     predictions_heading = "Samples"
     best_metric = "loss"
     maximize = False

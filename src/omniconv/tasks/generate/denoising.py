@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.generation import edm, flow
-from omniconv.generation.noise import SampleNoise
+from omniconv.generation.noise import SampleNoise, log_normal
 from omniconv.generation.samplers import heun
 from omniconv.models import Model
 from omniconv.models.levels import fixed_grid
@@ -45,6 +45,7 @@ class Denoising(Generate):
 
     output = "denoiser"
     default_model = "denoiser"
+    chart_label = "loss by noise level"
     masks = "required"  # without a mask there is nothing to predict
     defaults: Mapping[str, Any] = MappingProxyType(DEFAULTS)
     parametrization: str
@@ -83,8 +84,7 @@ class Denoising(Generate):
     ) -> Tensor:
         """Return the weighted error of denoised images, at noise levels drawn for each image."""
         x, label = batch
-        log_sigma = torch.randn(len(x)) * self.log_std + self.log_mean  # on the CPU: the same on every device
-        sigma = log_sigma.exp().to(x)
+        sigma = log_normal(len(x), self.log_mean, self.log_std).to(x)
         noisy = x + _per_image(sigma, x) * torch.randn_like(x)
         dropped = torch.rand(len(x)).to(x.device) < NO_LABEL
         label = label.masked_fill(dropped, network.arguments["classes"])

@@ -26,6 +26,7 @@ from omniconv.metrics.manifolds import manifold_metrics
 from omniconv.metrics.seams import cube_faces, omni_frechet_distance, seam_score
 from omniconv.models import Model
 from omniconv.summaries import summary
+from omniconv.surfaces import Surface
 from omniconv.tasks.base import Table, TrainedNetwork
 from omniconv.tasks.generate.image_sets import (
     ImageSet,
@@ -46,6 +47,11 @@ EVALUATIONS = 35
 """Evaluations of a denoiser for a sample: 18 steps of Heun's method."""
 FACES_BUDGET = 1e11
 """Multiply-adds of the training of the features of cube faces."""
+COPIES_MARGIN = 0.1
+"""Share of copies, beyond that among real images, above which a note is made: twice the standard error 0.05 of the
+difference of two shares of 0.1 among ``MIN_COMPARED`` samples each."""
+LOW_RECALL = 0.1
+"""Recall below which a generator may have collapsed; its standard error is 0.04 with ``MIN_COMPARED`` samples."""
 NEIGHBOURS = 5
 """Default of ``manifold_metrics``; fewer with fewer images."""
 KINDS = {"classifier": "a classifier", "autoencoder": "the encoder of an autoencoder"}
@@ -116,15 +122,11 @@ def evaluate(
     advance = _scaled(step, len(picked), len(folder.samples))
     drawn = (x.numpy() for _, x in sample_batches(network, len(picked), labels, seed, step=advance))
     generated = image_set(drawn, features, preprocessing)
-    surface = picture_surface(preprocessing.surface)
     found, reference = _feature_measures(trained, real, generated)
-    for name, measure in (("authentic", authenticity), ("copies", _copies)) if predictor.training else ():
-        for values, images in ((found, generated), (reference, real)):
-            values[name] = measure(images.pictures, trained.pictures, surface)
-    if classes and labels is not None and generated.classes is not None and source.classes:
-        found["label_accuracy"] = float((generated.classes == np.array(labels)).mean())
-        if has_labels and real.classes is not None:
-            reference["label_accuracy"] = float((real.classes == np.array(labels)).mean())
+    if predictor.training:
+        _add_copies(found, reference, trained, real, generated, picture_surface(preprocessing.surface))
+    if labels is not None and source.classes:
+        _add_label_accuracy(found, reference, labels, real if has_labels else None, generated)
     if preprocessing.surface.spherical:
         _add_panorama_measures(found, reference, trained, real, generated)
     description = {
@@ -165,6 +167,8 @@ def quality_table(evaluation: Mapping[str, Any]) -> Table:
 
 def quality_line(evaluation: Mapping[str, Any]) -> str:
     """Return the main measures as one line."""
+    if evaluation["features"] is None:
+        return ""
     measures, reference = evaluation["measures"], evaluation["reference"]
     shown = [
         f"{ROWS[name]} {measures[name]:.4g} ({_reference_name(name)} {reference[name]:.4g})"
@@ -190,10 +194,10 @@ def quality_notes(evaluation: Mapping[str, Any]) -> list[str]:
     ]
     if count < 10 * features["dimensions"]:
         notes.append(f"Fewer than {10 * features['dimensions']} samples: the Fréchet distance is mostly its own bias.")
-    if (measures.get("copies") or 0) > (reference.get("copies") or 0) + 0.1:
+    if (measures.get("copies") or 0) > (reference.get("copies") or 0) + COPIES_MARGIN:
         notes.append("Many samples are copies of training images: use more images, augmentation or fewer epochs.")
     recall = measures.get("recall")
-    if count >= MIN_COMPARED and recall is not None and recall < 0.1 < (reference.get("recall") or 0):
+    if count >= MIN_COMPARED and recall is not None and recall < LOW_RECALL < (reference.get("recall") or 0):
         notes.append("The samples show a small part of what the training images show: the network may have collapsed.")
     return notes
 
@@ -217,8 +221,22 @@ def _feature_measures(trained: ImageSet, real: ImageSet, generated: ImageSet) ->
     return found[0], found[1] if len(found) > 1 else {}
 
 
-def _copies(samples: np.ndarray, training: np.ndarray, surface: Any) -> float:
-    return copied_share(nearest_images(samples, training, surface))
+def _add_copies(
+    found: Measures, reference: Measures, trained: ImageSet, real: ImageSet, generated: ImageSet, surface: Surface
+) -> None:
+    """Add the shares of authentic images and of copies of training images."""
+    for values, images in ((found, generated), (reference, real)):
+        values["authentic"] = authenticity(images.pictures, trained.pictures, surface)
+        values["copies"] = copied_share(nearest_images(images.pictures, trained.pictures, surface))
+
+
+def _add_label_accuracy(
+    found: Measures, reference: Measures, labels: Sequence[int], real: ImageSet | None, generated: ImageSet
+) -> None:
+    """Add the share of images whose class the network of the features recognizes."""
+    for values, images in ((found, generated), (reference, real)):
+        if images is not None and images.classes is not None:
+            values["label_accuracy"] = float((images.classes == np.array(labels)).mean())
 
 
 def _add_panorama_measures(

@@ -17,6 +17,7 @@ from omniconv.models import Model
 from omniconv.models.roles import SupportsEncode, SupportsSample, SupportsStepwiseInpaint, as_role
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
+from omniconv.report.pictures import fit_side
 from omniconv.tasks.base import Tile, TrainedNetwork
 from omniconv.tasks.generate.image_sets import MAX_ROWS, picture_surface, shrink, training_samples
 from omniconv.tasks.generate.sampling import has_option, is_grey, pictures, sample_batches, sample_labels
@@ -30,10 +31,8 @@ STEPS_SHOWN = 8
 """Largest number of pictures of the steps from noise to a sample."""
 INTERPOLATIONS = 7
 """Samples on the way from one noise to another, both included."""
-SMALLEST_TILE = 176
-"""Width in pixels below which a picture is enlarged by an integer factor."""
-LARGEST_TILE = 384
-"""Width in pixels above which a picture is made smaller by an integer factor."""
+TILE = 256
+"""Longer side in pixels of a picture."""
 GLOBE = 192
 """Side in pixels of a globe."""
 HOLE_STEPS = 18
@@ -48,7 +47,7 @@ def sample_tiles(
     drawn = sample_batches(network, count, labels, seed, batch_size=count)
     images = np.concatenate([pictures(signals, preprocessing) for _, signals in drawn])
     captions = [classes[label] for label in labels] if labels else [f"sample {number}" for number in range(count)]
-    return [(zoomed(image), caption) for image, caption in zip(images, captions, strict=True)]
+    return [(fit_side(image, TILE), caption) for image, caption in zip(images, captions, strict=True)]
 
 
 def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -61,7 +60,12 @@ def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequen
     page.text("Samples of random noise" + (", each class in turn." if run.classes else "."))
     page.row(tiles)
     if preprocessing.surface.spherical:
-        page.row([(globe(image, size=GLOBE), f"{caption}, as a globe") for image, caption in tiles[:REPORT_SAMPLES]])
+        page.row(
+            [
+                (globe(image, size=GLOBE, background=None), f"{caption}, as a globe")
+                for image, caption in tiles[:REPORT_SAMPLES]
+            ]
+        )
     _draw_nearest(page, run)
     _draw_interpolation(task, page, run)
     if has_option(network, "steps"):
@@ -70,16 +74,6 @@ def draw_report(task: Generate, page: Page, run: TrainedNetwork, samples: Sequen
         _draw_reconstructions(page, run, samples)
     if isinstance(network, SupportsStepwiseInpaint):
         _draw_holes(page, run, samples)
-
-
-def zoomed(image: np.ndarray) -> np.ndarray:
-    """Return an image ``(height, width, 3)`` at a size to look at: pixels repeated, or left out."""
-    width = image.shape[1]
-    if width < SMALLEST_TILE:
-        factor = -(-SMALLEST_TILE // width)
-        return np.repeat(np.repeat(image, factor, 0), factor, 1)
-    factor = -(-width // LARGEST_TILE)
-    return image[factor // 2 :: factor, factor // 2 :: factor]
 
 
 def _draw_nearest(page: Page, run: TrainedNetwork) -> None:
@@ -102,7 +96,7 @@ def _draw_nearest(page: Page, run: TrainedNetwork) -> None:
         columns = round(nearest.roll[number] * preprocessing.size[1] / small.shape[3])
         turned = np.roll(preprocessing.image(sample.image), columns, -1)
         distance = f"{sample.image.name}, distance {nearest.distance[number]:.3f}"
-        rows += [(zoomed(image), f"sample {number}"), (zoomed(_pixels(turned)), distance)]
+        rows += [(fit_side(image, TILE), f"sample {number}"), (fit_side(_pixels(turned), TILE), distance)]
     of = f" of {len(listed)} of {len(training.samples)}" if len(listed) < len(training.samples) else ""
     rolled, by_area = (", rolled to match", ", by area") if preprocessing.surface.spherical else ("", "")
     page.text(
@@ -131,7 +125,7 @@ def _draw_interpolation(task: Generate, page: Page, run: TrainedNetwork) -> None
         images = pictures(task.from_noise(network, noise, label, preprocessing), preprocessing)
     of = f" of the class {run.classes[0]}" if run.classes else ""
     page.text(f"From one sample{of} to another, by spherical interpolation of their noise.")
-    page.row([(zoomed(image), f"{100 * share:.0f} %") for image, share in zip(images, shares, strict=True)])
+    page.row([(fit_side(image, TILE), f"{100 * share:.0f} %") for image, share in zip(images, shares, strict=True)])
 
 
 def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
@@ -160,7 +154,7 @@ def _draw_steps(page: Page, run: TrainedNetwork) -> None:
     as_role(run.model, SupportsSample).sample(1, label, generator=generator, step=keep)
     shown = pick_evenly(list(enumerate(steps, 1)), STEPS_SHOWN)
     page.text("The denoised image at some of the steps from noise to a sample.")
-    page.row([(zoomed(image), f"step {number} of {len(steps)}") for number, image in shown])
+    page.row([(fit_side(image, TILE), f"step {number} of {len(steps)}") for number, image in shown])
 
 
 def _draw_reconstructions(page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> None:
@@ -173,7 +167,7 @@ def _draw_reconstructions(page: Page, run: TrainedNetwork, samples: Sequence[Sam
     found = pictures(as_role(run.model, SupportsEncode).reconstruct(x.to(device)), preprocessing)
     rows = []
     for sample, image, result in zip(picked, images, found, strict=True):
-        rows += [(zoomed(_pixels(image)), sample.image.name), (zoomed(result), "reconstruction")]
+        rows += [(fit_side(_pixels(image), TILE), sample.image.name), (fit_side(result, TILE), "reconstruction")]
     page.text("Images, each before its reconstruction from its latent signal.")
     page.row(rows)
 
@@ -194,7 +188,8 @@ def _draw_holes(page: Page, run: TrainedNetwork, samples: Sequence[Sample]) -> N
     page.text("Holes filled by the network, without a training for it; the rest of the image is kept.")
     for sample, image, result in zip(picked, images, pictures(filled, preprocessing), strict=True):
         shown = np.where(hole[..., None], np.uint8(128), _pixels(image))
-        page.row([(zoomed(_pixels(image)), sample.image.name), (zoomed(shown), "hole"), (zoomed(result), "filled")])
+        rows = [(_pixels(image), sample.image.name), (shown, "hole"), (result, "filled")]
+        page.row([(fit_side(picture, TILE), caption) for picture, caption in rows])
 
 
 def _hole(size: tuple[int, int]) -> np.ndarray:

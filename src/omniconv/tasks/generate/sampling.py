@@ -18,6 +18,7 @@ from omniconv.generation.edm import check_steps
 from omniconv.generation.noise import sample_seeds
 from omniconv.models import Model
 from omniconv.models.roles import SupportsSample, as_role
+from omniconv.tasks.pixels import denormalize
 
 MAX_SAMPLES = 100_000
 """Largest number of samples of one call."""
@@ -163,17 +164,11 @@ def pictures(signals: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     On a sphere they are panoramas, of the size of the training images. Where the training images were grey, the
     channels are averaged.
     """
-    values = np.stack([to_panorama(values, preprocessing) for values in denormalize(signals, preprocessing)])
+    images = denormalize(signals.detach().float().cpu(), preprocessing).numpy()
+    values = np.stack([to_panorama(values, preprocessing) for values in images])
     if is_grey(preprocessing):
         values = np.broadcast_to(values.mean(axis=1, keepdims=True), values.shape)
     return np.moveaxis(np.round(values.clip(0, 1) * 255).astype(np.uint8), 1, -1)
-
-
-def denormalize(signals: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """Return signals ``(n, channels, *grid)`` in the units of images, where black is 0 and white is 1, float32."""
-    shape = (1, -1, *[1] * (signals.ndim - 2))
-    mean, std = (np.reshape(values, shape).astype(np.float32) for values in (preprocessing.mean, preprocessing.std))
-    return signals.detach().float().cpu().numpy() * std + mean
 
 
 def to_panorama(values: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

@@ -36,7 +36,7 @@ from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNet
 from omniconv.tasks.inpaint.losses import HoleLoss
 from omniconv.tasks.inpaint.pictures import PROGRESS_IMAGES, draw_rows, hole_tile, progress_tiles
 from omniconv.tasks.labels import measure_text
-from omniconv.tasks.pixels import to_pixels
+from omniconv.tasks.pixels import denormalize, to_pixels
 
 KNOWN, HOLE, OUTSIDE = 0, 1, 2
 """Values of targets: pixels that are known, pixels in the hole, and pixels that a part of a panorama does not show."""
@@ -191,7 +191,7 @@ class Inpaint(Task):
         predictions = as_role(network, SupportsPredictions).predictions(x, codes != KNOWN)
         preprocessing = Preprocessing.from_json(network.preprocessing["preparation"])
         completed = torch.where(hole, predictions[-1].to(x.dtype), x)
-        filled, true = (_to_unit(image, preprocessing) for image in (completed, x))
+        filled, true = (denormalize(image, preprocessing).clamp(0, 1) for image in (completed, x))
         metric.update(*measure_batch(filled, true, hole, areas, valid))
         return criterion(predictions, x, hole, valid) if bool(hole.any()) else None
 
@@ -376,13 +376,6 @@ def _drawn_for(image: Path, style: str, surface: Surface, shape: tuple[int, ...]
 @lru_cache(maxsize=2**16)
 def _digest(image: Path, state: FileState) -> str:
     return hash_file(image).digest
-
-
-def _to_unit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Return a batch of normalized images in 0 … 1."""
-    shape = (-1, *[1] * (image.ndim - 2))
-    mean, std = (image.new_tensor(values).reshape(shape) for values in (preprocessing.mean, preprocessing.std))
-    return (image * std + mean).clamp(0, 1)
 
 
 def _published(means: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:

@@ -16,7 +16,7 @@ from omniconv.models import Model
 from omniconv.models.roles import SupportsInpaint, as_role
 from omniconv.report.globe import globe
 from omniconv.report.page import Page
-from omniconv.report.pictures import paint_hole
+from omniconv.report.pictures import fit_side, paint_hole
 from omniconv.tasks.base import Tile, TrainedNetwork
 from omniconv.tasks.pixels import to_pixels
 
@@ -82,7 +82,10 @@ def draw_rows(
         ]
         if network.preprocessing.surface.spherical and read_header(sample.image).crop is None:
             view = hole_centre(shown)
-            rows += [(globe(picture, *view), f"{caption}, as a globe") for picture, caption in (rows[0], *rows[2:])]
+            rows += [
+                (globe(picture, *view, background=None), f"{caption}, as a globe")
+                for picture, caption in (rows[0], *rows[2:])
+            ]
         page.row(rows)
 
 
@@ -98,14 +101,3 @@ def hole_centre(hole: np.ndarray) -> tuple[float, float]:
     vector = np.array([part.sum() for part in (x, y, z)])
     across = float(np.hypot(vector[0], vector[1]))
     return float(np.degrees(np.arctan2(vector[1], vector[0]))), float(np.degrees(np.arctan2(vector[2], across)))
-
-
-def fit_side(picture: np.ndarray, side: int) -> np.ndarray:
-    """Shrink a picture to a longer side, or enlarge a small one by an integer factor."""
-    height, width = picture.shape[:2]
-    if max(height, width) <= side:
-        factor = max(1, side // max(height, width))
-        return np.repeat(np.repeat(picture, factor, 0), factor, 1)
-    scale = side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
