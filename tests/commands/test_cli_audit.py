@@ -135,6 +135,29 @@ def test_user_module(own, segment_data, here, capsys):
     assert json.loads((here / "values/audit.json").read_text())["rotation"]["rotated"]["changed"] is None
 
 
+def test_conversions_of_a_user_module(own, segment_data, here, capsys):
+    words = ["audit", f"{own}:ready", str(segment_data / "images"), "--most", "1", "--output", "out", *QUICK]
+    normalized = [*words, "--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2"]
+    for options, out in ((words, "plain"), (normalized, "normalized")):
+        assert main([*options, "--conversions", "--out", out]) == 0
+        printed = capsys.readouterr().out
+        assert "perspective views" in printed
+        assert "recommended: " in printed
+    plain, other = (
+        json.loads((here / out / "audit.json").read_text())["conversions"] for out in ("plain", "normalized")
+    )
+    assert [entry["name"] for entry in plain["figures"]][:3] == ["flat", "poles=flat", "poles=over"]
+    assert plain["classes"]
+    assert plain["size"] == [16, 32]
+    assert plain["panoramas"] == 1
+    assert plain["figures"] != other["figures"]
+
+
+def test_conversions_are_of_flat_networks(segment_run, segment_data, refused):
+    error = refused(segment_run.path, segment_data, "--conversions")
+    assert "is not a flat network of your own, and only such networks are converted; leave out --conversions" in error
+
+
 def test_exported_program_needs_trust(segment_run, segment_data, here, refused, capsys):
     assert main(["export", str(segment_run.path), "--format", "torch", "--out", "net.pt2"]) == 0
     capsys.readouterr()

@@ -265,7 +265,8 @@ def test_report_is_a_list_that_prints_as_a_table():
     assert isinstance(report, list)
     assert all(isinstance(finding, oc.convert.Finding) for finding in report)
     lines = str(report).splitlines()
-    assert lines[0] == f"1 operation changed, {len(report.seams)} seams left"
+    middle = f"the output changes by {report.middle_change:.1%} of its standard deviation"
+    assert lines[0] == f"1 operation changed, {len(report.seams)} seams left; {middle}"
     assert lines[1].split() == ["module", "operation", "finding", "what", "to", "do"]
     assert lines[2].startswith("1       conv2d     seam: padding is too small for the kernel")
     assert "give the layer padding of half its kernel" in lines[2]
@@ -282,3 +283,122 @@ def test_every_seam_says_what_to_do():
             example = torch.rand(1, 3, 16, size, dtype=torch.float64)
             _, report = oc.convert.to_equirectangular(randomized(network), report=True, example=example)
         assert all(finding.cure or "use another input width" in finding.reason for finding in report.seams)
+
+
+def report_of(network, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", oc.convert.SeamWarning)
+        return oc.convert.to_equirectangular(network, report=True, **options)[1]
+
+
+def test_change_of_the_middle_is_reported():
+    """Resizing with align_corners=False moves the outputs; kernels that see the poles read other rows over them."""
+    torch.manual_seed(0)
+    corners = nn.Sequential(
+        nn.Conv2d(3, 3, 3, padding=1), nn.Upsample(scale_factor=8, align_corners=True, mode="bilinear")
+    )
+    report = report_of(corners, size=(16, 32))
+    assert 0.01 < report.middle_change < 1
+    assert 0 < report.middle_labels < 1
+    assert f"the middle of the picture changes by {report.middle_change:.1%} of" in report.headline
+    assert "outputs move" in next(found.reason for found in report if found.operation == "interpolate")
+    tall = nn.Conv2d(3, 3, (31, 1), padding=(15, 0))
+    assert report_of(tall, size=(16, 32)).middle_change == 0
+    assert report_of(tall, size=(16, 32), poles="over").middle_change > 0.1
+    vector = report_of(nn.Sequential(tall, nn.Flatten(), nn.Linear(1536, 2)), size=(16, 32))
+    assert vector.middle_labels is None
+    assert "; the output changes by 0.0% of its standard deviation" in vector.headline
+
+
+class Pyramid(nn.Module):
+    """Pools of several sizes, resized and added."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.conv, self.sizes = nn.Conv2d(3, 3, 1), sizes
+
+    def forward(self, x):
+        return sum(F.interpolate(F.adaptive_avg_pool2d(self.conv(x), size), x.shape[-2:]) for size in self.sizes)
+
+
+@pytest.mark.parametrize("sizes", [(6,), (1, 3, 6), (8, 12)])
+def test_pools_that_do_not_divide_the_width_are_found_though_half_a_turn_does_not_show_them(sizes):
+    found = [finding.reason for finding in report_of(Pyramid(*sizes), size=(32, 64)).seams]
+    assert found == [f"{size} output columns do not divide 64 input columns" for size in sizes if 64 % size]
+
+
+@pytest.mark.parametrize("as_position", [
+    lambda x: torch.arange(x.shape[-1]).to(x), lambda x: torch.arange(x.shape[-1]).type_as(x),
+    lambda x: torch.linspace(0, 1, x.shape[-1], dtype=x.dtype).expand_as(x),
+])  # fmt: skip
+def test_sum_with_positions_is_to_blame_and_not_their_conversion(as_position):
+    class Ramp(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) + as_position(x)
+
+    assert [found[1] for found in seams(Ramp(3, 3, 3, padding=1), size=(16, 32))] == ["add"]
+
+
+def one_size():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(1, 3, 24, 24))
+    return network
+
+
+def test_networks_of_one_size_are_reported_with_their_causes():
+    causes = [(found[0], found[1]) for found in seams(one_size(), size=(24, 24))]
+    assert causes[:2] == [("0", "conv2d"), ("1", "max_pool2d")]
+    padded = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d((5, 10)), nn.Flatten(), nn.Linear(200, 2)
+    )
+    assert {found[0] for found in seams(padded, size=(24, 24))} == {"1", "2"}
+
+
+def test_networks_that_only_whole_turns_leave_alone_are_reported():
+    network = nn.Sequential(nn.AvgPool2d(8), nn.Upsample(size=(3, 15)), nn.Conv2d(3, 4, 1))  # 5 and 15 of 40 columns
+    assert not report_of(network, size=(16, 40)).seams
+    network = nn.Sequential(nn.AvgPool2d(8), nn.Upsample(size=(3, 16)), nn.Conv2d(3, 4, 1))  # strides of 8 and 5
+    assert [found.module for found in report_of(network, size=(16, 40)).seams] == ["1"]
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, 4), nn.Upsample((4, 4)))  # strides of 4 and 3
+    assert [found.module for found in report_of(network, size=(12, 12)).seams] == ["1"]
+
+
+@pytest.mark.parametrize("inner", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("outer", [torch.float64, torch.float32, torch.bfloat16])
+def test_rounding_inside_of_a_network_is_no_seam(inner, outer):
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(6))
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = torch.softmax(layer(x).to(inner), 1).to(x.dtype) * 4 - x
+            return x
+
+    torch.manual_seed(0)
+    assert not report_of(Mixed().to(outer), size=(16, 32)).seams
+
+
+def test_all_unpadded_convolutions_are_named():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.PReLU(), nn.MaxPool2d(2, 2, ceil_mode=True), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
+    )
+    names = [found[0] for found in seams(network, size=(32, 64)) if "padding is too small" in found[2]]
+    assert names == ["0", "3", "4"]
+
+
+def test_a_report_takes_few_runs():
+    """Of images: one for the strides, two for the change of the middle, two for each roll that is tried."""
+    images = []
+
+    class Counted(nn.Conv2d):
+        def forward(self, x):
+            images.append(len(x))
+            return super().forward(x)
+
+    report_of(Counted(3, 3, 3, padding=1), size=(32, 256))
+    assert sum(images) == 1 + 2 + 2
+    images.clear()
+    assert report_of(nn.Sequential(Counted(3, 3, 3), nn.Flatten()), size=(32, 256)).seams
+    assert sum(images) <= 1 + 2 + 2 * 2 + 2  # and one of the flat network, which might wrap by itself

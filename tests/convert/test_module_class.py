@@ -81,7 +81,7 @@ def test_converting_again_and_in_part_changes_nothing():
 
 
 def test_converting_again_can_change_the_poles():
-    network, x = oc.convert.to_equirectangular(tiny()), noise_image()
+    network, x = oc.convert.to_equirectangular(tiny(), poles="over"), noise_image()
     over = network(x)
     zeros = oc.convert.to_equirectangular(network, poles="zeros")(x)
     torch.testing.assert_close(over[:, :, 2:-2], zeros[:, :, 2:-2], rtol=1e-12, atol=1e-13)
@@ -281,3 +281,30 @@ def test_slices_of_a_converted_network_are_converted(copied):
     flat = type(network.layers[0])(3, 3, 3).double()
     torch.testing.assert_close(flat(x), F.conv2d(x, flat.weight, flat.bias))
     assert type(oc.convert.revert(network)) is Sliced
+
+
+METHODS = [name for name in dir(nn.Module) if not name.startswith("_") and callable(getattr(nn.Module, name))]
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"forward"}))
+def test_attributes_may_have_the_names_of_module_methods(name):
+    """A network that hides ``modules``, ``children`` or ``to`` is converted, reported and reverted as any other."""
+
+    class Hiding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+            self.__dict__[name] = [3]
+            self.inner.__dict__[name] = [3]
+
+        def forward(self, x):
+            return self.inner(x)
+
+    flat = Hiding()
+    network, report = oc.convert.to_equirectangular(flat, report=True, size=(8, 16))
+    assert not report.seams
+    assert network.inner[0]._get_name() == "EquirectangularConv2d"
+    x = torch.rand(1, 3, 8, 16)
+    assert oc.convert.to_tangent(flat, 8)(x).shape == (1, 4, 8, 16)
+    assert oc.convert.revert(network).inner[0].__class__ is nn.Conv2d
+    assert getattr(flat, name) == [3]

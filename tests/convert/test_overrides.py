@@ -110,6 +110,33 @@ def test_function_agrees_with_torch_on_a_padded_image(name, poles):
     torch.testing.assert_close(y[:, :, rows], expected[:, :, rows])
 
 
+ROW_FUNCTIONS = FUNCTIONS | {
+    "avg_pool2d in ceil_mode": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "avg_pool2d of samples only": lambda x: F.avg_pool2d(x, 5, 2, 2, ceil_mode=True, count_include_pad=False),
+    "max_pool2d in ceil_mode": lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True),
+    "lp_pool2d in ceil_mode": lambda x: F.lp_pool2d(x, 2, 3, 2, ceil_mode=True),
+    "reflected, then zeros": lambda x: F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), randn(4, 3, 5, 5), padding=1),
+    "replicated": lambda x: F.conv2d(F.pad(x, (2, 2, 2, 2), "replicate"), randn(4, 3, 5, 5)),
+    "circular": lambda x: F.conv2d(F.pad(x, (2, 2, 2, 2), "circular"), randn(4, 3, 5, 5)),
+    "another constant": lambda x: F.conv2d(F.pad(x, (1, 1, 1, 1), value=3.0), randn(4, 3, 3, 3)),
+    "without padding of rows": lambda x: F.conv2d(x, randn(4, 3, 3, 3), padding=(0, 1)),
+    "transposed with a surplus": lambda x: F.conv_transpose2d(x, randn(3, 4, 5, 5), None, 2, 1),
+    "transposed with a lack": lambda x: F.conv_transpose2d(x, randn(3, 4, 3, 3), None, 3, 2, 1),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::omniconv.convert.SeamWarning")
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("name", ROW_FUNCTIONS)
+def test_by_default_columns_far_from_the_cut_are_those_of_the_flat_network_on_all_rows(name):
+    x = noise_image(height=24, width=48)
+    flat = ROW_FUNCTIONS[name](x)
+    converted = oc.convert.to_equirectangular(Calls(ROW_FUNCTIONS[name]))(x)
+    assert converted.shape == flat.shape
+    inner = slice(flat.shape[-1] // 4, -flat.shape[-1] // 4)
+    torch.testing.assert_close(converted[..., inner], flat[..., inner])
+
+
 @pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
 @pytest.mark.parametrize(("kernel", "stride", "padding", "more"), [(4, 2, 1, 0), (3, 2, 1, 1), (5, 1, 2, 0)])
 def test_transposed_convolution_agrees_with_omniconv(kernel, stride, padding, more, poles):
@@ -138,7 +165,7 @@ def test_any_convolution_agrees_with_torch_on_a_padded_image(data):
         return F.conv2d(F.pad(x, (*sides, *sides)), weight, None, stride, own, dilation)
 
     x = noise_image(height=12, width=12, batch=1)
-    y = oc.convert.to_equirectangular(Calls(flat))(x)
+    y = oc.convert.to_equirectangular(Calls(flat), poles="over")(x)
     far = flat(padded_far(x, "over"))
     start = MARGIN // stride
     torch.testing.assert_close(y, far[..., start : start + y.shape[2], start : start + y.shape[3]])
@@ -151,7 +178,7 @@ def test_align_corners_moves_samples_by_less_than_a_quarter():
     def flat(x):
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
-    y = oc.convert.to_equirectangular(Calls(flat))(x)
+    y = oc.convert.to_equirectangular(Calls(flat), poles="over")(x)
     difference = (y - flat(x)).abs()[..., 4:-4, 1:-1]  # without what depends on samples beyond the edges
     assert difference.max() < 0.25 * torch.pi / 16
     assert difference[..., 30:34].max() < 0.02 * torch.pi / 16

@@ -8,7 +8,7 @@ from roll_equivariance import main_output, noise_image, randomized, roll_error
 import omniconv as oc
 
 
-@pytest.mark.parametrize("poles", ["over", "zeros", "replicate", "reflect"])
+@pytest.mark.parametrize("poles", ["flat", "over", "zeros", "replicate", "reflect"])
 @pytest.mark.parametrize("kind", list(SEAMLESS), ids=lambda kind: kind.__name__)
 def test_converted_network_is_equivariant_to_rolls(kind, poles):
     torch.manual_seed(0)

@@ -133,13 +133,16 @@ def test_wrapping_by_hand_gives_the_numbers_of_circular_padding(wrap):
 @pytest.mark.parametrize("wrap", [gathered, assigned])
 def test_wrapping_that_cannot_be_followed_is_recognised_with_one_warning(wrap):
     network, x = randomized(Wrapping(wrap)), noise_image()
-    converted = oc.convert.to_equirectangular(network, copy=True)
+    kept, report = oc.convert.to_equirectangular(network, copy=True, report=True, size=(16, 32))
+    assert not report.seams  # warnings are errors
+    torch.testing.assert_close(kept(x), network(x))  # on its own rows it may run as before
+    converted = oc.convert.to_equirectangular(network, copy=True, poles="over")
     with pytest.warns(oc.convert.SeamWarning, match="wraps by itself, so do not convert it") as caught:
         converted(x)
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", oc.convert.SeamWarning)
-        _, report = oc.convert.to_equirectangular(network, report=True, size=(16, 32))
+        _, report = oc.convert.to_equirectangular(network, poles="over", report=True, size=(16, 32))
     assert re.search("was equivariant to rolling .* before it was converted.*do not convert it", str(report[0]))
 
 

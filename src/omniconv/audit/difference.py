@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from omniconv.errors import InputError
+from omniconv.convert.network_output import predicted_class
 
 MIN_RELATIVE_STD = 1e-3
 """Lower limit of the standard deviation, relative to the RMS of the output: an almost constant output would otherwise
@@ -36,18 +36,6 @@ def difference(reference: np.ndarray, other: np.ndarray, areas: np.ndarray, clas
     """Compare two outputs ``(K, H, W)`` on pixels of areas ``(H, W)``; a single channel scores class 1 against 0."""
     changed = predicted_class(reference) != predicted_class(other) if class_scores else None
     return Difference(((reference - other) ** 2).sum(axis=0), changed, _variance(reference, areas))
-
-
-def predicted_class(scores: np.ndarray) -> np.ndarray:
-    """Return the argmax over channels, ``(…, K, H, W)`` to ``(…, H, W)``; a single score is compared with 0."""
-    return scores.argmax(axis=-3) if scores.shape[-3] > 1 else (scores[..., 0, :, :] > 0).astype(np.int64)
-
-
-def has_class_scores(output: np.ndarray, classes: bool | None) -> bool:
-    """Return ``classes`` if given, else True for an output of several channels."""
-    if classes not in (True, False, None):
-        raise InputError("classes", classes, "must be True, False or None", "use None: several channels are classes")
-    return len(output) > 1 if classes is None else bool(classes)
 
 
 class DifferenceAccumulator:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from omniconv.audit.difference import DifferenceAccumulator, divide, predicted_class
-from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function
+from omniconv.audit.difference import DifferenceAccumulator, divide
+from omniconv.audit.model_adapter import panorama_function
 from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
+from omniconv.convert.network_output import OutputKey, check_panoramas, predicted_class
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from omniconv.audit.difference import ChangeRate, DifferenceAccumulator, confidence, difference, divide, measure_of
-from omniconv.audit.model_adapter import OutputKey
 from omniconv.audit.rotation import DEFAULT_ROTATIONS, Rotations, RotationTrial, run_rotation_trials
+from omniconv.convert.network_output import OutputKey
 from omniconv.surfaces import panorama
 
 CENTRE_LATITUDE, CENTRE_LONGITUDE = 45.0, 135.0

@@ -22,7 +22,8 @@ from omniconv.audit.difference import (
     difference,
     measure_of,
 )
-from omniconv.audit.model_adapter import OutputKey, check_panoramas, panorama_function, scores_classes
+from omniconv.audit.model_adapter import panorama_function, scores_classes
+from omniconv.convert.network_output import OutputKey, check_panoramas
 from omniconv.errors import InputError
 from omniconv.surfaces import Equirectangular, panorama, rotate
 

@@ -16,7 +16,7 @@ from omniconv.audit.latitude import (
     band_edges,
     quality_bands,
 )
-from omniconv.audit.model_adapter import OutputKey, check_panoramas, model_name, panorama_function
+from omniconv.audit.model_adapter import model_name, panorama_function
 from omniconv.audit.position import BorderEffects, PositionEffect
 from omniconv.audit.rotation import (
     DEFAULT_ROTATIONS,
@@ -27,6 +27,7 @@ from omniconv.audit.rotation import (
 )
 from omniconv.audit.shift import ShiftError, shift_error
 from omniconv.audit.verdict import Grade, verdict
+from omniconv.convert.network_output import OutputKey, check_panoramas
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.run_folder import finite

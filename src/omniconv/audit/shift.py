@@ -18,15 +18,9 @@ from typing import Any
 import numpy as np
 
 from omniconv.audit.difference import DifferenceAccumulator, difference, divide
-from omniconv.audit.model_adapter import (
-    OutputKey,
-    PanoramaFunction,
-    check_panoramas,
-    model_name,
-    panorama_function,
-    scores_classes,
-)
+from omniconv.audit.model_adapter import PanoramaFunction, model_name, panorama_function, scores_classes
 from omniconv.audit.total_stride import total_stride
+from omniconv.convert.network_output import OutputKey, check_panoramas
 from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 

@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from omniconv.audit.model_adapter import OutputKey, panorama_function
+from omniconv.audit.model_adapter import panorama_function
+from omniconv.convert.network_output import OutputKey
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.summaries.tracing import traced_stride

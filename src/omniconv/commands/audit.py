@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -17,8 +18,11 @@ from omniconv.training.settings import parse_size
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from omniconv.audit.run import Audit
+    from omniconv.commands.load_model import Colour, LoadedModel
+    from omniconv.convert.choice import ConversionChoice
 
 Table = tuple[list[str], list[list[str | float]]]
 QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
@@ -38,6 +42,7 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--size", help="N or HxW: size that panoramas are resized to; by default that of the run, or their own")
 @click.option("--stride", type=int, help="total stride of the network in columns; measured if not given")
 @click.option("--values", is_flag=True, help="MODEL returns values (depths, colours), not class scores")
+@click.option("--conversions", is_flag=True, help="also measure the conversions of MODEL, a flat network, to panoramas")
 @click.option("--output", help="output of MODEL to use, by key or index; the first by default")
 @click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1")
 @click.option("--std", "--spread", "std", help="R,G,B standard deviation to divide by")
@@ -62,6 +67,10 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     The outputs of networks that return images are compared as values. A denoiser is measured as a function of the image
     at one noise level, half the standard deviation of the data, and for the first class if it has any.
 
+    --conversions compares what MODEL and its conversions (oc.convert.to_equirectangular with each choice of poles, and
+    to_tangent) say about a panorama with what MODEL says about perspective views of it, by latitude, in the middle of
+    the picture and at its cut, and recommends one of them.
+
     Errors are graded none, slight, clear or strong: slight, clear and strong begin at 0.2, 1 and 5 % of the area
     changing class (for values: at a change of 1, 5 and 20 % of their standard deviation), in excess of the baseline.
     """
@@ -75,7 +84,9 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     size = parse_size(options["size"]) if options["size"] else None
     written = {"json_file": options["json_file"], "overwrite": options["overwrite"]}
     targets = _targets(options["out"], **written) if options["out"] else []
-    loaded = load_model(network, options["device"], options["trust"]).with_normalization(mean, std)
+    loaded = load_model(network, options["device"], options["trust"])
+    flat = _flat_network(loaded) if options["conversions"] else None
+    loaded = loaded.with_normalization(mean, std)
     targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)
     with write_outputs(targets[0].parent, targets[:2], options["overwrite"]):
         panoramas, truth, trained_on = read_data(loaded, images, options["labels"], options["most"], size)
@@ -84,8 +95,13 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
             classes, output = False if options["values"] else None, _parse_output(options["output"])
             result = run_audit(loaded.model, panoramas, truth, classes=classes, output=output, step=step, **same_name)
         result = replace(result, network=f"{loaded.title} ({result.network})", trained_on=trained_on)
-        _write(result, panoramas[0], targets)
+        choice = None
+        if flat is not None:
+            choice = _choose(flat, _normalized(panoramas, mean, std), classes, output)
+        _write(result, panoramas[0], targets, {"conversions": choice.as_dict()} if choice else {})
     _print(result)
+    if choice is not None:
+        _print_choice(choice)
     log(targets[0])
 
 
@@ -146,13 +162,13 @@ def _targets(out: Path, json_file: Path | None, overwrite: bool) -> list[Path]:
     return targets
 
 
-def _write(result: Audit, panorama: np.ndarray, targets: list[Path]) -> None:
+def _write(result: Audit, panorama: np.ndarray, targets: list[Path], more: dict[str, Any]) -> None:
     """Write the plot and the numbers, both computed before the first byte is written."""
     from omniconv.audit.plot import draw
     from omniconv.files import make_folder, write_bytes
     from omniconv.run_folder import write_json
 
-    png, numbers = draw(result, panorama), result.as_dict()
+    png, numbers = draw(result, panorama), result.as_dict() | more
     write_bytes(targets[0], png)
     for target in targets[1:]:
         make_folder(target.parent)
@@ -167,6 +183,49 @@ def _print(result: Audit) -> None:
             print_table(*table, "")
     for line in (*result.verdict, *result.notes):
         log(str(line))
+
+
+def _flat_network(loaded: LoadedModel) -> nn.Module:
+    """Return the network whose conversions are measured, checked before the audit, which takes long."""
+    from torch import nn
+
+    from omniconv.convert.choice import check_flat
+
+    if not isinstance(loaded.model, nn.Module):
+        rule = "is not a flat network of your own, and only such networks are converted"
+        raise InputError("conversions", loaded.title, rule, "leave out --conversions")
+    check_flat(loaded.model)
+    return loaded.model
+
+
+def _normalized(panoramas: np.ndarray, mean: Colour, std: Colour) -> np.ndarray:
+    """Return panoramas as ``LoadedModel.with_normalization`` passes them to the network."""
+    import numpy as np
+
+    shift, scale = (
+        np.reshape(value or default, (-1, 1, 1)).astype(np.float32) for value, default in ((mean, 0), (std, 1))
+    )
+    return (panoramas - shift) / scale
+
+
+def _choose(flat: nn.Module, panoramas: np.ndarray, classes: bool | None, output: str | int | None) -> ConversionChoice:
+    from omniconv.convert.choice import CONVERSIONS, choose
+    from omniconv.convert.finding import SeamWarning
+
+    with progress_bar(len(panoramas) * len(CONVERSIONS), "conversions") as step, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=SeamWarning)  # what a seam changes is measured
+        return choose(flat, panoramas, classes=classes, output=output, step=step)
+
+
+def _print_choice(choice: ConversionChoice) -> None:
+    title, *_, recommended, rule = str(choice).splitlines()
+    log(title)
+    print_table(*choice.table(), "")
+    for entry in choice.figures:
+        if entry.failure:
+            log(f"{entry.name}: {entry.failure}")
+    log(recommended)
+    log(rule)
 
 
 def _check_numbers(options: dict[str, Any]) -> None:

@@ -12,10 +12,12 @@
    carries the number of padded samples from the first override to the second.
 5. Operators: the overrides call those of ``omniconv.nn``, with the panorama's ``Border`` or tangent ``Stencil``.
 
+``choice.py`` measures these conversions against perspective views, and recommends one for the user's panoramas.
 ``equivariance/`` runs a converted network on a rolled panorama and reports every operation that is not equivariant.
 ``sphconv/`` does not use the mode: it builds a new network with one kernel for each row, and fits these kernels.
 """
 
+from omniconv.convert.choice import ConversionChoice, ConversionFigures, choose
 from omniconv.convert.equirectangular import to_equirectangular
 from omniconv.convert.finding import ConversionReport, Finding, SeamWarning
 from omniconv.convert.overrides.module_class import revert
@@ -24,6 +26,6 @@ from omniconv.convert.sphconv.report import SphConvReport
 from omniconv.convert.tangent import to_tangent
 
 __all__ = [
-    "ConversionReport", "Finding", "SeamWarning", "SphConv", "SphConvReport",
-    "revert", "to_equirectangular", "to_sphconv", "to_tangent",
+    "ConversionChoice", "ConversionFigures", "ConversionReport", "Finding", "SeamWarning", "SphConv", "SphConvReport",
+    "choose", "revert", "to_equirectangular", "to_sphconv", "to_tangent",
 ]  # fmt: skip

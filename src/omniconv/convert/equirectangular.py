@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from omniconv.checks import check_choice
 from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import ConversionReport
-from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
+from omniconv.convert.overrides.module_class import convert_modules, named_modules, restore_on_error, tensors_of
 from omniconv.convert.overrides.table import GridOverrides
 from omniconv.errors import InputError
 from omniconv.nn.inspection import copy_network
 from omniconv.surfaces import Equirectangular
 from omniconv.surfaces.equirectangular.surface import Poles
 
+PoleRows = Poles | Literal["flat"]
+"""Values beyond the first and last row; ``flat`` are those of the flat network."""
 REPORT_SIZE = (128, 256)
 """Default height and width of the noise that a report is made on."""
 GRID_LAYERS = (
@@ -29,24 +32,33 @@ GRID_LAYERS = (
 
 @overload
 def to_equirectangular(
-    model: nn.Module, *, poles: Poles = ..., copy: bool = ..., report: Literal[False] = ..., example: Any = ...,
+    model: nn.Module, *, poles: PoleRows = ..., copy: bool = ..., report: Literal[False] = ..., example: Any = ...,
     size: Sequence[int] = ...,
 ) -> nn.Module: ...  # fmt: skip
 @overload
 def to_equirectangular(
-    model: nn.Module, *, poles: Poles = ..., copy: bool = ..., report: Literal[True], example: Any = ...,
+    model: nn.Module, *, poles: PoleRows = ..., copy: bool = ..., report: Literal[True], example: Any = ...,
     size: Sequence[int] = ...,
 ) -> tuple[nn.Module, ConversionReport]: ...  # fmt: skip
 def to_equirectangular(
-    model: nn.Module, *, poles: Poles = "over", copy: bool = False, report: bool = False, example: Any = None,
+    model: nn.Module, *, poles: PoleRows = "flat", copy: bool = False, report: bool = False, example: Any = None,
     size: Sequence[int] = REPORT_SIZE,
 ) -> nn.Module | tuple[nn.Module, ConversionReport]:  # fmt: skip
     """Convert a trained flat network to panoramas, keeping its weights (Schubert et al., IV 2019).
 
     Convolutions, transposed convolutions, poolings, unpoolings, paddings and resizings wrap around the left and right
-    edge and continue over the poles. This holds for layers and for calls of ``torch.nn.functional`` in a ``forward``.
-    Outputs that do not depend on samples beyond an edge are unchanged. The network becomes equivariant, to rounding, to
-    rolling the panorama by any multiple of its total stride; a width that is not a multiple of it leaves a seam.
+    edge, in layers and in calls of ``torch.nn.functional`` in a ``forward``. Above the first and below the last row
+    they read what the flat network reads there, its own padding, unless ``poles`` says otherwise. Outputs that do not
+    depend on samples beyond the left and right edge are unchanged, except those of ``align_corners=True`` (see below).
+    The network becomes equivariant, to rounding, to rolling the panorama by any multiple of its total stride; a width
+    that is not a multiple of it leaves a seam.
+
+    The choice of ``poles`` matters for networks that were trained with padding of zeros: they recognise the edge of the
+    image by it, and read other values there as content, with a large receptive field down to the equator. No default is
+    best for all of them: ``oc.convert.choose`` measures all conversions on panoramas of your own.
+
+    A full circle has no corners, so resizing with ``align_corners=True`` becomes ``False``: outputs move, by nothing in
+    the middle of the image to half an input sample at its edges. The report measures the change of the middle.
 
     ``model`` itself is converted and returned: parameters, ``state_dict`` keys, classes, hooks and methods stay, and it
     can be trained, moved, compiled, exported, copied and pickled as before. ``revert`` undoes the conversion.
@@ -60,10 +72,11 @@ def to_equirectangular(
 
     Args:
         model: network for images (batch, channels, height, width).
-        poles: values beyond the first and last row: ``over`` the pole (mirrored rows, rolled by half of the columns, of
-            which every level of the network should have an even number), ``zeros``, ``replicate`` or ``reflect``. Any
-            height and width are accepted; ``over`` assumes that the first and last row are at the poles, as in a
-            panorama with twice as many columns as rows. Use ``replicate`` or ``zeros`` for a strip at the equator.
+        poles: values beyond the first and last row: ``flat``, those of the flat network (its zeros, or the mode of its
+            ``F.pad``); ``over`` the pole (mirrored rows, rolled by half of the columns, of which every level of the
+            network should have an even number); ``zeros``, ``replicate`` or ``reflect``. Any height and width are
+            accepted; ``over`` assumes that the first and last row are at the poles, as in a panorama with twice as many
+            columns as rows.
         copy: convert a copy with weights of its own, and leave ``model`` unchanged.
         report: also return the list of changed operations and of seams.
         example: input for the report: a tensor or a tuple of arguments, whose images are rolled. By default noise of
@@ -87,24 +100,30 @@ def to_equirectangular(
         >>> sorted(network.state_dict())
         ['0.bias', '0.weight']
     """
-    border: Any = Equirectangular(poles=poles).conv_neighbours()
+    border, overrides = _border(poles), GridOverrides(pads_rows_as_flat=poles == "flat")
     check_model(model)
     network = copy_network(model, cure="use copy=False") if copy else model
     with restore_on_error(network):
-        convert_modules(network, "Equirectangular", border, GridOverrides())
+        convert_modules(network, "Equirectangular", border, overrides)
         return (network, equivariance_report(network, example_input(network, example, size))) if report else network
+
+
+def _border(poles: PoleRows) -> Any:
+    check_choice("poles", poles, ("flat", *get_args(Poles)), "use poles='flat'")
+    # the padding arguments of torch's convolutions and poolings mean zeros; `pads_rows_as_flat` does the rest
+    return Equirectangular(poles="zeros" if poles == "flat" else poles).conv_neighbours()
 
 
 def check_model(model: nn.Module) -> None:
     """Raise InputError unless a model is a network for images that can be converted."""
     if not isinstance(model, nn.Module):
         raise InputError("model", model, "must be a torch.nn.Module", "give the network itself")
-    for name, module in model.named_modules():
+    for name, module in named_modules(model):
         path = name or "model"
         if isinstance(module, torch.jit.ScriptModule):
             rule = "is scripted, so its function calls cannot be replaced"
             raise InputError("model", path, rule, "convert it before scripting")
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             # a lazy module changes its class when it is initialized, which would drop the patched class
             raise InputError("model", path, "is a lazy module without parameters", "run it once on a flat image first")
         if type(module).__module__.startswith("omniconv."):
@@ -114,10 +133,10 @@ def check_model(model: nn.Module) -> None:
     if "forward" in vars(model):
         rule = "has an instance attribute 'forward', which hides that of the converted class"
         raise InputError("model", type(model).__name__, rule, "convert it before it is wrapped")
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = list(tensors_of(model))
     # networks without any layer of GRID_LAYERS may still call torch.nn.functional with kernels of their own
     has_kernels = any(tensor.ndim == 4 for tensor in tensors) or not tensors
-    if not has_kernels and not any(isinstance(module, GRID_LAYERS) for module in model.modules()):
+    if not has_kernels and not any(isinstance(module, GRID_LAYERS) for _, module in named_modules(model)):
         rule = "has no 2-d convolution, pooling, padding or resizing layer"
         cure = "give a network for images (batch, channels, height, width)"
         raise InputError("model", type(model).__name__, rule, cure)
@@ -127,10 +146,11 @@ def example_input(network: nn.Module, example: Any, size: Sequence[int]) -> tupl
     """Return the arguments to run a network on: ``example``, or noise of height and width ``size``."""
     if example is not None:
         return example if isinstance(example, tuple) else (example,)
-    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)), None)
+    layers = (layer for _, layer in named_modules(network))
+    first = next((layer for layer in layers if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)), None)
     if first is None:
         rule = "must be given, as the network has no Conv2d that tells the number of channels"
         raise InputError("example", None, rule, "give an input of the network")
     noise = torch.randn(1, first.in_channels, *size, generator=torch.Generator().manual_seed(0))
-    stored = next(first.parameters())  # reading `first.weight` would run its parametrization
+    stored = next(tensors_of(first))  # reading `first.weight` would run its parametrization
     return (noise.to(stored.device, stored.dtype),)

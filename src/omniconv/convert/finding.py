@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
@@ -57,8 +58,35 @@ class Finding:
         return f"{self.module or 'the network'}: {self.operation}: {self.reason}"
 
 
+def text_table(rows: Sequence[Sequence[str]], width: int = TEXT_WIDTH) -> str:
+    """Return rows of cells as lines of aligned columns; longer texts than ``width`` are wrapped.
+
+    Example:
+        >>> print(text_table([["a", "b"], ["long", "text"]]))
+        a     b
+        long  text
+    """
+    widths = [min(max(map(len, column)), width) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for number in range(max(map(len, cells))):
+            parts = [cell[number] if number < len(cell) else "" for cell in cells]
+            lines.append("  ".join(f"{part:<{width}}" for part, width in zip(parts, widths, strict=True)).rstrip())
+    return "\n".join(lines)
+
+
 class ConversionReport(list[Finding]):
     """List of the findings of a conversion, which is shown as a table, seams first.
+
+    Attributes:
+        middle_change: difference of the converted network's output from the flat one's in the inner half of rows and
+            columns of the example (all of an output without rows and columns), relative to its standard deviation;
+            ``None`` if the network returned no floating-point numbers.
+        middle_labels: share of labels that differ there, if the output has several channels, else ``None``. It means
+            something if the channels are class scores and the example is an image; on noise a trained network may
+            change less or more.
+        has_middle: whether the output has rows and columns.
 
     Example:
         >>> print(ConversionReport([Finding("0", "conv2d", "padding replaced", seam=False)]))
@@ -67,6 +95,13 @@ class ConversionReport(list[Finding]):
         0       conv2d     padding replaced
     """
 
+    def __init__(
+        self, findings: Iterable[Finding] = (), middle_change: float | None = None, middle_labels: float | None = None,
+        has_middle: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(findings)
+        self.middle_change, self.middle_labels, self.has_middle = middle_change, middle_labels, has_middle
+
     @property
     def seams(self) -> list[Finding]:
         """Findings that leave a seam."""
@@ -74,22 +109,14 @@ class ConversionReport(list[Finding]):
 
     @property
     def headline(self) -> str:
-        """Number of seams and of changed operations."""
+        """Number of seams and of changed operations, and the change of the middle of the picture."""
         changed = sum(not finding.seam and bool(finding.operation != "forward") for finding in self)
         seams = len(self.seams)
         found = f"{pluralize(seams, 'seam')} left" if seams else "no seam found"
-        return f"{pluralize(changed, 'operation')} changed, {found}"
+        return f"{pluralize(changed, 'operation')} changed, {found}{self._middle()}"
 
     def __repr__(self) -> str:
-        rows = [COLUMNS, *self._cells()]
-        widths = [min(max(map(len, column)), TEXT_WIDTH) for column in zip(*rows, strict=True)]
-        lines = [self.headline]
-        for row in rows:
-            cells = [wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
-            for number in range(max(map(len, cells))):
-                parts = [cell[number] if number < len(cell) else "" for cell in cells]
-                lines.append("  ".join(f"{part:<{width}}" for part, width in zip(parts, widths, strict=True)).rstrip())
-        return "\n".join(lines)
+        return f"{self.headline}\n{text_table([COLUMNS, *self._cells()])}"
 
     __str__ = __repr__
 
@@ -99,6 +126,13 @@ class ConversionReport(list[Finding]):
 
         body = "".join(row(cells, "td") for cells in self._cells())
         return f"<table><caption>{escape(self.headline)}</caption>{row(COLUMNS, 'th')}{body}</table>"
+
+    def _middle(self) -> str:
+        if self.middle_change is None:
+            return ""
+        labels = "" if self.middle_labels is None else f", {self.middle_labels:.1%} of its labels"
+        place = "the middle of the picture" if self.has_middle else "the output"
+        return f"; {place} changes by {self.middle_change:.1%} of its standard deviation{labels}"
 
     def _cells(self) -> list[tuple[str, ...]]:
         ordered = [*self.seams, *(finding for finding in self if not finding.seam)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, overload
 
 import torch
@@ -12,7 +10,7 @@ from torch import nn
 from omniconv.convert.equirectangular import check_model, example_input
 from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import ConversionReport
-from omniconv.convert.overrides.module_class import convert_modules, restore_on_error
+from omniconv.convert.overrides.module_class import convert_modules, evaluation_mode, restore_on_error
 from omniconv.convert.overrides.tangent import TangentOverrides
 from omniconv.nn.inspection import copy_network, preserved_random_state
 from omniconv.surfaces import Equirectangular
@@ -69,18 +67,6 @@ def to_tangent(
     arguments = example_input(network, example, (height, 2 * height))
     with restore_on_error(network):
         convert_modules(network, "Tangent", border, overrides)
-        with preserved_random_state(), _evaluation_mode(network), torch.no_grad():
+        with preserved_random_state(), evaluation_mode(network), torch.no_grad():
             network(*arguments)
         return (network, equivariance_report(network, arguments)) if report else network
-
-
-@contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Run a block in evaluation mode, so that BatchNorm statistics stay; then restore each module's own mode."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from omniconv.convert.equivariance.roll import NO_ROLL, RollSpec, RollTest
+from omniconv.convert.equivariance.roll import NO_ROLL, RollSpec, RollTest, rounding_tolerance
 from omniconv.convert.finding import Finding
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode
 from omniconv.convert.overrides.pad_tracking import NO_OFFSET, offset_of
@@ -27,6 +28,8 @@ RESHAPE_OPS = frozenset({
     "t",
 })  # fmt: skip
 """Names of functions that only move or copy samples."""
+TEMPLATE_OPS = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as"})
+"""Names of functions whose arguments after the first say what the result is like, not what it contains."""
 _ATTRIBUTE = "_omniconv_tensor_state"
 
 
@@ -38,6 +41,7 @@ class TensorState(NamedTuple):
 
     roll: RollSpec | None
     origin: Finding | None = None
+    tolerance: float = 0.0  # of the narrowest dtype that it was computed in
 
 
 class EquivarianceTracer(PanoramaFunctionMode):
@@ -49,16 +53,23 @@ class EquivarianceTracer(PanoramaFunctionMode):
         self.findings: dict[Finding, None] = {}  # in the order of their discovery, without duplicates
         # Seams that the running override has reported; they become findings if the comparison fails.
         self.pending: list[Finding] = []
+        self.certain: set[Finding] = set()  # findings that comparisons at this roll need not show
+
+    @property
+    def has_equivariant_rest(self) -> bool:
+        """Whether no seams were found but those that leave a seam at some roll in any case."""
+        return not any(finding.seam and finding not in self.certain for finding in self.findings)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self.pending.clear()
         result = super().__torch_function__(function, types, args, kwargs)
-        states = [getattr(x, _ATTRIBUTE) for x in iterate_tensors((args, kwargs)) if hasattr(x, _ATTRIBUTE)]
+        name = getattr(function, "__name__", str(function))
+        sources = args[:1] if name in TEMPLATE_OPS else () if _is_factory(name) else (args, kwargs)
+        states = [getattr(x, _ATTRIBUTE) for x in iterate_tensors(sources) if hasattr(x, _ATTRIBUTE)]
         if not states:
             return result
-        name = getattr(function, "__name__", str(function))
         if isinstance(result, Tensor):
             return self._check(name, states, result)
         if isinstance(result, tuple | list) and all(isinstance(part, Tensor) for part in result):
@@ -72,6 +83,12 @@ class EquivarianceTracer(PanoramaFunctionMode):
             result = network(*inputs)
         self._check_outputs(result)
         return list(self.findings)
+
+    def emit_certain(self, finding: Finding) -> None:
+        """Add a seam that this roll may not show, and keep it as the cause if it does."""
+        self.findings.setdefault(finding)
+        self.certain.add(finding)
+        self.emit(finding)
 
     def emit(self, finding: Finding) -> None:
         """Keep a seam until the result is compared."""
@@ -95,7 +112,7 @@ class EquivarianceTracer(PanoramaFunctionMode):
         for x in iterate_tensors(result):
             unknown = TensorState(None, untraced) if self.roll_test.has_both_halves(x) else TensorState(NO_ROLL)
             state = getattr(x, _ATTRIBUTE, unknown)
-            if state.origin is not None and self.roll_test.find_roll(x, ()) is None:
+            if state.origin is not None and self.roll_test.find_roll(x, (), state.tolerance) is None:
                 self.findings.setdefault(state.origin)
 
     def _check(self, name: str, states: list[TensorState], result: Tensor) -> Tensor:
@@ -104,23 +121,32 @@ class EquivarianceTracer(PanoramaFunctionMode):
             return result
         origin = next((state.origin for state in states if state.origin is not None), None)
         guesses = [state.roll for state in states if state.roll is not None]
+        tolerance = max(rounding_tolerance(result.dtype), *(state.tolerance for state in states))
         only_reshapes = name in RESHAPE_OPS
         finding = self.pending[0] if self.pending else Finding(self.module, name, _reason(name), seam=True)
         if offset_of(result) != NO_OFFSET and guesses:
             # padding of a rolled panorama is not the rolled padding; the next window removes it, and is compared
-            return _with_state(result, TensorState(guesses[0], origin))
+            return _with_state(result, TensorState(guesses[0], origin, tolerance))
+        broken = TensorState(None, origin or finding, tolerance)
         if not self.roll_test.has_both_halves(result):
-            return _with_state(result, TensorState(None, origin or finding))
-        roll = self.roll_test.find_roll(result, guesses)
+            return _with_state(result, broken)
+        roll = self.roll_test.find_roll(result, guesses, tolerance)
         if roll is not None:
-            return _with_state(result, TensorState(roll))
-        if (only_reshapes and not self.pending) or (origin is not None and not any(guesses)):
-            return _with_state(result, TensorState(None, origin or finding))
+            if tolerance > rounding_tolerance(torch.float64):  # or rounding would add up from operation to operation
+                result = _overwrite(result, self.roll_test.corrected(result, roll))
+            return _with_state(result, TensorState(roll, None, tolerance))
+        if only_reshapes and not self.pending:
+            return _with_state(result, broken)
+        if origin is not None and not any(guesses):
+            if self.pending:  # of its own, whatever came before
+                self.findings.setdefault(self.pending[0])
+            return _with_state(result, broken)
         self.findings.setdefault(origin or finding)
         roll = self.roll_test.expected_roll(result, guesses)
         if roll is None:
-            return _with_state(result, TensorState(None, origin or finding))
-        return _with_state(_overwrite(result, self.roll_test.corrected(result, roll)), TensorState(roll))
+            return _with_state(result, broken)
+        corrected = _overwrite(result, self.roll_test.corrected(result, roll))
+        return _with_state(corrected, TensorState(roll, None, tolerance))
 
 
 def is_image(x: Any) -> bool:
@@ -139,6 +165,11 @@ def _overwrite(x: Tensor, corrected: Tensor) -> Tensor:
         return x.copy_(corrected)
     except RuntimeError:  # not writable, for example an expanded tensor, whose samples share memory
         return corrected
+
+
+def _is_factory(name: str) -> bool:
+    """Return whether a function makes a tensor of a size, as ``zeros_like`` and ``new_zeros`` do."""
+    return name.endswith("_like") or name.startswith("new_")
 
 
 def _reason(name: str) -> str:

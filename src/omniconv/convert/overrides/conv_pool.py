@@ -128,6 +128,10 @@ def avg_pool2d(
     """Override ``F.avg_pool2d``."""
     window = Window.of_pool(kernel_size, stride, padding)
     x, amounts, offset = resolve_padding(context, "avg_pool2d", input, window, ceil_mode)
+    if ceil_mode and context.overrides.pads_rows_as_flat:  # torch divides by the samples of the last, smaller windows
+        x, rows = pad(x, (NO_OFFSET[0], amounts[1]), context.border), (window.padding[0][0], 0)
+        y = F.avg_pool2d(x, window.kernel, window.stride, rows, True, count_include_pad, divisor_override)
+        return with_offset(y[..., : _whole_windows(x, window)], offset)
     mean = _MEAN_WITH_PADDING if count_include_pad or divisor_override else GridAvgPool
     y = cached_layer(_pool_on_grid, mean, context.border, window._replace(padding=amounts))(x)
     return with_offset(y * (prod(window.kernel) / divisor_override) if divisor_override else y, offset)
@@ -141,8 +145,11 @@ def lp_pool2d(
     """Override ``F.lp_pool2d``."""
     window = Window.of_pool(kernel_size, stride, 0)
     x, amounts, offset = resolve_padding(context, "lp_pool2d", input, window, ceil_mode)
-    (height, width), padded = window.kernel, pad(x, amounts, context.border)
-    return with_offset(F.lp_pool2d(padded, norm_type, (height, width), window.stride), offset)
+    height, width = window.kernel
+    clips_rows = ceil_mode and context.overrides.pads_rows_as_flat  # as in avg_pool2d, on which torch builds
+    padded = pad(x, (NO_OFFSET[0], amounts[1]) if clips_rows else amounts, context.border)
+    y = F.lp_pool2d(padded, norm_type, (height, width), window.stride, clips_rows)
+    return with_offset(y[..., : _whole_windows(padded, window)], offset)
 
 
 @accept_unbatched
@@ -176,10 +183,12 @@ def resolve_padding(
     if isinstance(width, int) and width % stride:
         context.report_seam(operation, f"stride {stride} does not divide {width} columns; use another input width")
     elif missing > 0 and is_continued_by_hand(panorama, missing):
-        context.report_continued_by_hand(operation)
+        if not context.overrides.pads_rows_as_flat:  # else it runs as in the flat network, on all rows and columns
+            context.report_continued_by_hand(operation)
     elif missing > 0:
         context.report_seam(operation, f"padding is too small for the kernel; missing output columns: {missing}")
-    output_offset = (rows if sum(rows) > 0 else (0, 0), columns if sum(columns) > 0 else (0, 0))
+    keeps_rows = sum(rows) > 0 and not context.overrides.pads_rows_as_flat
+    output_offset = (rows if keeps_rows else (0, 0), columns if sum(columns) > 0 else (0, 0))
     above_below, left_right = window.padding
     if (above_below, left_right) == offset:
         return x, NO_OFFSET, output_offset
@@ -205,6 +214,11 @@ def offset_after_window(sides: Sides, kernel_size: int, stride: int, dilation: i
     # last one centred at or before sample 0; all terms are doubled to stay integers.
     before = min(max((2 * sides[0] - reach + 1) // (2 * stride), 0), extra)
     return before, extra - before
+
+
+def _whole_windows(x: Tensor, window: Window) -> int:
+    """Return the number of windows along the columns of an image that is padded; ceil_mode may add another one."""
+    return (x.shape[-1] - window.kernel[-1]) // window.stride[-1] + 1
 
 
 def _pool_on_grid(build: Callable[..., Any], border: Border, window: Window) -> Any:

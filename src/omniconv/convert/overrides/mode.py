@@ -33,6 +33,10 @@ class Overrides(Protocol):
     def table(self) -> OverrideTable:
         """The override of each torch function that has one."""
 
+    @property
+    def pads_rows_as_flat(self) -> bool:
+        """Whether ``F.pad`` keeps its own mode above and below the image."""
+
 
 class PanoramaFunctionMode(TorchFunctionMode):
     """Run torch functions on a panorama: those in the override table by their override, all others unchanged.
@@ -72,10 +76,17 @@ class PanoramaFunctionMode(TorchFunctionMode):
         """Qualified name of the module whose ``forward`` is running."""
         return self.module_names[-1] if self.module_names else ""
 
-    def report_seam(self, operation: str, reason: str) -> None:
-        """Report an operation that is not equivariant; a compiler cannot trace warnings, so it skips this."""
+    def report_seam(self, operation: str, reason: str, is_certain: bool = False) -> None:
+        """Report an operation that is not equivariant; a compiler cannot trace warnings, so it skips this.
+
+        Args:
+            operation: name of the torch function.
+            reason: why it leaves a seam.
+            is_certain: it is not equivariant to all rolls, though it may be to some.
+        """
         if not torch.compiler.is_compiling():
-            self.emit(Finding(self.module, operation, reason, seam=True))
+            finding = Finding(self.module, operation, reason, seam=True)
+            (self.emit_certain if is_certain else self.emit)(finding)
 
     def report_continued_by_hand(self, operation: str) -> None:
         """Report, once for the whole network, that it continues its columns in a way that cannot be followed."""
@@ -85,6 +96,10 @@ class PanoramaFunctionMode(TorchFunctionMode):
 
     def report_change(self, operation: str, reason: str) -> None:
         """Report a changed operation; ignored here, kept by the equivariance tracer."""
+
+    def emit_certain(self, finding: Finding) -> None:
+        """Warn of a seam that needs no comparison of rolled panoramas."""
+        self.emit(finding)
 
     def emit(self, finding: Finding) -> None:
         """Warn of a seam; Python's default filter shows each text once per location."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from omniconv.convert.overrides.mode import Overrides, PanoramaFunctionMode, active_mode
@@ -49,8 +49,46 @@ class Conversion:
 
 def convert_modules(network: nn.Module, prefix: str, border: Border, overrides: Overrides) -> None:
     """Patch the class of every module of a network."""
-    for name, module in network.named_modules():
+    for name, module in named_modules(network):
         patch_class(module, Conversion(name, prefix, border, overrides))
+
+
+def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield each module of a network once, with its qualified name, in the order of ``nn.Module.named_modules``.
+
+    That method and the others of ``nn.Module`` that list modules and tensors may be hidden by attributes of the user's
+    network (``self.modules = [...]``).
+    """
+    seen = set()
+    waiting = [("", network)]
+    while waiting:
+        name, module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield name, module
+        prefix = f"{name}." if name else ""
+        children = [(prefix + key, child) for key, child in module._modules.items() if child is not None]
+        waiting += reversed(children)
+
+
+def tensors_of(network: nn.Module) -> Iterator[Tensor]:
+    """Yield parameters and buffers of all modules; a tensor that several modules share comes several times."""
+    for _, module in named_modules(network):
+        yield from (x for x in (*module._parameters.values(), *module._buffers.values()) if x is not None)
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Run a block in evaluation mode, so that BatchNorm statistics stay; then restore each module's own mode."""
+    training = [module for _, module in named_modules(network) if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def revert(model: nn.Module) -> nn.Module:
@@ -67,7 +105,7 @@ def revert(model: nn.Module) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise InputError("model", model, "must be a torch.nn.Module", "give the network that was converted")
-    for module in model.modules():
+    for _, module in named_modules(model):
         if isinstance(module, PatchedModule):
             module.__dict__.pop(_ATTRIBUTE, None)
             module.__class__ = flat_class(type(module))
@@ -77,7 +115,7 @@ def revert(model: nn.Module) -> nn.Module:
 @contextmanager
 def restore_on_error(network: nn.Module) -> Iterator[None]:
     """Give every module its class and conversion of before the block if the block raises."""
-    before = [(module, type(module), conversion_of(module)) for module in network.modules()]
+    before = [(module, type(module), conversion_of(module)) for _, module in named_modules(network)]
     try:
         yield
     except BaseException:

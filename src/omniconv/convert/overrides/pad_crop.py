@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from omniconv.convert.overrides.pad_tracking import (
 from omniconv.nn.grid.padding import pad as pad_on_border
 from omniconv.nn.symbolic import to_int_if_static
 from omniconv.nn.torch_private import C_PAD
+from omniconv.surfaces.neighbours.border import Border, Mode
 
 
 def pad(
@@ -46,15 +47,20 @@ def pad(
     growth = [(max(before, 0), max(after, 0)) for before, after in amounts]
     if any(map(any, growth)):
         context.report_change("pad", f"mode {mode!r} replaced by the border of the panorama")
+    border = replace(context.border, value=float(value or 0))
+    if context.overrides.pads_rows_as_flat and mode != "constant":
+        border = Border.of([cast(Mode, mode), border.modes[1]], ndim=2)
     # Samples padded before are padded again from the panorama itself: reflecting or repeating padded samples would not
     # continue the panorama.
     panorama, around = crop(input, offset_of(input)), add_sides(offset_of(input), growth)
-    x = pad_on_border(panorama, around, replace(context.border, value=float(value or 0)))
+    x = pad_on_border(panorama, around, border)
     above_below, left_right = ((max(-before, 0), max(-after, 0)) for before, after in amounts)
     x = crop(x, (above_below, left_right))
     rows, columns = add_sides(offset_of(input), amounts)
     if sum(columns) < 0:
         context.report_seam("pad", "removes columns of the panorama, so that the rest is not a full circle")
+    if context.overrides.pads_rows_as_flat:  # rows that are padded as in the flat network need not be followed
+        rows = (0, 0)
     return with_offset(x, (non_negative(rows), non_negative(columns)))
 
 

@@ -36,7 +36,9 @@ def interpolate(
     if mode not in INTERPOLATION_REACH:
         return F.interpolate(input, new_size, mode=mode)
     old_size = input.shape[2:]
-    corners = "; align_corners=True became False, as a full circle has no corners" if align_corners else ""
+    corners = (
+        "; align_corners=True became False, as a full circle has no corners: outputs move" if align_corners else ""
+    )
     context.report_change("interpolate", f"interpolates across the edges of the panorama{corners}")
     if all(isinstance(length, int) and length == 1 for length in old_size):  # a single sample has no neighbours
         return input.expand(*input.shape[:2], *new_size)
@@ -57,7 +59,8 @@ def adaptive_pool2d(name: str) -> Callable[..., Any]:
     def override(context: PanoramaFunctionMode, input: Tensor, output_size: Any, *args: Any, **kwargs: Any) -> Any:
         columns = output_size[-1] if isinstance(output_size, Sequence) else output_size
         if columns is not None and not is_symbolic(input.shape[-1]) and input.shape[-1] % columns:
-            context.report_seam(name, f"{columns} output columns do not divide {input.shape[-1]} input columns")
+            context.report_seam(name, f"{columns} output columns do not divide {input.shape[-1]} input columns",
+                                is_certain=True)  # fmt: skip
         return function(input, output_size, *args, **kwargs)
 
     return override

@@ -15,6 +15,14 @@ GRID_TABLE: OverrideTable = {
 
 
 class GridOverrides:
-    """Overrides for square-grid kernels on panoramas of any size."""
+    """Overrides for square-grid kernels on panoramas of any size.
+
+    Args:
+        pads_rows_as_flat: rows that ``F.pad`` adds are those of its own mode, not those of the border.
+    """
 
     table = GRID_TABLE
+    pads_rows_as_flat = False  # of the class: conversions that were pickled before the attribute existed lack it
+
+    def __init__(self, pads_rows_as_flat: bool = False) -> None:
+        self.pads_rows_as_flat = pads_rows_as_flat

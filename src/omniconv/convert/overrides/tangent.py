@@ -32,6 +32,8 @@ from omniconv.surfaces import Equirectangular, Stencil
 class TangentOverrides:
     """Overrides for tangent-plane kernels on panoramas of ``height`` rows, with the layers for each height inside."""
 
+    pads_rows_as_flat = False
+
     def __init__(self, height: int) -> None:
         _surface(height)  # raises InputError for a bad height
         self.height = height

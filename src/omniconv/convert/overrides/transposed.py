@@ -37,9 +37,13 @@ def conv_transpose2d(
     reaches = [span(taps, gap) for taps, gap in zip(kernel, dilations, strict=True)]
     amounts = tuple((p, max(reach - s - p, 0)) for p, reach, s in zip(paddings, reaches, step, strict=True))
     context.report_change("conv_transpose2d", "windows wrap around the edges, where their ends were cut off")
-    layer = cached_layer(make_grid_conv_transpose, context.border, kernel, step, amounts, dilations, groups, 0)
-    y = layer(panorama, weight, bias, tuple(size * s for size, s in zip(panorama.shape[2:], step, strict=True)))
     rows, columns = map(_excess, offset, step, reaches, paddings, output_paddings)
+    size = [length * s for length, s in zip(panorama.shape[2:], step, strict=True)]
+    if context.overrides.pads_rows_as_flat:  # all rows of torch's output are rows of the image
+        size[0], rows = size[0] + sum(rows), (0, 0)
+        amounts = ((paddings[0], max(paddings[0] - output_paddings[0], 0)), amounts[1])
+    layer = cached_layer(make_grid_conv_transpose, context.border, kernel, step, amounts, dilations, groups, 0)
+    y = layer(panorama, weight, bias, tuple(size))
     return _pad_to_size(context, "conv_transpose2d", y, (rows, columns))
 
 

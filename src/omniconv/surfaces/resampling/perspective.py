@@ -76,9 +76,13 @@ class View:
 
     def directions(self) -> np.ndarray:
         """Return the unit vectors of the pixel centres, ``(height, width, 3)``."""
-        height, width = self.size
-        down = (np.arange(height) - (height - 1) / 2)[:, None] * self.spacing
-        right = (np.arange(width) - (width - 1) / 2)[None, :] * self.spacing
+        return self.rays(*np.indices(self.size))
+
+    def rays(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return the unit vectors of points of the image, ``(…, 3)``; (0, 0) is the centre of the first pixel."""
+        down, right = (
+            (at - (length - 1) / 2) * self.spacing for at, length in zip((row, column), self.size, strict=True)
+        )
         points = np.stack(np.broadcast_arrays(1.0, right, down), axis=-1) @ self.axes
         return points / np.linalg.norm(points, axis=-1, keepdims=True)
 
@@ -173,7 +177,7 @@ def into_surface(
     pixel = 0.0 if mode == "nearest" else samples.spacing / view.spacing  # a sample in pixels of the image
     covered = _covered(row, view.size[0], pixel) * _covered(column, view.size[1], pixel)
     visible = np.flatnonzero(covered)
-    values = _sample_image(picture, row[visible], column[visible], pixel, mode)
+    values = sample_image(picture, row[visible], column[visible], pixel, mode)
     signal = np.zeros((*picture.shape[:-2], samples.count), values.dtype)
     signal[..., visible] = values
     dtype = np.bool_ if mode == "nearest" else np.float32
@@ -195,7 +199,7 @@ def _covered(position: np.ndarray, size: int, pixel: float) -> np.ndarray:
     return np.clip(inside / pixel + 0.5, 0, min(1, size / pixel))
 
 
-def _sample_image(image: np.ndarray, row: np.ndarray, column: np.ndarray, pixel: float, mode: Resampling) -> np.ndarray:
+def sample_image(image: np.ndarray, row: np.ndarray, column: np.ndarray, pixel: float, mode: Resampling) -> np.ndarray:
     """Return values ``(…, n)`` of an image, averaged to pixels about as wide as the surface's where those are wider."""
     if mode == "nearest":
         row, column = (
