@@ -17,6 +17,13 @@ FLAT = (Plane(), Equirectangular(), Equirectangular(height=32, kernels="tangent"
 MESHES = (Icosphere(4), Icosphere(4, "raw"), Healpix(16), Icosahedron(4))
 
 
+DIFFERENCES = np.array([
+    [[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]],
+    [[0, 0.5, 0], [0, 0, 0], [0, -0.5, 0]], [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
+])[:, None]  # fmt: skip
+"""Identity, derivatives to the east and north, and Laplacian as flat kernels."""
+
+
 def flat_network(layers=18, width=4, classes=2, in_channels=3):
     block, depths = LAYOUTS[layers]
     return randomized(PlainResNet(in_channels, classes, depths, block.expansion, width))
@@ -46,8 +53,8 @@ def test_on_meshes_only_kernels_are_converted_and_each_has_an_error(surface, lay
     assert report.loaded == list(state)
     kernels = {key.removesuffix(".weight") for key, value in state.items() if value.ndim == 4 and value.shape[-1] > 1}
     assert set(report.errors) == kernels
-    limit = 2 if isinstance(surface, Icosphere) else 1  # Taylor terms preserve smooth fields, not rough kernels
-    assert all(0.1 < error < limit for error in report.errors.values())
+    # Sum and slope of 49 random weights, which are kept, are large for three operators or ten taps.
+    assert all(0.1 < error < (2 if name == "conv1" else 1) for name, error in report.errors.items())
     for key, value in network.state_dict().items():
         if key.removesuffix(".weight") not in kernels:
             assert torch.equal(value, state[key].reshape(value.shape)), key
@@ -60,6 +67,8 @@ def test_on_meshes_only_kernels_are_converted_and_each_has_an_error(surface, lay
 def test_converted_kernels_respond_to_fields_as_flat_ones(surface):
     """A constant, a gradient to the east and to the north, and on an icosphere the Laplacian, near the equator."""
     kernels = np.random.default_rng(0).normal(size=(1, 3, 3, 3))
+    if isinstance(surface, Icosphere):  # what its operators can express
+        kernels = np.einsum("oim,mjyx->oiyx", np.random.default_rng(0).normal(size=(1, 3, 4)), DIFFERENCES)
     mesh = kernel_map(surface, (3, 3), 3).convert(kernels)[0]
     stencil = surface.conv_neighbours(3)
     x, y, z = surface.directions().reshape(-1, 3).T
@@ -88,13 +97,6 @@ def test_converted_kernels_respond_to_fields_as_flat_ones(surface):
             assert np.abs(np.median(response - own) - wanted) < tolerance * np.linalg.norm(flat_kernel), name
 
 
-def test_taylor_projection_is_that_of_the_design():
-    matrix = kernel_map(Icosphere(3), (3, 3), 3).matrix
-    columns = np.tile([-1, 0, 1], 3)
-    rows = np.repeat([-1, 0, 1], 3)
-    np.testing.assert_allclose(matrix, [np.ones(9), columns, -rows, (columns**2 + rows**2) / 4])
-
-
 @pytest.mark.parametrize("surface", [Icosphere(4), Icosphere(4, "raw"), Healpix(16), Icosahedron(4)], ids=str)
 @pytest.mark.parametrize("size", [3, 7])
 def test_error_of_a_layer_is_at_most_one_for_fits_and_sums_are_kept(surface, size):
@@ -108,14 +110,10 @@ def test_error_of_a_layer_is_at_most_one_for_fits_and_sums_are_kept(surface, siz
     assert to_mesh.relative_error(3 * kernels) == pytest.approx(to_mesh.relative_error(kernels))
 
 
-def test_differences_are_projected_exactly_on_an_icosphere():
-    stencils = np.array([
-        [[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]],
-        [[0, 0.5, 0], [0, 0, 0], [0, -0.5, 0]], [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
-    ])[:, None]  # fmt: skip
+def test_differences_are_exact_on_an_icosphere():
     to_mesh = kernel_map(Icosphere(3), (3, 3), 3)
-    np.testing.assert_allclose(to_mesh.convert(stencils)[:, 0], np.eye(4), atol=1e-12)
-    assert to_mesh.relative_error(stencils) < 1e-6
+    np.testing.assert_allclose(to_mesh.convert(DIFFERENCES)[:, 0], np.eye(4), atol=1e-12)
+    assert to_mesh.relative_error(DIFFERENCES) < 1e-6
 
 
 def test_icosahedron_keeps_the_part_that_is_symmetric_under_half_turns():
