@@ -21,7 +21,8 @@ from omniconv.files import write_bytes
 from omniconv.report.pictures import png_bytes
 from omniconv.surfaces import panorama
 from omniconv.tasks import TASKS, register_task
-from omniconv.tasks.base import Task, channels_at_size
+from omniconv.tasks.base import Task
+from omniconv.tasks.pixels import channels_at_size
 
 SURFACES = ("plane", "equirectangular", "icosphere:2")
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,20 @@ def test_a_killed_run_resumes_with_the_same_holes(run, photos, tmp_path):
     first, second = (oc.load(folder.model).state_dict() for folder in (run, other))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert rows_without_seconds(half.metrics)[0] == rows_without_seconds(other.metrics)[0]
+
+
+@pytest.mark.parametrize(("method", "weight"), [("gated", 6.0), ("plain", 6.0), ("partial", 6.4), ("deepfill", 1.0)])
+def test_one_wrong_sample_in_the_hole_costs_its_weight(method, weight):
+    """Partial convolutions add 0.1 times the total variation: 4 differences of 1 to the neighbours."""
+    task, x, codes = get_task("inpaint", method), torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    codes[..., 3, 4] = HOLE
+    predicted = torch.where(codes == HOLE, 1.0, x)
+    loss = task.image_loss(SimpleNamespace(surface=Plane()), task.criterion(None, None), x, codes, [predicted])
+    assert loss.item() == pytest.approx(weight / 64)  # the mean over 64 samples
+    outside = torch.where(codes == HOLE, codes, OUTSIDE)  # nothing known: a constant prediction varies nowhere
+    ones = torch.ones_like(x)
+    loss = task.image_loss(SimpleNamespace(surface=Plane()), task.criterion(None, None), 0 * x, outside, [ones])
+    assert loss.item() == pytest.approx(1.0 if method == "deepfill" else 6.0)
 
 
 @pytest.mark.parametrize("method", ["gated", "partial", "plain"])

@@ -7,9 +7,9 @@ import torch
 import omniconv.tasks.segment as segment
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.surfaces import surface
-from omniconv.tasks import base, get_task
-from omniconv.tasks.base import channels_at_size, rows_at_size
+from omniconv.tasks import get_task, pixels
 from omniconv.tasks.metrics import Confusion
+from omniconv.tasks.pixels import channels_at_size, rows_at_size
 
 SIZES = [(61, 127), (64, 128), (100, 200), (16, 40), (9, 300), (300, 9)]
 SURFACES = ["plane", "plane:border=circular", "equirectangular", "equirectangular:kernels=tangent,height=16",
@@ -28,7 +28,7 @@ def output_on(name):
 def test_blocks_of_rows_are_the_whole(monkeypatch, name, size):
     output, preprocessing = output_on(name)
     whole = np.stack(list(channels_at_size(output, size, preprocessing)))
-    monkeypatch.setattr(base, "BLOCK_PIXELS", 2000)
+    monkeypatch.setattr(pixels, "BLOCK_PIXELS", 2000)
     blocks = list(rows_at_size(output, size, preprocessing))
     assert [row for rows, _ in blocks for row in range(size[0])[rows]] == list(range(size[0]))
     np.testing.assert_allclose(np.concatenate([block for _, block in blocks], axis=1), whole, rtol=0, atol=2e-6)
@@ -38,7 +38,7 @@ def test_blocks_of_rows_are_the_whole(monkeypatch, name, size):
 def test_labels_of_a_large_image_are_those_of_the_whole(monkeypatch, name):
     output, preprocessing = output_on(name)
     whole = get_task("segment").predict(output, (100, 200), preprocessing)
-    monkeypatch.setattr(base, "BLOCK_PIXELS", 2000)
+    monkeypatch.setattr(pixels, "BLOCK_PIXELS", 2000)
     monkeypatch.setattr(segment, "LARGE_IMAGE", 100)
     blocks = get_task("segment").predict(output, (100, 200), preprocessing)
     assert np.mean(blocks != whole) < 0.001  # a tie may be rounded to either class

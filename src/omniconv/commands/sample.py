@@ -43,8 +43,8 @@ def sample(
     sample_0000.npy, float32 (3, samples), where black is 0 and white 1 (on planes and panoramas the samples of the
     surface are the pixels, so that the image is the signal).
 
-    Image i depends on --seed and on i only, not on --n and --batch-size. The memory is that of the network on
-    --batch-size images. If it is interrupted, the same command goes on.
+    Image i depends on --seed and on i only, not on --n and, but for rounding, --batch-size. The memory is that of the
+    network on --batch-size images. If it is interrupted, the same command goes on.
     """
     from omniconv.commands.load_model import open_predictor
     from omniconv.files import as_path, check_writable

@@ -19,6 +19,8 @@ from omniconv.surfaces import Border, RowStencil, Surface
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 """Function of images to the features ``(batch, channels, *grid)`` of some layers of a trained network."""
+VARIATION_WEIGHT = 0.1
+"""Weight of the total variation in equation 7 of Liu et al. (2018)."""
 Scores = Callable[[Tensor, Tensor], Tensor]
 """Discriminator: images and masks to scores of patches."""
 
@@ -100,7 +102,7 @@ class PartialConvLoss(nn.Module):
         hole: float = 6.0,
         perceptual: float = 0.05,
         style: float = 120.0,
-        variation: float = 0.1,
+        variation: float = VARIATION_WEIGHT,
     ) -> None:
         super().__init__()
         self.features = features

@@ -25,8 +25,9 @@ from omniconv.report.globe import globe
 from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
-from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork, channels_at_size, rows_at_size
+from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
 from omniconv.tasks.labels import LabelTask, measure_text
+from omniconv.tasks.pixels import channels_at_size, rows_at_size
 
 LABELS, OVERLAYS = "labels", "overlays"
 LARGEST_OVERLAY = 4096

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from omniconv.data.layouts.image_folder import scan_image_folder
 from omniconv.data.layouts.image_masks import scan_image_masks
 from omniconv.data.preprocessing import Preprocessing, resize_labels
 from omniconv.errors import FileError, InputError, validation_reason
-from omniconv.generation.inpainting import patch_discriminator_loss
+from omniconv.generation.inpainting import VARIATION_WEIGHT, TotalVariation, patch_discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
 from omniconv.models.inpainting.deepfill import PatchDiscriminator
@@ -180,6 +180,20 @@ class Inpaint(Task):
     ) -> Tensor:
         x, codes = batch
         predictions = as_role(network, SupportsPredictions).predictions(x, codes != KNOWN)
+        return self.image_loss(cast(Model, network), criterion, x, codes, predictions)
+
+    def image_loss(
+        self, network: Model, criterion: nn.Module, x: Tensor, codes: Tensor, predictions: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the part of the loss that compares predicted images with the true ones.
+
+        Args:
+            network: the network.
+            criterion: result of ``criterion``.
+            x: true images.
+            codes: ``KNOWN``, ``HOLE`` or ``OUTSIDE`` for each sample, ``(batch, 1, *grid)``.
+            predictions: prediction of each stage of the network.
+        """
         return criterion(predictions, x, codes == HOLE, codes != OUTSIDE)
 
     def validation_loss(
@@ -193,7 +207,9 @@ class Inpaint(Task):
         completed = torch.where(hole, predictions[-1].to(x.dtype), x)
         filled, true = (denormalize(image, preprocessing).clamp(0, 1) for image in (completed, x))
         metric.update(*measure_batch(filled, true, hole, areas, valid))
-        return criterion(predictions, x, hole, valid) if bool(hole.any()) else None
+        if not bool(hole.any()):
+            return None
+        return self.image_loss(cast(Model, network), criterion, x, codes, predictions)
 
     def progress(
         self, network: Model, preprocessing: Preprocessing, classes: tuple[str, ...], samples: Sequence[Sample]
@@ -310,9 +326,23 @@ class Gated(Inpaint):
 
 
 class Partial(Inpaint):
-    """Partial convolutions (Liu et al., ECCV 2018), in the network of ``Gated``."""
+    """Partial convolutions (Liu et al., ECCV 2018), in the network of ``Gated``.
+
+    Errors and the total variation have the published weights; the perceptual and style terms need a trained VGG-16,
+    see ``omniconv.generation.inpainting.PartialConvLoss``.
+    """
 
     method = "partial"
+
+    def image_loss(
+        self, network: Model, criterion: nn.Module, x: Tensor, codes: Tensor, predictions: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the errors in the hole and elsewhere, plus the total variation of the completed image in the hole."""
+        # Beyond a part of a panorama the prediction, too: the fill of its border would count as an edge.
+        completed = torch.where(codes != KNOWN, predictions[-1].float(), x.float())
+        areas = cast(HoleLoss, criterion).areas
+        variation = _total_variation(network.surface, x.device)(completed, codes == HOLE, areas)
+        return super().image_loss(network, criterion, x, codes, predictions) + VARIATION_WEIGHT * variation
 
 
 class Convolutional(Inpaint):
@@ -325,8 +355,9 @@ class DeepFill(Inpaint):
     """DeepFill v2 (Yu et al., ICCV 2019): two networks with gated convolutions and attention, against SN-PatchGAN.
 
     Losses as in the authors' code: the mean absolute error of both stages over the whole image, and the hinge loss of a
-    discriminator of patches, weight 1 each. The output is not limited by a hyperbolic tangent, since images are
-    normalized to standard deviation 1.
+    discriminator of patches, weight 1 each. There the images are in −1 … 1, and tanh limits the output to it. Here
+    they are normalized to standard deviation 1, so that their limits depend on the data: the output is not limited in
+    training, and clipped to black and white when it is written.
     """
 
     method = "deepfill"
@@ -354,12 +385,19 @@ class DeepFill(Inpaint):
         x, codes = batch
         unknown = codes != KNOWN
         predictions = as_role(network, SupportsPredictions).predictions(x, unknown)
-        loss = criterion(predictions, x, codes == HOLE, codes != OUTSIDE)
+        loss = self.image_loss(cast(Model, network), criterion, x, codes, predictions)
         if adversary is None:
             return loss
         completed = torch.where(unknown, predictions[-1], x)
         # As `patch_generator_loss`, without the scores of true images, which have no part in it.
         return loss - adversary(completed, unknown).mean()
+
+
+@lru_cache(maxsize=4)
+def _total_variation(surface: Surface, device: torch.device) -> TotalVariation:
+    # No part of a task, which has no state, nor of the criterion, which does not know the surface.
+    with torch.inference_mode(False):  # a validation may build it, and a training use its operator
+        return TotalVariation(surface).to(device)
 
 
 @lru_cache(maxsize=DRAWN_IN_MEMORY)
