@@ -13,6 +13,7 @@ from roll_equivariance import main_output, noise_image, randomized, roll_error
 from torch import nn
 
 import omniconv as oc
+from omniconv.errors import InputError
 from omniconv.surfaces import panorama
 
 HEIGHT = 32
@@ -148,3 +149,28 @@ def test_gradients_reach_all_weights_and_other_dtypes_and_heights_work():
     y = network(noise_image())
     torch.testing.assert_close(network.float()(noise_image().float()), y.float(), rtol=1e-3, atol=1e-4)
     assert network(noise_image(3, 32, 64).float()).shape == (2, 2, 32, 64)  # another height
+
+
+class PyramidBranch(nn.Module):
+    """A convolution on the panorama beside one on 6 × 6 means of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.pooled = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.first(x) + F.interpolate(self.pooled(F.adaptive_avg_pool2d(x, 6)), x.shape[-2:])
+
+
+@pytest.mark.filterwarnings("ignore::omniconv.convert.SeamWarning")
+def test_layers_on_other_signals_than_panoramas_stay_flat_and_are_named():
+    network, report = oc.convert.to_tangent(randomized(PyramidBranch()), 16, report=True)
+    named = [(found.module, found.reason) for found in report if found.operation == "conv2d"]
+    assert ("first", "moved to tangent planes") in named
+    assert ("pooled", "stays flat: its input of 6 × 6 is no panorama of the sphere") in named
+    x = noise_image()
+    torch.testing.assert_close(copy.deepcopy(network)(x), network(x))
+    with pytest.raises(InputError, match=r"input=.*: must have twice as many columns as rows at 'first'"):
+        network(x[..., :16])
+    with pytest.raises(InputError, match=r"input=.*: must have twice as many columns as rows at 'first'"):
+        oc.convert.to_tangent(randomized(PyramidBranch()), 16, example=x[..., :16])

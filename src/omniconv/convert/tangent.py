@@ -9,6 +9,7 @@ from torch import nn
 
 from omniconv.convert.equirectangular import check_model, example_input
 from omniconv.convert.equivariance.report import equivariance_report
+from omniconv.convert.equivariance.tracer import is_image
 from omniconv.convert.finding import ConversionReport
 from omniconv.convert.overrides.module_class import convert_modules, evaluation_mode, restore_on_error
 from omniconv.convert.overrides.tangent import TangentOverrides
@@ -32,8 +33,10 @@ def to_tangent(
     Convolutions and max poolings with odd windows, and max poolings of size 2, at stride 1 or 2, sample the panorama on
     the plane that is tangent to the sphere at each output pixel (Coors et al., SphereNet, ECCV 2018). Near the equator
     the outputs agree with the flat ones to second order in the pixel spacing; near the poles a kernel covers the same
-    solid angle as at the equator. All other operations are converted as by ``to_equirectangular``, whose notes on the
-    network, on ``revert``, on warnings and on reports apply here too.
+    solid angle as at the equator. Layers whose input is no 2:1 panorama in the first run, as in the branches of a
+    pyramid pooling, stay flat, and the report names them. All other operations are converted as by
+    ``to_equirectangular(poles="over")``, whose notes on the network, on ``revert``, on warnings and on reports apply
+    here too.
 
     The network runs once on an image of this height, to find the heights of its layers and to build their tables. For
     other heights, the tables are built at the first call. Compile and export at a height, device and dtype that the
@@ -53,7 +56,7 @@ def to_tangent(
 
     Raises:
         InputError: ``model`` is not a module, has no layer that could be converted, or contains a scripted module or a
-            layer of omniconv; the strides do not divide ``height``; a layer's input is not a 2:1 panorama.
+            layer of omniconv; the strides do not divide ``height``; the input is not a 2:1 panorama.
 
     Example:
         >>> flat = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.MaxPool2d(2))
@@ -68,5 +71,8 @@ def to_tangent(
     with restore_on_error(network):
         convert_modules(network, "Tangent", border, overrides)
         with preserved_random_state(), evaluation_mode(network), torch.no_grad():
+            # layers may be on other signals, as after a pyramid pooling, if the network itself is on a panorama
+            overrides.records = any(is_image(x) and x.shape[3] == 2 * x.shape[2] for x in arguments)
             network(*arguments)
+            overrides.records = False
         return (network, equivariance_report(network, arguments)) if report else network

@@ -30,9 +30,17 @@ from omniconv.surfaces import Equirectangular, Stencil
 
 
 class TangentOverrides:
-    """Overrides for tangent-plane kernels on panoramas of ``height`` rows, with the layers for each height inside."""
+    """Overrides for tangent-plane kernels on panoramas of ``height`` rows, with the layers for each height inside.
+
+    Attributes:
+        records: windows on signals that are not 2:1 panoramas (as in the branches of a pyramid pooling) are put into
+            ``flat_windows``; otherwise those that are not in it raise InputError.
+        flat_windows: module and operation of these windows, which stay flat.
+    """
 
     pads_rows_as_flat = False
+    records = False
+    flat_windows: frozenset[tuple[str, str]] = frozenset()  # of the class, for networks pickled before it existed
 
     def __init__(self, height: int) -> None:
         _surface(height)  # raises InputError for a bad height
@@ -55,8 +63,15 @@ class TangentOverrides:
             self.layers[key] = build(x.shape[2], *arguments)
         return self.layers[key]
 
+    def keeps_flat(self, module: str, operation: str) -> bool:
+        """Return whether a window on a signal that is not a 2:1 panorama stays flat; else the signal is an error."""
+        if self.records:
+            self.flat_windows |= {(module, operation)}
+        return (module, operation) in self.flat_windows
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"height": self.height, "layers": {}}  # tables can be large; they are built again when needed
+        # tables can be large; they are built again when needed
+        return {"height": self.height, "flat_windows": self.flat_windows, "layers": {}}
 
 
 class TangentCall(NamedTuple):
@@ -108,12 +123,15 @@ def tangent_call(context: PanoramaFunctionMode, operation: str, x: Tensor, windo
 
     Windows of stride 2 may start at other pixels than those of the tangent stencil: TensorFlow's "SAME" pads one column
     after an even number of columns and none before. Such windows are every other one of the stencil of stride 1. An
-    input that is not a 2:1 panorama, or an odd height at stride 2, raises InputError.
+    input that is not a 2:1 panorama and was one in the first run, or an odd height at stride 2, raises InputError.
     """
     panorama, window = crop(x, offset_of(x)), window._replace(padding=add_sides(offset_of(x), window.padding))
     kernel, stride, dilation, sides = window
     height, width = panorama.shape[2:]
     if set(kernel) == {1} or height == width == 1:  # pointwise, or global features: no neighbours to sample
+        return None
+    if width != 2 * height and cast(TangentOverrides, context.overrides).keeps_flat(context.module, operation):
+        context.report_change(operation, f"stays flat: its input of {height} × {width} is no panorama of the sphere")
         return None
     if width != 2 * height:
         rule = f"must have twice as many columns as rows at {context.module!r}"
