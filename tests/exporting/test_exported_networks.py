@@ -57,6 +57,7 @@ def test_every_network_on_every_surface(tmp_path, surface, ending):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("surface", [oc.Plane(), oc.Equirectangular()], ids=str)
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_denoiser_on_blocks_of_samples_takes_odd_sizes(tmp_path, surface, ending):
