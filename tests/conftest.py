@@ -20,6 +20,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 torch.set_num_threads(int(os.environ.get("OMNICONV_TEST_THREADS", "1")))
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what the battery of a model with ``quick_surfaces`` runs on others, and its compilation."""
+    for item in items:
+        quick, call = getattr(getattr(item, "cls", None), "quick_surfaces", None), getattr(item, "callspec", None)
+        if quick is None or call is None:
+            continue
+        if call.params.get("surface", quick[0]) not in quick or "compiled" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_report_header() -> str:
     """Return the arithmetic of this run: instruction sets decide the last bits of sums and sines."""
     simd = np.show_config(mode="dicts")["SIMD Extensions"]

@@ -182,7 +182,7 @@ def test_wrong_arguments_raise(arguments, text):
     [
         ("resnet19", {}, "encoder='resnet19': must be one of plain, resnet18, .*; did you mean resnet1"),
         (3, {}, "encoder=3: must be one of plain"),
-        ("resnet18", {"depth": 3}, "encoder='resnet18': does not take these arguments"),
+        ("resnet18", {"depth": 3}, "depth=3: is not an argument of the encoder resnet18; leave it out"),
         ("plain", {"depth": 2, "output_stride": 8}, "output_stride=8: is not that of depth=2, 4; leave one of the two"),
         ("plain", {"output_stride": 6}, "output_stride=6: must be a power of two from 2; use output_stride=8"),
     ],

@@ -5,10 +5,10 @@ A model is a subclass of ``Model`` (``base.py``), which records the construction
 be trained for every task, or method of a task, that requires its ``output`` (``registry.py``), such as ``dense`` (a
 vector per sample) or ``denoiser``; ``roles.py`` has the methods that tasks call on networks of each output.
 
-``classifier.py`` has a network with one output per image, ``unet.py`` one with an output per sample; ``generative/``
-has those that generate images, ``inpainting/`` those that fill holes. ``encoders/`` has the encoders, which several
-models share; a model adds its decoder or head. ``levels.py`` has the widths, surfaces and sizes of an encoder and a
-decoder.
+``classifier.py`` and ``resnet.py`` have networks with one output per image, ``unet.py`` and ``decoders/`` those with an
+output per sample; ``generative/`` has those that generate images, ``inpainting/`` those that fill holes. ``encoders/``
+has the encoders, which several models share; a model adds its decoder or head. ``levels.py`` has the widths, surfaces
+and sizes of an encoder and a decoder.
 
 To add a model, write it in a module of this package and add a line to ``MODELS``; a program that uses omniconv calls
 ``register_model``. A model is imported when it is first used, since it imports torch.
@@ -24,6 +24,10 @@ from omniconv.models.registry import MODELS, get_model, models_for, register_mod
 if TYPE_CHECKING:
     from omniconv.models.base import Model
     from omniconv.models.classifier import Classifier
+    from omniconv.models.decoders.deeplab import DeepLab
+    from omniconv.models.decoders.fpn import FPN
+    from omniconv.models.decoders.linknet import LinkNet
+    from omniconv.models.decoders.segnet import SegNet
     from omniconv.models.encoders.registry import make_encoder
     from omniconv.models.generative.autoencoder import Autoencoder
     from omniconv.models.generative.denoiser import Denoiser
@@ -38,16 +42,17 @@ if TYPE_CHECKING:
     from omniconv.models.weights.loading import WeightsReport, load_weights
 
 __all__ = [
-    "MODELS", "Autoencoder", "Classifier", "Denoiser", "Discriminator", "Generator", "Inpainter", "LocalDenoiser",
-    "Model", "PatchDiscriminator", "ResNet", "UNet", "WeightsReport", "build", "get_model", "load", "load_weights",
-    "make_encoder", "models_for", "register_model", "save",
+    "FPN", "MODELS", "Autoencoder", "Classifier", "DeepLab", "Denoiser", "Discriminator", "Generator", "Inpainter",
+    "LinkNet", "LocalDenoiser", "Model", "PatchDiscriminator", "ResNet", "SegNet", "UNet", "WeightsReport", "build",
+    "get_model", "load", "load_weights", "make_encoder", "models_for", "register_model", "save",
 ]  # fmt: skip
 
 _MODULES = {
-    "Autoencoder": "generative.autoencoder", "Classifier": "classifier", "Denoiser": "generative.denoiser",
-    "Discriminator": "generative.r3gan", "Generator": "generative.r3gan", "Inpainter": "inpainting.inpainter",
+    "Autoencoder": "generative.autoencoder", "Classifier": "classifier", "DeepLab": "decoders.deeplab",
+    "Denoiser": "generative.denoiser", "Discriminator": "generative.r3gan", "FPN": "decoders.fpn",
+    "Generator": "generative.r3gan", "Inpainter": "inpainting.inpainter", "LinkNet": "decoders.linknet",
     "LocalDenoiser": "generative.local_denoiser", "Model": "base", "PatchDiscriminator": "inpainting.deepfill",
-    "ResNet": "resnet", "UNet": "unet", "WeightsReport": "weights.loading",
+    "ResNet": "resnet", "SegNet": "decoders.segnet", "UNet": "unet", "WeightsReport": "weights.loading",
     "load_weights": "weights.loading", "make_encoder": "encoders.registry",
     "build": "storage.rebuilding", "load": "storage.model_file", "save": "storage.model_file",
 }  # fmt: skip

@@ -32,13 +32,17 @@ NOISY_INPUTS = frozenset(("denoiser",))
 MODELS: dict[str, type[Model] | str] = {
     "autoencoder": "omniconv.models.generative.autoencoder:Autoencoder",
     "classifier": "omniconv.models.classifier:Classifier",
+    "deeplab": "omniconv.models.decoders.deeplab:DeepLab",
     "denoiser": "omniconv.models.generative.denoiser:Denoiser",
     "discriminator": "omniconv.models.generative.r3gan:Discriminator",
+    "fpn": "omniconv.models.decoders.fpn:FPN",
     "generator": "omniconv.models.generative.r3gan:Generator",
     "inpainter": "omniconv.models.inpainting.inpainter:Inpainter",
+    "linknet": "omniconv.models.decoders.linknet:LinkNet",
     "local_denoiser": "omniconv.models.generative.local_denoiser:LocalDenoiser",
     "patch_discriminator": "omniconv.models.inpainting.deepfill:PatchDiscriminator",
     "resnet": "omniconv.models.resnet:ResNet",
+    "segnet": "omniconv.models.decoders.segnet:SegNet",
     "unet": "omniconv.models.unet:UNet",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""

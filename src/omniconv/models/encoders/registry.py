@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from pkgutil import resolve_name
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from omniconv.checks import check_choice, to_builtin
 from omniconv.errors import InputError
-from omniconv.models.encoders.plain import PlainEncoder
+from omniconv.models.encoders.plain import Down, PlainEncoder
 from omniconv.models.encoders.resnet import ResNetEncoder
 from omniconv.surfaces import Surface
 
@@ -30,22 +31,24 @@ class Encoder(Protocol):
 
 def _plain(
     in_channels: int, surface: Surface, output_stride: int | None = None, width: int = 32, depth: int | None = None,
-    **options: Any,
+    down: Down = "stride", normalization: str = "batch", activation: str = "relu",
 ) -> PlainEncoder:  # fmt: skip
     output_stride = to_builtin(output_stride)
     if depth is None:
         if output_stride is not None and (output_stride < 2 or output_stride & (output_stride - 1)):
             raise InputError("output_stride", output_stride, "must be a power of two from 2", "use output_stride=8")
         depth = 3 if output_stride is None else output_stride.bit_length() - 1
-    encoder = PlainEncoder(in_channels, width, depth, surface, **options)
+    encoder = PlainEncoder(in_channels, width, depth, surface, down, normalization, activation)
     if output_stride not in (None, encoder.total_stride):
         rule = f"is not that of depth={depth}, {encoder.total_stride}"
         raise InputError("output_stride", output_stride, rule, "leave one of the two out")
     return encoder
 
 
-def _resnet(layers: int, in_channels: int, surface: Surface, output_stride: int | None = None, **options: Any) -> Any:
-    return ResNetEncoder(in_channels, surface, layers, output_stride=output_stride or 32, **options)
+def _resnet(
+    layers: int, in_channels: int, surface: Surface, output_stride: int | None = None, width: int = 64
+) -> ResNetEncoder:
+    return ResNetEncoder(in_channels, surface, layers, width, 32 if output_stride is None else output_stride)
 
 
 ENCODERS: dict[str, Callable[..., Any]] = {
@@ -62,7 +65,7 @@ TIMM_PREFIX, TIMM_ENCODER = "timm:", "omniconv.convert.timm_encoder:TimmEncoder"
 
 def make_encoder(
     name: str, in_channels: int, surface: Surface, output_stride: int | None = None, **options: Any
-) -> nn.Module:
+) -> Encoder:
     """Build an encoder by its name.
 
     Args:
@@ -93,7 +96,7 @@ def make_encoder(
         build: Callable[..., Any] = partial(resolve_name(TIMM_ENCODER), name.removeprefix(TIMM_PREFIX))
     else:
         build = ENCODERS[check_choice("encoder", name, ENCODERS)]
-    try:
-        return build(in_channels, surface, output_stride, **options)
-    except TypeError as error:
-        raise InputError("encoder", name, f"does not take these arguments ({error})", "check their names") from error
+    for option, value in options.items():
+        if option not in signature(build).parameters:
+            raise InputError(option, value, f"is not an argument of the encoder {name}", "leave it out")
+    return build(in_channels, surface, output_stride, **options)
