@@ -41,7 +41,7 @@ OUT = Path("runs/climate")
     help="Surface of the network; may be repeated.",
 )  # fmt: skip
 @click.option("--height", type=click.Choice(["32", "64"]), default="32", show_default=True, help="Rows of the maps.")
-@click.option("--steps", type=click.IntRange(1), default=700, show_default=True, help="Training steps of 8 maps.")
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Training steps of 8 maps.")
 @click.option("--samples", type=click.IntRange(3), default=66, show_default=True)
 @click.option("--width", type=click.IntRange(4), default=16, show_default=True, help="Channels at the finest level.")
 @click.option("--depth", type=click.IntRange(1, 3), default=2, show_default=True, help="Downsampling steps.")

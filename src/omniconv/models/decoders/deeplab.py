@@ -90,10 +90,10 @@ class DeepLab(Model):
         self.pyramid = ASPP(
             self.encoder.channels[-1], channels, fitting, separable=separable, dropout=probability, surface=coarse
         )
-        build = VERSIONS[check_choice("version", version, VERSIONS)]
-        self.decoder = build(self.encoder, channels, separable)
-        self.head = OutputHead(channels, out_channels, surface=self.decoder.surface)
-        self.last = Enlarge(self.decoder.stride, "linear", self.decoder.surface)
+        decoder = VERSIONS[check_choice("version", version, VERSIONS)](self.encoder, channels, separable)
+        self.decoder = decoder
+        self.head = OutputHead(channels, out_channels, surface=decoder.surface)
+        self.last = Enlarge(decoder.stride, "linear", decoder.surface)
 
     @property
     def total_stride(self) -> int:
@@ -152,5 +152,5 @@ class _V3PlusDecoder(nn.Module):
         return self.conv(concatenate([self.reduce(fine), self.enlarge(self.before(x), fine.shape[2:])]))
 
 
-VERSIONS = {"v3": _V3Decoder, "v3+": _V3PlusDecoder}
+VERSIONS: dict[str, type[_V3Decoder] | type[_V3PlusDecoder]] = {"v3": _V3Decoder, "v3+": _V3PlusDecoder}
 """Decoders by the name of the version."""

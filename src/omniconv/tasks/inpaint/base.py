@@ -180,7 +180,7 @@ class Inpaint(Task):
     ) -> Tensor:
         x, codes = batch
         predictions = as_role(network, SupportsPredictions).predictions(x, codes != KNOWN)
-        return self.image_loss(cast(Model, network), criterion, x, codes, predictions)
+        return self.image_loss(network, criterion, x, codes, predictions)
 
     def image_loss(
         self, network: Model, criterion: nn.Module, x: Tensor, codes: Tensor, predictions: Sequence[Tensor]
@@ -209,7 +209,7 @@ class Inpaint(Task):
         metric.update(*measure_batch(filled, true, hole, areas, valid))
         if not bool(hole.any()):
             return None
-        return self.image_loss(cast(Model, network), criterion, x, codes, predictions)
+        return self.image_loss(network, criterion, x, codes, predictions)
 
     def progress(
         self, network: Model, preprocessing: Preprocessing, classes: tuple[str, ...], samples: Sequence[Sample]
@@ -385,7 +385,7 @@ class DeepFill(Inpaint):
         x, codes = batch
         unknown = codes != KNOWN
         predictions = as_role(network, SupportsPredictions).predictions(x, unknown)
-        loss = self.image_loss(cast(Model, network), criterion, x, codes, predictions)
+        loss = self.image_loss(network, criterion, x, codes, predictions)
         if adversary is None:
             return loss
         completed = torch.where(unknown, predictions[-1], x)
