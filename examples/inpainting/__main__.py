@@ -38,7 +38,7 @@ FIGURE = "holes.png"
 @click.option("--batch-size", type=click.IntRange(1), default=Recipe.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=Recipe.learning_rate, show_default=True)
 @click.option("--width", type=click.IntRange(1), default=Recipe.width, show_default=True, help="Channels at full size.")
-@click.option("--copies", type=click.IntRange(1), default=12, show_default=True, help="Rotated copies of each image.")
+@click.option("--copies", type=click.IntRange(1), default=48, show_default=True, help="Rotated copies of each image.")
 @click.option("--quick", is_flag=True, help="Few steps and holes, to try the command; the numbers mean nothing.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True)

@@ -42,7 +42,7 @@ class Recipe:
         seed: of the weights and of what is drawn.
     """
 
-    steps: int = 400
+    steps: int = 4000
     batch_size: int = 4
     learning_rate: float = 2e-3
     width: int = 12
