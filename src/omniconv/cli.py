@@ -22,7 +22,8 @@ from omniconv.commands.sample import sample
 from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_table, progress_bar
 from omniconv.errors import FileError, InputError, pluralize, printable
 from omniconv.tasks import TASKS
-from omniconv.training.settings import FORMER_NAMES, RunConfig, option, parse_size
+from omniconv.training.setting_values import parse_size
+from omniconv.training.settings import FORMER_NAMES, RunConfig, option
 
 if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor

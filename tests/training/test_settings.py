@@ -6,15 +6,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from omniconv.errors import FileError, InputError
-from omniconv.training.settings import (
-    MAX_IMAGE_SIDE,
-    MAX_TRAINING_SIDE,
-    RunConfig,
-    Settings,
-    explain,
-    parse_size,
-    read_config,
-)
+from omniconv.training.setting_errors import explain
+from omniconv.training.setting_values import MAX_IMAGE_SIDE, MAX_TRAINING_SIDE, parse_size
+from omniconv.training.settings import RunConfig, Settings, read_config
 
 OTHER = {
     "task": "classify",

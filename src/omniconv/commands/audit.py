@@ -14,7 +14,7 @@ from omniconv.checks import check_integer
 from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
 from omniconv.errors import FileError, InputError, pluralize
-from omniconv.training.settings import parse_size
+from omniconv.training.setting_values import parse_size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import click
 
 from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log
-from omniconv.training.settings import parse_size
+from omniconv.training.setting_values import parse_size
 
 if TYPE_CHECKING:
     from omniconv.exporting import Exported

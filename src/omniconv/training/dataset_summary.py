@@ -27,7 +27,8 @@ from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.copies import describe_copies
 from omniconv.training.dataset_splits import DatasetSplits, sample_files
 from omniconv.training.datasets import SampleReader
-from omniconv.training.settings import MIN_TRAINING_SIDE, RunConfig
+from omniconv.training.setting_values import MIN_TRAINING_SIDE
+from omniconv.training.settings import RunConfig
 
 T = TypeVar("T")
 SHOWN_SAMPLES = 12

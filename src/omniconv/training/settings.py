@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from inspect import signature
-from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from omniconv.checks import did_you_mean, to_builtin
+from omniconv.checks import to_builtin
 from omniconv.errors import FileError, InputError
 from omniconv.files import atomic_write
 from omniconv.models.registry import MODELS, get_model, models_for
 from omniconv.tasks import TASKS, get_task
+from omniconv.training.setting_errors import Spelling, explain, spell_argument
+from omniconv.training.setting_values import Names, Number, Size, one_of, read_path, read_precision
 from omniconv.training.yaml_settings import read_yaml_settings
 
 if TYPE_CHECKING:
@@ -28,117 +28,18 @@ PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
-TYPE_NAMES: dict[Any, str] = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text",
-    tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
-}  # fmt: skip
 ADDED_SETTINGS = ("method", "ema", "sample_every", "holes")
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 TASK_SETTINGS = ("sample_every", "balance", "binary", "holes")
 """Settings that only some tasks use, see ``Task.settings``."""
-MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
-"""Rows or columns of the images that a network is trained on."""
-MAX_DIGITS = 20
-"""Most digits of a number that is read from text: Python refuses more than 4,300."""
-MAX_IMAGE_SIDE = 2**17
-"""Largest number of rows or columns of any image: of exported networks, of audits."""
-
-
-Spelling = Callable[[str, str], str]
-"""Function that writes a setting with a value as the user does: ``--size 256``, ``size=256`` or ``size: 256``."""
-
-
-class _RuleError(ValueError):
-    """Error of a validator: the rule and the cure of an ``InputError``.
-
-    In the cure ``{}`` stands for the setting as the user writes it: ``--size 256`` or ``size: 256``.
-    """
-
-    def __init__(self, rule: str, cure: str) -> None:
-        super().__init__(rule)
-        self.rule, self.cure = rule, cure
-
-
-def _one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Validator of names; ``choices`` is called for every value, since models and tasks can be registered."""
-
-    def check(value: str) -> str:
-        known = list(choices())
-        if value not in known:
-            raise _RuleError(f"must be one of {', '.join(known)}", did_you_mean(value, known, f"use {{}} {known[0]}"))
-        return value
-
-    return AfterValidator(check)
 
 
 def _hole_styles() -> Iterable[str]:
     from omniconv.data.hole_masks import HOLES  # late: NumPy, which `omniconv --help` does not need
 
     return HOLES
-
-
-def _read_integer(value: Any) -> Any:
-    """Convert NumPy integers to ``int``."""
-    return to_builtin(value) if isinstance(value, Integral) else value
-
-
-def _read_number(value: Any) -> Any:
-    """Convert a string to a float: YAML reads ``1e-3`` as a string."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _read_size(value: Any) -> Any:
-    """Return ``(rows, columns)`` from ``256``, ``"128x256"`` or a pair; ``()`` stays."""
-    if isinstance(value, int) and 0 < value <= MAX_TRAINING_SIDE and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str):
-        value = _split_size(value)
-    sides = tuple(value) if isinstance(value, list | tuple) else (value,)
-    is_pair = len(sides) == 2 and all(type(side) is int for side in sides)
-    if sides and not (is_pair and all(MIN_TRAINING_SIDE <= side <= MAX_TRAINING_SIDE for side in sides)):
-        limits = f"{MIN_TRAINING_SIDE} to {MAX_TRAINING_SIDE:,}"
-        raise _RuleError(f"must be rows and columns, each from {limits}", "use {} 256 or {} 128x256")
-    return sides
-
-
-def _read_precision(value: Any) -> Any:
-    """Convert 16 and 32, which YAML reads as integers, to text."""
-    return str(value) if value in (16, 32) and isinstance(value, int) else value
-
-
-def _read_path(value: Any) -> Any:
-    if isinstance(value, str) and "\0" in value:
-        raise _RuleError("must be a path, which has no NUL characters", "give the folder of images")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise _RuleError("must be a path in UTF-8, to be stored in config.yaml", "rename its folders")
-    return value
-
-
-def _split_size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in parts):
-        raise _RuleError("must be N or HxW in pixels", "use {} 256 or {} 128x256")
-    return int(parts[0]), int(parts[-1])
-
-
-def _read_names(value: Any) -> Any:
-    """Return a tuple of names from a list or from ``"flip,colour"``; ``"none"`` gives an empty tuple."""
-    if isinstance(value, str):
-        names = tuple(part.strip() for part in value.split(",") if part.strip())
-        if not names:
-            raise _RuleError("must be names with commas between them", "use {} none for none")
-        return () if value == "none" else names
-    return tuple(value) if isinstance(value, list) else value
-
-
-Number = Annotated[float, BeforeValidator(_read_number)]
-Size = Annotated[tuple[int, ...], BeforeValidator(_read_size)]
-Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
 
 
 class Settings(BaseModel):
@@ -161,10 +62,10 @@ class RunConfig(Settings):
         (128, 256)
     """
 
-    task: Annotated[str, _one_of(lambda: TASKS)] = Field(
+    task: Annotated[str, one_of(lambda: TASKS)] = Field(
         "segment", description=" or ".join(f"{name} ({entry.data})" for name, entry in TASKS.items())
     )
-    data: Annotated[str, BeforeValidator(_read_path)] = Field("", description="folder of images")
+    data: Annotated[str, BeforeValidator(read_path)] = Field("", description="folder of images")
     method: str = Field(
         "",
         description="method of a task that has several, "
@@ -180,7 +81,7 @@ class RunConfig(Settings):
         "times as many samples), healpix:NSIDE (12 NSIDE^2 samples) or cubemap:SIZE (SIZE x SIZE samples a face); "
         "options as in plane:border=reflect",
     )
-    model: Annotated[str, _one_of(lambda: MODELS)] | None = Field(
+    model: Annotated[str, one_of(lambda: MODELS)] | None = Field(
         None, description=f"network: {', '.join(MODELS)}; by default that of the task"
     )
     width: int = Field(16, description="channels of the network at full size")
@@ -225,17 +126,17 @@ class RunConfig(Settings):
     )
     balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
-    holes: Annotated[str, _one_of(_hole_styles)] = Field(
+    holes: Annotated[str, one_of(_hole_styles)] = Field(
         "lama",
         description="holes that inpaint draws where the data has no masks: deepfill (DeepFill v2: a rectangle and "
         "strokes), lama (LaMa's training: strokes or rectangles), thin, medium or thick (LaMa's evaluation)",
     )
     skip_bad: bool = Field(False, description="skip images and masks that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
-    precision: Annotated[str, BeforeValidator(_read_precision), _one_of(lambda: PRECISIONS)] = Field(
+    precision: Annotated[str, BeforeValidator(read_precision), one_of(lambda: PRECISIONS)] = Field(
         "32", description="32, bf16 or 16 (mixed precision)"
     )
-    device: Annotated[str, _one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
+    device: Annotated[str, one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
     workers: int = Field(0, ge=0, le=64, description="processes that load images")
 
     def __init__(self, spell: Spelling | None = None, /, **settings: Any) -> None:
@@ -378,70 +279,6 @@ def errors_in_file(path: Path | None, names: Collection[str]) -> Iterator[None]:
         raise FileError.from_input_error(path, error, spell) from None
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Return rows and columns from ``256`` or ``128x256``.
-
-    Raises:
-        InputError: another text, or a side that is not from 1 to ``MAX_IMAGE_SIDE``.
-    """
-    try:
-        rows, columns = _split_size(text)
-    except _RuleError as error:
-        raise InputError("size", text, error.rule, _spelled(error.cure, "size", spell_argument)) from None
-    if not (1 <= rows <= MAX_IMAGE_SIDE and 1 <= columns <= MAX_IMAGE_SIDE):
-        rule = f"must be from 1 to {MAX_IMAGE_SIDE:,} pixels"
-        raise InputError("size", text, rule, "use size=256 or size='128x256'")
-    return rows, columns
-
-
-def spell_argument(name: str, value: str) -> str:
-    """Write a setting as an argument in Python; commands convert it to their option."""
-    is_literal = re.fullmatch(r"-?[\d.]+(e-?\d+)?", value) or value.lower() in ("true", "false")
-    return f"{name}={value.capitalize() if value in ('true', 'false') else value if is_literal else repr(value)}"
-
-
 def option(name: str) -> str:
     """Return the command-line option of a setting."""
     return "--" + name.replace("_", "-")
-
-
-def explain(
-    settings: type[BaseModel], error: ValidationError, spell: Spelling = spell_argument
-) -> tuple[str, Any, str, str]:
-    """Return argument, value, rule and cure of pydantic's first error; nested settings are called ``outer.inner``.
-
-    ``spell`` writes a setting with a value as the user does.
-    """
-    details = error.errors()[0]
-    *outer, name = (part for part in details["loc"] if isinstance(part, str))  # without the indices in a tuple
-    for part in outer:
-        settings = cast(type[BaseModel], settings.model_fields[part].annotation)
-    argument, value = ".".join([*outer, name]), details["input"]
-    if name not in settings.model_fields:
-        cure = did_you_mean(name, settings.model_fields, f"use one of {', '.join(settings.model_fields)}")
-        return argument, value, "is an unknown setting", cure
-    rule_error = details.get("ctx", {}).get("error")
-    if isinstance(rule_error, _RuleError):
-        return argument, value, rule_error.rule, _spelled(rule_error.cure, argument, spell)
-    field = settings.model_fields[name]
-    return argument, value, _rule(field), _spelled(_cure(field), argument, spell)
-
-
-def _cure(field: FieldInfo) -> str:
-    if field.annotation is bool:
-        return "use {} true or {} false"
-    has_example = isinstance(field.default, int | float | str) and field.default != ""
-    return f"use {{}} {field.default}" if has_example else "give a value of this type, or leave it out"
-
-
-def _spelled(cure: str, name: str, spell: Spelling) -> str:
-    return re.sub(r"\{\} (\S+)", lambda match: spell(name, match[1]), cure)
-
-
-def _rule(field: FieldInfo) -> str:
-    """Return the rule for the value of a setting, from its type and limits."""
-    words = {"ge": "from", "gt": "above", "le": "to", "lt": "and below"}
-    named = ((word, getattr(part, key, None)) for part in field.metadata for key, word in words.items())
-    limits = "".join(f" {word} {limit:,}" for word, limit in named if limit is not None)
-    is_nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    return f"must be {TYPE_NAMES.get(field.annotation, 'settings' if is_nested else 'text')}{limits}"
