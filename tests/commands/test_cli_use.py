@@ -34,13 +34,16 @@ def test_evaluate(segment_run, segment_data, here, capsys):
     assert list(rows) == ["class 0", "class 1", "mean", "accuracy"]
     assert float(rows["mean"][0]) == pytest.approx(found["iou"], abs=1e-4)
     assert float(rows["accuracy"][0]) == pytest.approx(found["accuracy"], abs=1e-4)
+    names = ("iou", "dice", "precision", "recall", "specificity")
+    assert [float(cell) for cell in rows["mean"]] == pytest.approx([found[name] for name in names], abs=1e-4)
 
 
 def test_evaluate_on_a_sphere_shows_areas(sphere_run, segment_data, capsys):
     assert main(["evaluate", str(sphere_run.path), str(segment_data)]) == 0
-    text = capsys.readouterr().out
-    assert "IoU by area" in text
-    assert all(len(row) == 2 for row in table_rows(text).values())
+    names = list(table_rows(capsys.readouterr().out))
+    assert names[4:] == [f"{name}, by area" for name in names[:4]] == [
+        "class 0, by area", "class 1, by area", "mean, by area", "accuracy, by area"
+    ]  # fmt: skip
 
 
 def test_evaluate_chooses_the_split(classify_run, tmp_path, here, capsys):

@@ -2,10 +2,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multiclass_jaccard_index,
+    multiclass_precision,
+    multiclass_recall,
+    multiclass_specificity,
+)
 
 from omniconv.data.masks import IGNORE_INDEX
-from omniconv.tasks.metrics import Confusion, label_measures
+from omniconv.tasks.metrics import CLASS_MEASURES, Confusion, label_measures
+
+PEERS = {
+    "iou": multiclass_jaccard_index,
+    "dice": multiclass_f1_score,
+    "precision": multiclass_precision,
+    "recall": multiclass_recall,
+    "specificity": multiclass_specificity,
+}
 
 
 def random_labels(classes, seed=0, shape=(3, 11, 13)):
@@ -25,9 +40,12 @@ def test_agrees_with_torchmetrics(classes, dtype):
         confusion.update(picture, truth)
     found = confusion.compute()
     given = {"num_classes": classes, "ignore_index": IGNORE_INDEX}
-    iou = multiclass_jaccard_index(predicted.long(), true.long(), average="none", **given)
-    assert found["iou_by_class"] == pytest.approx(iou.tolist(), abs=1e-6)
-    assert found["iou"] == pytest.approx(float(iou.mean()), abs=1e-6)
+    assert PEERS.keys() == set(CLASS_MEASURES)
+    for name, peer in PEERS.items():
+        by_class = peer(predicted.long(), true.long(), average="none", **given)
+        assert found[f"{name}_by_class"] == pytest.approx(by_class.tolist(), abs=1e-6)
+        mean = peer(predicted.long(), true.long(), average="macro", **given)
+        assert found[name] == pytest.approx(float(mean), abs=1e-6)
     accuracy = multiclass_accuracy(predicted.long(), true.long(), average="micro", **given)
     assert found["accuracy"] == pytest.approx(float(accuracy), abs=1e-6)
 
@@ -75,7 +93,7 @@ def test_nothing_but_ignored():
     confusion = Confusion(2)
     confusion.update(torch.zeros(4), torch.full((4,), IGNORE_INDEX))
     assert confusion.counts.sum() == 0
-    assert confusion.compute() == {"accuracy": None, "iou": None, "iou_by_class": [None, None]}
+    assert set(map(str, confusion.compute().values())) == {"None", "[None, None]"}
 
 
 def test_every_label_may_be_a_class():
@@ -92,4 +110,49 @@ def test_rows_are_true_and_columns_predicted():
 
 def test_perfect():
     found = label_measures(torch.diag(torch.tensor([3.0, 5.0])))
-    assert found == {"accuracy": 1.0, "iou": 1.0, "iou_by_class": [1.0, 1.0]}
+    assert set(map(str, found.values())) == {"1.0", "[1.0, 1.0]"}
+
+
+def random_areas(classes):
+    return torch.rand(classes, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+def test_an_order_of_the_classes_changes_no_mean():
+    counts, order = random_areas(5), [3, 0, 4, 1, 2]
+    before, after = label_measures(counts), label_measures(counts[order][:, order])
+    assert after["accuracy"] == pytest.approx(before["accuracy"], abs=1e-12)  # sums of 25 numbers below 1
+    for name in CLASS_MEASURES:
+        assert after[name] == pytest.approx(before[name], abs=1e-12)
+        assert after[f"{name}_by_class"] == pytest.approx([before[f"{name}_by_class"][index] for index in order])
+
+
+def test_merging_other_classes_changes_no_measure_of_a_class():
+    counts = random_areas(4)
+    rows = torch.stack([counts[0], counts[1], counts[2] + counts[3]])
+    merged = torch.stack([rows[:, 0], rows[:, 1], rows[:, 2] + rows[:, 3]], 1)
+    before, after = label_measures(counts), label_measures(merged)
+    for name in CLASS_MEASURES:
+        assert after[f"{name}_by_class"][:2] == pytest.approx(before[f"{name}_by_class"][:2], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "name", "wanted"),
+    [
+        ([[3.0, 0.0], [1.0, 0.0]], "precision", [0.75, None]),
+        ([[3.0, 1.0], [0.0, 0.0]], "recall", [0.75, None]),
+        ([[0.1, 0.2], [0.0, 0.0]], "specificity", [None, 0.333333]),
+    ],
+)
+def test_a_quotient_of_nothing_is_none_and_not_in_the_mean(counts, name, wanted):
+    found = label_measures(torch.tensor(counts, dtype=torch.float64))
+    assert found[f"{name}_by_class"] == wanted
+    assert found[name] == pytest.approx(next(value for value in wanted if value is not None), abs=1e-6)
+
+
+def test_a_class_that_is_nowhere_has_no_measure():
+    counts = torch.zeros(3, 3)
+    counts[:2, :2] = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+    found, alone = label_measures(counts), label_measures(counts[:2, :2])
+    for name in CLASS_MEASURES:
+        assert found[f"{name}_by_class"] == [*alone[f"{name}_by_class"], None]
+        assert found[name] == alone[name]

@@ -279,6 +279,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, segment_data, monkeypat
 def test_metrics_is_a_table(uninterrupted):
     with uninterrupted.metrics.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["epoch", "train_loss", "val_loss", "val_accuracy", "val_iou", "rate", "seconds"]
+    quality = ["val_accuracy", "val_iou", "val_dice", "val_precision", "val_recall"]
+    assert header == ["epoch", "train_loss", "val_loss", *quality, "rate", "seconds"]
     assert [row[0] for row in rows] == ["0", "1", "2", "3"]
     assert all(len(row) == len(header) for row in rows)

@@ -25,7 +25,7 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
-from omniconv.tasks.labels import LabelTask, measure_text
+from omniconv.tasks.labels import LabelTask, complete_measures, measure_text
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"
 OVERVIEW_IMAGES = 40
@@ -91,13 +91,17 @@ class Classify(LabelTask):
         return torch.tensor([int(prediction.argmax())]), torch.from_numpy(target)[None]
 
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
-        """Return the recall of each class, and the accuracy."""
+        """Return the measures of each class, their means, and the accuracy."""
+        complete = complete_measures(evaluation)
+        measures = ("recall", "precision", "dice", "specificity")
         rows: list[list[str | float | None]] = []
-        for name, (index, counts) in zip(evaluation["classes"], enumerate(evaluation["confusion"]), strict=True):
-            total = sum(counts)
-            rows.append([name, counts[index] / total if total else None, f"{total:.0f}"])
-        rows.append(["all (accuracy)", evaluation["accuracy"], f"{sum(map(sum, evaluation['confusion'])):.0f}"])
-        return ["class", "recall", "images"], rows
+        images = [f"{sum(counts):.0f}" for counts in evaluation["confusion"]]
+        for index, name in enumerate(evaluation["classes"]):
+            rows.append([name, *(complete[f"{measure}_by_class"][index] for measure in measures), images[index]])
+        total = f"{sum(map(sum, evaluation['confusion'])):.0f}"
+        rows.append(["mean", *(complete[measure] for measure in measures), total])
+        rows.append(["all (accuracy)", evaluation["accuracy"], *[""] * (len(measures) - 1), total])
+        return ["class", "recall", "precision", "F1", "specificity", "images"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         return f"accuracy {measure_text(evaluation['accuracy'])}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -20,7 +21,7 @@ from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
 from omniconv.tasks.losses import NO_INDEX, LabelLoss, balancing_weights
-from omniconv.tasks.metrics import Confusion
+from omniconv.tasks.metrics import CLASS_MEASURES, Confusion, label_measures
 
 RARE = 0.03
 """Relative frequency of a class below which a network trained without ``balance`` often never predicts it."""
@@ -30,12 +31,29 @@ Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]  # 1e-6: quotients of rounded
 
 
 class LabelMeasures(BaseModel):
-    """Measures of labels in ``evaluation.json``; ``None`` for one over nothing."""
+    """Measures of labels in ``evaluation.json``; ``None`` for one over nothing.
+
+    Those with a default are missing in files of earlier versions.
+    """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     accuracy: Share | None
     iou: Share | None
     iou_by_class: list[Share | None]
+    dice: Share | None = None
+    dice_by_class: list[Share | None] = []
+    precision: Share | None = None
+    precision_by_class: list[Share | None] = []
+    recall: Share | None = None
+    recall_by_class: list[Share | None] = []
+    specificity: Share | None = None
+    specificity_by_class: list[Share | None] = []
+
+    @property
+    def class_counts(self) -> set[int]:
+        """Numbers of values of the measures by class that the file has."""
+        names = (f"{name}_by_class" for name in CLASS_MEASURES)
+        return {len(getattr(self, name)) for name in names if name in self.model_fields_set}
 
 
 class LabelEvaluation(LabelMeasures):
@@ -53,7 +71,7 @@ class LabelTask(Task):
     """
 
     unit: str = "samples"
-    validation_metrics: tuple[str, ...] = ("accuracy", "iou")
+    validation_metrics: tuple[str, ...] = ("accuracy", "iou", "dice", "precision", "recall")
 
     def check_trainable(self, training: DatasetFolder) -> None:
         """Check that there are two classes, if they are named already."""
@@ -125,8 +143,8 @@ class LabelTask(Task):
             measures = LabelEvaluation.model_validate(evaluation)
         except ValidationError as error:
             raise ValueError(validation_reason(error)) from error
-        by_class = [part.iou_by_class for part in (measures, measures.by_area) if part]
-        lengths = {len(measures.confusion), *map(len, measures.confusion), *map(len, by_class)}
+        lengths = {len(measures.confusion), *map(len, measures.confusion), *measures.class_counts}
+        lengths |= measures.by_area.class_counts if measures.by_area else set()
         if lengths != {classes}:
             raise ValueError(f"its measures are not those of {classes} classes")
 
@@ -153,6 +171,19 @@ class LabelTask(Task):
     def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:
         matrix = np.array(evaluation["confusion"])
         page.svg(confusion(matrix, evaluation["classes"]), caption="Share of each true class (rows).")
+
+
+def complete_measures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluation with all measures of ``label_measures``.
+
+    Files of earlier versions lack some: they follow from the confusion matrix, which is not stored by area, so that
+    those in ``by_area`` are ``None``.
+    """
+    counts = torch.tensor(evaluation["confusion"], dtype=torch.float64)
+    complete = {**label_measures(counts), **evaluation}
+    if "by_area" in evaluation:
+        complete["by_area"] = {**label_measures(torch.zeros_like(counts)), **evaluation["by_area"]}
+    return complete
 
 
 def measure_text(value: float | None) -> str:

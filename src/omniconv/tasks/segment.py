@@ -26,7 +26,8 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
-from omniconv.tasks.labels import LabelTask, measure_text
+from omniconv.tasks.labels import LabelTask, complete_measures, measure_text
+from omniconv.tasks.metrics import CLASS_MEASURES
 from omniconv.tasks.pixels import channels_at_size, rows_at_size
 
 LABELS, OVERLAYS = "labels", "overlays"
@@ -117,14 +118,17 @@ class Segment(LabelTask):
         return labels
 
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
-        """Return the IoU of each class, its mean, and the accuracy; on a sphere also weighted by area."""
-        measures = [evaluation, *([evaluation["by_area"]] if "by_area" in evaluation else [])]
-        rows: list[list[str | float | None]] = [
-            [name, *(part["iou_by_class"][index] for part in measures)]
-            for index, name in enumerate(evaluation["classes"])
-        ]
-        rows += [["mean", *(part["iou"] for part in measures)], ["accuracy", *(part["accuracy"] for part in measures)]]
-        return ["class", "IoU", "IoU by area"][: 1 + len(measures)], rows
+        """Return the measures of each class, their means, and the accuracy; on a sphere also weighted by area."""
+        complete = complete_measures(evaluation)
+        rows: list[list[str | float | None]] = []
+        for part, suffix in ((complete, ""), (complete.get("by_area"), ", by area")):
+            if part is None:
+                continue
+            for index, name in enumerate(evaluation["classes"]):
+                rows.append([name + suffix, *(part[f"{measure}_by_class"][index] for measure in CLASS_MEASURES)])
+            rows.append([f"mean{suffix}", *(part[measure] for measure in CLASS_MEASURES)])
+            rows.append([f"accuracy{suffix}", part["accuracy"], *[""] * (len(CLASS_MEASURES) - 1)])
+        return ["class", "IoU", "Dice", "precision", "recall", "specificity"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         by_class = zip(evaluation["classes"], evaluation["iou_by_class"], strict=True)
