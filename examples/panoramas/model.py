@@ -37,7 +37,7 @@ class Recipe:
     """
 
     heights: tuple[int, ...] = (16, 32, 64)
-    steps: tuple[int, ...] = (600, 250, 80)
+    steps: tuple[int, ...] = (6000, 2500, 800)
     batch: tuple[int, ...] = (4, 2, 1)
     width: int = 32
     learning_rate: float = 2e-3
