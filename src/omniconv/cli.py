@@ -23,7 +23,7 @@ from omniconv.commands.terminal import PATH, is_terminal, log, log_facts, print_
 from omniconv.errors import FileError, InputError, pluralize, printable
 from omniconv.tasks import TASKS
 from omniconv.training.setting_values import parse_size
-from omniconv.training.settings import FORMER_NAMES, RunConfig, option
+from omniconv.training.settings import FORMER_NAMES, NETWORK_SETTINGS, RunConfig, option
 
 if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor
@@ -105,7 +105,7 @@ def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     if setting.annotation is bool:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", name, default=None, help=setting.description)
     text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
-    option_type = setting.annotation if setting.annotation in (int, float) else str
+    option_type = {int: int, int | None: int, float: float}.get(setting.annotation, str)  # type: ignore[arg-type]
     return click.option(*flags, name, type=option_type, default=None, help=text, **once)  # type: ignore[arg-type]
 
 
@@ -117,7 +117,7 @@ def _only_one(context: click.Context, param: click.Parameter, values: tuple[Any,
     return values[0] if values else None
 
 
-NETWORK = ("method", "surface", "model", "width", "depth", "down", "up")
+NETWORK = ("method", "model", *NETWORK_SETTINGS)
 PREDICTIONS = "; ".join(f"{name}: {entry.predictions}" for name, entry in TASKS.items())
 TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 

@@ -103,6 +103,28 @@ def test_surfaces(here, segment_data, surface):
     assert network.arguments["down"] == "max"
 
 
+def test_encoders(here, segment_data, capsys):
+    given = ["--encoder", "resnet18", "--surface", "icosphere:2", "--epochs", "1", "--batch-size", "4"]
+    network = [*given, "--width", "4", "--model", "deeplab"]
+    assert main(["train", "segment", str(segment_data), "--depth", "2", *network]) == 2
+    error = capsys.readouterr().err
+    assert error == "omniconv: --depth=2: is not used by the model deeplab; leave it out, or choose another model\n"
+    assert not (here / "runs").exists()
+    assert main(["train", "segment", str(segment_data), "--out", "run", "--device", "cpu", *network]) == 0
+    config = read_config(here / "run/config.yaml")
+    assert (config["model"], config["encoder"], config["width"], config["output_stride"]) == (
+        "deeplab",
+        "resnet18",
+        4,
+        4,
+    )
+    assert not {"depth", "down", "up", "layers"} & set(config)
+    assert oc.load("run/model.safetensors").total_stride == 4
+    capsys.readouterr()
+    assert main(["summary", "segment", *given[:2], "--output-stride", "4", "--down", "max"]) == 2
+    assert "--down='max': is not used by the encoder resnet18" in capsys.readouterr().err
+
+
 def test_binary_masks(here, segment_data, capsys):
     root = shutil.copytree(segment_data, here / "data")
     for mask in (root / "masks").iterdir():

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from inspect import signature
+
 import numpy as np
 import pytest
+import torch
 import yaml
 from pydantic import Field, ValidationError
 
 from omniconv.errors import FileError, InputError
+from omniconv.models import build
+from omniconv.models.encoders.registry import ENCODERS
+from omniconv.models.registry import get_model
 from omniconv.training.setting_errors import explain
 from omniconv.training.setting_values import MAX_IMAGE_SIDE, MAX_TRAINING_SIDE, parse_size
 from omniconv.training.settings import RunConfig, Settings, read_config
@@ -16,10 +22,13 @@ OTHER = {
     "method": "",
     "surface": "equirectangular:poles=zeros",
     "model": "classifier",
+    "encoder": "resnet18",
+    "layers": 34,
     "width": 7,
     "depth": 2,
     "down": "max",
     "up": "transposed",
+    "output_stride": 8,
     "size": (17, 31),
     "epochs": 3,
     "repeat": 4,
@@ -76,7 +85,8 @@ def test_round_trip_of_odd_values(settings, tmp_path):
 def test_file_describes_each_setting(tmp_path):
     RunConfig().write(tmp_path / "config.yaml")
     lines = (tmp_path / "config.yaml").read_text().splitlines()
-    used = {name: field for name, field in RunConfig.model_fields.items() if name not in ("holes", "sample_every")}
+    unused = ("holes", "sample_every", "layers", "output_stride")
+    used = {name: field for name, field in RunConfig.model_fields.items() if name not in unused}
     assert len(lines) == 2 * len(used)
     for index, (name, field) in enumerate(used.items()):
         assert lines[2 * index] == f"# {field.description}"
@@ -229,9 +239,79 @@ def test_network_arguments():
     assert RunConfig(task="classify").network == "classifier"
     assert "up" not in RunConfig(task="classify").network_arguments(3, ("a", "b"))
     assert RunConfig(width=3).network_arguments(3, tuple("abcde")) == {
-        "in_channels": 3, "out_channels": 5, "width": 3, "depth": 3, "down": "stride", "surface": "plane",
-        "up": "linear",
+        "in_channels": 3, "out_channels": 5, "encoder": "plain", "width": 3, "depth": 3, "down": "stride",
+        "surface": "plane", "up": "linear",
     }  # fmt: skip
+
+
+def network_settings(**settings):
+    chosen = RunConfig.with_task_defaults(**settings).network_settings()
+    return {name: value for name, value in chosen.items() if name not in ("surface", "up")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {"encoder": "plain", "width": 16, "depth": 3, "down": "stride"}),
+        ({"encoder": "resnet18"}, {"encoder": "resnet18", "width": 64, "output_stride": 32}),
+        ({"encoder": "resnet18", "width": 8}, {"encoder": "resnet18", "width": 8, "output_stride": 32}),
+        ({"model": "deeplab"}, {"encoder": "resnet50", "width": 64, "output_stride": 16}),
+        ({"model": "deeplab", "encoder": "plain"}, {"encoder": "plain", "width": 16, "output_stride": 16}),
+        ({"model": "fpn", "encoder": "plain"}, {"encoder": "plain", "width": 16, "output_stride": 8}),
+        ({"model": "linknet"}, {"encoder": "resnet18", "width": 64, "output_stride": 32}),
+        ({"model": "unet", "encoder": "timm:resnet18"}, {"encoder": "timm:resnet18", "output_stride": None}),
+        ({"task": "classify", "model": "resnet", "layers": 34}, {"layers": 34, "width": 64, "output_stride": 32}),
+    ],
+)
+def test_a_network_has_the_defaults_of_its_encoder(settings, expected):
+    assert network_settings(**settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("surface", "stride"), [("equirectangular", 32), ("icosphere:3", 8), ("healpix:16", 16), ("cubemap:64", 32)]
+)
+def test_an_output_stride_is_one_that_the_surface_has(surface, stride):
+    assert network_settings(encoder="resnet18", surface=surface)["output_stride"] == stride
+    assert network_settings(encoder="resnet18", surface=surface, output_stride=4)["output_stride"] == 4
+
+
+def test_the_defaults_of_encoders_are_those_of_the_networks():
+    for name in ("deeplab", "fpn", "linknet"):
+        own = signature(get_model(name)).parameters
+        assert network_settings(model=name)["encoder"] == own["encoder"].default
+    for name in ENCODERS:
+        config = RunConfig.with_task_defaults(encoder=name, surface="cubemap:16")
+        with torch.device("meta"):
+            network = build(config.network, config.network_arguments(3, ("a", "b")))
+        assert network.total_stride == config.network_settings().get("output_stride", 2**config.depth)
+        assert network.encoder.channels[0] == config.width == (16 if name == "plain" else 64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "user"),
+    [
+        ({"encoder": "resnet18"}, "depth", "encoder resnet18"),
+        ({"encoder": "resnet18"}, "down", "encoder resnet18"),
+        ({"model": "deeplab"}, "depth", "model deeplab"),
+        ({"encoder": "timm:resnet18"}, "width", "encoder timm:resnet18"),
+        ({}, "output_stride", "encoder plain"),
+        ({}, "layers", "model unet"),
+        ({"task": "classify"}, "encoder", "model classifier"),
+    ],
+)
+def test_settings_that_an_encoder_does_not_use_are_refused(settings, name, user):
+    with pytest.raises(InputError, match=f"^{name}=.*: is not used by the {user}; leave it out, or choose another"):
+        RunConfig.with_task_defaults(**settings).check_used([name])
+
+
+def test_encoders_are_named():
+    description = RunConfig.model_fields["encoder"].description
+    assert all(f"{name}," in description or f"{name} " in description for name in ENCODERS)
+    with pytest.raises(InputError, match=r"^encoder='resnet19': must be one of plain, resnet18, .*; did you mean res"):
+        RunConfig(encoder="resnet19")
+    for bad in ("timm:", "tim:resnet18", ""):
+        with pytest.raises(InputError, match=r"must be one of .*, timm:NAME; "):
+            RunConfig(encoder=bad)
 
 
 def test_limits_of_sizes():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,7 @@ class Model(nn.Module):
 
     Attributes:
         output: what the network returns, see ``omniconv.models.registry.Output``.
+        defaults: settings of ``RunConfig`` that have other defaults for this network.
         arguments: construction arguments, the surface as its short name; saved with the weights.
         preprocessing: description of the preprocessing of images, in types of JSON; saved with the weights.
 
@@ -45,6 +47,7 @@ class Model(nn.Module):
     """
 
     output: ClassVar[Output]
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     arguments: dict[str, Any]
 
     def __init__(self, surface: Surface) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 from omniconv.checks import check_channels
 from omniconv.models.base import Model
-from omniconv.models.encoders.resnet import ResNetStages
+from omniconv.models.encoders.resnet import PUBLISHED_WIDTH, ResNetStages
 from omniconv.nn import GlobalAvgPool
 from omniconv.surfaces import Plane, Surface
 
@@ -49,6 +51,7 @@ class ResNet(Model, ResNetStages):
     """
 
     output = "global"
+    defaults = MappingProxyType({"width": PUBLISHED_WIDTH})
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class ResNet(Model, ResNetStages):
         out_channels: int,
         surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
         layers: int = 18,
-        width: int = 64,
+        width: int = PUBLISHED_WIDTH,
         output_stride: int = 32,
     ) -> None:
         check_channels(in_channels, out_channels, groups=1)

@@ -75,10 +75,11 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     default = splits.task.default_augmentations(surface)
     augment = parse_augmentations(default if config.augment is None else config.augment)
     _check_augmentations(augment, splits.preprocessing.size)
-    return config.replace(
-        data=str(real_path(config.data)), surface=str(surface), model=config.network,
-        size=splits.preprocessing.size, augment=augment, method=splits.task.method,
-    )  # fmt: skip
+    chosen = {
+        "data": str(real_path(config.data)), "surface": str(surface), "model": config.network,
+        "size": splits.preprocessing.size, "augment": augment, "method": splits.task.method,
+    }  # fmt: skip
+    return config.replace(**(config.network_settings() | chosen))
 
 
 def check_patience(config: RunConfig, is_measurable: bool) -> None:
@@ -152,4 +153,6 @@ def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits
     ):
         size = "{}x{}".format(*splits.preprocessing.size)
         rule = f"reduces an image of {size} to one sample; batch normalization needs at least two values per channel"
-        raise InputError("depth", config.depth, rule, "use a smaller depth, a larger size or a larger batch size")
+        name = "output_stride" if "depth" in config.unused else "depth"
+        cure = f"use a smaller {name}, a larger size or a larger batch size"
+        raise InputError(name, config.network_settings().get(name), rule, cure)

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from omniconv.checks import did_you_mean
 
 TYPE_NAMES: dict[Any, str] = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text",
+    int: "a whole number", int | None: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[str, ...] | None: "a list of words",
 }  # fmt: skip
 Spelling = Callable[[str, str], str]

@@ -20,11 +20,15 @@ MAX_IMAGE_SIDE = 2**17
 
 
 def one_of(choices: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Validator of names; ``choices`` is called for every value, since models and tasks can be registered."""
+    """Validator of names; ``choices`` is called for every value, since models and tasks can be registered.
+
+    A choice such as ``timm:NAME`` stands for every name after the colon.
+    """
 
     def check(value: str) -> str:
         known = list(choices())
-        if value not in known:
+        prefixes = [choice.removesuffix("NAME") for choice in known if choice.endswith(":NAME")]
+        if value not in known and not any(value.startswith(prefix) and value != prefix for prefix in prefixes):
             raise RuleError(f"must be one of {', '.join(known)}", did_you_mean(value, known, f"use {{}} {known[0]}"))
         return value
 

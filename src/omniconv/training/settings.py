@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -28,10 +28,12 @@ PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
-ADDED_SETTINGS = ("method", "ema", "sample_every", "holes")
+ADDED_SETTINGS = ("method", "encoder", "layers", "output_stride", "ema", "sample_every", "holes")
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
-NETWORK_SETTINGS = ("width", "depth", "down", "up", "surface")
+NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
+ENCODER_SETTINGS = ("width", "depth", "down")
+"""Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
 TASK_SETTINGS = ("sample_every", "balance", "binary", "holes")
 """Settings that only some tasks use, see ``Task.settings``."""
 
@@ -40,6 +42,12 @@ def _hole_styles() -> Iterable[str]:
     from omniconv.data.hole_masks import HOLES  # late: NumPy, which `omniconv --help` does not need
 
     return HOLES
+
+
+def _encoder_names() -> Iterable[str]:
+    from omniconv.models.encoders.registry import ENCODERS, TIMM_PREFIX  # late: torch
+
+    return (*ENCODERS, f"{TIMM_PREFIX}NAME")
 
 
 class Settings(BaseModel):
@@ -84,10 +92,22 @@ class RunConfig(Settings):
     model: Annotated[str, one_of(lambda: MODELS)] | None = Field(
         None, description=f"network: {', '.join(MODELS)}; by default that of the task"
     )
-    width: int = Field(16, description="channels of the network at full size")
+    encoder: Annotated[str, one_of(_encoder_names)] | None = Field(
+        None,
+        description="downsampling part of a unet, deeplab, fpn or linknet: plain, resnet18, resnet34, resnet50, "
+        "resnet101 or timm:NAME (pip install omniconv[timm]); by default that of the network, plain for a unet",
+    )
+    layers: int = Field(18, description="18, 34, 50 or 101: layers of a resnet")
+    width: int = Field(16, description="channels of the network at full size; those of the stem of a ResNet, then 64")
     depth: int = Field(3, description="number of times that the network halves the size")
     down: str = Field("stride", description="stride, max or average: how the network halves the size")
     up: str = Field("linear", description="linear or transposed: how a unet doubles the size")
+    output_stride: int | None = Field(
+        None,
+        ge=2,
+        description="factor by which a ResNet, or the encoder of a deeplab, fpn or linknet, reduces the size: 4, 8, 16 "
+        "or 32; by default the published one, on a mesh at most that of its coarsest level",
+    )
     size: Size = Field(
         (),
         description="N or HxW: size in pixels that images are resized to; by default their own size if all are equal "
@@ -152,12 +172,12 @@ class RunConfig(Settings):
 
     @classmethod
     def with_task_defaults(cls, **settings: Any) -> Self:
-        """Return the settings, with the defaults of the task (and method) where it has others.
+        """Return the settings, with the defaults of the task (and method), the model and its encoder.
 
         Raises:
             InputError: an unknown setting, a value of another type or out of range.
         """
-        defaults = cls(**settings).task_object.defaults
+        defaults = cls(**settings).defaults
         return cls(**({name: value for name, value in defaults.items() if settings.get(name) is None} | settings))
 
     @property
@@ -185,7 +205,7 @@ class RunConfig(Settings):
         self.check_used(name for name in self.unused if getattr(self, name) != self.default(name))
 
     def check_used(self, names: Iterable[str]) -> None:
-        """Check that the model or the task uses each of these settings.
+        """Check that the model, its encoder or the task uses each of these settings.
 
         Raises:
             InputError: it does not.
@@ -193,26 +213,74 @@ class RunConfig(Settings):
         for name in names:
             if name in self.unused:
                 kind, user = ("model", self.network) if name in NETWORK_SETTINGS else ("task", self.task)
+                if kind == "model" and name in self._model_parameters:
+                    kind, user = "encoder", str(self.network_encoder)
                 rule = f"is not used by the {kind} {user}"
                 raise InputError(name, getattr(self, name), rule, f"leave it out, or choose another {kind}")
 
     @property
+    def _model_parameters(self) -> Mapping[str, Parameter]:
+        return signature(get_model(self.network)).parameters
+
+    @property
+    def network_encoder(self) -> str | None:
+        """Name of the encoder, the model's default one if none is set; ``None`` for a model without a choice."""
+        parameter = self._model_parameters.get("encoder")
+        return None if parameter is None else self.encoder or parameter.default
+
+    @property
     def unused(self) -> tuple[str, ...]:
-        """Names of the settings that the model does not take or that the task does not use."""
-        accepted, used = signature(get_model(self.network)).parameters, self.task_object.settings
+        """Names of the settings that the model or its encoder does not take or that the task does not use."""
+        from omniconv.models.encoders.registry import encoder_options  # late: torch
+
+        accepted, used, encoder = set(self._model_parameters), self.task_object.settings, self.network_encoder
+        if encoder is not None:
+            accepted -= set(ENCODER_SETTINGS) - set(encoder_options(encoder))
+        if "depth" in accepted:  # which decides the output stride
+            accepted -= {"output_stride"}
         return (
             *(name for name in NETWORK_SETTINGS if name not in accepted),
             *(name for name in TASK_SETTINGS if name not in used),
         )
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings that have other defaults than the usual ones for the task and method, the model or its encoder."""
+        from omniconv.models.encoders.registry import PLAIN, encoder_options  # late: torch
+
+        encoder = self.network_encoder
+        # The usual defaults are those of a small plain encoder; other encoders have the published sizes.
+        options = {} if encoder in (None, PLAIN) else encoder_options(str(encoder))
+        of_encoder = {name: options[name] for name in ENCODER_SETTINGS if name in options}
+        return {**self.task_object.defaults, **get_model(self.network).defaults, **of_encoder}
+
     def default(self, name: str) -> Any:
-        """Return the default of a setting for the task and method."""
-        return self.task_object.defaults.get(name, type(self).model_fields[name].default)
+        """Return the default of a setting for the task and method, the model and its encoder."""
+        return self.defaults.get(name, type(self).model_fields[name].default)
+
+    def network_settings(self) -> dict[str, Any]:
+        """Return the settings that are arguments of the model, with values instead of ``None``."""
+        chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
+        if "encoder" in chosen:
+            chosen["encoder"] = self.network_encoder
+        if "output_stride" in chosen and self.output_stride is None:
+            chosen["output_stride"] = self._default_output_stride()
+        return chosen
+
+    def _default_output_stride(self) -> int | None:
+        """Return the published output stride, or that of the coarsest level of a mesh if it is smaller."""
+        from omniconv.models.encoders.registry import default_output_stride  # late: torch
+        from omniconv.surfaces import surface
+
+        stride: int | None = self._model_parameters["output_stride"].default
+        if stride is None and self.network_encoder is not None:
+            stride = default_output_stride(self.network_encoder)
+        levels = surface(self.surface).max_depth
+        return stride if stride is None or levels is None else min(stride, 2**levels)
 
     def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
         """Return the construction arguments of the model: those of the task, and the settings that it takes."""
-        chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
-        return self.task_object.network_arguments(in_channels, classes, tuple(self.size)) | chosen
+        return self.task_object.network_arguments(in_channels, classes, tuple(self.size)) | self.network_settings()
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some settings changed, checked again."""

@@ -13,8 +13,11 @@ from torch import Tensor
 from omniconv.checks import check_choice, to_builtin
 from omniconv.errors import InputError
 from omniconv.models.encoders.plain import Down, PlainEncoder
-from omniconv.models.encoders.resnet import ResNetEncoder
+from omniconv.models.encoders.resnet import PUBLISHED_WIDTH, ResNetEncoder
 from omniconv.surfaces import Surface
+
+PLAIN_DEPTH, RESNET_STRIDE = 3, 32
+"""Downsampling steps of a plain encoder and total stride of a ResNet by default."""
 
 
 class Encoder(Protocol):
@@ -37,7 +40,7 @@ def _plain(
     if depth is None:
         if output_stride is not None and (output_stride < 2 or output_stride & (output_stride - 1)):
             raise InputError("output_stride", output_stride, "must be a power of two from 2", "use output_stride=8")
-        depth = 3 if output_stride is None else output_stride.bit_length() - 1
+        depth = PLAIN_DEPTH if output_stride is None else output_stride.bit_length() - 1
     encoder = PlainEncoder(in_channels, width, depth, surface, down, normalization, activation)
     if output_stride not in (None, encoder.total_stride):
         rule = f"is not that of depth={depth}, {encoder.total_stride}"
@@ -46,21 +49,51 @@ def _plain(
 
 
 def _resnet(
-    layers: int, in_channels: int, surface: Surface, output_stride: int | None = None, width: int = 64
+    layers: int, in_channels: int, surface: Surface, output_stride: int | None = None, width: int = PUBLISHED_WIDTH
 ) -> ResNetEncoder:
-    return ResNetEncoder(in_channels, surface, layers, width, 32 if output_stride is None else output_stride)
+    return ResNetEncoder(in_channels, surface, layers, width, RESNET_STRIDE if output_stride is None else output_stride)
 
 
+PLAIN = "plain"
 ENCODERS: dict[str, Callable[..., Any]] = {
-    "plain": _plain,
+    PLAIN: _plain,
     "resnet18": partial(_resnet, 18),
     "resnet34": partial(_resnet, 34),
     "resnet50": partial(_resnet, 50),
     "resnet101": partial(_resnet, 101),
 }
 """Functions ``(in_channels, surface, output_stride, **options)`` by the names of their encoders."""
+COMMON_ARGUMENTS = ("in_channels", "surface", "output_stride")
 TIMM_PREFIX, TIMM_ENCODER = "timm:", "omniconv.convert.timm_encoder:TimmEncoder"
 """Start of the names of timm's networks, and their class, by name: ``convert`` lies above ``models``."""
+
+
+def encoder_options(name: str) -> dict[str, Any]:
+    """Return the further arguments of an encoder of ``ENCODERS`` with their defaults; of timm's networks none.
+
+    Raises:
+        InputError: an unknown name.
+
+    Example:
+        >>> encoder_options("resnet18")
+        {'width': 64}
+    """
+    if name.startswith(TIMM_PREFIX):
+        return {}
+    parameters = signature(ENCODERS[check_choice("encoder", name, ENCODERS)]).parameters
+    return {key: entry.default for key, entry in parameters.items() if key not in COMMON_ARGUMENTS}
+
+
+def default_output_stride(name: str) -> int | None:
+    """Return the total stride of an encoder unless another one is chosen; ``None`` for the networks of timm.
+
+    Example:
+        >>> default_output_stride("resnet18")
+        32
+    """
+    if name.startswith(TIMM_PREFIX):
+        return None
+    return 2**PLAIN_DEPTH if name == PLAIN else RESNET_STRIDE
 
 
 def make_encoder(
