@@ -46,6 +46,13 @@ def test_evaluate_on_a_sphere_shows_areas(sphere_run, segment_data, capsys):
     ]  # fmt: skip
 
 
+def test_reports_say_the_method_the_surface_and_the_weighting(generate_run, sphere_run):
+    assert ": generate edm on plane</h1>" in generate_run.report.read_text()
+    text = sphere_run.report.read_text()
+    assert ": segment on equirectangular</h1>" in text
+    assert "loss (weighted by area)" in text
+
+
 def test_evaluate_chooses_the_split(classify_run, tmp_path, here, capsys):
     for count, split in ((1, "train"), (2, "val"), (3, "test")):
         classify_folder(tmp_path / "data" / split, count)

@@ -119,7 +119,7 @@ def test_own_networks_mean_the_same_in_every_command(refused, here, own, segment
     for words in (["summary", f"{own}:network"], ["export", f"{own}:Two", "--format", "torch", "--out", "a.pt2"],
                   ["audit", f"{own}:network", str(segment_data), *audit]):  # fmt: skip
         assert main(words) == 0
-    assert "out differ by" in capsys.readouterr().out
+    assert "out: largest relative difference" in capsys.readouterr().out
     export = ["export", "--format", "torch", "--out", "b.pt2"]
     for words in (["summary"], export, ["audit", segment_data, "--overwrite"]):
         command, *more = words

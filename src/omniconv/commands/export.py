@@ -50,8 +50,9 @@ def export(network: str, file_format: str, out: Path | None, overwrite: bool, si
     with own_input(network):
         exported = write(model, path, overwrite, fixed)
     for one in exported.differences:
-        errors = f"{one.output} differ by {one.relative_error:.1e} at most, labels agree {one.agreement:.2%}"
-        log(f"{' × '.join(map(str, one.shape))}: {errors}")
+        labels = f", labels agree {one.agreement:.2%}" if one.output != "output" else ""
+        error = f"{one.output}: largest relative difference {one.relative_error:.1e}{labels}"
+        log(f"{' × '.join(map(str, one.shape))}, {error}")
     log(exported.path)
 
 

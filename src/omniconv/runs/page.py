@@ -44,7 +44,9 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     _check_same_network(run, predictor, settings)
     shown = shown or _read_shown(run, predictor)
-    page = Page(f"{run.path.resolve().name}: {settings['task']} on {settings['surface']}", subtitle=settings["data"])
+    name = " ".join(filter(None, (settings["task"], settings.get("method"))))
+    title = f"{run.path.resolve().name}: {name} on {surface(settings['surface']).brief}"
+    page = Page(title, subtitle=settings["data"])
     _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
     page.heading(predictor.task.predictions_heading)
@@ -108,16 +110,16 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
         return
     page.heading("Training")
     task = predictor.task
-    by_area = " by area" if task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical else ""
+    weighted = task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical
+    by_area = " (weighted by area)" if weighted else ""
     metrics = [f"val_{name}" for name in task.validation_metrics if name != "loss"]
     losses = ["train_loss", "adversary_loss", "val_loss"]
     charts = [([name], name) for name in metrics] if task.separate_charts else [(metrics, task.chart_label)]
     for names, title in ((losses, "loss"), *charts):
-        label = f"{title}{by_area}"
         series = {name: [(row["epoch"] + 1, row[name]) for row in rows if name in row] for name in names}
         series = {name: points for name, points in series.items() if points}
         if series:
-            page.svg(curves(series, label, "epoch", label))
+            page.svg(curves(series, f"{title}{by_area}", "epoch", title))
     for note in task.training_notes(rows):
         page.text(note)
     page.text(f"{pluralize(len(rows), 'epoch')}, {sum(row['seconds'] for row in rows):.0f} s.")

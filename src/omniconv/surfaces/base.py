@@ -233,11 +233,30 @@ class Surface(ABC):
         return result.reshape(*signal.shape[: signal.ndim - self.ndim], height, 2 * height)
 
     def __str__(self) -> str:
+        return self._spelled(defaults=True)
+
+    @property
+    def brief(self) -> str:
+        """Name as on the command line, without the options that have their default values.
+
+        Example:
+            >>> from omniconv import Icosphere, Plane
+            >>> str(Icosphere(5)), Icosphere(5).brief
+            ('icosphere:5,laplacian=mass', 'icosphere:5')
+            >>> Plane(border="reflect").brief
+            'plane:border=reflect'
+        """
+        return self._spelled(defaults=False)
+
+    def _spelled(self, defaults: bool) -> str:
         arguments = []
         for name, parameter in signature(type(self)).parameters.items():
             value = getattr(self, name)
             text = "/".join(value) if isinstance(value, tuple) else str(value)
-            arguments.append(text if parameter.default is parameter.empty else f"{name}={text}")
+            if parameter.default is parameter.empty:
+                arguments.append(text)
+            elif defaults or value != parameter.default:
+                arguments.append(f"{name}={text}")
         return f"{self.short_name}:{','.join(arguments)}" if arguments else self.short_name
 
     @property
