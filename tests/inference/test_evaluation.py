@@ -13,6 +13,7 @@ from omniconv.data.masks import IGNORE_INDEX, read_mask
 from omniconv.errors import FileError
 from omniconv.inference.evaluation import describe_overlap, evaluate, read_evaluation, trained_images
 from omniconv.inference.predictor import Predictor
+from omniconv.report.page import Page
 from omniconv.surfaces import panorama
 from omniconv.tasks import get_task
 from omniconv.training.dataset_splits import read_splits
@@ -95,6 +96,51 @@ def test_classes_by_hand(classify_run, classify_data, monkeypatch):
     assert found["confusion"] == [[4, 0], [1, 3]]
     assert found["accuracy"] == 7 / 8
     assert found["iou_by_class"] == [0.8, 0.75]
+    assert found["auroc_by_class"] == [0.875, 0.875]  # one dark image of four ties with all bright ones
+    # 0.9 is right in 4 of 5 images, 0.6 in all 3
+    assert found["calibration_error"] == pytest.approx((abs(4 - 5 * 0.9) + abs(3 - 3 * 0.6)) / 8)
+    assert sum(found["reliability"]["images"]) == 8
+
+
+def test_an_evaluation_without_probabilities_is_read_and_shown(classify_run, tmp_path):
+    task, classes = get_task("classify"), ("bright", "dark")
+    content = read_evaluation(classify_run.evaluation, task, classes)
+    header, rows = task.quality_table(content)
+    assert [row[0] for row in rows] == [*classes, "mean", "all (accuracy)", "all (calibration error, 15 bins)"]
+    names = ("task", "classes", "images", "accuracy", "iou", "iou_by_class", "confusion")
+    earlier = {name: content[name] for name in names}
+    (tmp_path / "evaluation.json").write_text(json.dumps(earlier))
+    again = task.quality_table(read_evaluation(tmp_path / "evaluation.json", task, classes))[1]
+    assert [row[0] for row in again] == [row[0] for row in rows[:4]]
+    column = header.index("AUROC")
+    assert [row[column] for row in again[:3]] == [None] * 3
+    for row, wanted in zip(again[:3], rows[:3], strict=True):
+        assert row[:column] == pytest.approx(wanted[:column])
+    page = Page("Run")
+    task.draw_quality(page, earlier)
+    assert page.html().count("<svg") == 1
+    task.draw_quality(page, content)
+    assert page.html().count("<svg") == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content.update(auroc_by_class=[0.5]), r"its measures are not those of 2 classes"),
+        (lambda content: content.update(calibration_error=2.0), r"calibration_error: Input should be less than"),
+        (lambda content: content["reliability"].pop("images"), r"reliability.images: Field required"),
+        (
+            lambda content: content["reliability"]["accuracy"].pop(),
+            r"reliability.accuracy: List should have at",
+        ),
+    ],
+)
+def test_the_measures_of_probabilities_are_checked(classify_run, tmp_path, change, reason):
+    content = json.loads(classify_run.evaluation.read_text())
+    change(content)
+    (tmp_path / "evaluation.json").write_text(json.dumps(content))
+    with pytest.raises(FileError, match=rf"is damaged \({reason}"):
+        read_evaluation(tmp_path / "evaluation.json", get_task("classify"), ("bright", "dark"))
 
 
 def test_unknown_classes_are_refused_by_name(classify_run, segment_run, tmp_path):

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
+    multiclass_auroc,
+    multiclass_calibration_error,
     multiclass_f1_score,
     multiclass_jaccard_index,
     multiclass_precision,
@@ -12,7 +14,14 @@ from torchmetrics.functional.classification import (
 )
 
 from omniconv.data.masks import IGNORE_INDEX
-from omniconv.tasks.metrics import CLASS_MEASURES, Confusion, label_measures
+from omniconv.tasks.metrics import (
+    CALIBRATION_BINS,
+    CLASS_MEASURES,
+    Confusion,
+    ProbabilityMeasures,
+    auroc_thresholds,
+    label_measures,
+)
 
 PEERS = {
     "iou": multiclass_jaccard_index,
@@ -156,3 +165,68 @@ def test_a_class_that_is_nowhere_has_no_measure():
     for name in CLASS_MEASURES:
         assert found[f"{name}_by_class"] == [*alone[f"{name}_by_class"], None]
         assert found[name] == alone[name]
+
+
+def random_probabilities(classes, count=400, sharpness=3.0):
+    random = torch.Generator().manual_seed(3)
+    true = torch.randint(classes, (count,), generator=random)
+    logits = sharpness * torch.randn(count, classes, generator=random)
+    logits[torch.arange(count), true] += sharpness
+    return logits.softmax(1), true
+
+
+def measured(classes, *batches):
+    metric = ProbabilityMeasures(classes)
+    for probabilities, true in batches:
+        metric.update(probabilities, true)
+    return metric.compute()
+
+
+@pytest.mark.parametrize(("classes", "k"), [(2, None), (3, 2), (5, 2), (6, 5)])
+def test_probabilities_agree_with_torchmetrics(classes, k):
+    probabilities, true = random_probabilities(classes)
+    found = measured(classes, *zip(probabilities.split(150), true.split(150), strict=True))
+    assert found.get("top_k") == k
+    if k:
+        wanted = multiclass_accuracy(probabilities, true, classes, average="micro", top_k=k)
+        assert found["top_k_accuracy"] == pytest.approx(float(wanted), abs=1e-6)
+    # Rounded down to the thresholds, probabilities have the ties of the bins, and the exact area is the binned one.
+    thresholds = auroc_thresholds()
+    binned = thresholds[torch.bucketize(probabilities, thresholds, right=True) - 1]
+    area = multiclass_auroc(binned, true, classes, average="none")
+    assert found["auroc_by_class"] == pytest.approx(area.tolist(), abs=1e-5)
+    exact = multiclass_auroc(probabilities, true, classes)
+    assert found["auroc"] == pytest.approx(float(exact), abs=0.005)
+    wanted = multiclass_calibration_error(probabilities, true, classes, n_bins=CALIBRATION_BINS)
+    assert found["calibration_error"] == pytest.approx(float(wanted), abs=1e-5)
+
+
+def test_an_order_of_the_classes_changes_no_measure_of_probabilities():
+    probabilities, true = random_probabilities(6)
+    order = torch.tensor([4, 0, 5, 2, 1, 3])
+    before, after = measured(6, (probabilities, true)), measured(6, (probabilities[:, order], order.argsort()[true]))
+    assert after["auroc_by_class"] == pytest.approx([before["auroc_by_class"][index] for index in order])
+    for name in ("top_k_accuracy", "auroc", "calibration_error"):
+        assert after[name] == pytest.approx(before[name])
+
+
+def test_probabilities_rounded_to_one_are_ties():
+    certain = torch.tensor([[1.0, 0.0]]).expand(4, 2)
+    found = measured(2, (certain, torch.tensor([0, 0, 1, 1])))
+    assert found["auroc_by_class"] == [0.5, 0.5]
+    assert found["calibration_error"] == 0.5
+    assert found["reliability"]["images"] == [0] * (CALIBRATION_BINS - 1) + [4]
+
+
+def test_a_class_of_no_or_of_all_images_has_no_auroc():
+    probabilities, _ = random_probabilities(3, 5)
+    found = measured(3, (probabilities, torch.ones(5, dtype=torch.int64)))
+    assert (found["auroc"], found["auroc_by_class"]) == (None, [None] * 3)
+
+
+def test_a_reset_forgets_all_probabilities():
+    metric = ProbabilityMeasures(3)
+    metric.update(*random_probabilities(3))
+    metric.reset()
+    metric.update(*random_probabilities(3, 7))
+    assert metric.compute() == measured(3, random_probabilities(3, 7))

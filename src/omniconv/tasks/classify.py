@@ -7,12 +7,14 @@ import io
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torchmetrics import Metric
 
 from omniconv.data.file_listing import holds_images, visible_folders
 from omniconv.data.images import read_image
@@ -21,11 +23,13 @@ from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_eve
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.files import write_bytes
+from omniconv.report.charts import curves
 from omniconv.report.page import Page
 from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
-from omniconv.tasks.labels import LabelTask, complete_measures, measure_text
+from omniconv.tasks.labels import LabelEvaluation, LabelTask, Share, complete_measures, measure_text
+from omniconv.tasks.metrics import CALIBRATION_BINS, ProbabilityMeasures
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"
 OVERVIEW_IMAGES = 40
@@ -33,6 +37,26 @@ REPORT_IMAGES = 12
 THUMBNAIL = 220
 SMALLEST_TILE = 140
 """Width in pixels below which an image of the report is enlarged by an integer factor."""
+
+
+class Reliability(BaseModel):
+    """Accuracy in each bin of the confidence; ``None`` in one without images."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    images: list[Annotated[float, Field(ge=0)]] = Field(min_length=CALIBRATION_BINS, max_length=CALIBRATION_BINS)
+    confidence: list[Share | None] = Field(min_length=CALIBRATION_BINS, max_length=CALIBRATION_BINS)
+    accuracy: list[Share | None] = Field(min_length=CALIBRATION_BINS, max_length=CALIBRATION_BINS)
+
+
+class ImageEvaluation(LabelEvaluation):
+    """Measures of labels and of their probabilities, which are missing in files of earlier versions."""
+
+    top_k: Annotated[int, Field(ge=2)] | None = None
+    top_k_accuracy: Share | None = None
+    auroc: Share | None = None
+    auroc_by_class: list[Share | None] = Field(default=[])
+    calibration_error: Share | None = None
+    reliability: Reliability = None  # type: ignore[assignment]  # may be missing, but not null
 
 
 class Classify(LabelTask):
@@ -43,6 +67,7 @@ class Classify(LabelTask):
     default_model = "classifier"
     expected = EXPECTED
     unit = "images"
+    evaluation_schema = ImageEvaluation
     validation_metrics = ("accuracy",)
     best_metric = "accuracy"
 
@@ -87,24 +112,54 @@ class Classify(LabelTask):
         """Return the probability of each class, float32 ``(classes,)``."""
         return output.softmax(0).numpy()
 
+    def metric(self, classes: int) -> Metric:
+        return ProbabilityMeasures(classes)
+
+    def decide(self, output: Tensor) -> Tensor:
+        """Return the probability of each class, float32 ``(batch, classes)``."""
+        return output.float().softmax(1)
+
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        return torch.tensor([int(prediction.argmax())]), torch.from_numpy(target)[None]
+        return torch.from_numpy(prediction)[None], torch.from_numpy(target)[None]
 
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
-        """Return the measures of each class, their means, and the accuracy."""
-        complete = complete_measures(evaluation)
-        measures = ("recall", "precision", "dice", "specificity")
+        """Return the measures of each class, their means, and those of all images."""
+        complete = {
+            "auroc": None,
+            "auroc_by_class": [None] * len(evaluation["classes"]),
+            **complete_measures(evaluation),
+        }
+        measures = ("recall", "precision", "dice", "specificity", "auroc")
         rows: list[list[str | float | None]] = []
         images = [f"{sum(counts):.0f}" for counts in evaluation["confusion"]]
         for index, name in enumerate(evaluation["classes"]):
             rows.append([name, *(complete[f"{measure}_by_class"][index] for measure in measures), images[index]])
         total = f"{sum(map(sum, evaluation['confusion'])):.0f}"
         rows.append(["mean", *(complete[measure] for measure in measures), total])
-        rows.append(["all (accuracy)", evaluation["accuracy"], *[""] * (len(measures) - 1), total])
-        return ["class", "recall", "precision", "F1", "specificity", "images"], rows
+        of_all = {"all (accuracy)": evaluation["accuracy"]}
+        if evaluation.get("top_k"):
+            of_all[f"all (top-{evaluation['top_k']} accuracy)"] = evaluation["top_k_accuracy"]
+        if "calibration_error" in evaluation:
+            of_all[f"all (calibration error, {CALIBRATION_BINS} bins)"] = evaluation["calibration_error"]
+        rows += [[name, value, *[""] * (len(measures) - 1), total] for name, value in of_all.items()]
+        return ["class", "recall", "precision", "F1", "specificity", "AUROC", "images"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         return f"accuracy {measure_text(evaluation['accuracy'])}"
+
+    def draw_quality(self, page: Page, evaluation: Mapping[str, Any]) -> None:
+        """Add the confusion matrix and a reliability diagram, the accuracy by confidence."""
+        super().draw_quality(page, evaluation)
+        reliability = evaluation.get("reliability")
+        if reliability is None or not any(reliability["images"]):
+            return
+        bins = zip(reliability["confidence"], reliability["accuracy"], reliability["images"], strict=True)
+        points = [(confidence, accuracy) for confidence, accuracy, images in bins if images]
+        series = {"network": points, "calibrated": [(0.0, 0.0), (1.0, 1.0)]}
+        caption = (
+            f"Accuracy of the images in each of {CALIBRATION_BINS} bins of the confidence, the largest probability."
+        )
+        page.svg(curves(series, "Reliability", "confidence", "accuracy"), caption)
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         return [out / TABLE, out / OVERVIEW]

@@ -21,7 +21,7 @@ from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
 from omniconv.tasks.losses import NO_INDEX, LabelLoss, balancing_weights
-from omniconv.tasks.metrics import CLASS_MEASURES, Confusion, label_measures
+from omniconv.tasks.metrics import Confusion, label_measures
 
 RARE = 0.03
 """Relative frequency of a class below which a network trained without ``balance`` often never predicts it."""
@@ -52,8 +52,7 @@ class LabelMeasures(BaseModel):
     @property
     def class_counts(self) -> set[int]:
         """Numbers of values of the measures by class that the file has."""
-        names = (f"{name}_by_class" for name in CLASS_MEASURES)
-        return {len(getattr(self, name)) for name in names if name in self.model_fields_set}
+        return {len(getattr(self, name)) for name in self.model_fields_set if name.endswith("_by_class")}
 
 
 class LabelEvaluation(LabelMeasures):
@@ -68,9 +67,11 @@ class LabelTask(Task):
 
     Attributes:
         unit: plural noun of what has a label.
+        evaluation_schema: entries of ``evaluation.json`` that ``evaluation`` returns.
     """
 
     unit: str = "samples"
+    evaluation_schema: type[LabelEvaluation] = LabelEvaluation
     validation_metrics: tuple[str, ...] = ("accuracy", "iou", "dice", "precision", "recall")
 
     def check_trainable(self, training: DatasetFolder) -> None:
@@ -140,7 +141,7 @@ class LabelTask(Task):
 
     def check_evaluation(self, evaluation: Mapping[str, Any], classes: int) -> None:
         try:
-            measures = LabelEvaluation.model_validate(evaluation)
+            measures = self.evaluation_schema.model_validate(evaluation)
         except ValidationError as error:
             raise ValueError(validation_reason(error)) from error
         lengths = {len(measures.confusion), *map(len, measures.confusion), *measures.class_counts}

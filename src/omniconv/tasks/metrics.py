@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAUROC
 
 from omniconv.data.masks import IGNORE_INDEX
 
@@ -16,6 +17,10 @@ BLOCK = 2**22
 """Largest number of samples counted at once: bincount takes 8 bytes a sample for the pairs and 8 for the weights."""
 CLASS_MEASURES = ("iou", "dice", "precision", "recall", "specificity")
 """Measures of each class against the rest, see ``label_measures``."""
+CALIBRATION_BINS = 15
+"""Bins of equal width of the confidence, as in Guo et al., "On Calibration of Modern Neural Networks" (2017)."""
+AUROC_THRESHOLDS = 201
+"""Thresholds of the binned ROC curve, see ``auroc_thresholds``."""
 
 
 class Confusion(Metric):
@@ -56,6 +61,95 @@ class Confusion(Metric):
     def compute(self) -> dict[str, Any]:
         """Return the measures of the matrix, as ``label_measures``."""
         return label_measures(self.counts)
+
+
+class ProbabilityMeasures(Confusion):
+    """Measures of the probabilities of the classes of images, in memory that does not grow with their number.
+
+    Beside the confusion matrix of the most probable classes: the accuracy of the ``top_k`` most probable ones, the area
+    under the ROC curve (AUROC) of each class against the rest, binned by the thresholds of ``auroc_thresholds`` (pairs
+    of images in one bin count as ties), and the expected calibration error: the mean difference of the accuracy and the
+    mean confidence in each of ``CALIBRATION_BINS`` bins of the confidence, weighted by their numbers of images. All are
+    as in torchmetrics, except that a confidence of 1 belongs to the last bin.
+
+    Args:
+        classes: number of classes.
+
+    Example:
+        >>> measures = ProbabilityMeasures(3)
+        >>> measures.update(torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]]), torch.tensor([0, 1]))
+        >>> found = measures.compute()
+        >>> found["accuracy"], found["top_k"], found["top_k_accuracy"], found["auroc_by_class"]
+        (0.5, 2, 1.0, [1.0, 1.0, None])
+        >>> round(found["calibration_error"], 4)  # |1 - 0.6| / 2 + |0 - 0.5| / 2
+        0.45
+    """
+
+    hits: Tensor
+    bins: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes, None)
+        self.top_k = 5 if classes > 5 else 2 if classes > 2 else None
+        # validate_args: one of the thresholds is above 1
+        self.auroc = MulticlassAUROC(classes, None, auroc_thresholds(), validate_args=False)
+        self.add_state("hits", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("bins", torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
+        """Add probabilities ``(images, classes)`` and classes ``(images,)``; images have one weight, ``areas`` none."""
+        confidence, labels = predicted.max(1)
+        super().update(labels, true)
+        self.auroc.update(predicted, true)
+        if self.top_k:
+            self.hits += (predicted.topk(self.top_k).indices == true[:, None]).sum()
+        bounds = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=confidence.dtype, device=confidence.device)
+        index = (torch.bucketize(confidence, bounds, right=True) - 1).clamp(max=CALIBRATION_BINS - 1)
+        parts = torch.stack([torch.ones_like(confidence), confidence, (labels == true).to(confidence.dtype)])
+        self.bins.index_add_(1, index, parts.double())
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self.auroc.reset()
+
+    def compute(self) -> dict[str, Any]:
+        """Return the measures.
+
+        Returns:
+            The measures of ``label_measures``; ``top_k`` (5 with more than 5 classes, 2 with 3 to 5, else both are
+            missing) and ``top_k_accuracy``; ``auroc``, the mean over the classes that some images have and others do
+            not, and ``auroc_by_class``; ``calibration_error``; ``reliability``, for each bin of the confidence the
+            number of ``images``, their mean ``confidence`` and their ``accuracy``.
+        """
+        measures = super().compute()
+        counts, total = self.counts.sum(1).tolist(), float(self.counts.sum())
+        if self.top_k:
+            measures |= {"top_k": self.top_k, "top_k_accuracy": float(self.hits) / total if total else None}
+        by_class = self.auroc.compute().tolist() if total else counts
+        auroc = [area if 0 < count < total else None for area, count in zip(by_class, counts, strict=True)]
+        images, confidence, correct = self.bins.tolist()
+        gap = math.fsum(abs(right - sure) for right, sure in zip(correct, confidence, strict=True))
+        return measures | {
+            "auroc": mean_measure(auroc),
+            "auroc_by_class": [None if area is None else round(area, 6) for area in auroc],
+            "calibration_error": gap / total if total else None,
+            "reliability": {
+                "images": images,
+                "confidence": [part / n if n else None for part, n in zip(confidence, images, strict=True)],
+                "accuracy": [part / n if n else None for part, n in zip(correct, images, strict=True)],
+            },
+        }
+
+
+def auroc_thresholds() -> Tensor:
+    """Return the thresholds of the binned ROC curve, increasing, evenly spaced in the logit of the probability.
+
+    Those of trained networks crowd at 0 and 1, where thresholds of equal distances would not tell them apart.
+    """
+    logits = torch.linspace(-12, 12, AUROC_THRESHOLDS - 2)
+    # 2, above every probability: the curve must begin at (0, 0) also where probabilities are rounded to 1.
+    return torch.cat([torch.zeros(1), logits.sigmoid(), torch.full((1,), 2.0)])
 
 
 def label_measures(counts: Tensor) -> dict[str, Any]:
