@@ -28,7 +28,7 @@ IMAGE_CHANNELS = 3
 
 @dataclass
 class WeightsReport:
-    """What ``load_weights`` did; ``str`` is a text of a few lines.
+    """Result of ``load_weights``: what was loaded, converted and left out; ``str`` is a text of a few lines.
 
     Attributes:
         origin: file or publisher of the weights.
