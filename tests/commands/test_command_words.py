@@ -59,13 +59,16 @@ TRAIN = {
     "--surface cubemap:0": "--surface='cubemap:0': size 0 must be a whole number from 1 to 4096; write cubemap:64",
     "--surface icosphere:1 --depth 3": "--depth=3: must be at most 1",
     "--surface plane:ndim=3": "is not a surface of images",
-    "--model classifier": "--model='classifier': must be one of deeplab, fpn, linknet, segnet, unet for the task segment; use --model unet",
+    "--model classifier": "must be one of deeplab, fpn, linknet, segnet, unet for the task segment; use --model unet",
     "--down foo": "--down='foo': must be one of stride, max, average; use --down stride",
     "--width 0": "--width=0: must be a whole number from 1",
     "--augment flpi": "--augment='flpi': must be among flip, turn, rotate, colour; did you mean flip?",
     "--augment rotate --size 16x16": "needs images twice as wide as high; they are resized to 16x16; use --size 16x32",
     "--learning-rate 0.1 --rate 0.2": "--learning-rate=(0.1, 0.2): is given 2 times (--learning-rate and --rate are",
     "--batch-size 0": "--batch-size=0: must be a whole number from 1 to 65,536; use --batch-size 8",
+    "--loss ce+dize": "--loss='ce+dize': must be one of ce, bce, focal, dice, tversky, lovasz, or a sum of them; did",
+    "--loss dice --label-smoothing 0.1": "--label-smoothing=0.1: is not used by the loss dice; use --loss ce",
+    "--label-smoothing 1": "--label-smoothing=1.0: must be a number from 0 and below 1; use --label-smoothing 0",
     "--epochs two": "Invalid value for '--epochs': 'two' is not a valid integer; use --epochs 20",
 }
 

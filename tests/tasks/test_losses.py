@@ -9,9 +9,11 @@ import torch.nn.functional as F
 
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.errors import InputError
+from omniconv.models import UNet
 from omniconv.tasks import get_task
 from omniconv.tasks.losses import (
     LOSSES,
+    SAMPLE_LOSSES,
     LabelLoss,
     balancing_weights,
     binary_cross_entropy,
@@ -22,6 +24,8 @@ from omniconv.tasks.losses import (
     tversky_loss,
 )
 from omniconv.tasks.metrics import Confusion
+from omniconv.training.module import TrainingModule
+from omniconv.training.settings import RunConfig
 
 
 def criterion(areas=None, class_weights=None):
@@ -225,6 +229,26 @@ def test_splitting_a_sample_into_two_of_half_its_area_changes_nothing(answers, n
 def test_sum_of_losses(answers):
     found = LabelLoss("ce+dice+lovasz")(*answers)
     torch.testing.assert_close(found, cross_entropy(*answers) + dice_loss(*answers) + lovasz_loss(*answers))
+
+
+def test_tasks_take_the_losses_that_have_a_meaning_for_them(answers):
+    logits, labels = answers
+    found = get_task("segment").criterion(None, None, loss="ce+dice", label_smoothing=0.1)(logits, labels)
+    torch.testing.assert_close(found, cross_entropy(logits, labels, label_smoothing=0.1) + dice_loss(logits, labels))
+    default = get_task("classify").criterion(None, None)(logits[..., 0, 0], labels[:, 0, 0])
+    torch.testing.assert_close(default, cross_entropy(logits[..., 0, 0], labels[:, 0, 0]))
+    for name in set(LOSSES) - set(SAMPLE_LOSSES):
+        with pytest.raises(
+            InputError, match=rf"loss='ce\+{name}': must be one of ce, bce, focal, or a sum of them, for"
+        ):
+            get_task("classify").criterion(None, None, loss=f"ce+{name}")
+
+
+def test_training_uses_the_loss_of_its_settings(answers):
+    config = RunConfig(loss="dice", balance=True)
+    module = TrainingModule(UNet(3, 3, width=2, depth=1), config, 3, torch.ones(4, 6), (0.5, 0.3, 0.2))
+    expected = dice_loss(*answers, torch.ones(4, 6), balancing_weights((0.5, 0.3, 0.2)))
+    torch.testing.assert_close(module.criterion(*answers), expected)
 
 
 @pytest.mark.parametrize(

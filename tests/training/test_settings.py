@@ -40,6 +40,8 @@ OTHER = {
     "augment": ("turn", "colour"),
     "validation": 1 / 3,
     "patience": 6,
+    "loss": "ce+focal",
+    "label_smoothing": 0.1,
     "balance": True,
     "binary": True,
     "holes": "thin",

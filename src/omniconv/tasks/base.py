@@ -86,7 +86,8 @@ class Task(ABC):
         has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
         masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
         settings: the ones it uses of the settings that only some tasks use, ``TASK_SETTINGS`` of
-            ``omniconv.training.settings``; by default ``balance``, whose frequencies ``criterion`` is given.
+            ``omniconv.training.settings``; by default ``balance``, whose frequencies ``criterion`` is given. With
+            ``loss`` and ``label_smoothing`` it is given these by name, too.
         defaults: settings of ``RunConfig`` that have other defaults for this task.
         betas: coefficients of Adam's running means of gradients and of their squares.
         target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run, or

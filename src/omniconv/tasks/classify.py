@@ -29,6 +29,7 @@ from omniconv.report.pictures import contact_sheet, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
 from omniconv.tasks.labels import LabelEvaluation, LabelTask, Share, complete_measures, measure_text
+from omniconv.tasks.losses import SAMPLE_LOSSES
 from omniconv.tasks.metrics import CALIBRATION_BINS, ProbabilityMeasures
 
 TABLE, OVERVIEW = "predictions.csv", "overview.png"
@@ -68,6 +69,7 @@ class Classify(LabelTask):
     expected = EXPECTED
     unit = "images"
     evaluation_schema = ImageEvaluation
+    losses = SAMPLE_LOSSES
     validation_metrics = ("accuracy",)
     best_metric = "accuracy"
 

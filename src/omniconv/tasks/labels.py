@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.errors import FileError, validation_reason
+from omniconv.errors import FileError, InputError, validation_reason
 from omniconv.models import Model
 from omniconv.report.charts import confusion
 from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
-from omniconv.tasks.losses import NO_INDEX, LabelLoss, balancing_weights
+from omniconv.tasks.losses import LOSSES, NO_INDEX, LabelLoss, balancing_weights, parse_losses
 from omniconv.tasks.metrics import Confusion, label_measures
 
 RARE = 0.03
@@ -63,15 +63,18 @@ class LabelEvaluation(LabelMeasures):
 
 
 class LabelTask(Task):
-    """A task with one class label for each sample or image: cross entropy, and measures of the confusion matrix.
+    """A task with one class label for each sample or image: a ``LabelLoss``, and measures of the confusion matrix.
 
     Attributes:
         unit: plural noun of what has a label.
         evaluation_schema: entries of ``evaluation.json`` that ``evaluation`` returns.
+        losses: names of the losses that have a meaning for the task.
     """
 
+    settings: tuple[str, ...] = ("balance", "loss", "label_smoothing")
     unit: str = "samples"
     evaluation_schema: type[LabelEvaluation] = LabelEvaluation
+    losses: tuple[str, ...] = tuple(LOSSES)
     validation_metrics: tuple[str, ...] = ("accuracy", "iou", "dice", "precision", "recall")
 
     def check_trainable(self, training: DatasetFolder) -> None:
@@ -117,9 +120,26 @@ class LabelTask(Task):
             advice["rare classes"] = "may never be predicted; the setting balance gives them more weight in the loss"
         return facts, advice
 
-    def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
+    def criterion(
+        self,
+        areas: Tensor | None,
+        class_frequencies: Sequence[float] | None,
+        *,
+        loss: str = "ce",
+        label_smoothing: float = 0.0,
+    ) -> nn.Module:
+        """Return a ``LabelLoss``; ``loss`` and ``label_smoothing`` are its arguments.
+
+        Raises:
+            InputError: a loss is unknown or has no meaning for the task, or a label smoothing is not used.
+        """
+        for name in parse_losses(loss):
+            if name not in self.losses:
+                rule = f"must be one of {', '.join(self.losses)}, or a sum of them, for the task {self.name}"
+                raise InputError("loss", loss, rule, f"use loss={self.losses[0]!r}")
         weights = balancing_weights(class_frequencies) if class_frequencies else None
-        return LabelLoss("ce", areas, weights, NO_INDEX if self.ignore_index is None else self.ignore_index)
+        ignored = NO_INDEX if self.ignore_index is None else self.ignore_index
+        return LabelLoss(loss, areas, weights, ignored, label_smoothing)
 
     def metric(self, classes: int) -> Metric:
         return Confusion(classes, self.ignore_index)

@@ -47,7 +47,7 @@ class Segment(LabelTask):
     """Semantic segmentation, from ``images/`` and ``masks/`` of the same names."""
 
     name = "segment"
-    settings = ("balance", "binary")
+    settings = (*LabelTask.settings, "binary")
     output = "dense"
     default_model = "unet"
     expected = EXPECTED

@@ -64,7 +64,7 @@ class TrainingModule(L.LightningModule):
         self.adversary = None
         self.images_seen = 0
         areas = areas if self.task.output in IMAGE_OUTPUTS else None
-        self.criterion = self.task.criterion(areas, class_frequencies)
+        self.criterion = self.task.criterion(areas, class_frequencies, **config.loss_settings)
         self.metric = self.task.metric(classes)
         self.register_buffer("areas", areas, persistent=False)
         self._unchecked: list[tuple[str, Tensor, int]] = []

@@ -27,10 +27,11 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
         given: names of those that the user gave, all of which the model or the task must use.
 
     Raises:
-        InputError: the surface, the model, an argument of the network, or an augmentation cannot be used.
+        InputError: the surface, the model, an argument of the network, a loss, or an augmentation cannot be used.
     """
     config.check_model()
     config.check_used(name for name in config.unused if name in given)
+    config.task_object.criterion(None, None, **config.loss_settings)
     augment = parse_augmentations(config.augment or ())
     if config.size:
         _check_augmentations(augment, (config.size[0], config.size[1]))

@@ -28,13 +28,25 @@ PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
-ADDED_SETTINGS = ("method", "encoder", "layers", "output_stride", "ema", "sample_every", "holes")
+ADDED_SETTINGS = (
+    "method",
+    "encoder",
+    "layers",
+    "output_stride",
+    "ema",
+    "sample_every",
+    "loss",
+    "label_smoothing",
+    "holes",
+)
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 ENCODER_SETTINGS = ("width", "depth", "down")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
-TASK_SETTINGS = ("sample_every", "balance", "binary", "holes")
+LOSS_SETTINGS = ("loss", "label_smoothing")
+"""Settings that are arguments of ``Task.criterion``, of tasks that use them."""
+TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "binary", "holes")
 """Settings that only some tasks use, see ``Task.settings``."""
 
 
@@ -143,6 +155,14 @@ class RunConfig(Settings):
     )
     patience: int = Field(
         0, ge=0, le=10**6, description="epochs without improvement after which training stops; 0: never stop early"
+    )
+    loss: str = Field(
+        "ce",
+        description="ce (cross entropy), bce (binary cross entropy of each class), focal, in segmentation also dice, "
+        "tversky or lovasz, which measure regions; or a sum such as ce+dice",
+    )
+    label_smoothing: Number = Field(
+        0, ge=0, lt=1, description="share of the target that the cross entropy spreads over all classes"
     )
     balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
@@ -277,6 +297,11 @@ class RunConfig(Settings):
             stride = default_output_stride(self.network_encoder)
         levels = surface(self.surface).max_depth
         return stride if stride is None or levels is None else min(stride, 2**levels)
+
+    @property
+    def loss_settings(self) -> dict[str, Any]:
+        """Settings that are arguments of ``Task.criterion``."""
+        return {name: getattr(self, name) for name in LOSS_SETTINGS if name in self.task_object.settings}
 
     def network_arguments(self, in_channels: int, classes: tuple[str, ...]) -> dict[str, Any]:
         """Return the construction arguments of the model: those of the task, and the settings that it takes."""
