@@ -287,9 +287,9 @@ class Inpaint(Task):
         """Return the measures by the hole's share of the image; l1 is multiplied by 100, as it is published."""
         ranges = [part for part in evaluation["by_share"] if part["images"]]
         rows: list[list[str | float | None]] = [
-            [f"{part['from']}–{part['to']} %", str(part["images"]), *_published(part)] for part in ranges
+            [f"{part['from']}–{part['to']} %", part["images"], *_published(part)] for part in ranges
         ]
-        rows.append(["all", str(sum(part["images"] for part in ranges)), *_published(evaluation)])
+        rows.append(["all", sum(part["images"] for part in ranges), *_published(evaluation)])
         return ["hole", "images", "l1 in the hole (%)", "PSNR (dB)", "SSIM"], rows
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
