@@ -283,3 +283,33 @@ def test_metrics_is_a_table(uninterrupted):
     assert header == ["epoch", "train_loss", "val_loss", *quality, "rate", "seconds"]
     assert [row[0] for row in rows] == ["0", "1", "2", "3"]
     assert all(len(row) == len(header) for row in rows)
+
+
+def test_gradients_are_accumulated_and_clipped(tmp_path):
+    """Five batches in steps of two are three steps; steps of a vanishing gradient leave the weights as they are."""
+    data, plain = segment_folder(tmp_path / "data"), {"validation": 0, "weight_decay": 0, "batch_size": 2, "repeat": 2}
+    images = len(list((data / "images").iterdir()))
+    steps = -(-2 * images // 2)
+    first, free = (trained(tmp_path / str(clip), "segment", data, **plain, clip=clip) for clip in (0, 1e9))
+    assert_equal_runs(first, free)
+    # AdamW divides a gradient of norm 1e-20 by at least 1e-8: no weight moves by more than 1e-12 learning rates a step.
+    still = weights(trained(tmp_path / "still", "segment", data, **plain, clip=1e-20, seed=1))
+    again = weights(trained(tmp_path / "again", "segment", data, **plain, clip=1e-20, seed=1, accumulate=2))
+    for name, value in still.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(value, again[name], rtol=0, atol=2e-3 * 1e-12 * 2 * steps)
+    assert any(not torch.equal(value, weights(first)[name]) for name, value in still.items())
+    accumulated = trained(tmp_path / "accumulated", "segment", data, **plain, accumulate=2)
+    counts = [torch.load(run.checkpoint, weights_only=True)["global_step"] for run in (first, accumulated)]
+    assert counts == [steps, -(-steps // 2)]
+
+
+@pytest.mark.parametrize(("name", "value"), [("accumulate", 2), ("clip", 1.0)])
+def test_two_optimizers_neither_accumulate_nor_clip(tmp_path, name, value):
+    data = classify_folder(tmp_path / "data")
+    given = {"method": "gan", "width": 8, "depth": 1, "size": "16x16", name: value}
+    with pytest.raises(
+        InputError, match=f"^{name}={value}: is not possible for generate gan, which trains two networks"
+    ):
+        trained(tmp_path / "run", "generate", data, **given)
+    assert not (tmp_path / "run").exists()

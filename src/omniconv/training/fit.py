@@ -168,6 +168,8 @@ def _trainer(
         devices=1,
         precision=LIGHTNING_PRECISION[config.precision],  # type: ignore[arg-type]  # Lightning declares a Literal
         max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip or None,  # with a limit, even 0, Lightning refuses two optimizers
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         # purge_step: TensorBoard drops the points of an epoch that was interrupted and is trained again.

@@ -128,6 +128,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     torch.manual_seed(config.seed)
     network = _build_model(config, splits.classes)
     check_coarsest_size(config, network, splits)
+    _check_single_optimizer(config, network)
     network.preprocessing = {
         "task": config.task,
         **({"method": config.method} if config.method else {}),
@@ -135,6 +136,15 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         "preparation": splits.preprocessing.to_json(),
     }
     return network
+
+
+def _check_single_optimizer(config: RunConfig, network: Model) -> None:
+    """Check that settings of Lightning's own loop are not given to a training with two optimizers."""
+    given = [name for name in ("accumulate", "clip") if getattr(config, name) != config.default(name)]
+    if given and config.task_object.adversary(network) is not None:
+        user = " ".join(filter(None, (config.task, config.task_object.method)))
+        rule = f"is not possible for {user}, which trains two networks against each other"
+        raise InputError(given[0], getattr(config, given[0]), rule, "leave it out")
 
 
 def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits) -> None:

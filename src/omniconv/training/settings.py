@@ -28,24 +28,17 @@ PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
+LOSS_SETTINGS = ("loss", "label_smoothing")
+"""Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 ADDED_SETTINGS = (
-    "method",
-    "encoder",
-    "layers",
-    "output_stride",
-    "ema",
-    "sample_every",
-    "loss",
-    "label_smoothing",
+    "method", "encoder", "layers", "output_stride", "accumulate", "clip", "ema", "sample_every", *LOSS_SETTINGS,
     "holes",
-)
+)  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 ENCODER_SETTINGS = ("width", "depth", "down")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
-LOSS_SETTINGS = ("loss", "label_smoothing")
-"""Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "binary", "holes")
 """Settings that only some tasks use, see ``Task.settings``."""
 
@@ -132,6 +125,15 @@ class RunConfig(Settings):
     batch_size: int = Field(8, ge=1, le=65_536, description="images per training step")
     learning_rate: Number = Field(2e-3, gt=0, lt=10, description="largest learning rate of the schedule")
     weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="batches whose gradients are averaged for a step: a larger batch in the memory of a small one",
+    )
+    clip: Number = Field(
+        0, ge=0, le=1e9, description="largest norm of the gradient of all weights together; 0: no limit"
+    )
     ema: Number = Field(
         0,
         ge=0,
