@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from pkgutil import resolve_name
 from typing import Any, Protocol
 
@@ -129,7 +129,9 @@ def make_encoder(
         build: Callable[..., Any] = partial(resolve_name(TIMM_ENCODER), name.removeprefix(TIMM_PREFIX))
     else:
         build = ENCODERS[check_choice("encoder", name, ENCODERS)]
+    accepted = signature(build).parameters
+    takes_any = any(one.kind is Parameter.VAR_KEYWORD for one in accepted.values())  # timm checks its own arguments
     for option, value in options.items():
-        if option not in signature(build).parameters:
+        if option not in accepted and not takes_any:
             raise InputError(option, value, f"is not an argument of the encoder {name}", "leave it out")
     return build(in_channels, surface, output_stride, **options)
