@@ -77,6 +77,11 @@ def test_ids_shared_by_charts_name_equal_elements():
                 assert found.setdefault(node.attrib["id"], drawn) == drawn
 
 
+def test_one_epoch_has_one_tick():
+    texts = re.findall(r"<text[^>]*>([^<]*)", curves({"train": [(1, 0.5)]}, "Loss", "epoch", "loss"))
+    assert texts[:2] == ["1", "epoch"]
+
+
 def test_curves_contain_their_texts():
     assert {"Loss", "epoch", "cross-entropy", "train", "validation"} <= set(texts(draw_curves()))
 

@@ -42,7 +42,8 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_la
             table = np.array(points, float).reshape(-1, 2)
             marker = "o" if len(table) <= 30 else ""
             axes.plot(table[:, 0], table[:, 1], color=colour, marker=marker, markersize=3.5)
-        axes.locator_params(axis="x", integer=_has_integer_x(series))
+        if _has_integer_x(series):
+            axes.locator_params(axis="x", integer=True, min_n_ticks=1)  # two ticks of one epoch would be fractions
         _add_legend(figure, axes.lines, series)
         return _to_svg(figure, title)
 
