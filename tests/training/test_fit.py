@@ -313,3 +313,14 @@ def test_two_optimizers_neither_accumulate_nor_clip(tmp_path, name, value):
     ):
         trained(tmp_path / "run", "generate", data, **given)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_another_optimizer_is_resumed_exactly(tmp_path, monkeypatch, optimizer):
+    data = segment_folder(tmp_path / "data")
+    given = {"optimizer": optimizer, "schedule": "onecycle", "epochs": 2}
+    whole = trained(tmp_path / "whole", "segment", data, **given)
+    moments = torch.load(whole.checkpoint, weights_only=True)["optimizer_states"][0]["state"][0]
+    assert {"adam": "exp_avg_sq", "sgd": "momentum_buffer"}[optimizer] in moments
+    stopped = interrupted_after(1, monkeypatch, tmp_path / "stopped", data, **given)
+    assert_equal_runs(whole, resume_run(stopped.path, {}, quiet, False))

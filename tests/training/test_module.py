@@ -36,3 +36,27 @@ def test_the_rate_rises_then_falls(steps):
 def test_the_rate_ends_at_a_hundredth():
     assert learning_rate_factor(1000, 1000) == pytest.approx(0.01)
     assert learning_rate_factor(5000, 1000) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("steps", [5, 10, 101])
+def test_one_cycle_is_torchs(steps):
+    optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, steps, cycle_momentum=False)
+    for step in range(steps):
+        assert learning_rate_factor(step, steps, "onecycle") == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        if step < steps - 1:
+            schedule.step()
+
+
+def test_a_constant_rate_rises_as_the_cosine_does():
+    constant, cosine = (
+        [learning_rate_factor(step, 100, name) for step in range(100)] for name in ("constant", "cosine")
+    )
+    assert constant[:5] == cosine[:5]
+    assert constant[5:] == [1.0] * 95
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_of_few_steps(steps):
+    assert all(0 < learning_rate_factor(step, steps, "onecycle") <= 1 for step in range(steps + 2))

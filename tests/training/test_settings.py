@@ -35,6 +35,8 @@ OTHER = {
     "batch_size": 5,
     "learning_rate": 1e-5,
     "weight_decay": 0.1 + 0.2,
+    "optimizer": "sgd",
+    "schedule": "constant",
     "accumulate": 2,
     "clip": 1.5,
     "ema": 0.5,

@@ -19,6 +19,8 @@ from omniconv.nn.inspection import copy_network
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
 
+MOMENTUM = 0.9
+"""Momentum of SGD."""
 WARM_UP = 0.05
 """Fraction of the steps in which the learning rate rises."""
 EMA_RAMP_UP = 0.05
@@ -28,7 +30,7 @@ IMAGES_SEEN = "images_seen"
 
 
 class TrainingModule(L.LightningModule):
-    """Training by AdamW with the learning rate schedule of ``learning_rate_factor``.
+    """Training by AdamW (or another optimizer) with the learning rate schedule of ``learning_rate_factor``.
 
     Loss and validation metrics are those of the network's own samples; those of images on a sphere are weighted by
     area. They correspond to ``by_area`` in ``evaluation.json``, which is measured at the images' own size.
@@ -137,11 +139,17 @@ class TrainingModule(L.LightningModule):
     def _optimizer(self, network: nn.Module) -> dict[str, Any]:
         """Return the optimizer of a network with its schedule, as Lightning takes them."""
         config = self.config
-        optimizer = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, self.task.betas, weight_decay=config.weight_decay
-        )
+        given = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        optimizer: torch.optim.Optimizer
+        if config.optimizer == "sgd":
+            optimizer = torch.optim.SGD(network.parameters(), momentum=MOMENTUM, nesterov=True, **given)
+        else:
+            adam = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer]
+            optimizer = adam(network.parameters(), betas=self.task.betas, **given)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, steps, config.schedule)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _log_loss(self, name: str, loss: Tensor, batch: tuple[Tensor, Tensor], index: int) -> None:
@@ -263,10 +271,20 @@ def seed_all(seed: int, epoch: int) -> None:
     torch.manual_seed(seed + epoch)
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Return the factor of the learning rate at a step: linear warm-up, then half a cosine from 1 down to 0.01."""
+def learning_rate_factor(step: int, steps: int, schedule: str = "cosine") -> float:
+    """Return the factor of the learning rate at a step.
+
+    ``cosine``: linear warm-up, then half a cosine from 1 down to 0.01; ``constant``: linear warm-up, then 1;
+    ``onecycle``: half a cosine from 1/25 up to 1 over 30 % of the steps and down to 1/250,000, as ``OneCycleLR``.
+    """
+    if schedule == "onecycle":
+        top, last = 0.3 * steps - 1, max(0.0, steps - 1.0)
+        start, end, done = (0.04, 1.0, step / top) if step <= top else (1.0, 4e-6, (step - top) / (last - top))
+        return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     warm_up = max(1, round(WARM_UP * steps))
     if step < warm_up:
         return (step + 1) / warm_up
+    if schedule == "constant":
+        return 1.0
     done = min(1.0, (step - warm_up) / max(1, steps - warm_up))
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))

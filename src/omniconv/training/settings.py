@@ -24,6 +24,8 @@ from omniconv.training.yaml_settings import read_yaml_settings
 if TYPE_CHECKING:
     from omniconv.tasks.base import Task
 
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
@@ -31,8 +33,8 @@ FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batc
 LOSS_SETTINGS = ("loss", "label_smoothing")
 """Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 ADDED_SETTINGS = (
-    "method", "encoder", "layers", "output_stride", "accumulate", "clip", "ema", "sample_every", *LOSS_SETTINGS,
-    "holes",
+    "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
+    "sample_every", *LOSS_SETTINGS, "holes",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
@@ -124,7 +126,15 @@ class RunConfig(Settings):
     )
     batch_size: int = Field(8, ge=1, le=65_536, description="images per training step")
     learning_rate: Number = Field(2e-3, gt=0, lt=10, description="largest learning rate of the schedule")
-    weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
+    weight_decay: Number = Field(1e-4, ge=0, le=10, description="weight decay of the optimizer")
+    optimizer: Annotated[str, one_of(lambda: OPTIMIZERS)] = Field(
+        "adamw", description="adamw, adam or sgd (Nesterov momentum; needs a larger learning rate)"
+    )
+    schedule: Annotated[str, one_of(lambda: SCHEDULES)] = Field(
+        "cosine",
+        description="learning rate: cosine (rises for 5 % of the steps, falls to 1 %), onecycle (rises for 30 %, "
+        "as torch's OneCycleLR) or constant (after the same rise as cosine)",
+    )
     accumulate: int = Field(
         1,
         ge=1,
