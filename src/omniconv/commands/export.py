@@ -31,6 +31,10 @@ def export(network: str, file_format: str, out: Path | None, overwrite: bool, si
     they were trained at. On meshes the input is (batch, 3, samples), as returned by
     omniconv.surface(NAME).from_equirectangular(panorama).
 
+    Of networks that fill holes or draw images the output is "output", an image. Those that fill holes also take "mask".
+    Those of edm and flow take a normalized noisy "image" with "sigma" and, with classes, "label"; a generator of gan
+    takes random numbers. The metadata of the file describes every input.
+
     MODEL is your own network, as package.module:callable: a torch.nn.Module, or a function without arguments that
     returns one. It takes (batch, 3, height, width); outputs in dictionaries and tuples are named by their keys.
 
