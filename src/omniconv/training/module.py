@@ -139,7 +139,7 @@ class TrainingModule(L.LightningModule):
     def _optimizer(self, network: nn.Module) -> dict[str, Any]:
         """Return the optimizer of a network with its schedule, as Lightning takes them."""
         config = self.config
-        given = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        given: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
             optimizer = torch.optim.SGD(network.parameters(), momentum=MOMENTUM, nesterov=True, **given)
