@@ -13,10 +13,12 @@ from PIL import Image
 from tiny import claim_size, cut, picture, save, segment_folder, words
 
 from omniconv.cli import main
+from omniconv.models import models_for
 from omniconv.models.registry import MODELS
 from omniconv.tasks import TASKS
 
 TASK_NAMES = ", ".join(TASKS)
+DENSE_MODELS = ", ".join(models_for("dense"))
 
 
 @pytest.fixture
@@ -133,7 +135,10 @@ def test_wrong_arguments(refused, data, arguments, line):
         ({"depth": 0}, "depth=0: must be"),
         ({"width": 0}, "width=0: must be"),
         ({"model": "unett"}, f"model='unett': must be one of {', '.join(MODELS)}; did you mean unet?"),
-        ({"model": "classifier"}, "model='classifier': must be one of unet for the task segment; use --model unet"),
+        (
+            {"model": "classifier"},
+            f"model='classifier': must be one of {DENSE_MODELS} for the task segment; use --model unet",
+        ),
         ({"device": "gpu"}, "device='gpu': must be one of auto, cpu, cuda"),
         ({"augment": "flpi"}, "did you mean flip?"),
         ({"augment": "rotate", "size": "16"}, "needs images twice as wide as high"),
