@@ -44,9 +44,9 @@ def registry():
 def test_all_arguments_are_recorded_with_their_defaults():
     model = UNet(3, np.int64(2), Icosphere(3), depth=2)
     assert model.arguments == {
-        "in_channels": 3, "out_channels": 2, "width": 32, "depth": 2, "down": "stride", "up": "linear",
-        "head_kernel": 1, "sigmoid": False, "normalization": "batch", "activation": "relu",
-        "surface": "icosphere:3,laplacian=mass",
+        "in_channels": 3, "out_channels": 2, "width": None, "depth": 2, "down": None, "up": "linear",
+        "head_kernel": 1, "sigmoid": False, "normalization": "batch", "activation": "relu", "encoder": "plain",
+        "output_stride": None, "surface": "icosphere:3,laplacian=mass",
     }  # fmt: skip
     assert type(model.arguments["out_channels"]) is int
     assert list(model.arguments)[-1] == "surface"  # as in files of omniconv 0.1
@@ -85,7 +85,7 @@ def test_total_stride_must_be_defined():
 
 def test_every_model_has_an_output():
     assert models_for("global") == ("classifier", "resnet")
-    assert models_for("dense") == ("unet",)
+    assert models_for("dense") == ("deeplab", "fpn", "linknet", "segnet", "unet")
 
 
 @pytest.mark.usefixtures("registry")
