@@ -212,7 +212,7 @@ def test_description_of_wrong_types_raises(path, part, value):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"model": "os.system"}, f"names a network that cannot be built.*must be one of {', '.join(MODELS)}"),
+        ({"model": "os.system"}, f"names a network that cannot be built.*must be one of {', '.join([*MODELS][:4])}"),
         ({"model": "__class__"}, "names a network that cannot be built"),
         ({"arguments": {"surface": "plane", "in_channels": "os.system('true')"}}, "cannot be built"),
         ({"arguments": {"in_channels": 1, "out_channels": 2, "surface": "os.system:1"}}, "cannot be built"),
