@@ -22,12 +22,13 @@ torch.set_num_threads(int(os.environ.get("OMNICONV_TEST_THREADS", "1")))
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what the battery of a model with ``quick_surfaces`` runs on others, and its compilation."""
+    """Mark as slow what the battery of a model with ``quick_surfaces`` runs on others, its compilation and export."""
     for item in items:
         quick, call = getattr(getattr(item, "cls", None), "quick_surfaces", None), getattr(item, "callspec", None)
         if quick is None or call is None:
             continue
-        if call.params.get("surface", quick[0]) not in quick or "compiled" in item.name:
+        compiles = "compiled" in item.name or "exported" in item.name
+        if call.params.get("surface", quick[0]) not in quick or compiles:
             item.add_marker(pytest.mark.slow)
 
 

@@ -59,7 +59,8 @@ class ModelBattery:
     """Base of a model's test class, which defines ``build(surface)``: a small network of 3 channels in and 2 out.
 
     A model with other outputs than ``dense`` and ``global`` redefines ``output_shape``. A model of layers that the
-    battery tests in other models has ``quick_surfaces``: its tests on other surfaces and of compilation are slow ones.
+    battery tests in other models has ``quick_surfaces``: its tests on other surfaces, of compilation and of export are
+    slow ones.
     """
 
     quick_surfaces = None

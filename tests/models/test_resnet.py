@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_battery import ModelBattery, every_surface
+from model_battery import SHAPES, ModelBattery, every_surface
 from plain_resnet import PlainResNet, randomized
 
 import omniconv as oc
@@ -22,6 +22,7 @@ REFLECTING = Plane(2, border="reflect")
 
 
 class ResNetBattery(ModelBattery):
+    quick_surfaces = tuple(SHAPES)  # all, but compilation takes up to 20 s each
     layers = 18
 
     @classmethod
