@@ -28,6 +28,8 @@ SHAPES = {
 GRIDS = [surface for surface in SHAPES if None in surface.shape]
 every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)
 QUICK = (Plane(1), Equirectangular(), Icosphere(2))
+QUICK_SURFACES = (Plane(), Equirectangular(), Icosphere(2), Healpix(4))
+"""Usual ``quick_surfaces`` of a battery: a border, a border over the poles, a mesh, and a grid of fixed size."""
 compiled_surfaces = pytest.mark.parametrize(
     "surface",
     [surface if surface in QUICK else pytest.param(surface, marks=pytest.mark.slow) for surface in SHAPES],

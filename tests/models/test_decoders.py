@@ -5,18 +5,16 @@ from functools import partial
 
 import pytest
 import torch
-from model_battery import ModelBattery
+from model_battery import QUICK_SURFACES, ModelBattery
 
 import omniconv as oc
 from omniconv.errors import InputError
 from omniconv.models import FPN, DeepLab, LinkNet, SegNet, UNet
-from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere, Plane
-
-QUICK = (Plane(), Equirectangular(), Icosphere(2), Healpix(4))
+from omniconv.surfaces import Cubemap, Equirectangular, Healpix, Icosahedron, Icosphere
 
 
 class TestFPN(ModelBattery):
-    quick_surfaces = QUICK
+    quick_surfaces = QUICK_SURFACES
 
     @staticmethod
     def build(surface):
@@ -24,7 +22,7 @@ class TestFPN(ModelBattery):
 
 
 class TestLinkNet(ModelBattery):
-    quick_surfaces = QUICK
+    quick_surfaces = QUICK_SURFACES
 
     @staticmethod
     def build(surface):
@@ -32,7 +30,7 @@ class TestLinkNet(ModelBattery):
 
 
 class TestDeepLab(ModelBattery):
-    quick_surfaces = QUICK
+    quick_surfaces = QUICK_SURFACES
 
     @staticmethod
     def build(surface):
@@ -41,7 +39,7 @@ class TestDeepLab(ModelBattery):
 
 
 class TestSegNet(ModelBattery):
-    quick_surfaces = QUICK
+    quick_surfaces = QUICK_SURFACES
 
     @staticmethod
     def build(surface):

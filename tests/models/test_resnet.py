@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_battery import SHAPES, ModelBattery, every_surface
+from model_battery import QUICK_SURFACES, ModelBattery, every_surface
 from plain_resnet import PlainResNet, randomized
 
 import omniconv as oc
@@ -22,7 +22,7 @@ REFLECTING = Plane(2, border="reflect")
 
 
 class ResNetBattery(ModelBattery):
-    quick_surfaces = tuple(SHAPES)  # all, but compilation takes up to 20 s each
+    quick_surfaces = (*QUICK_SURFACES, Icosahedron(2), Cubemap(8))
     layers = 18
 
     @classmethod

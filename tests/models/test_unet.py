@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_battery import SHAPES, ModelBattery, every_surface, gradients
+from model_battery import QUICK_SURFACES, SHAPES, ModelBattery, every_surface, gradients
 
 from omniconv.errors import InputError
 from omniconv.models import UNet, load, save
@@ -24,6 +24,8 @@ class TestUNet(ModelBattery):
 
 
 class TestOriginalUNet(ModelBattery):
+    quick_surfaces = QUICK_SURFACES
+
     @staticmethod
     def build(surface):
         options = {"down": "max", "up": "transposed", "normalization": "none", "head_kernel": 3}
