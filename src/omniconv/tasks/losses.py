@@ -133,11 +133,11 @@ def tversky_loss(
         false_negatives: β.
     """
     weights = _weights(logits, labels, areas, ignore_index).flatten()
-    predicted, true = (
-        _by_class(one) * weights for one in (logits.float().softmax(1), _one_hot(logits, labels, ignore_index))
-    )
-    common = (_by_class(logits.float().softmax(1)) * true).sum(1)
-    wrong = false_positives * (predicted.sum(1) - common) + false_negatives * (true.sum(1) - common)
+    probability = _by_class(logits.float().softmax(1))
+    true = _by_class(_one_hot(logits, labels, ignore_index)) * weights
+    common = (probability * true).sum(1)
+    extra, missed = (probability * weights).sum(1) - common, true.sum(1) - common
+    wrong = false_positives * extra + false_negatives * missed
     losses = 1 - common / _positive(common + wrong)
     return _mean_over_classes(losses, (true.sum(1) > 0).to(losses.dtype), class_weights)
 
