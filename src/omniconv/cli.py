@@ -27,6 +27,7 @@ from omniconv.training.settings import FORMER_NAMES, NETWORK_SETTINGS, RunConfig
 
 if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor
+    from omniconv.tasks.base import Task
 
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: use a smaller --size, --batch-size or --width"
@@ -177,8 +178,10 @@ def train(
 @click.argument("data", type=PATH, required=False)
 @click.option("--split", help="train, val or test; by default test, else val, else train or, unsplit, all images")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
-@_setting_options("device")
-def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | None, device: str | None) -> None:
+@_setting_options("min_object", "device", min_object="that of the run")
+def evaluate(
+    run: str, data: Path | None, split: str | None, json_file: Path | None, device: str | None, **settings: Any
+) -> None:
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
 
     Without DATA: the run's validation images; the result is optimistic, because the best epoch was selected on them.
@@ -188,7 +191,13 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     from omniconv.data.image_notes import check_images, describe_skipped
     from omniconv.data.layouts.dataset_folder import SPLITS
     from omniconv.files import check_writable
-    from omniconv.inference.evaluation import describe_overlap, find_samples, trained_images, was_balanced
+    from omniconv.inference.evaluation import (
+        describe_overlap,
+        find_samples,
+        prediction_settings,
+        trained_images,
+        was_balanced,
+    )
     from omniconv.inference.evaluation import evaluate as run_evaluation
     from omniconv.run_folder import check_json, write_json
 
@@ -200,13 +209,14 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     if split and data is None:
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
     predictor, balanced = _predictor(run, device), was_balanced(Path(run))
+    used = prediction_settings(predictor, _given(**settings))
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
     log_facts(describe_skipped(folder.skipped) | check_images(images, predictor.preprocessing.surface.spherical))
     trained_on = trained_images(Path(run), images)
     selected_on = trained_images(Path(run), images, held_out=True) if data else None
     with progress_bar(len(folder.samples), "evaluate") as step:
-        measures = run_evaluation(predictor, folder, step, trained_on)
+        measures = run_evaluation(predictor, folder, step, trained_on, used)
     if selected_on is not None:
         measures["selected_on"] = len(selected_on)
     if json_file:
@@ -215,12 +225,19 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     overlap, unseen = describe_overlap(measures), measures | (measures.get("unseen") or {})
     if overlap:
         log(overlap)
-    print_table(*predictor.task.quality_table(measures), "", predictor.task.measures_in_rows)
+    _print_measures(predictor.task, measures)
     if unseen["images"] != measures["images"]:
         log(f"{pluralize(unseen['images'], 'image')} not trained on")
-        print_table(*predictor.task.quality_table(unseen), "", predictor.task.measures_in_rows)
+        _print_measures(predictor.task, unseen)
     for note in predictor.task.quality_notes(unseen, balanced):
         log(note)
+
+
+def _print_measures(task: Task, measures: dict[str, Any]) -> None:
+    print_table(*task.quality_table(measures), "", task.measures_in_rows)
+    for caption, table in task.further_tables(measures):
+        log(caption)
+        print_table(*table, "")
 
 
 @commands.command(
@@ -239,15 +256,22 @@ def evaluate(run: str, data: Path | None, split: str | None, json_file: Path | N
     "the same name",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="replace existing files")
-@_setting_options("device")
+@_setting_options("min_object", "device", min_object="that of the run")
 def predict(
-    run: str, images: tuple[Path, ...], out: Path, masks: Path | None, overwrite: bool, device: str | None
+    run: str,
+    images: tuple[Path, ...],
+    out: Path,
+    masks: Path | None,
+    overwrite: bool,
+    device: str | None,
+    **settings: Any,
 ) -> None:
     """Predict images with the network of a run."""
     from omniconv.data.hole_files import check_holes, find_holes
     from omniconv.data.image_notes import check_images, describe_skipped
     from omniconv.data.layouts.image_list import drop_masks, scan_inputs
     from omniconv.files import as_path, check_writable
+    from omniconv.inference.evaluation import prediction_settings
     from omniconv.inference.inpainting import check_masks, inpainted_files, write_inpainted
     from omniconv.inference.write_predictions import check_out, write_predictions
 
@@ -257,6 +281,7 @@ def predict(
         check_writable(out)
     predictor = _predictor(run, device)
     check_masks(predictor.task, masks and str(masks))
+    used = prediction_settings(predictor, _given(**settings))
     found, skipped = scan_inputs(images)
     listed = drop_masks(found, images)
     if len(listed) < len(found):
@@ -276,7 +301,7 @@ def predict(
         return
     log_facts(describe_skipped(skipped) | check_images(files, spherical))
     with progress_bar(len(listed), "predict") as step:
-        write_predictions(predictor, listed, out, step, overwrite)
+        write_predictions(predictor, listed, out, step, overwrite, used)
     log(f"{pluralize(len(listed), 'image')} predicted into {out}")
 
 

@@ -110,7 +110,7 @@ class Brightness(Task):
     def prediction_files(self, out, stems):
         return [out / "values" / f"{stem}.{suffix}" for stem in stems for suffix in ("png", "npy")]
 
-    def write_predictions(self, predictions, classes, out):
+    def write_predictions(self, predictions, network, out):
         written = []
         for _, stem, values in predictions:
             written.append(write_bytes(out / "values" / f"{stem}.png", png_bytes(grey(values[0]))))

@@ -59,14 +59,15 @@ def test_label_files_hold_class_indices(predictor, photos, tmp_path):
 def test_outputs_mirror_the_inputs_and_none_is_lost(predictor, photos, tmp_path):
     write_predictions(predictor, scan_images([photos]), tmp_path / "out")
     names = {"2.png", "oslo/1.jpg.png", "oslo/1.png.png", "oslo/deep/1.png", "rome/1.png"}
-    assert set(files(tmp_path / "out")) == {f"{part}/{name}" for part in ("labels", "overlays") for name in names}
+    expected = {f"{part}/{name}" for part in ("labels", "overlays") for name in names}
+    assert set(files(tmp_path / "out")) == expected | {"counts.csv"}
 
 
 def test_folders_given_one_by_one(predictor, photos, tmp_path):
     listed = scan_images([photos / "rome", photos / "oslo", photos / "2.png"])
     written = write_predictions(predictor, listed, tmp_path / "out")
     assert len(set(written)) == len(listed) == 5
-    assert len(files(tmp_path / "out")) == 10
+    assert len(files(tmp_path / "out")) == 11
 
 
 @pytest.mark.parametrize("out", ["photos", "photos/oslo", "elsewhere"])
@@ -123,7 +124,7 @@ def test_the_same_call_replaces_what_a_failed_one_wrote_and_nothing_else(predict
     (out / "labels/2.png").unlink()
     check_out(out, listed)
     write_predictions(predictor, listed, out, overwrite=False)
-    assert len(files(out)) == 11
+    assert len(files(out)) == 12
     assert np.array_equal(np.asarray(Image.open(mine)), picture(7)[0])
     with pytest.raises(FileError, match="exists already"):  # finished now
         write_predictions(predictor, listed, out, overwrite=False)

@@ -49,6 +49,7 @@ OTHER = {
     "balance": True,
     "binary": True,
     "holes": "thin",
+    "min_object": 12.5,
     "skip_bad": True,
     "seed": 2**40 + 1,
     "precision": "16",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
@@ -16,7 +17,7 @@ from omniconv.run_folder import enclosing_run, find_run, read_optional_json
 from omniconv.tasks.base import Task
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.dataset_splits import read_splits
-from omniconv.training.settings import read_config
+from omniconv.training.settings import RunConfig, read_config
 
 MAX_EVALUATION_BYTES = 2**26
 """Largest ``evaluation.json``: the confusion matrix of 2,000 classes."""
@@ -41,6 +42,7 @@ def evaluate(
     folder: DatasetFolder,
     step: Callable[[], None] = lambda: None,
     trained_on: Container[Path] | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the task's measures over all samples of a folder, the content of ``evaluation.json``.
 
@@ -54,13 +56,14 @@ def evaluate(
         trained_on: images that the network was trained on, see ``trained_images``. Their number is then in the
             result, and if there are any, ``unseen`` has the measures of the other images alone, ``None`` if there are
             none. ``None`` if it is not known.
+        settings: values of the task's ``prediction_settings``, see ``prediction_settings``.
 
     Raises:
         FileError: the folder has classes that the network does not know, or a file cannot be used.
     """
     task = predictor.task
     method = {"method": task.method} if task.method else {}
-    measures = task.evaluate(predictor, folder, step, trained_on)
+    measures = task.evaluate(predictor, folder, step, trained_on, **settings)
     return {"task": task.name, **method, "classes": list(predictor.classes), **measures}
 
 
@@ -145,6 +148,27 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
             rule, cure = f"must be one of {', '.join(present)}, the splits of {data}", f"use split={present[0]!r}"
         raise InputError("split", split, rule, cure)
     return scan_splits(predictor.task, data, chosen)[chosen[0]]
+
+
+def prediction_settings(predictor: Predictor, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the settings that the task of a network uses in evaluation and prediction.
+
+    Args:
+        predictor: the network.
+        given: settings that the user gave; the others are those of the run, outside of a run the defaults.
+
+    Raises:
+        InputError: the task does not use a setting that is given, or it is out of range.
+        FileError: the settings of the run cannot be read.
+    """
+    names = predictor.task.prediction_settings
+    for name, value in given.items():
+        if name not in names:
+            raise InputError(name, value, f"is not used by the task {predictor.task.name}", "leave it out")
+    path = predictor.folder.config if predictor.folder else None
+    of_run = read_config(path) if names and path and path.is_file() else {}
+    config = RunConfig(**{name: value for name, value in of_run.items() if name in names} | dict(given))
+    return {name: getattr(config, name) for name in names}
 
 
 def was_balanced(run: Path) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from omniconv.errors import FileError
 from omniconv.files import real_path
@@ -21,6 +23,7 @@ def write_predictions(
     out: Path,
     step: Callable[[], None] = lambda: None,
     overwrite: bool = True,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Path]:
     """Predict images one at a time, and write the task's prediction files; another process may not write there.
 
@@ -33,6 +36,7 @@ def write_predictions(
         out: folder to write to.
         step: called after each image.
         overwrite: replace earlier predictions.
+        settings: values of the task's ``prediction_settings``.
 
     Returns:
         The files to look at first: a label map for each image, or a table of all.
@@ -48,7 +52,7 @@ def write_predictions(
             step()
 
     with write_outputs(out, predictor.task.prediction_files(out, [stem for _, stem in images]), overwrite):
-        return predictor.task.write_predictions(predictions(), predictor.classes, out)
+        return predictor.task.write_predictions(predictions(), predictor, out, **settings)
 
 
 def check_out(

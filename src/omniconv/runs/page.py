@@ -95,6 +95,8 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
     if rows:
         caption = f"{images}; the best epoch was selected on {those}."
         page.table(header, rows, caption, measures_in_rows=task.measures_in_rows)
+    for caption, table in task.further_tables(evaluation):
+        page.table(*table, caption)
     notes = task.quality_notes(evaluation, bool(settings.get("balance")))
     for line in filter(None, (describe_overlap(evaluation), *notes)):
         page.text(line)
@@ -102,6 +104,8 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
         unseen = {**evaluation, **evaluation["unseen"]}
         caption = f"{pluralize(unseen['images'], 'image')} not trained on."
         page.table(*task.quality_table(unseen), caption, measures_in_rows=task.measures_in_rows)
+        for further, table in task.further_tables(unseen):
+            page.table(*table, f"{caption} {further}")
     task.draw_quality(page, evaluation)
 
 

@@ -15,7 +15,7 @@ import torch
 from omniconv.data.content import find_copies
 from omniconv.errors import InputError, printable
 from omniconv.files import WriteError, write_cure
-from omniconv.inference.evaluation import evaluate
+from omniconv.inference.evaluation import evaluate, prediction_settings
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.progress import Count, sign_of_life
 from omniconv.run_folder import (
@@ -123,7 +123,8 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
             count = Count("evaluation", len(splits.validation.samples))
             with sign_of_life(log, count.describe):
                 trained_on = find_copies(splits.images(splits.validation), splits.images(splits.training))
-                evaluation = evaluate(predictor, splits.validation, count.step, trained_on)
+                used = prediction_settings(predictor)
+                evaluation = evaluate(predictor, splits.validation, count.step, trained_on, used)
             write_json(folder.evaluation, evaluation | {WEIGHTS: predictor.weights_checksum()})
             quality = splits.task.quality_line(evaluation)
             if quality:

@@ -50,7 +50,8 @@ TASKS: dict[str, TaskEntry] = {
     ),
     "segment": TaskEntry(
         "images/ and masks/, whose pixels are class indices or 255, which is ignored",
-        "labels/ (PNG, the class index of each pixel) and overlays/ (the classes in colour over the image)",
+        "labels/ (PNG, the class index of each pixel), overlays/ (the classes in colour over the image) and counts.csv "
+        "(objects and share of the area of each class)",
         "omniconv.tasks.segment:Segment",
     ),
     "inpaint": TaskEntry(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.augmentation import Interpolation
-from omniconv.data.images import read_header
+from omniconv.data.images import Header, read_header
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
@@ -34,6 +34,18 @@ Tile = tuple[np.ndarray, str]
 """Picture and caption."""
 Facts = dict[str, str]
 """Lines of text by their headings."""
+
+
+class ImageMeasures(Protocol):
+    """Measures of whole images at their own size, see ``Task.image_measures``."""
+
+    def update(self, predicted: np.ndarray, true: np.ndarray, header: Header, preprocessing: Preprocessing) -> None:
+        """Add an image: the results of ``Task.predict`` and ``Task.load_target``, and the header of its file."""
+        ...
+
+    def compute(self) -> dict[str, Any]:
+        """Return the measures, in types that JSON can express."""
+        ...
 
 
 class TrainedNetwork(Protocol):
@@ -88,6 +100,8 @@ class Task(ABC):
         settings: the ones it uses of the settings that only some tasks use, ``TASK_SETTINGS`` of
             ``omniconv.training.settings``; by default ``balance``, whose frequencies ``criterion`` is given. With
             ``loss`` and ``label_smoothing`` it is given these by name, too.
+        prediction_settings: those of ``settings`` that ``evaluate`` and ``write_predictions`` are given by name. The
+            commands ``evaluate`` and ``predict`` have options for them, by default as in the run.
         defaults: settings of ``RunConfig`` that have other defaults for this task.
         betas: coefficients of Adam's running means of gradients and of their squares.
         target_is_file: True if the target of a ``Sample`` is the path of a file, which must not change during a run, or
@@ -117,6 +131,7 @@ class Task(ABC):
     has_classes: bool = True
     masks: Literal["none", "optional", "required"] = "none"
     settings: tuple[str, ...] = ("balance",)
+    prediction_settings: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = MappingProxyType({})
     betas: tuple[float, float] = (0.9, 0.999)
     target_is_file: bool = False
@@ -434,16 +449,19 @@ class Task(ABC):
         folder: DatasetFolder,
         step: Callable[[], None] = lambda: None,
         trained_on: Container[Path] | None = None,
+        **settings: Any,
     ) -> dict[str, Any]:
         """Return the measures of a network on the samples of a folder, the content of ``evaluation.json``.
 
-        By default the task's metric over the prediction of each image. Name and classes of the task are added to it.
+        By default the task's metric over the prediction of each image, and its ``image_measures``. Name and classes of
+        the task are added to it.
 
         Args:
             predictor: the network.
             folder: the samples.
             step: called after each sample.
             trained_on: images of the folder that the network was trained on; ``None`` if it is not known.
+            **settings: values of the ``prediction_settings``.
 
         Returns:
             ``images``, their number; the measures; with ``trained_on`` also the number of these images and, if there
@@ -454,7 +472,16 @@ class Task(ABC):
         """
         from omniconv.tasks.evaluation import evaluate_images  # late: it imports this module
 
-        return evaluate_images(self, predictor, folder, step, trained_on)
+        return evaluate_images(self, predictor, folder, step, trained_on, settings)
+
+    def image_measures(self, classes: int, **settings: Any) -> ImageMeasures | None:
+        """Return further measures, of images at their own size, to be updated by each image; ``None`` without any.
+
+        Args:
+            classes: number of classes or output channels.
+            **settings: values of the ``prediction_settings``.
+        """
+        return None
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures of an evaluation in types that JSON can express."""
@@ -475,6 +502,10 @@ class Task(ABC):
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
         """Return the measures of ``evaluation.json`` as a table."""
 
+    def further_tables(self, evaluation: Mapping[str, Any]) -> list[tuple[str, Table]]:
+        """Return further tables of ``evaluation.json``, each with its caption; none by default."""
+        return []
+
     @abstractmethod
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         """Return the measures of ``evaluation.json`` as one line of text; empty if nothing was measured."""
@@ -493,8 +524,17 @@ class Task(ABC):
         """Return the paths of all files that ``write_predictions`` would write."""
 
     @abstractmethod
-    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
-        """Write predictions, each as soon as the iterator yields it, and return the files to look at first."""
+    def write_predictions(
+        self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
+    ) -> list[Path]:
+        """Write predictions, each as soon as the iterator yields it, and return the files to look at first.
+
+        Args:
+            predictions: the predictions.
+            network: the network that predicts them.
+            out: folder to write to.
+            **settings: values of the ``prediction_settings``.
+        """
 
     # Report and export
 

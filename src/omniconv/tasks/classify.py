@@ -166,13 +166,15 @@ class Classify(LabelTask):
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         return [out / TABLE, out / OVERVIEW]
 
-    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
+    def write_predictions(
+        self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
+    ) -> list[Path]:
         """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images.
 
         Names are written as they are: a name that begins with ``=`` is a formula to a spreadsheet, but changed it would
         no longer be the name of the file or class.
         """
-        rows: list[list[str]] = []
+        classes, rows = network.classes, []
         tiles: list[Tile] = []
         for file, _, probabilities in predictions:
             best = int(probabilities.argmax())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from omniconv.data.classes import match_classes
-from omniconv.data.images import read_header
+from omniconv.data.images import Header, read_header
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.tasks.base import Task, TrainedNetwork
@@ -25,30 +25,30 @@ class Measurement:
         task: defines the metric.
         classes: number of classes or output channels.
         by_area: also measure with each pixel of a panorama weighted by its area.
+        settings: values of the task's ``prediction_settings``.
     """
 
-    def __init__(self, task: Task, classes: int, by_area: bool) -> None:
+    def __init__(self, task: Task, classes: int, by_area: bool, settings: Mapping[str, Any]) -> None:
         self.task, self.images = task, 0
         self._metric = task.metric(classes)
         self._by_area = task.metric(classes) if by_area else None
+        self._further = task.image_measures(classes, **settings)
 
-    def add(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
-        """Add the prediction and the target of one image, as ``Task.compare`` returns them, and the areas of its rows.
-
-        Args:
-            predicted: the prediction.
-            true: the target.
-            areas: area of the pixels in each row, ``(rows, 1)``, for ``by_area``.
-        """
+    def add(self, predicted: np.ndarray, true: np.ndarray, header: Header, preprocessing: Preprocessing) -> None:
+        """Add the prediction and the target of one image, and the header of its file."""
         self.images += 1
-        self._metric.update(predicted, true, None)
+        compared = self.task.compare(predicted, true)
+        self._metric.update(*compared, None)
         if self._by_area is not None:
-            self._by_area.update(predicted, true, areas)
+            self._by_area.update(*compared, torch.from_numpy(preprocessing.pixel_areas(header)))
+        if self._further is not None:
+            self._further.update(predicted, true, header, preprocessing)
 
     def result(self) -> dict[str, Any]:
         """Return the number of images and the measures, in types that JSON can express."""
         by_area = {} if self._by_area is None else {"by_area": self._by_area.compute()}
-        return {"images": self.images, **self.task.evaluation(self._metric), **by_area}
+        further = {} if self._further is None else self._further.compute()
+        return {"images": self.images, **self.task.evaluation(self._metric), **by_area, **further}
 
 
 def evaluate_images(
@@ -57,24 +57,22 @@ def evaluate_images(
     folder: DatasetFolder,
     step: Callable[[], None],
     trained_on: Container[Path] | None,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the measures of ``Task.metric`` over the prediction of each image of a folder; see ``Task.evaluate``."""
+    """Return the measures of ``Task.metric`` and ``Task.image_measures`` of each image; see ``Task.evaluate``."""
     classes = predictor.classes
     indices = match_classes(folder.root, folder.classes, classes, "the network")
     weighted = task.output in IMAGE_OUTPUTS and predictor.preprocessing.surface.spherical
-    of_all, of_unseen = (Measurement(task, len(classes), weighted) for _ in range(2))
+    of_all, of_unseen = (Measurement(task, len(classes), weighted, settings) for _ in range(2))
     for sample in folder.samples:
         target = task.load_target(sample, predictor.preprocessing)
         _check_target(task, sample, target, folder.classes, classes)
         if indices is not None:
             target = task.relabel(target, indices)
-        compared = task.compare(predictor.predict(sample.image), target)
-        areas = None
-        if weighted:
-            areas = torch.from_numpy(predictor.preprocessing.pixel_areas(read_header(sample.image)))
-        of_all.add(*compared, areas)
+        predicted, header = predictor.predict(sample.image), read_header(sample.image)
+        of_all.add(predicted, target, header, predictor.preprocessing)
         if trained_on is not None and sample.image not in trained_on:
-            of_unseen.add(*compared, areas)
+            of_unseen.add(predicted, target, header, predictor.preprocessing)
         step()
     measures = of_all.result()
     if trained_on is not None:

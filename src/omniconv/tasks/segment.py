@@ -26,11 +26,12 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import error_map, legend, overlay, paint, palette, png_bytes
 from omniconv.surfaces import Surface
 from omniconv.tasks.base import Prediction, Table, Tile, TrainedNetwork
-from omniconv.tasks.labels import LabelTask, complete_measures, measure_text
+from omniconv.tasks.labels import LabelEvaluation, LabelTask, complete_measures, measure_text
 from omniconv.tasks.metrics import CLASS_MEASURES
+from omniconv.tasks.objects import CountTable, ObjectEvaluation, ObjectMeasures, object_table
 from omniconv.tasks.pixels import channels_at_size, rows_at_size
 
-LABELS, OVERLAYS = "labels", "overlays"
+LABELS, OVERLAYS, COUNTS = "labels", "overlays", "counts.csv"
 LARGEST_OVERLAY = 4096
 """Pixels along the longer side of an overlay, which is only looked at; the label file has the image's own size."""
 LARGE_IMAGE = 2**24
@@ -43,11 +44,23 @@ REPORT_WIDTH = 480
 """Width in pixels to which smaller images of the report are enlarged."""
 
 
+class PixelEvaluation(LabelEvaluation):
+    """Measures of labels and of objects, which are missing in files of earlier versions."""
+
+    objects: ObjectEvaluation = None  # type: ignore[assignment]  # may be missing, but not null
+
+    @property
+    def class_counts(self) -> set[int]:
+        return super().class_counts | (self.objects.lengths if self.objects else set())
+
+
 class Segment(LabelTask):
     """Semantic segmentation, from ``images/`` and ``masks/`` of the same names."""
 
     name = "segment"
-    settings = (*LabelTask.settings, "binary")
+    settings = (*LabelTask.settings, "binary", "min_object")
+    prediction_settings = ("min_object",)
+    evaluation_schema = PixelEvaluation
     output = "dense"
     default_model = "unet"
     expected = EXPECTED
@@ -117,6 +130,13 @@ class Segment(LabelTask):
             labels[better] = index
         return labels
 
+    def image_measures(self, classes: int, **settings: Any) -> ObjectMeasures:
+        return ObjectMeasures(classes, **settings)
+
+    def further_tables(self, evaluation: Mapping[str, Any]) -> list[tuple[str, Table]]:
+        """Return the table of objects."""
+        return object_table(evaluation)
+
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
         """Return the measures of each class, their means, and the accuracy; on a sphere also weighted by area."""
         complete = complete_measures(evaluation)
@@ -139,14 +159,21 @@ class Segment(LabelTask):
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         stems = list(stems)
-        return [out / folder / f"{stem}.png" for folder in (LABELS, OVERLAYS) for stem in stems]
+        return [out / folder / f"{stem}.png" for folder in (LABELS, OVERLAYS) for stem in stems] + [out / COUNTS]
 
-    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
-        """Write ``labels/STEM.png``, the class index of each pixel shown in colours, and ``overlays/STEM.png``."""
-        written = []
+    def write_predictions(
+        self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
+    ) -> list[Path]:
+        """Write ``labels/STEM.png``, the class index of each pixel shown in colours, and ``overlays/STEM.png``.
+
+        At the end ``counts.csv``, the objects of each class in each image.
+        """
+        written, classes, table = [], len(network.classes), CountTable(network.classes, **settings)
         for file, stem, labels in predictions:
-            written.append(write_bytes(out / LABELS / f"{stem}.png", index_png(labels, len(classes))))
-            write_bytes(out / OVERLAYS / f"{stem}.png", png_bytes(_overlay(file, labels, len(classes))))
+            written.append(write_bytes(out / LABELS / f"{stem}.png", index_png(labels, classes)))
+            write_bytes(out / OVERLAYS / f"{stem}.png", png_bytes(_overlay(file, labels, classes)))
+            table.add(file, labels, read_header(file), network.preprocessing)
+        write_bytes(out / COUNTS, table.content())
         return written
 
     def tile(self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]) -> Tile:

@@ -34,14 +34,14 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 """Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
-    "sample_every", *LOSS_SETTINGS, "holes",
+    "sample_every", *LOSS_SETTINGS, "holes", "min_object",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 ENCODER_SETTINGS = ("width", "depth", "down")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
-TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "binary", "holes")
+TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "binary", "holes", "min_object")
 """Settings that only some tasks use, see ``Task.settings``."""
 
 
@@ -182,6 +182,13 @@ class RunConfig(Settings):
         "lama",
         description="holes that inpaint draws where the data has no masks: deepfill (DeepFill v2: a rectangle and "
         "strokes), lama (LaMa's training: strokes or rectangles), thin, medium or thick (LaMa's evaluation)",
+    )
+    min_object: Number = Field(
+        0,
+        ge=0,
+        le=10**9,
+        description="smallest object that is counted in segmentation, in pixels (on a sphere pixels at the equator); "
+        "0: all",
     )
     skip_bad: bool = Field(False, description="skip images and masks that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")

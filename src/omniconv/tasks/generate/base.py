@@ -145,6 +145,7 @@ class Generate(Task):
         folder: DatasetFolder,
         step: Callable[[], None] = lambda: None,
         trained_on: Container[Path] | None = None,
+        **settings: Any,
     ) -> dict[str, Any]:
         """Return the measures of samples compared with the images of a folder; see ``measures``."""
         return measures.evaluate(predictor, folder, step, trained_on)
@@ -164,7 +165,9 @@ class Generate(Task):
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         return [out / f"{stem}.png" for stem in stems]
 
-    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
+    def write_predictions(
+        self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
+    ) -> list[Path]:
         """Write an image for each prediction."""
         return [write_bytes(out / f"{stem}.png", png_bytes(image)) for _, stem, image in predictions]
 

@@ -252,6 +252,7 @@ class Inpaint(Task):
         folder: DatasetFolder,
         step: Callable[[], None] = lambda: None,
         trained_on: Container[Path] | None = None,
+        **settings: Any,
     ) -> dict[str, Any]:
         """Return l1, PSNR and SSIM of the completed images, at their own size, see ``metrics.holes``."""
         of_all, of_unseen, images, unseen = HoleMeasures(), HoleMeasures(), 0, 0
@@ -302,7 +303,9 @@ class Inpaint(Task):
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
         return []  # images are written by `inference.inpainting`, since they need masks
 
-    def write_predictions(self, predictions: Iterable[Prediction], classes: tuple[str, ...], out: Path) -> list[Path]:
+    def write_predictions(
+        self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
+    ) -> list[Path]:
         raise InputError("masks", None, "is required: a network for inpainting fills the holes of masks", "give masks")
 
     # Report and export
