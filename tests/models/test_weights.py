@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from plain_resnet import PlainResNet, randomized
 from safetensors.torch import save_file
 
 from omniconv.errors import FileError, InputError
-from omniconv.models import ResNet, UNet, load_weights, make_encoder
+from omniconv.models import FPN, LinkNet, ResNet, UNet, load, load_weights, make_encoder, save
 from omniconv.models.encoders.resnet import LAYOUTS
 from omniconv.models.weights import sources
 from omniconv.models.weights.kernels import kernel_map
@@ -144,6 +146,72 @@ def test_nested_checkpoints(tmp_path, key):
     assert load_weights(small(Plane()), str(tmp_path / "checkpoint.pth")).loaded == list(state)
 
 
+def below(prefix, state):
+    return {f"{prefix}.{key}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "others"),
+    [
+        ("backbone", ("classifier.0.convs.0.0", "aux_classifier.4")),  # torchvision's segmentation and detection
+        ("model.encoder", ("model.decoder.blocks.0.conv1.0", "criterion")),  # Lightning around a network of smp
+        ("module.encoder_q", ("module.encoder_k.conv1", "module.encoder_k.layer1.0.conv1")),  # MoCo
+    ],
+)
+def test_of_several_parts_the_one_that_fits_is_loaded_and_the_others_are_listed(prefix, others):
+    state = {key: value for key, value in flat_network().state_dict().items() if not key.startswith("fc.")}
+    more = {f"{other}.weight": torch.zeros(4, 3, 7, 7) for other in others}
+    encoder = make_encoder("resnet18", 3, Plane(), 4, width=4)
+    report = load_weights(encoder, more | below(prefix, state))
+    assert report.loaded == list(state)
+    assert report.dropped == [f"{key} (4, 3, 7, 7)" for key in more]
+    assert not report.skipped + report.kept
+    assert torch.equal(encoder.conv1.weight, state["conv1.weight"])
+
+
+def test_many_tensors_of_another_part_are_counted():
+    state = flat_network().state_dict()
+    more = {f"classifier.{number}.weight": torch.zeros(2) for number in range(5)}
+    report = load_weights(small(Plane()), below("backbone", state) | more)
+    assert len(report.dropped) == 5
+    assert "dropped: classifier.* (5)" in str(report)
+
+
+def test_encoder_of_an_own_network_is_found_in_its_file(tmp_path):
+    source, network = UNet(3, 4, width=4, depth=2), UNet(1, 2, Equirectangular(), width=4, depth=2, up="transposed")
+    save(source, tmp_path / "model.safetensors")
+    report = load_weights(network.encoder, tmp_path)
+    assert report.loaded == list(network.encoder.state_dict())
+    assert {entry.partition(".")[0] for entry in report.dropped} == {"decoder", "head"}
+    assert report.adapted == ["stages.0.0.0.weight: the sum of its three input channels"]
+
+
+@pytest.mark.parametrize("build", [UNet, partial(LinkNet, encoder="plain"), partial(FPN, encoder="plain")])
+def test_whole_networks_lose_their_last_layer_only(build):
+    network = build(3, 5, Plane(), width=4)
+    report = load_weights(network, build(3, 2, Plane(), width=4).state_dict())
+    layers = {entry.partition(" ")[0].rpartition(".")[0] for entry in report.dropped}
+    assert len(layers) == 1
+    assert [entry.partition(" ")[0] for entry in report.dropped] == [entry.partition(" ")[0] for entry in report.kept]
+
+
+def test_last_layer_may_be_missing():
+    state = {key: value for key, value in flat_network().state_dict().items() if not key.startswith("fc.")}
+    assert load_weights(small(Plane()), state).kept == ["fc.weight (2, 32)", "fc.bias (2,)"]
+    state |= {"fc.0.weight": torch.zeros(32, 32), "fc.2.weight": torch.zeros(8, 32)}
+    assert load_weights(small(Plane()), state).dropped == ["fc.0.weight (32, 32)", "fc.2.weight (8, 32)"]
+
+
+def test_names_of_timms_encoders_are_those_of_its_networks():
+    encoder = torch.nn.Module()
+    encoder.network = torch.nn.ModuleDict({"stages_0": torch.nn.Linear(2, 2), "stages_1": torch.nn.Linear(2, 2)})
+    shapes = {"weight": (2, 2), "bias": (2,)}
+    state = {f"stages.{stage}.{name}": torch.ones(shape) for stage in (0, 1) for name, shape in shapes.items()}
+    report = load_weights(encoder, state | {"head.norm.weight": torch.ones(3)})
+    assert report.loaded == list(encoder.state_dict())
+    assert report.dropped == ["head.norm.weight (3,)"]
+
+
 @pytest.mark.parametrize(("channels", "scale"), [(1, None), (2, 1.5), (4, 0.75), (7, 3 / 7)])
 @pytest.mark.parametrize("surface", [Plane(), Icosphere(4)], ids=str)
 def test_first_convolution_is_adapted_to_the_channels_of_the_image(channels, scale, surface):
@@ -192,7 +260,7 @@ def test_tensors_that_do_not_fit_are_named_and_the_network_stays():
     state = flat_network().state_dict()
     state["layer1.0.conv1.weight"] = torch.zeros(8, 4, 3, 3)
     for number in range(8):
-        state[f"head.{number}.weight"] = torch.zeros(2, 2)
+        state[f"layer1.9.{number}.weight"] = torch.zeros(2, 2)
     with pytest.raises(InputError, match=text):
         load_weights(network, state)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -219,6 +287,7 @@ def test_normalization_is_kept_with_the_network(monkeypatch):
     network = small(Plane())
     load_weights(network, flat_network().state_dict(), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
     assert network.preprocessing["normalization"] == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}
+    assert network.input_normalization == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}
     urls = []
     state = flat_network(width=64).state_dict()
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda url, **options: urls.append(url) or state)
@@ -227,6 +296,37 @@ def test_normalization_is_kept_with_the_network(monkeypatch):
     assert urls == ["https://download.pytorch.org/models/resnet18-f37072fd.pth"]
     assert network.preprocessing["normalization"] == sources.IMAGENET
     assert report.origin == "torchvision resnet18 (ImageNet, IMAGENET1K_V1)"
+
+
+@pytest.mark.parametrize(("channels", "mean"), [(1, [0.4]), (4, [0.5, 0.4, 0.3, 0.5])])
+def test_normalization_is_that_of_the_networks_channels(tmp_path, channels, mean):
+    source = small(Plane())
+    source.input_normalization = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]}
+    save(source, tmp_path / "a.safetensors")
+    network = small(Plane(), in_channels=channels)
+    load_weights(network, tmp_path / "a.safetensors")
+    assert network.input_normalization["mean"] == pytest.approx(mean)
+    assert network.input_normalization["std"] == pytest.approx([0.2] * channels)
+
+
+def test_normalization_of_a_run_is_kept_in_one_place_and_in_files(tmp_path):
+    network = small(Plane())
+    network.preprocessing = {
+        "task": "classify",
+        "preparation": {"mean": [0.1] * 3, "spread": [0.2] * 3, "size": [8, 8]},
+    }
+    load_weights(network, flat_network().state_dict(), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
+    wanted = {"mean": [0.5, 0.4, 0.3], "spread": [0.2, 0.2, 0.1], "size": [8, 8]}
+    assert network.preprocessing == {"task": "classify", "preparation": wanted}
+    save(network, tmp_path / "a.safetensors")
+    assert load(tmp_path / "a.safetensors").input_normalization == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}
+
+
+@pytest.mark.parametrize("damaged", [[], {"mean": [1]}, {"mean": [0.1], "std": [0]}, {"mean": ["a"], "std": [1]}])
+def test_damaged_normalization_is_none(damaged):
+    network = small(Plane())
+    network.preprocessing = {"normalization": damaged}
+    assert network.input_normalization is None
 
 
 def test_without_a_network_the_cure_is_the_file(monkeypatch):
@@ -299,9 +399,16 @@ def test_wrong_files_raise_one_line(tmp_path, name, write, text):
         (torch.nn.Linear(2, 2), {}, "weights='Linear': must be a file or a state dict; use network.state_dict"),
         ({"a": 1}, {}, r"weights=\['a'\]: has no tensors"),
         ({"a": torch.tensor([float("nan")])}, {}, "a has 1 of 1 values NaN or infinite"),
-        ({"a": torch.zeros(1)}, {"skip": True}, "has no tensor with a name and shape of the network"),
+        (
+            {"a": torch.zeros(1)},
+            {},
+            r"has no tensor with a name and shape of the network: it has a \(1,\); the network conv1.weight "
+            r"\(4, 3, 7, 7\), bn1.weight \(4,\) and 120 more; give weights of the same architecture",
+        ),
+        ({"fc.weight": torch.zeros(1)}, {"skip": True}, "has no tensor with a name and shape of the network"),
         ({"fc.bias": torch.zeros(2)}, {"skip": True, "std": (0, 1, 1)}, "mean=None: must be finite numbers"),
-        ({"fc.bias": torch.zeros(2)}, {"skip": True, "mean": (0,), "std": (0,)}, r"std=\(0,\): .* above 0"),
+        ({"fc.bias": torch.zeros(2)}, {"mean": (0, 0, 0), "std": (0, 1, 1)}, r"std=\(0, 1, 1\): .* above 0"),
+        ({"fc.bias": torch.zeros(2)}, {"mean": (0, 0), "std": (1, 1)}, r"mean=\(0, 0\): .* one for each channel"),
         ({"fc.bias": torch.zeros(2)}, {"skip": "no"}, "skip='no': must be True or False"),
         (3, {}, "path=3: must be a string or a path"),
     ],

@@ -18,7 +18,8 @@ class TimmEncoder(nn.Module):
     """Network of timm that returns its signals at several sizes, converted to the border of a surface.
 
     It is built by ``oc.models.make_encoder("timm:NAME", …)`` and has random weights; ``network`` is timm's own
-    ``features_only`` network, whose weights ``oc.models.load_weights(encoder.network, FILE)`` loads. Panoramas are
+    ``features_only`` network. ``oc.models.load_weights(encoder, "timm")``, or a file in place of ``"timm"``, loads
+    weights of the whole network, whose parts after the last signal are left out. Panoramas are
     converted as by ``oc.convert.to_equirectangular`` and, with tangent kernels, ``oc.convert.to_tangent``. Networks
     with attention, position embeddings or signals of channels last (Swin, ViT) are not equivariant or refused.
 
@@ -30,6 +31,7 @@ class TimmEncoder(nn.Module):
         options: further arguments of ``timm.create_model``.
 
     Attributes:
+        published_name: name of the network in timm.
         channels: channels of each signal, the finest first.
         surfaces: surface of each signal.
         strides: input samples per sample of each signal, along each axis.
@@ -59,6 +61,7 @@ class TimmEncoder(nn.Module):
         if str(getattr(network, "output_fmt", "NCHW")).rpartition(".")[2] != "NCHW":
             rule = "returns signals with channels last"
             raise InputError("encoder", f"timm:{name}", rule, "choose a convolutional network, such as timm:resnet18")
+        self.published_name = name
         self.channels, self.strides = list(network.feature_info.channels()), list(network.feature_info.reduction())
         self.surfaces = [_at_stride(surface, stride) for stride in self.strides]
         self.total_stride = self.strides[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -29,6 +30,8 @@ class Model(nn.Module):
     Attributes:
         output: what the network returns, see ``omniconv.models.registry.Output``.
         defaults: settings of ``RunConfig`` that have other defaults for this network.
+        backbone_names: names of the submodules whose weights come from other tasks, such as ``encoder``; they can be
+            frozen at the start of a training.
         arguments: construction arguments, the surface as its short name; saved with the weights.
         preprocessing: description of the preprocessing of images, in types of JSON; saved with the weights.
 
@@ -48,6 +51,7 @@ class Model(nn.Module):
 
     output: ClassVar[Output]
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    backbone_names: ClassVar[tuple[str, ...]] = ()
     arguments: dict[str, Any]
 
     def __init__(self, surface: Surface) -> None:
@@ -70,6 +74,37 @@ class Model(nn.Module):
         """Smallest size of an axis that an exported file takes, if it takes any size."""
         return 2 * self.total_stride
 
+    @property
+    def backbone(self) -> list[nn.Module]:
+        """The submodules of ``backbone_names``."""
+        return [self.get_submodule(name) for name in self.backbone_names]
+
+    @property
+    def input_normalization(self) -> dict[str, list[float]] | None:
+        """``mean`` and ``std`` of each channel, by which images in 0 … 1 are normalized; ``None`` if unknown.
+
+        They are part of ``preprocessing``: under ``preparation`` in the network of a run, else under ``normalization``,
+        where ``load_weights`` writes those of the weights. ``forward`` does not normalize; ``oc.open_run``, the
+        commands and the exported files of runs do.
+
+        Example:
+            >>> from omniconv.models import UNet
+            >>> network = UNet(3, 2, width=4, depth=1)
+            >>> network.input_normalization = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+            >>> network.preprocessing
+            {'normalization': {'mean': [0.5, 0.5, 0.5], 'std': [0.25, 0.25, 0.25]}}
+        """
+        return read_normalization(self.preprocessing)
+
+    @input_normalization.setter
+    def input_normalization(self, normalization: Mapping[str, Sequence[float]]) -> None:
+        mean, std = (list(normalization[name]) for name in ("mean", "std"))
+        preparation = self.preprocessing.get("preparation")
+        if isinstance(preparation, dict):
+            self.preprocessing["preparation"] = preparation | {"mean": mean, "spread": std}
+        else:
+            self.preprocessing["normalization"] = {"mean": mean, "std": std}
+
     def example_inputs(self, grid: Sequence[int] = (), batch: int = 1) -> tuple[Tensor, ...]:
         """Return arguments of ``forward`` for a batch, on the CPU: summaries, checks and exports run the network on it.
 
@@ -88,6 +123,21 @@ class Model(nn.Module):
         sizes = grid if self.surface.any_size else [size or 0 for size in self.surface.shape]
         generator = torch.Generator().manual_seed(0)
         return (torch.randn(batch, self.arguments["in_channels"], *sizes, generator=generator),)
+
+
+def read_normalization(preprocessing: Mapping[str, Any]) -> dict[str, list[float]] | None:
+    """Return ``mean`` and ``std`` in the ``preprocessing`` of a network, ``None`` if it has none that can be used."""
+    of_run, own = preprocessing.get("preparation"), preprocessing.get("normalization")
+    if isinstance(of_run, dict):
+        own = {"mean": of_run.get("mean"), "std": of_run.get("spread")}
+    if not isinstance(own, dict):
+        return None
+    mean, std = own.get("mean"), own.get("std")
+    if not (isinstance(mean, list) and isinstance(std, list) and mean and len(mean) == len(std)):
+        return None
+    numbers = [*mean, *std]
+    valid = all(type(number) in (int, float) and isfinite(number) for number in numbers) and min(std) > 0
+    return {"mean": mean, "std": std} if valid else None
 
 
 def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:

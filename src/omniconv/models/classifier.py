@@ -37,6 +37,7 @@ class Classifier(Model):
     """
 
     output = "global"
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class ResNet(Model, ResNetStages):
 
     output = "global"
     defaults = MappingProxyType({"width": PUBLISHED_WIDTH})
+    backbone_names = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 
     def __init__(
         self,

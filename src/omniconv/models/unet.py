@@ -58,6 +58,7 @@ class UNet(Model):
     """
 
     output = "dense"
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
-from published import timm, torchvision
+from published import smp, timm, torchvision
 from roll_equivariance import noise_image, randomized, roll_error
 from torch import nn
 
@@ -93,6 +95,34 @@ def test_networks_of_timm_are_encoders_on_panoramas(name):
     for signal, other, stride in zip(signals, rolled, encoder.strides, strict=True):
         wanted = signal.roll(encoder.total_stride // stride, -1)
         torch.testing.assert_close(other, wanted, rtol=1e-9, atol=1e-10 * float(signal.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("name", "dropped"),
+    [
+        ("resnet18", {"fc"}),
+        ("efficientnet_b0", {"conv_head", "bn2", "classifier"}),
+        ("convnext_atto", {"head"}),
+        ("vgg11_bn", {"pre_logits", "head"}),
+    ],
+)
+def test_encoders_take_the_weights_of_whole_networks_of_timm(name, dropped):
+    flat = randomized(timm(name))
+    encoder = make_encoder(f"timm:{name}", 3, oc.Plane()).double().eval()
+    report = load_weights(encoder, flat.state_dict())
+    assert {entry.split(" ")[0].split(".")[0] for entry in report.dropped} == dropped
+    assert not report.kept
+    x = noise_image(height=64, width=96, batch=1)
+    with torch.no_grad():
+        wanted = flat.forward_intermediates(x, intermediates_only=True)
+        torch.testing.assert_close(encoder(x)[-1], wanted[-1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("build", [partial(torchvision, "deeplabv3_resnet50"), partial(smp, "Unet", "resnet50")])
+def test_backbones_of_other_libraries_are_found(build):
+    report = load_weights(make_encoder("resnet50", 3, oc.Plane()), build().state_dict())
+    assert len(report.loaded) == 318
+    assert not report.kept + report.skipped
 
 
 def test_on_a_plane_an_encoder_is_timms_own_network():

@@ -63,6 +63,7 @@ class DeepLab(Model):
     """
 
     output = "dense"
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

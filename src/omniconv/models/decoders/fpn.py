@@ -52,6 +52,7 @@ class FPN(Model):
     """
 
     output = "dense"
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

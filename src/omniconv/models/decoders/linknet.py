@@ -43,6 +43,7 @@ class LinkNet(Model):
     """
 
     output = "dense"
+    backbone_names = ("encoder",)
 
     def __init__(
         self,

@@ -15,11 +15,15 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_extra
 from omniconv.errors import FileError, InputError, one_line
-from omniconv.files import as_path
+from omniconv.files import as_path, parse_json
+from omniconv.models.base import read_normalization
 from omniconv.models.storage import tensor_file
+from omniconv.run_folder import RunFolder
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
-NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "network", "weights")
+NESTED_KEYS = (
+    "state_dict", "model", "model_state_dict", "model_state", "network", "weights", "teacher", "student",
+)  # fmt: skip
 """Keys of checkpoints of training scripts that have the weights, in the order in which they are tried."""
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 """Normalization of RGB values in 0 … 1 in the training recipes of torchvision."""
@@ -54,16 +58,30 @@ def read_weights(network: nn.Module, source: Any) -> Weights:
     if isinstance(source, Mapping):
         return Weights(_unnested(source, "weights"), None, "a state dict")
     path = as_path(source)
-    return Weights(_read_file(path), None, path.name)
+    if RunFolder(path).model.is_file():
+        path = RunFolder(path).model
+    metadata: dict[str, str] = {}
+    state = _read_file(path, metadata)
+    return Weights(state, _read_normalization(metadata), path.name)
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def _read_normalization(metadata: Mapping[str, str]) -> dict[str, list[float]] | None:
+    """Return the normalization in the description of a file of ``oc.save``, if it has one."""
+    try:
+        preprocessing = parse_json(metadata["description"])["preprocessing"]
+        return read_normalization(preprocessing)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_file(path: Path, metadata: dict[str, str]) -> dict[str, Tensor]:
+    """Return the tensors of a file, and add the metadata of a safetensors file to ``metadata``."""
     cure = "give a .safetensors file or a state dict saved by torch.save"
     if not path.is_file():
         names = f"{', '.join(map(repr, _DOWNLOADS))} or an existing file"
         raise FileError(path, "is a folder" if path.is_dir() else "does not exist", f"give {names}")
     if path.suffix == ".safetensors":
-        return tensor_file.read(path, lambda metadata, tensors: None, cure)
+        return tensor_file.read(path, lambda found, tensors: metadata.update(found), cure)
     if path.suffix not in TORCH_SUFFIXES:
         suffixes = ", ".join((".safetensors", *TORCH_SUFFIXES))
         raise FileError(path, f"must end with {suffixes}", cure)
@@ -100,7 +118,7 @@ def _unnested(content: Mapping[str, Any], name: str) -> dict[str, Tensor]:
 
 def _published_name(network: nn.Module, source: str) -> str:
     name = getattr(network, "published_name", None)
-    if name is None:
+    if name is None or (source == "torchvision" and name not in TORCHVISION_FILES):
         rule = f"has no weights for a {type(network).__name__} with these arguments"
         cure = "use a ResNet or its encoder with width=64, or give a file"
         raise InputError("weights", source, rule, cure)
