@@ -344,7 +344,11 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
     [
         ("up: linear", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
         ("width: 2", "width: 0", "width=0: must be a whole number from 1 to 1024; use width: 32"),
-        ("augment: [flip]", "augment: [flp]", "augment='flp': must be among flip, turn, rotate, colour; did you"),
+        (
+            "augment: [flip]",
+            "augment: [flp]",
+            "augment='flp': must be among flip, turn, rotate, colour, blur, noise, crop",
+        ),
         ("size: [16, 32]", "size: [16, 64]", "size=(16, 64): is not that of the samples of the run, (16, 32)"),
     ],
 )

@@ -21,6 +21,7 @@ from omniconv.training.callbacks import EarlyStop, MetricsFile
 from omniconv.training.module import TrainingModule
 
 GIVEN = {"epochs": 4, "repeat": 2, "batch_size": 2}
+AUGMENTED = GIVEN | {"augment": ("flip", "tilt", "crop", "noise", "kornia:RandomGamma", "cutmix", "mixup")}
 
 
 def quiet(text):
@@ -49,8 +50,8 @@ def differing(first, second):
 @pytest.mark.parametrize("task", ["segment", "classify"])
 def test_all_state_is_that_of_an_uninterrupted_run(task, epoch, tmp_path, segment_data, classify_data):
     data = {"segment": segment_data, "classify": classify_data}[task]
-    whole = trained(tmp_path / "whole", task, data, **GIVEN)
-    run = interrupted_after(epoch, tmp_path / "run", task, data, **GIVEN)
+    whole = trained(tmp_path / "whole", task, data, **AUGMENTED)
+    run = interrupted_after(epoch, tmp_path / "run", task, data, **AUGMENTED)
     resume_run(run.path, {}, quiet, False)
     assert not differing(whole, run)
 

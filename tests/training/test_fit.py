@@ -21,7 +21,8 @@ from omniconv.tasks import get_task
 from omniconv.training.module import TrainingModule
 from omniconv.training.settings import RunConfig, read_config
 
-VARIED = {"epochs": 4, "repeat": 2, "batch_size": 2, "augment": ("flip", "turn", "colour")}
+AUGMENTATIONS = ("flip", "turn", "colour", "scale", "tilt", "blur", "kornia:RandomHue", "mixup")
+VARIED = {"epochs": 4, "repeat": 2, "batch_size": 2, "augment": AUGMENTATIONS}
 
 
 def quiet(text):
@@ -136,7 +137,7 @@ def test_config_is_resolved(uninterrupted, segment_data):
     assert config.surface == str(oc.surface("plane"))
     assert config.model == "unet"
     assert config.size == (16, 32)
-    assert config.augment == ("flip", "turn", "colour")
+    assert config.augment == AUGMENTATIONS
 
 
 @pytest.mark.parametrize("surface", ["plane", "equirectangular", "icosphere:2"])

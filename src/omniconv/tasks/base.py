@@ -316,6 +316,19 @@ class Task(ABC):
         """Return the names of the augmentations used unless others are chosen."""
         return ("turn",) if surface.spherical else ()
 
+    def check_mixing(self, names: Sequence[str], **loss_settings: Any) -> None:
+        """Check that a training with the loss of these settings can use augmentations of whole batches.
+
+        Args:
+            names: ``cutmix``, ``mixup`` or both.
+            loss_settings: settings that ``criterion`` is given by name.
+
+        Raises:
+            InputError: by default always, since they need class labels as targets.
+        """
+        rule = f"needs class labels as targets, which the task {self.name} does not have"
+        raise InputError("augment", names[0], rule, "leave it out")
+
     @abstractmethod
     def criterion(self, areas: Tensor | None, class_frequencies: Sequence[float] | None) -> nn.Module:
         """Return the loss, a module that takes the network's output and a batch of targets.

@@ -20,7 +20,7 @@ from omniconv.report.charts import confusion
 from omniconv.report.page import Page
 from omniconv.report.tables import MISSING
 from omniconv.tasks.base import Facts, Task
-from omniconv.tasks.losses import LOSSES, NO_INDEX, LabelLoss, balancing_weights, parse_losses
+from omniconv.tasks.losses import LOSSES, NO_INDEX, SAMPLE_LOSSES, LabelLoss, balancing_weights, parse_losses
 from omniconv.tasks.metrics import Confusion, label_measures
 
 RARE = 0.03
@@ -140,6 +140,17 @@ class LabelTask(Task):
         weights = balancing_weights(class_frequencies) if class_frequencies else None
         ignored = NO_INDEX if self.ignore_index is None else self.ignore_index
         return LabelLoss(loss, areas, weights, ignored, label_smoothing)
+
+    def check_mixing(self, names: Sequence[str], *, loss: str = "ce", **loss_settings: Any) -> None:
+        """Check that ``mixup`` has a loss that is a mean over samples, of which a weighted mean of two has a meaning.
+
+        Raises:
+            InputError: a loss measures regions.
+        """
+        for name in parse_losses(loss):
+            if name not in SAMPLE_LOSSES and "mixup" in names:
+                rule = f"has no meaning for the loss {name}, which measures regions"
+                raise InputError("augment", "mixup", rule, "use augment='cutmix' or loss='ce'")
 
     def metric(self, classes: int) -> Metric:
         return Confusion(classes, self.ignore_index)

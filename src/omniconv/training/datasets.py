@@ -128,11 +128,10 @@ class PreparedSamples(Dataset[tuple[Tensor, Tensor]]):
         image = stored.astype(np.float32) / 255
         generator = np.random.default_rng([self.seed, epoch, position])
         if self.augmentations:
-            if task.target_interpolation is None:
-                image, _ = augment(image, None, self.augmentations, generator)
-            else:
-                image, augmented = augment(image, target, self.augmentations, generator, task.target_interpolation)
-                target = target if augmented is None else augmented
+            dense, spherical = task.target_interpolation is not None, self.preprocessing.surface.spherical
+            how = task.target_interpolation or "nearest", task.ignore_index, spherical
+            image, augmented = augment(image, target if dense else None, self.augmentations, generator, *how)
+            target = target if augmented is None else augmented
         x = torch.from_numpy(self.preprocessing.on_surface(image))
         drawn = task.draw_target(target, sample, self.preprocessing, generator if self.training else None)
         return x, torch.as_tensor(drawn)

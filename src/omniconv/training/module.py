@@ -17,6 +17,7 @@ from omniconv.models import Model
 from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.nn.inspection import copy_network
 from omniconv.training.dataset_splits import DatasetSplits
+from omniconv.training.mixing import BatchMixing, make_mixing
 from omniconv.training.settings import RunConfig
 
 MOMENTUM = 0.9
@@ -45,6 +46,7 @@ class TrainingModule(L.LightningModule):
     Attributes:
         average: network with the moving average of the weights; ``None`` without ``config.ema``.
         adversary: network that is trained against the first one; ``None`` without one.
+        mixing: augmentation of whole batches; ``None`` without one.
         images_seen: number of training images so far, each time that it was drawn.
     """
 
@@ -69,6 +71,7 @@ class TrainingModule(L.LightningModule):
         self.criterion = self.task.criterion(areas, class_frequencies, **config.loss_settings)
         self.metric = self.task.metric(classes)
         self.register_buffer("areas", areas, persistent=False)
+        self.mixing: BatchMixing | None = None
         self._unchecked: list[tuple[str, Tensor, int]] = []
 
     @property
@@ -89,7 +92,11 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor | None:
         self.check_losses()
-        loss = self.task.training_loss(self.network, self.criterion, batch)
+        criterion = self.criterion
+        if self.mixing is not None:
+            keys = self.current_epoch, index, self.global_rank
+            criterion, *batch = self.mixing.mix(criterion, *batch, *keys)  # type: ignore[assignment]
+        loss = self.task.training_loss(self.network, criterion, batch)
         self._log_loss("train_loss", loss, batch, index)
         return loss
 
@@ -220,7 +227,11 @@ def build_module(network: Model, config: RunConfig, splits: DatasetSplits) -> Tr
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         adversary = splits.task.adversary(network)
-    return TrainingModule(network, *rest) if adversary is None else AdversarialModule(network, adversary, *rest)
+    if adversary is not None:
+        return AdversarialModule(network, adversary, *rest)
+    module, dense = TrainingModule(network, *rest), splits.task.target_interpolation is not None
+    module.mixing = make_mixing(config.augment or (), config.seed, splits.preprocessing, dense)
+    return module
 
 
 def ema_decay(batch_size: int, images_seen: int, half_life: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
-from omniconv.data.augmentation import parse_augmentations
+from omniconv.data.augmentation import BATCH_AUGMENTATIONS, check_augmentations, parse_augmentations
 from omniconv.data.classes import numbered_class_names
 from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
@@ -15,6 +15,8 @@ from omniconv.files import real_path
 from omniconv.models import Model, build
 from omniconv.nn.inspection import preserved_random_state
 from omniconv.summaries import summary
+from omniconv.surfaces import Surface
+from omniconv.surfaces import surface as parse_surface
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
 
@@ -32,9 +34,8 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
     config.check_model()
     config.check_used(name for name in config.unused if name in given)
     config.task_object.criterion(None, None, **config.loss_settings)
-    augment = parse_augmentations(config.augment or ())
-    if config.size:
-        _check_augmentations(augment, (config.size[0], config.size[1]))
+    size = (config.size[0], config.size[1]) if config.size else None
+    _check_augmentations(config, parse_surface(config.surface), size)
     # The classes are not known yet; one fits every model.
     with preserved_random_state():
         _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
@@ -52,11 +53,12 @@ def check_precision(config: RunConfig, device: torch.device) -> None:
         )
 
 
-def _check_augmentations(augment: tuple[str, ...], size: tuple[int, int]) -> None:
-    height, width = size
-    if "rotate" in augment and width != 2 * height:
-        rule = f"needs images twice as wide as high; they are resized to {height}x{width}"
-        raise InputError("augment", "rotate", rule, f"use size='{height}x{2 * height}'")
+def _check_augmentations(config: RunConfig, surface: Surface, size: tuple[int, int] | None) -> None:
+    names = parse_augmentations(config.augment or ())
+    check_augmentations(names, surface, size)
+    mixed = [name for name in names if name in BATCH_AUGMENTATIONS]
+    if mixed:
+        config.task_object.check_mixing(mixed, **config.loss_settings)
 
 
 def _build_model(config: RunConfig, classes: tuple[str, ...]) -> Model:
@@ -75,7 +77,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     surface = splits.preprocessing.surface
     default = splits.task.default_augmentations(surface)
     augment = parse_augmentations(default if config.augment is None else config.augment)
-    _check_augmentations(augment, splits.preprocessing.size)
+    _check_augmentations(config.replace(augment=augment), surface, splits.preprocessing.size)
     chosen = {
         "data": str(real_path(config.data)), "surface": str(surface), "model": config.network,
         "size": splits.preprocessing.size, "augment": augment, "method": splits.task.method,
@@ -124,7 +126,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         if getattr(config, name) != value:
             rule = f"is not that of the samples of the run, {value}"
             raise InputError(name, getattr(config, name), rule, "restore config.yaml and data.json, or start a new run")
-    _check_augmentations(parse_augmentations(config.augment or ()), splits.preprocessing.size)
+    _check_augmentations(config, splits.preprocessing.surface, splits.preprocessing.size)
     torch.manual_seed(config.seed)
     network = _build_model(config, splits.classes)
     check_coarsest_size(config, network, splits)

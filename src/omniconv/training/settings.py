@@ -159,8 +159,10 @@ class RunConfig(Settings):
     )
     augment: Names = Field(
         None,
-        description="flip, turn (roll about the vertical axis), rotate (any rotation of the sphere) and colour, with "
-        "commas between them, or none; by default turn on a sphere, flip for flat segmentation",
+        description="flip, turn (roll about the vertical axis), rotate (any rotation of the sphere), colour, blur, "
+        "noise, of flat images crop, scale and tilt (any angle), of class labels cutmix and mixup, and kornia:NAME "
+        "(pip install omniconv[augment]), with commas between them, or none; by default turn on a sphere, flip for "
+        "flat segmentation",
     )
     validation: Number = Field(
         0.2, ge=0, le=0.9, description="fraction of the images held out for validation, if the folder has no val/"
