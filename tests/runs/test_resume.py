@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from kills import is_equal, model, state
-from tiny import SMALL, cut, trained
+from tiny import SMALL, classify_folder, cut, trained
 
 from omniconv.errors import FileError, InputError
 from omniconv.models import save
@@ -235,3 +235,22 @@ def test_a_crafted_checkpoint(run, part, value):
     torch.save(checkpoint | {part: value}, run.checkpoint)
     with pytest.raises(FileError, match=r"last\.ckpt: (is damaged|is not|does not belong)"):
         resume_run(run.path, {"epochs": 3}, quiet, False)
+
+
+def test_oversampling_is_that_of_an_uninterrupted_run(tmp_path):
+    root, lines = classify_folder(tmp_path / "lights"), []
+    for index in (1, 2, 3):
+        (root / "dark" / f"{index}.png").unlink()
+    given = SMALL | {"task": "classify", "data": str(root), "oversample": 0.8, "validation": 0} | GIVEN | {"epochs": 3}
+    whole = start_run(given, lines.append, out=str(tmp_path / "whole"))
+    fact = "images are drawn with dark (in 20 % of the images) 2 times as often; 12 images an epoch instead of 10"
+    assert f"  oversampling: {fact}" in lines
+    run = interrupted_after(1, tmp_path / "run", **given)
+    content = read_optional_json(run.data, "")
+    assert content["repeat_factors"] == [1, 1, 1, 1, 2]
+    resume_run(run.path, {}, quiet, False)
+    assert not differing(whole, run)
+    for factors, reason in (([1.0], "repeat_factors are not those of 5 samples"), ([0] * 5, "repeat_factors.0: Input")):
+        write_json(run.data, content | {"repeat_factors": factors})
+        with pytest.raises(FileError, match=reason):
+            resume_run(run.path, {"epochs": 4}, quiet, False)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from omniconv.surfaces import surface
 from omniconv.tasks import get_task
 from omniconv.tasks.segment import Segment
 from omniconv.training import datasets
-from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader
+from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader, repeat_factors
 
 ALL = ("flip", "turn", "rotate", "colour")
 
@@ -54,6 +56,41 @@ def test_every_position_is_drawn_once(repeat, shuffle):
     positions = [position for _, position in drawn]
     assert sorted(positions) == list(range(7 * repeat))
     assert (positions == sorted(positions)) is not shuffle
+
+
+def test_factors_are_the_formula_of_the_rarest_class():
+    classes = [{0}] * 7 + [{0, 1}] * 2 + [{1, 2}]
+    assert repeat_factors(classes, 0.9) == pytest.approx([1.0] * 7 + [math.sqrt(0.9 / 0.3)] * 2 + [3.0], abs=1e-6)
+    assert repeat_factors(classes, 0.1) == (1.0,) * 10
+    assert repeat_factors([set(), {4}], 0.5) == (1.0, 1.0)  # an image without any label
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_samples_are_drawn_as_often_as_their_factor_says(repeat):
+    factors = (1.0, 2.5, 1.0, 1.2, 3.0, 1.9)
+    sampler = EpochSampler(6, repeat, seed=2, factors=factors)
+    assert len(sampler) == math.ceil(10.6 * repeat)
+    totals = np.zeros(6)
+    for epoch in range(200):
+        drawn = order(sampler, epoch)
+        positions = [position for _, position in drawn]
+        assert len(positions) == len(set(positions)) == len(sampler)  # each draw is augmented in its own way
+        counts = np.bincount(np.array(positions) % 6, minlength=6)
+        exact = np.array(factors) * len(sampler) / 10.6
+        assert (counts >= np.floor(exact)).all()
+        assert (counts <= np.ceil(exact)).all()
+        totals += counts
+    assert totals / 200 == pytest.approx(exact, abs=0.15)
+
+
+def test_the_oversampled_order_depends_on_seed_and_epoch_only():
+    first, second = (EpochSampler(20, 2, seed=3, factors=[1.0] * 19 + [2.3]) for _ in range(2))
+    order(first, 0)
+    torch.rand(3), np.random.default_rng().random()
+    assert order(first, 5) == order(second, 5)
+    assert order(first, 5) != order(first, 6)
+    assert order(EpochSampler(20, 2, 3, factors=[1.0] * 20), 5) == order(EpochSampler(20, 2, 3), 5)
+    assert order(EpochSampler(20, 2, 3, False, [1.0] * 19 + [2.0]), 1)[:20] == [(1, index) for index in range(20)]
 
 
 @pytest.mark.parametrize("name", ["plane", "equirectangular", "icosphere:2"])

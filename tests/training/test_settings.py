@@ -47,6 +47,7 @@ OTHER = {
     "loss": "ce+focal",
     "label_smoothing": 0.1,
     "balance": True,
+    "oversample": 0.25,
     "binary": True,
     "holes": "thin",
     "min_object": 12.5,

@@ -71,7 +71,7 @@ class LabelTask(Task):
         losses: names of the losses that have a meaning for the task.
     """
 
-    settings: tuple[str, ...] = ("balance", "loss", "label_smoothing")
+    settings: tuple[str, ...] = ("balance", "oversample", "loss", "label_smoothing")
     unit: str = "samples"
     evaluation_schema: type[LabelEvaluation] = LabelEvaluation
     losses: tuple[str, ...] = tuple(LOSSES)

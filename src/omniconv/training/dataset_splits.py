@@ -20,7 +20,7 @@ from omniconv.tasks.base import Task
 MAX_DATA_BYTES = 2**30
 """Largest ``data.json``: that of two million images with masks."""
 _CURE = "restore it from a copy, or start a new run"
-_FREQUENCIES, _PREPROCESSING, _VALIDATION = "shares", "preparation", "measured"
+_FREQUENCIES, _PREPROCESSING, _VALIDATION, _FACTORS = "shares", "preparation", "measured", "repeat_factors"
 """Keys of ``data.json``, with the names of the first version so that its runs can be read."""
 
 
@@ -41,6 +41,7 @@ class _Content(BaseModel):
     frequencies: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(alias=_FREQUENCIES)]
     training: _Folder
     validation: Annotated[_Folder | None, Field(alias=_VALIDATION)] = None
+    repeat_factors: list[Annotated[float, Field(ge=1, le=10**6)]] = []
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class DatasetSplits:
         preprocessing: from an image file to the network's input.
         class_frequencies: relative frequency of each class; empty for a task without classes.
         files: content of each image, and of each target that is a file.
+        repeat_factors: how many times each training sample is drawn in an epoch; empty if each is drawn once.
     """
 
     task: Task
@@ -62,6 +64,7 @@ class DatasetSplits:
     preprocessing: Preprocessing
     class_frequencies: tuple[float, ...]
     files: Mapping[Path, FileState] = field(default_factory=dict, repr=False)
+    repeat_factors: tuple[float, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,6 +102,8 @@ def write_splits(splits: DatasetSplits, path: Path) -> None:
         _FREQUENCIES: list(splits.class_frequencies),
         "training": _to_json(splits.task, splits.training, files),
     }
+    if splits.repeat_factors:
+        content[_FACTORS] = list(splits.repeat_factors)
     if splits.validation:
         content[_VALIDATION] = _to_json(splits.task, splits.validation, files)
     write_json(path, content)
@@ -132,7 +137,11 @@ def read_splits(path: Path, check_files: bool = True) -> DatasetSplits:
             if folder is not None
         )
         validation = held_out[0] if held_out else None
-        splits = DatasetSplits(task, training, validation, preprocessing, tuple(content.frequencies), files)
+        factors = tuple(content.repeat_factors)
+        if len(factors) not in (0, len(training.samples)):
+            raise ValueError(f"{_FACTORS} are not those of {len(training.samples)} samples")
+        frequencies = tuple(content.frequencies)
+        splits = DatasetSplits(task, training, validation, preprocessing, frequencies, files, factors)
     except ValidationError as error:
         raise FileError(path, f"is damaged ({validation_reason(error)})", _CURE) from error
     except FileError:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, sqrt
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from omniconv.surfaces import Surface, surface
 from omniconv.tasks.data_folder import scan_splits
 from omniconv.training.copies import describe_copies
 from omniconv.training.dataset_splits import DatasetSplits, sample_files
-from omniconv.training.datasets import SampleReader
+from omniconv.training.datasets import EpochSampler, SampleReader, repeat_factors
 from omniconv.training.setting_values import MIN_TRAINING_SIDE
 from omniconv.training.settings import RunConfig
 
@@ -70,6 +70,7 @@ class DatasetSummary:
         reader: reader with all samples in its cache, if they fit into it.
         training_counts: number of pixels or images of each class in the training samples.
         validation_counts: the same of the held-out samples, ``None`` without any.
+        sample_counts: the same of each sample.
     """
 
     splits: DatasetSplits
@@ -77,6 +78,7 @@ class DatasetSummary:
     reader: SampleReader
     training_counts: Counter[int]
     validation_counts: Counter[int] | None
+    sample_counts: dict[Sample, Counter[int]]
 
     def facts(self, config: RunConfig) -> dict[str, str]:
         """Return facts and warnings to be printed before training, by their headings."""
@@ -92,6 +94,7 @@ class DatasetSummary:
             "training": pluralize(len(splits.training.samples), "image"),
             "validation": held_out,
             **targets,
+            **self._oversampling(config),
             "image sizes": ", ".join(common) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
             "resized to": "{}x{}".format(*splits.preprocessing.size),
             "surface": str(splits.preprocessing.surface),
@@ -108,9 +111,30 @@ class DatasetSummary:
         counts = self.validation_counts
         return counts is not None and self.splits.task.is_measurable(counts)
 
+    def _oversampling(self, config: RunConfig) -> dict[str, str]:
+        """Return which classes are drawn more often, and the length of an epoch."""
+        factors, samples = self.splits.repeat_factors, self.splits.training.samples
+        if not factors:
+            return {}
+        counts = [self.sample_counts[sample] for sample in samples]
+        rare = []
+        for index, name in enumerate(self.splits.classes):
+            of_class = [factor for factor, present in zip(factors, counts, strict=True) if present[index]]
+            share = len(of_class) / len(samples)
+            if of_class and share < config.oversample:
+                factor = sqrt(config.oversample / share)
+                rare.append(f"{name} (in {100 * share:.2g} % of the images) {factor:.2g} times as often")
+        drawn = len(EpochSampler(len(samples), config.repeat, factors=factors))
+        if not rare:
+            return {"oversampling": f"no class is in less than {100 * config.oversample:.2g} % of the images"}
+        plain = len(samples) * config.repeat
+        return {"oversampling": f"images are drawn with {', '.join(rare)}; {drawn} images an epoch instead of {plain}"}
+
     def _advice(self, config: RunConfig) -> dict[str, str]:
         advice = {}
-        steps = ceil(len(self.splits.training.samples) * config.repeat / config.batch_size) * config.epochs
+        factors = self.splits.repeat_factors
+        drawn = len(EpochSampler(len(self.splits.training.samples), config.repeat, factors=factors))
+        steps = ceil(drawn / config.batch_size) * config.epochs
         if steps < FEW_STEPS:
             advice["note"] = (
                 f"only {pluralize(steps, 'training step')}; more epochs, repetitions or a smaller batch size give more"
@@ -159,11 +183,16 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
         )
     mean, std = channel_statistics(training.samples, reader.image)
     preprocessing = replace(preprocessing, mean=mean, std=std)
-    splits = DatasetSplits(task, training, validation, preprocessing, task.class_frequencies(classes, counts), files)
     by_sample = {sample: of for part in inspections.values() for sample, of in part.sample_counts.items()}
+    factors: tuple[float, ...] = ()
+    if config.oversample:
+        present = [{index for index, count in by_sample[sample].items() if count} for sample in training.samples]
+        factors = repeat_factors([each - {task.ignore_index} for each in present], config.oversample)
+    frequencies = task.class_frequencies(classes, counts)
+    splits = DatasetSplits(task, training, validation, preprocessing, frequencies, files, factors)
     training_counts = _total(by_sample[sample] for sample in training.samples)
     validation_counts = _total(by_sample[sample] for sample in validation.samples) if validation else None
-    return DatasetSummary(splits, inspections, reader, training_counts, validation_counts)
+    return DatasetSummary(splits, inspections, reader, training_counts, validation_counts, by_sample)
 
 
 def inspect(folder: DatasetFolder, reader: SampleReader, skip_bad: bool = False) -> Inspection:

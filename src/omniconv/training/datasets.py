@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +25,25 @@ CACHE_BYTES = 2 * 2**30
 """Largest size of all samples together that are kept in memory."""
 
 
+def repeat_factors(classes: Sequence[Collection[int]], threshold: float) -> tuple[float, ...]:
+    """Return how many times each image is drawn in an epoch, so that rare classes are seen more often.
+
+    An image is drawn max(1, sqrt(threshold / f)) times, with the share f of the images that have its rarest class:
+    repeat-factor sampling (Gupta et al., LVIS, CVPR 2019, section 3.3).
+
+    Args:
+        classes: the classes in each image.
+        threshold: share of the images below which a class is rare.
+
+    Example:
+        >>> repeat_factors([{0}, {0}, {0}, {0, 1}], 0.5)
+        (1.0, 1.0, 1.0, 1.414214)
+    """
+    images = Counter(index for present in classes for index in set(present))
+    by_class = {index: max(1.0, math.sqrt(threshold * len(classes) / count)) for index, count in images.items()}
+    return tuple(round(max((by_class[index] for index in present), default=1.0), 6) for present in classes)
+
+
 class EpochSampler(Sampler[Draw]):
     """Sampler of ``(epoch, position)`` in an order that depends on seed and epoch only, so that a run can resume.
 
@@ -31,20 +52,45 @@ class EpochSampler(Sampler[Draw]):
         repeat: number of times that each sample is drawn in an epoch.
         seed: seed of the order.
         shuffle: draw in random order.
+        factors: factor of ``repeat`` for each sample, see ``repeat_factors``; by default 1. Where the product is no
+            integer, the next smaller or the next larger number of draws is chosen at random in each epoch; their total
+            is the same in all epochs.
     """
 
-    def __init__(self, samples: int, repeat: int = 1, seed: int = 0, shuffle: bool = True) -> None:
-        self.length, self.seed, self.shuffle, self.epoch = samples * repeat, seed, shuffle, 0
+    def __init__(
+        self,
+        samples: int,
+        repeat: int = 1,
+        seed: int = 0,
+        shuffle: bool = True,
+        factors: Sequence[float] = (),
+    ) -> None:
+        self.samples, self.seed, self.shuffle, self.epoch = samples, seed, shuffle, 0
+        self.draws = np.asarray(factors, np.float64) * repeat if factors else np.full(samples, float(repeat))
+        self.length = math.ceil(round(self.draws.sum(), 3))
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; called by Lightning."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Draw]:
-        positions = np.arange(self.length)
+        random = np.random.default_rng([self.seed, self.epoch])
+        positions = self._positions(np.random.default_rng([self.seed, self.epoch, 1]))
         if self.shuffle:
-            positions = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+            positions = positions[random.permutation(self.length)]
         return ((self.epoch, int(position)) for position in positions)
+
+    def _positions(self, random: np.random.Generator) -> np.ndarray:
+        """Return the positions of an epoch: of the k-th draw of a sample its index plus k times their number."""
+        if (self.draws == self.draws[:1]).all():
+            return np.arange(self.length)
+        # Systematic sampling: each number of draws is the rounded-up or rounded-down one, and their sum is exact.
+        order = random.permutation(self.samples)
+        ends = np.cumsum(self.draws[order] * (self.length / self.draws.sum()))
+        ends[-1] = self.length
+        counts = np.zeros(self.samples, np.int64)
+        counts[order] = np.diff(np.floor(ends + random.random()), prepend=0)
+        return np.concatenate([np.flatnonzero(counts > k) + k * self.samples for k in range(counts.max())])
 
     def __len__(self) -> int:
         return self.length

@@ -208,7 +208,8 @@ def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, epoch: int = 0
     augmentations = (config.augment or ()) if train else ()
     preprocessing = run.splits.preprocessing
     samples = PreparedSamples(folder.samples, run.reader, preprocessing, augmentations, config.seed, training=train)
-    sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, shuffle=train)
+    factors = run.splits.repeat_factors if train else ()
+    sampler = EpochSampler(len(samples), config.repeat if train else 1, config.seed, train, factors)
     sampler.set_epoch(epoch)  # workers fetch their first images before Lightning sets the epoch
     leftover = len(sampler) % config.batch_size
     return DataLoader(

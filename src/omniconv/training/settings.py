@@ -34,14 +34,14 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 """Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
-    "sample_every", *LOSS_SETTINGS, "holes", "min_object",
+    "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
 """Settings that are arguments of models; a model may lack some of them."""
 ENCODER_SETTINGS = ("width", "depth", "down")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
-TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "binary", "holes", "min_object")
+TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "oversample", "binary", "holes", "min_object")
 """Settings that only some tasks use, see ``Task.settings``."""
 
 
@@ -179,6 +179,13 @@ class RunConfig(Settings):
         0, ge=0, lt=1, description="share of the target that the cross entropy spreads over all classes"
     )
     balance: bool = Field(False, description="weight each class in the loss by 1 / ln(1.02 + its frequency)")
+    oversample: Number = Field(
+        0,
+        ge=0,
+        le=1,
+        description="draw images of rare classes more often: sqrt(T / f) times for a class in a share f of the "
+        "training images below this T, such as 0.1 (repeat-factor sampling of LVIS); 0: draw all equally often",
+    )
     binary: bool = Field(False, description="masks are 0 and 255, and 255 marks class 1 instead of being ignored")
     holes: Annotated[str, one_of(_hole_styles)] = Field(
         "lama",
