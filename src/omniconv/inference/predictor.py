@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from omniconv.checks import to_builtin
-from omniconv.data.images import read_header, read_image, read_layers
+from omniconv.data.images import Header, read_header, read_image, read_layers
 from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
+from omniconv.inference.answer import Answer
 from omniconv.inference.inpainting import check_masks, place_in_hole, read_hole_of
 from omniconv.models import Model, load
 from omniconv.models.registry import IMAGE_OUTPUTS
@@ -61,9 +63,11 @@ class Predictor:
         FileError: the run does not exist or has no network yet, or the file is damaged.
 
     Example:
-        >>> predictor = Predictor("runs/boxes")  # doctest: +SKIP
-        >>> predictor("photo.jpg").shape  # doctest: +SKIP
-        (1080, 1920)
+        >>> predict = Predictor("runs/boxes")  # doctest: +SKIP
+        >>> answer = predict("photo.jpg")  # doctest: +SKIP
+        >>> answer.labels.shape, answer.probabilities.shape  # doctest: +SKIP
+        ((1080, 1920), (2, 1080, 1920))
+        >>> answer.save("labels.png")  # doctest: +SKIP
     """
 
     def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto") -> None:
@@ -156,19 +160,55 @@ class Predictor:
             InputError: another type, shape or range.
             FileError: the file cannot be read as an image.
         """
+        return self._predict(image, mask).prediction
+
+    def __call__(self, image: Picture | Sequence[Picture], mask: Picture | None = None) -> Any:
+        """Return an ``Answer`` for an image, as ``predict`` takes it, or a list of answers for a list of images.
+
+        Args:
+            image: an image, or a list or tuple of images, which are predicted one after the other.
+            mask: the hole to fill, see ``predict``; the same one for every image.
+
+        Returns:
+            An object with ``labels``, ``probabilities``, ``values``, ``classes`` and ``save(path)``, which notebooks
+            show as a picture; ``numpy.asarray(answer)`` is the result of ``predict``.
+
+        Raises:
+            InputError, FileError: as ``predict``.
+
+        Example:
+            >>> predict = Predictor("runs/boxes")  # doctest: +SKIP
+            >>> for answer in predict(["a.jpg", "b.jpg"]):  # doctest: +SKIP
+            ...     answer.save(f"labels/{answer.name}.png")
+        """
+        if isinstance(image, list | tuple):
+            return [self._predict(one, mask) for one in image]
+        return self._predict(image, mask)
+
+    def _predict(self, image: Picture | Sequence[Picture], mask: Picture | None = None) -> Answer:
         check_masks(self.task, None if mask is None else type(mask).__name__, "mask")
         source = _as_source(image)
         header = read_header(source)
+        name, shown = (source.name, source) if isinstance(source, Path) else ("image", source)
         if mask is not None:
             hole = read_hole_of(mask, header)
-            return place_in_hole(read_layers(source), self.fill(source, hole), hole)
+            filled = place_in_hole(read_layers(source), self.fill(source, hole), hole)
+            return Answer(name, self, self.task, shown, filled, lambda: None)
         output = self.run_network(self.preprocessing.image(source))
-        if not self.preprocessing.surface.spherical or header.crop is None or self.task.output not in IMAGE_OUTPUTS:
-            return self.task.predict(output, header.size, self.preprocessing)
-        whole = self.task.predict(output, header.panorama_size, self.preprocessing)
-        return np.ascontiguousarray(whole[(..., *header.crop.own_box(*header.size))])
+        convert = partial(self._at_size, output, header)
+        prediction = convert(self.task.predict)
+        return Answer(name, self, self.task, shown, prediction, partial(convert, self.task.probabilities))
 
-    __call__ = predict
+    def _at_size(self, output: Tensor, header: Header, convert: Callable[..., Any]) -> Any:
+        """Return the result of a method of the task for an output, at the size of the file.
+
+        Of a part of a panorama the method computes the whole one, which is cropped.
+        """
+        own = self.preprocessing
+        if not own.surface.spherical or header.crop is None or self.task.output not in IMAGE_OUTPUTS:
+            return convert(output, header.size, own)
+        whole = convert(output, header.panorama_size, own)
+        return None if whole is None else np.ascontiguousarray(whole[(..., *header.crop.own_box(*header.size))])
 
     @torch.inference_mode()
     def fill(self, image: str | Path | Image.Image, hole: np.ndarray) -> np.ndarray:
@@ -215,13 +255,15 @@ def load_network(run: str | Path) -> Model:
     return load(folder.model)
 
 
-def _as_source(image: Picture) -> str | Path | Image.Image:
+def _as_source(image: Any) -> Path | Image.Image:
     """Return the path or the Pillow image of a picture.
 
     Raises:
         InputError: another type, shape or range.
     """
-    if isinstance(image, str | Path | Image.Image):
+    if isinstance(image, str | Path):
+        return as_path(image)
+    if isinstance(image, Image.Image):
         return image
     if isinstance(image, Tensor) and (image.is_meta or image.layout is not torch.strided):
         found = f"{str(image.layout).removeprefix('torch.')} tensor on {image.device}"

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from omniconv.checks import to_builtin
+from omniconv.errors import InputError
 from omniconv.models.registry import Output
 from omniconv.surfaces import Surface
 
@@ -123,6 +125,69 @@ class Model(nn.Module):
         sizes = grid if self.surface.any_size else [size or 0 for size in self.surface.shape]
         generator = torch.Generator().manual_seed(0)
         return (torch.randn(batch, self.arguments["in_channels"], *sizes, generator=generator),)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the network and a model card into a folder, as ``push_to_hub`` uploads it (``omniconv[hub]``).
+
+        Raises:
+            InputError: ``huggingface_hub`` is not installed, or ``oc.save`` refuses the network.
+            FileError: the folder cannot be written.
+        """
+        from omniconv.models.storage.hub import save_pretrained  # late: storage imports this module
+
+        return save_pretrained(self, folder)
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Upload the network and a model card to a repository of the Hugging Face Hub (``omniconv[hub]``).
+
+        Args:
+            repository: ``USER/NAME``; created if it does not exist.
+            options: ``private``, ``token``, ``branch``, ``commit_message``, ``create_pr``, as
+                ``huggingface_hub.ModelHubMixin.push_to_hub`` takes them.
+
+        Returns:
+            URL of the commit.
+
+        Raises:
+            InputError: ``huggingface_hub`` is not installed, ``oc.save`` refuses the network, or the upload fails.
+
+        Example:
+            >>> oc.open_run("runs/boxes").network.push_to_hub("me/boxes", private=True)  # doctest: +SKIP
+        """
+        from omniconv.models.storage.hub import push_to_hub
+
+        return push_to_hub(self, repository, **options)
+
+    @classmethod
+    def from_pretrained(cls, repository: str | Path, **options: Any) -> Self:
+        """Load a network from a folder of ``save_pretrained`` or from the Hugging Face Hub (``omniconv[hub]``).
+
+        No code of the repository is executed: its network is one of the registered models, its weights are numbers.
+
+        Args:
+            repository: a folder, or ``USER/NAME``.
+            options: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``, as
+                ``huggingface_hub.ModelHubMixin.from_pretrained`` takes them.
+
+        Returns:
+            The network, on the CPU and in evaluation mode. ``oc.Predictor(network)`` predicts images, if it was trained
+            by a run.
+
+        Raises:
+            InputError: ``huggingface_hub`` is not installed, the file cannot be downloaded, or the network is not of
+                this class.
+            FileError: the folder has no network of omniconv, or its file is damaged.
+
+        Example:
+            >>> network = UNet.from_pretrained("me/boxes")  # doctest: +SKIP
+        """
+        from omniconv.models.storage.hub import from_pretrained
+
+        network = from_pretrained(repository, **options)
+        if not isinstance(network, cls):
+            rule = f"has a {type(network).__name__}, not a {cls.__name__}"
+            raise InputError("repository", str(repository), rule, "use oc.models.Model.from_pretrained")
+        return network
 
 
 def read_normalization(preprocessing: Mapping[str, Any]) -> dict[str, list[float]] | None:

@@ -15,6 +15,7 @@ from omniconv.inference.predictor import Picture, Predictor, choose_device
 from omniconv.inference.write_samples import SampleFiles
 from omniconv.models import Model
 from omniconv.run_folder import RunFolder, enclosing_run, find_run, read_metrics
+from omniconv.runs.page import report_lock, write_report
 from omniconv.runs.start import start_run
 from omniconv.tasks import TASKS
 from omniconv.training.callbacks import Log
@@ -84,6 +85,17 @@ class Run:
             FileError: the run has no network yet, or the file is damaged.
         """
         return Predictor.open(self.path, self._device)
+
+    def report(self) -> Path:
+        """Write ``report.html`` again, with the present state of the run, and return its path.
+
+        Raises:
+            FileError: only a ``model.safetensors`` was opened, or a file of the run is missing or damaged.
+        """
+        if not self.path.is_dir():
+            raise FileError(self.path, "is not in a run, so it has no report", "open the folder of its run")
+        with report_lock(self._folder):
+            return write_report(self._folder, self.predictor)
 
     def predict(self, image: Picture) -> np.ndarray:
         """Return the prediction for one image, as in the files of ``omniconv predict``; see ``Predictor.predict``."""

@@ -12,11 +12,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from omniconv.data.augmentation import Interpolation
-from omniconv.data.images import Header, read_header
+from omniconv.data.images import Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError, InputError
@@ -28,8 +29,8 @@ from omniconv.surfaces import Surface
 
 Table = tuple[list[str], list[list[str | float | None]]]
 """Header and rows."""
-Prediction = tuple[Path, Path, np.ndarray]
-"""Image file, relative path of its output without suffix, and the result of ``Task.predict``."""
+Prediction = tuple[Path | Image.Image, Path, np.ndarray]
+"""Image, relative path of its output without suffix, and the result of ``Task.predict``."""
 Tile = tuple[np.ndarray, str]
 """Picture and caption."""
 Facts = dict[str, str]
@@ -448,6 +449,25 @@ class Task(ABC):
             size: rows and columns of the image file.
             preprocessing: preprocessing of the image.
         """
+
+    def labels(self, prediction: np.ndarray) -> np.ndarray | None:
+        """Return the classes of a result of ``predict``; ``None`` for a task that predicts no classes."""
+        return None
+
+    def probabilities(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray | None:
+        """Return the probability of each class, float32 ``(classes, *size)``, or ``(classes,)`` for one label an image.
+
+        The arguments are those of ``predict``; ``None`` for a task that predicts no classes.
+        """
+        return None
+
+    def prediction_png(self, prediction: np.ndarray, classes: tuple[str, ...]) -> bytes | None:
+        """Return a result of ``predict`` as a PNG file; ``None`` if it is no picture."""
+        return None
+
+    def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
+        """Return a picture of a prediction and its caption, for notebooks; by default the image alone."""
+        return read_image(image), ""
 
     def compare(self, prediction: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
         """Convert a result of ``predict`` and one of ``load_target`` to the first two arguments of ``metric().update``.

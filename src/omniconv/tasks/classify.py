@@ -114,6 +114,17 @@ class Classify(LabelTask):
         """Return the probability of each class, float32 ``(classes,)``."""
         return output.softmax(0).numpy()
 
+    def labels(self, prediction: np.ndarray) -> np.ndarray:
+        return np.asarray(prediction.argmax())
+
+    def probabilities(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
+        return self.predict(output, size, preprocessing)
+
+    def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
+        """Return a small image and the most probable class."""
+        best = int(prediction.argmax())
+        return _thumbnail(image), f"{classes[best]} {100 * prediction[best]:.0f} %"
+
     def metric(self, classes: int) -> Metric:
         return ProbabilityMeasures(classes)
 
@@ -176,11 +187,12 @@ class Classify(LabelTask):
         """
         classes, rows = network.classes, []
         tiles: list[Tile] = []
-        for file, _, probabilities in predictions:
+        for file, stem, probabilities in predictions:
             best = int(probabilities.argmax())
-            rows.append([str(file), classes[best], *(f"{value:.6f}" for value in probabilities)])
+            name = str(stem if isinstance(file, Image.Image) else file)
+            rows.append([name, classes[best], *(f"{value:.6f}" for value in probabilities)])
             if len(tiles) < OVERVIEW_IMAGES:
-                tiles.append((_thumbnail(file), f"{classes[best]} {100 * probabilities[best]:.0f} %"))
+                tiles.append(self.prediction_tile(file, probabilities, classes))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["image", "predicted", *classes])
@@ -210,7 +222,7 @@ def _predicted_tile(network: TrainedNetwork, sample: Sample) -> Tile:
     return np.repeat(np.repeat(picture, scale, 0), scale, 1), caption
 
 
-def _thumbnail(file: Path) -> np.ndarray:
+def _thumbnail(file: Path | Image.Image) -> np.ndarray:
     picture = Image.fromarray(read_image(file))
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     return np.asarray(picture)

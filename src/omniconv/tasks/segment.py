@@ -137,6 +137,23 @@ class Segment(LabelTask):
         """Return the table of objects."""
         return object_table(evaluation)
 
+    def labels(self, prediction: np.ndarray) -> np.ndarray:
+        return prediction
+
+    def probabilities(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
+        """Return the softmax of the logits at each pixel; its largest class is that of ``predict``."""
+        logits = np.stack(list(channels_at_size(output, size, preprocessing)))
+        logits -= logits.max(axis=0)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=0)
+        return logits
+
+    def prediction_png(self, prediction: np.ndarray, classes: tuple[str, ...]) -> bytes:
+        return index_png(prediction, len(classes))
+
+    def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
+        return _overlay(image, prediction, len(classes)), ""
+
     def quality_table(self, evaluation: Mapping[str, Any]) -> Table:
         """Return the measures of each class, their means, and the accuracy; on a sphere also weighted by area."""
         complete = complete_measures(evaluation)
@@ -172,7 +189,7 @@ class Segment(LabelTask):
         for file, stem, labels in predictions:
             written.append(write_bytes(out / LABELS / f"{stem}.png", index_png(labels, classes)))
             write_bytes(out / OVERLAYS / f"{stem}.png", png_bytes(_overlay(file, labels, classes)))
-            table.add(file, labels, read_header(file), network.preprocessing)
+            table.add(stem if isinstance(file, Image.Image) else file, labels, read_header(file), network.preprocessing)
         write_bytes(out / COUNTS, table.content())
         return written
 
@@ -221,7 +238,7 @@ def index_png(labels: np.ndarray, classes: int) -> bytes:
     return buffer.getvalue()
 
 
-def _overlay(file: Path, labels: np.ndarray, classes: int) -> np.ndarray:
+def _overlay(file: Path | Image.Image, labels: np.ndarray, classes: int) -> np.ndarray:
     scale = min(1.0, LARGEST_OVERLAY / max(labels.shape))
     size = (max(1, round(labels.shape[0] * scale)), max(1, round(labels.shape[1] * scale)))
     return overlay(read_image(file, size), resize_labels(labels, size), classes)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from omniconv.data.layouts.class_folders import scan_class_folders
@@ -138,6 +139,12 @@ class Generate(Task):
             grey = np.rint(pixels.mean(axis=-1, keepdims=True)).astype(np.uint8)
             return np.ascontiguousarray(np.broadcast_to(grey, pixels.shape))
         return pixels
+
+    def prediction_png(self, prediction: np.ndarray, classes: tuple[str, ...]) -> bytes:
+        return png_bytes(prediction)
+
+    def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
+        return prediction, ""
 
     def evaluate(
         self,

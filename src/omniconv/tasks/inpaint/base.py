@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -24,13 +25,15 @@ from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample, pick_eve
 from omniconv.data.layouts.image_folder import scan_image_folder
 from omniconv.data.layouts.image_masks import scan_image_masks
 from omniconv.data.preprocessing import Preprocessing, resize_labels
-from omniconv.errors import FileError, InputError, validation_reason
+from omniconv.errors import FileError, validation_reason
+from omniconv.files import write_bytes
 from omniconv.generation.inpainting import VARIATION_WEIGHT, TotalVariation, patch_discriminator_loss
 from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
 from omniconv.models.inpainting.deepfill import PatchDiscriminator
 from omniconv.models.roles import SupportsPredictions, as_role
 from omniconv.report.page import Page
+from omniconv.report.pictures import png_bytes
 from omniconv.surfaces import Equirectangular, Plane, Surface
 from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork, not_an_image_alone
 from omniconv.tasks.inpaint.losses import HoleLoss
@@ -246,6 +249,12 @@ class Inpaint(Task):
         """Return the completed image of the network's output, uint8 ``(*size, 3)``."""
         return to_pixels(output, size, preprocessing)
 
+    def prediction_png(self, prediction: np.ndarray, classes: tuple[str, ...]) -> bytes:
+        return png_bytes(prediction)
+
+    def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
+        return prediction, ""
+
     def evaluate(
         self,
         predictor: TrainedNetwork,
@@ -306,7 +315,8 @@ class Inpaint(Task):
     def write_predictions(
         self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
     ) -> list[Path]:
-        raise InputError("masks", None, "is required: a network for inpainting fills the holes of masks", "give masks")
+        """Write ``STEM.png`` for each completed image."""
+        return [write_bytes(out / f"{stem}.png", png_bytes(image)) for _, stem, image in predictions]
 
     # Report and export
 
