@@ -14,6 +14,7 @@ from omniconv.data.augmentation import (
     colour,
     flip,
     parse_augmentations,
+    quarter,
     rotate,
     turn,
 )
@@ -47,6 +48,24 @@ def test_flip_happens_every_second_time():
     image, labels = pair()
     flipped = [not np.array_equal(flip(image, labels, generator(seed))[0], image) for seed in range(200)]
     assert 70 < sum(flipped) < 130
+
+
+def test_quarter_turns_make_a_whole_one():
+    image, labels = turned = tuple(part[..., :16] for part in pair())
+    seen = set()
+    for _ in range(4):
+        turned = quarter(*turned, SimpleNamespace(integers=lambda choices: 1))
+        seen.add(turned[1].tobytes())
+        assert np.array_equal(turned[0][0] == image[0, 0, 0], np.rot90(image[0] == image[0, 0, 0], len(seen)))
+    assert np.array_equal(turned[0], image)
+    assert np.array_equal(turned[1], labels)
+    assert len(seen) == 4
+
+
+def test_an_image_that_is_not_square_is_turned_by_half():
+    image, labels = pair()
+    found = {quarter(image, labels, generator(seed))[1].tobytes() for seed in range(20)}
+    assert found == {labels.tobytes(), labels[::-1, ::-1].tobytes()}
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -137,7 +156,7 @@ def test_unknown_name(name, cure):
     with pytest.raises(InputError) as caught:
         parse_augmentations(["turn", name])
     assert str(caught.value).startswith(
-        f"augment='{name}': must be among flip, turn, rotate, colour, blur, noise, crop, "
+        f"augment='{name}': must be among flip, quarter, turn, rotate, colour, blur, noise, crop, "
     )
     assert cure in str(caught.value)
 
@@ -210,7 +229,7 @@ def test_filters_of_panoramas_have_no_seam(name):
         assert np.allclose(rolled, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*RANDOM_MAPS])
+@pytest.mark.parametrize("name", ["quarter", *RANDOM_MAPS])
 def test_maps_of_flat_images_are_refused_on_a_sphere(name):
     check_augmentations([name], Plane())
     with pytest.raises(

@@ -32,6 +32,34 @@ class TestOriginalUNet(ModelBattery):
         return UNet(3, 2, surface, width=4, depth=2, **options)
 
 
+class TestStridedUNet(ModelBattery):
+    quick_surfaces = QUICK_SURFACES
+
+    @staticmethod
+    def build(surface):
+        return UNet(3, 2, surface, width=4, depth=2, stem_stride=2, residual=True)
+
+
+def test_a_strided_stem_is_the_first_of_the_steps():
+    model = UNet(3, 2, width=8, depth=3, stem_stride=2)
+    assert model.encoder.strides == [2, 4, 8]
+    assert model.encoder.channels == [8, 16, 32]
+    assert model.total_stride == 8
+    assert UNet(3, 2, width=8, depth=3).encoder.strides == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("down", DOWN)
+@pytest.mark.parametrize("residual", [True, False])
+def test_strided_network_commutes_with_rolls_by_its_total_stride(down, residual):
+    torch.manual_seed(0)
+    options = {"down": down, "stem_stride": 2, "residual": residual}
+    model = UNet(2, 3, Equirectangular(), width=4, depth=2, **options).double().eval()
+    x = torch.randn(2, 2, 11, 16, dtype=torch.float64)
+    for shift in (4, -4):
+        torch.testing.assert_close(model(x.roll(shift, -1)), model(x).roll(shift, -1), rtol=0, atol=1e-9)
+    assert not torch.allclose(model(x.roll(1, -1)), model(x).roll(1, -1))
+
+
 def test_original_has_its_number_of_parameters():
     with torch.device("meta"):
         model = UNet(1, 2, width=64, depth=4, down="max", up="transposed", normalization="none")
@@ -104,6 +132,13 @@ def test_constant_image_gives_a_constant_without_borders(down, up):
         ({"down": "pool"}, "down='pool': must be one of stride, max, average"),
         ({"depth": 2.0}, "depth=2.0: must be a whole number from 1"),
         ({"width": -1}, "width=-1: must be a whole number from 1"),
+        ({"stem_stride": 4}, "stem_stride=4: must be 1 or 2; use stem_stride=2"),
+        ({"stem_stride": True}, "stem_stride=True: must be 1 or 2"),
+        ({"residual": "yes"}, "residual='yes': must be True or False"),
+        (
+            {"encoder": "resnet18", "residual": True},
+            "residual=True: is not an argument of the encoder resnet18; leave it out",
+        ),
         ({"out_channels": 0}, "out_channels=0: must be a whole number from 1"),
         (
             {"depth": 4, "surface": Icosphere(3)},

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from omniconv.errors import InputError
-from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, UpBlock, Upsample
+from omniconv.nn import Conv, ConvBlock, ConvTranspose, DoubleConv, OutputHead, ResidualBlock, UpBlock, Upsample
 from omniconv.nn.blocks import ACTIVATIONS, activation_layer, up_channels
 from omniconv.nn.norm.normalization import norm_layer
 from omniconv.nn.stencil.modules import concatenate
@@ -37,6 +37,23 @@ def test_stride_two_gives_the_coarser_surface(surface):
     assert block.output_surface == surface.coarser()
     assert block[0].bias is not None
     assert DoubleConv(6, 3, surface=block.output_surface)(block(signal(surface))).shape[1] == 3
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=str)
+def test_residual_block_without_its_convolutions_is_the_shortcut(surface):
+    x, block, strided = signal(surface), ResidualBlock(4, 4, surface=surface), ResidualBlock(4, 6, 2, surface=surface)
+    for last in (block.second[1], strided.second[1]):
+        nn.init.zeros_(last.weight)
+    assert block.shortcut is None
+    assert torch.equal(block(x), x.relu())
+    assert strided.output_surface == surface.coarser()
+    torch.testing.assert_close(strided(x), strided.shortcut(x).relu())
+
+
+def test_residual_block_of_normalized_weights_keeps_the_variance():
+    torch.manual_seed(0)
+    block = ResidualBlock(16, 16, normalization="weight", activation="none")
+    assert block(torch.randn(4, 16, 24, 24))[..., 4:-4, 4:-4].detach().std() == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=str)

@@ -17,7 +17,7 @@ MODES = ["zeros", "reflect", "replicate", "circular"]
 KINDS = {
     "Conv": (2, 2), "ConvTranspose": (2, 2), "GatedConv": (2, 2), "CoordConv": (2, 2), "SeparableConv": (2, 2),
     "MaxPool": (), "AvgPool": (), "LpPool": (), "GlobalAvgPool": (), "Upsample": (), "Downsample": (),
-    "ASPP": (2, 2, (1,)), "DoubleConv": (2, 2), "OutputHead": (2, 2),
+    "ASPP": (2, 2, (1,)), "DoubleConv": (2, 2), "ResidualBlock": (2, 2), "OutputHead": (2, 2),
 }  # fmt: skip
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning", "ignore:.torch.jit.trace. is deprecated", "ignore:.torch.jit.trace_method. is"

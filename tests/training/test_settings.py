@@ -28,6 +28,8 @@ OTHER = {
     "depth": 2,
     "down": "max",
     "up": "transposed",
+    "stem_stride": 2,
+    "residual": True,
     "output_stride": 8,
     "size": (17, 31),
     "epochs": 3,
@@ -248,13 +250,13 @@ def test_network_arguments():
     assert "up" not in RunConfig(task="classify").network_arguments(3, ("a", "b"))
     assert RunConfig(width=3).network_arguments(3, tuple("abcde")) == {
         "in_channels": 3, "out_channels": 5, "encoder": "plain", "width": 3, "depth": 3, "down": "stride",
-        "surface": "plane", "up": "linear",
+        "surface": "plane", "up": "linear", "stem_stride": 1, "residual": False,
     }  # fmt: skip
 
 
 def network_settings(**settings):
     chosen = RunConfig.with_task_defaults(**settings).network_settings()
-    return {name: value for name, value in chosen.items() if name not in ("surface", "up")}
+    return {name: value for name, value in chosen.items() if name not in ("surface", "up", "stem_stride", "residual")}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ def flip(image: np.ndarray, target: Target, random: Generator, interpolation: In
     return image[..., ::-1], None if target is None else target[..., ::-1]
 
 
+def quarter(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
+    """Turn a flat image by 0°, 90°, 180° or 270°; one that is not square by 0° or 180°."""
+    is_square = image.shape[-2] == image.shape[-1]
+    turns = int(random.integers(4)) if is_square else 2 * int(random.integers(2))
+    return np.rot90(image, turns, (-2, -1)), None if target is None else np.rot90(target, turns, (-2, -1))
+
+
 def turn(image: np.ndarray, target: Target, random: Generator, interpolation: Interpolation = "nearest") -> Pair:
     """Roll a panorama about the vertical axis by a random number of columns."""
     columns = int(random.integers(image.shape[-1]))
@@ -81,7 +88,7 @@ def noise(image: np.ndarray, target: Target, random: Generator, interpolation: I
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "flip": flip, "turn": turn, "rotate": rotate, "colour": colour, "blur": blur, "noise": noise,
+    "flip": flip, "quarter": quarter, "turn": turn, "rotate": rotate, "colour": colour, "blur": blur, "noise": noise,
 }  # fmt: skip
 """Augmentations of one image, without the affine maps of ``RANDOM_MAPS``."""
 
@@ -158,7 +165,7 @@ def check_augmentations(names: Iterable[str], surface: Surface, size: tuple[int,
         InputError: one has none.
     """
     for name in names:
-        if name in RANDOM_MAPS and surface.spherical:
+        if name in (*RANDOM_MAPS, "quarter") and surface.spherical:
             rule = f"is an augmentation of flat images, and the surface is {surface}"
             raise InputError("augment", name, rule, "use augment='turn' or augment='rotate'")
         if name == "rotate" and size is not None and size[1] != 2 * size[0]:

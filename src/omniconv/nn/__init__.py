@@ -18,7 +18,7 @@ shifts signals by an embedding.
 from omniconv.nn.aspp import ASPP
 from omniconv.nn.attention.contextual_attention import ContextualAttention
 from omniconv.nn.attention.self_attention import SelfAttention
-from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, UpBlock
+from omniconv.nn.blocks import ConvBlock, DoubleConv, OutputHead, ResidualBlock, UpBlock
 from omniconv.nn.conv.conv import Conv, ConvTranspose
 from omniconv.nn.conv.conv_nd import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from omniconv.nn.conv.coord_conv import CoordConv
@@ -68,6 +68,7 @@ __all__ = [
     "PartialConv",
     "Patchify",
     "Resample",
+    "ResidualBlock",
     "ScaleShift",
     "SelfAttention",
     "SeparableConv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from omniconv.checks import check_choice, check_flag, check_integer
@@ -12,7 +13,7 @@ from omniconv.errors import InputError
 from omniconv.nn.arguments import check_grid, check_tensor, is_grid
 from omniconv.nn.conv.conv import Conv, ConvTranspose
 from omniconv.nn.jit_tracing import Traceable
-from omniconv.nn.norm.magnitude import ACTIVATION_RMS, MPActivation, MPConv
+from omniconv.nn.norm.magnitude import ACTIVATION_RMS, MPActivation, MPConv, mp_sum
 from omniconv.nn.norm.normalization import NORMALIZATIONS, norm_layer
 from omniconv.nn.resampling.resizing import Upsample
 from omniconv.nn.stencil.modules import concatenate
@@ -100,6 +101,58 @@ class DoubleConv(nn.Sequential):
             ConvBlock(in_channels, out_channels, kernel_size, **options),
             ConvBlock(out_channels, out_channels, kernel_size, **options),
         )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolution blocks beside a shortcut, as in ResNet (He et al., CVPR 2016).
+
+    The activation of the second block follows the sum. Where stride or channels differ, the shortcut is a 1×1
+    convolution with normalization. With ``normalization="weight"`` the sum keeps the variance (``mp_sum``).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: stride of the first convolution: 1, or 2 for the next coarser surface.
+        normalization: as in ``ConvBlock``.
+        activation: as in ``ConvBlock``.
+        surface: surface of the input.
+
+    Shape:
+        ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid of output_surface)``.
+
+    Raises:
+        InputError: as ``ConvBlock``.
+
+    Example:
+        >>> ResidualBlock(3, 8, stride=2)(torch.zeros(1, 3, 9, 12)).shape
+        torch.Size([1, 8, 5, 6])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        normalization: str = "batch",
+        activation: str = "relu",
+        surface: Surface = Plane(),  # noqa: B008  # surfaces are immutable
+    ) -> None:
+        super().__init__()
+        self.first = ConvBlock(in_channels, out_channels, 3, stride, normalization, activation, surface)
+        self.output_surface = after = self.first.output_surface
+        self.second = ConvBlock(out_channels, out_channels, 3, 1, normalization, "none", after)
+        is_identity = stride == 1 and in_channels == out_channels
+        linear: dict[str, Any] = {"normalization": normalization, "activation": "none", "surface": surface}
+        self.shortcut = None if is_identity else ConvBlock(in_channels, out_channels, 1, stride, **linear)
+        by_weight = normalization == "weight"
+        active = activation_layer(activation)
+        self.activation = MPActivation(active, ACTIVATION_RMS[activation]) if by_weight else active
+        self.add = mp_sum if by_weight else torch.add
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, in_channels, *grid)`` to the coarser or the same grid."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.activation(self.add(self.second(self.first(x)), shortcut))
 
 
 class UpBlock(Traceable, nn.Module):

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +65,14 @@ class PreparedRun:
     network: Model
 
 
-def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
+def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Callback] = ()) -> None:
     """Train, and write the best network, the metrics and the last checkpoint into the run's folder.
 
     Args:
         run: settings, samples and network.
         log: called with a line for each epoch.
         progress_bar: also show a progress bar.
+        callbacks: further callbacks of Lightning, called before those of omniconv.
 
     Raises:
         FileError: the checkpoint is damaged, or a file cannot be written.
@@ -96,12 +97,12 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
     remaining = RemainingTime()
     pictures = [ProgressPictures(folder, splits, config.sample_every)] if config.sample_every else []
     # The pictures of an epoch precede its checkpoint: if the process is killed in between, the epoch is trained again.
-    callbacks = [metrics_file, best, early_stop, *pictures, LastCheckpoint(folder, metrics_file, best), remaining]
+    own = [metrics_file, best, early_stop, *pictures, LastCheckpoint(folder, metrics_file, best), remaining]
     steps = StepCounter(remaining)
     life = nullcontext(log) if progress_bar else sign_of_life(log, steps.describe)
     with warnings.catch_warnings(), _tensorboard_errors(), life as log_line:
-        callbacks += [EpochLines(log_line, metrics_file, splits.task, remaining)]
-        callbacks += [EpochBar(remaining) if progress_bar else steps]
+        own += [EpochLines(log_line, metrics_file, splits.task, remaining)]
+        own += [EpochBar(remaining) if progress_bar else steps]
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on workers and log intervals
         # Deprecations inside Lightning: of pkg_resources, and of the tree functions of newer torch versions.
         warnings.filterwarnings("ignore", message=".*(pkg_resources|isinstance.treespec|LeafSpec).*")
@@ -111,7 +112,7 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool) -> None:
         try:
             # Lightning's global_step counts the steps of every optimizer, TensorBoard's axis those of the network.
             first_step = checkpoint["global_step"] // len(checkpoint["optimizer_states"]) if checkpoint else None
-            trainer = _trainer(run, callbacks, progress_bar, len(training), first_step)
+            trainer = _trainer(run, [*callbacks, *own], progress_bar, len(training), first_step)
             path = folder.checkpoint if checkpoint else None
             trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)
         except SystemExit as ended:

@@ -34,12 +34,14 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 """Settings that are arguments of ``Task.criterion``, of tasks that use them."""
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
-    "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object",
+    "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
-NETWORK_SETTINGS = ("encoder", "layers", "width", "depth", "down", "up", "output_stride", "surface")
+NETWORK_SETTINGS = (
+    "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "output_stride", "surface",
+)  # fmt: skip
 """Settings that are arguments of models; a model may lack some of them."""
-ENCODER_SETTINGS = ("width", "depth", "down")
+ENCODER_SETTINGS = ("width", "depth", "down", "stem_stride", "residual")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
 TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "oversample", "binary", "holes", "min_object")
 """Settings that only some tasks use, see ``Task.settings``."""
@@ -109,6 +111,14 @@ class RunConfig(Settings):
     depth: int = Field(3, description="number of times that the network halves the size")
     down: str = Field("stride", description="stride, max or average: how the network halves the size")
     up: str = Field("linear", description="linear or transposed: how a unet doubles the size")
+    stem_stride: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="1, or 2: the first convolution of the plain encoder of a unet is the first step that halves the "
+        "size, which makes training several times as fast at the same width",
+    )
+    residual: bool = Field(False, description="shortcuts beside the convolutions of the plain encoder of a unet")
     output_stride: int | None = Field(
         None,
         ge=2,
@@ -160,9 +170,9 @@ class RunConfig(Settings):
     augment: Names = Field(
         None,
         description="flip, turn (roll about the vertical axis), rotate (any rotation of the sphere), colour, blur, "
-        "noise, of flat images crop, scale and tilt (any angle), of class labels cutmix and mixup, and kornia:NAME "
-        "(pip install omniconv[augment]), with commas between them, or none; by default turn on a sphere, flip for "
-        "flat segmentation",
+        "noise, of flat images quarter (quarter turns), crop, scale and tilt (any angle), of class labels cutmix and "
+        "mixup, and kornia:NAME (pip install omniconv[augment]), with commas between them, or none; by default turn on "
+        "a sphere, flip for flat segmentation",
     )
     validation: Number = Field(
         0.2, ge=0, le=0.9, description="fraction of the images held out for validation, if the folder has no val/"

@@ -34,14 +34,15 @@ class Encoder(Protocol):
 
 def _plain(
     in_channels: int, surface: Surface, output_stride: int | None = None, width: int = 32, depth: int | None = None,
-    down: Down = "stride", normalization: str = "batch", activation: str = "relu",
+    down: Down = "stride", normalization: str = "batch", activation: str = "relu", stem_stride: int = 1,
+    residual: bool = False,
 ) -> PlainEncoder:  # fmt: skip
     output_stride = to_builtin(output_stride)
     if depth is None:
         if output_stride is not None and (output_stride < 2 or output_stride & (output_stride - 1)):
             raise InputError("output_stride", output_stride, "must be a power of two from 2", "use output_stride=8")
         depth = PLAIN_DEPTH if output_stride is None else output_stride.bit_length() - 1
-    encoder = PlainEncoder(in_channels, width, depth, surface, down, normalization, activation)
+    encoder = PlainEncoder(in_channels, width, depth, surface, down, normalization, activation, stem_stride, residual)
     if output_stride not in (None, encoder.total_stride):
         rule = f"is not that of depth={depth}, {encoder.total_stride}"
         raise InputError("output_stride", output_stride, rule, "leave one of the two out")
