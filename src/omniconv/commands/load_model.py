@@ -95,10 +95,10 @@ def load_model(name: str, device: str, trust: bool | None = False) -> LoadedMode
     return LoadedModel(Predictor(path, device), name, folder.path if folder else None, path)
 
 
-def open_predictor(name: str, device: str | None) -> Predictor:
+def open_predictor(name: str, device: str | None, tta: bool = False) -> Predictor:
     """Open a run or a ``model.safetensors`` for a command that needs its classes and its preprocessing."""
     check_names_run(name)
-    return Predictor(Path(name), device or "auto")
+    return Predictor(Path(name), device or "auto", tta)
 
 
 def check_names_run(name: str) -> None:

@@ -21,6 +21,7 @@ from omniconv.errors import FileError, InputError, one_line
 from omniconv.files import as_path
 from omniconv.inference.answer import Answer
 from omniconv.inference.inpainting import check_masks, place_in_hole, read_hole_of
+from omniconv.inference.test_time_augmentation import transforms
 from omniconv.models import Model, load
 from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.models.roles import SupportsInpaint, as_role
@@ -50,6 +51,8 @@ class Predictor:
     Args:
         run: result of ``oc.train``, ``oc.open_run`` or ``oc.load``, or the path of a run or of a ``model.safetensors``.
         device: ``auto``, ``cpu`` or ``cuda``.
+        tta: average the probabilities for mirrored and turned copies of each image (test-time augmentation), see
+            ``omniconv.inference.test_time_augmentation``; takes up to eight times as long.
 
     Attributes:
         model: the network, on the device and in evaluation mode.
@@ -59,7 +62,8 @@ class Predictor:
         folder: folder of the run; ``None`` for a network outside of a run.
 
     Raises:
-        InputError: the network has no preprocessing, or the device does not exist.
+        InputError: the network has no preprocessing, the device does not exist, or ``tta`` is given and the task of the
+            network does not predict probabilities.
         FileError: the run does not exist or has no network yet, or the file is damaged.
 
     Example:
@@ -70,8 +74,8 @@ class Predictor:
         >>> answer.save("labels.png")  # doctest: +SKIP
     """
 
-    def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto") -> None:
-        self.device = choose_device(device)
+    def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto", tta: bool = False) -> None:
+        self.device, self.tta = choose_device(device), tta
         path = run if isinstance(run, str | Path) else getattr(run, "path", None)
         self.folder = enclosing_run(path) if path is not None and Path(path).exists() else None
         model = run if isinstance(run, Model) else getattr(run, "network", None) or load_network(run)  # type: ignore[arg-type]
@@ -88,6 +92,8 @@ class Predictor:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             rule = f"was not written by a training run ({one_line(error)})"
             raise InputError("preprocessing", saved, rule, "copy the file again or train again") from error
+        if tta:
+            self.task.to_probabilities(torch.zeros(len(self.classes)))  # raises before the first image is read
 
     def _check(self) -> None:
         own = self.preprocessing
@@ -101,13 +107,13 @@ class Predictor:
             raise ValueError("the number of classes is not that of the network")
 
     @classmethod
-    def open(cls, run: str | Path, device: str = "auto") -> Predictor:
+    def open(cls, run: str | Path, device: str = "auto", tta: bool = False) -> Predictor:
         """Load the network of a run's folder or of a ``model.safetensors``.
 
         Raises:
             FileError: the run does not exist or has no network yet, or the file is damaged.
         """
-        return cls(run, device)
+        return cls(run, device, tta)
 
     @cached_property
     def training(self) -> DatasetFolder | None:
@@ -129,6 +135,16 @@ class Predictor:
         Raises:
             InputError: the output has NaN or infinity; or the network takes no image, or a mask besides the image.
         """
+        if not self.tta:
+            return self._run_once(image)
+        own, is_dense, total = self.preprocessing, self.task.output in IMAGE_OUTPUTS, 0.0
+        copies = list(transforms(own.surface, own.size, self.model.total_stride))
+        for copy in copies:
+            probabilities = self.task.to_probabilities(self._run_once(copy.forward(image)))
+            total = total + (copy.backward(probabilities) if is_dense else probabilities)
+        return self.task.from_probabilities(total / len(copies))
+
+    def _run_once(self, image: np.ndarray) -> Tensor:
         x = torch.from_numpy(self.preprocessing.on_surface(image))[None].to(self.device)
         output = self.model(*self.task.network_inputs(self.model, x))[0].float().cpu()
         self._check_finite(output)

@@ -440,6 +440,23 @@ class Task(ABC):
         """
         return (x,)
 
+    def to_probabilities(self, output: Tensor) -> Tensor:
+        """Return what can be averaged over several predictions of an image: the probabilities of the classes.
+
+        Args:
+            output: a network's output, without a batch axis.
+
+        Raises:
+            InputError: by default always; the network's output has no mean with a meaning.
+        """
+        raise InputError(
+            "tta", True, f"needs probabilities, which the task {self.name} does not predict", "leave it out"
+        )
+
+    def from_probabilities(self, probabilities: Tensor) -> Tensor:
+        """Return a network's output that has these probabilities, see ``to_probabilities``, for ``predict``."""
+        raise NotImplementedError(f"{type(self).__name__} must define from_probabilities")
+
     @abstractmethod
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
         """Return the prediction for one image at its own size.

@@ -158,6 +158,12 @@ class LabelTask(Task):
     def decide(self, output: Tensor) -> Tensor:
         return output.argmax(1)
 
+    def to_probabilities(self, output: Tensor) -> Tensor:
+        return output.softmax(0)
+
+    def from_probabilities(self, probabilities: Tensor) -> Tensor:
+        return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
     def validation_loss(
         self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
     ) -> Tensor | None:
