@@ -47,6 +47,8 @@ class RunFolder:
         config: all settings, resolved.
         environment: versions and machine.
         data: training and validation samples, and their preprocessing.
+        weights: what was loaded from the weights that the training started from, if it was given some.
+        start: the network with these weights, until there is a checkpoint.
         checkpoint: state of the training after its last complete epoch.
         metrics: a row of metrics for each epoch.
         model: the best network so far.
@@ -64,6 +66,8 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.environment = self.path / "environment.json"
         self.data = self.path / "data.json"
+        self.weights = self.path / "weights.json"
+        self.start = self.path / "checkpoints" / "start.safetensors"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.metrics = self.path / "metrics.csv"
         self.model = self.path / "model.safetensors"
@@ -124,7 +128,7 @@ def own_run(path: str | Path) -> Iterator[RunFolder]:
 def remove_start(run: RunFolder) -> None:
     """Remove the files of a run that were written before its first epoch."""
     remove_leftovers(run.path)
-    for file in (run.config, run.environment, run.data, run.samples, run.progress):
+    for file in (run.config, run.environment, run.data, run.weights, run.samples, run.progress):
         with suppress(OSError):
             file.unlink()
     for folder in (run.tensorboard, run.checkpoint.parent, run.progress_pictures):
@@ -312,11 +316,11 @@ def _is_new(folder: Path, killed: bool) -> bool:
     leftovers = {LOCK, run.checkpoint.parent.name}
     if killed:
         leftovers |= {path.name for path in (run.config, run.environment, run.data, run.samples, run.tensorboard)}
-        leftovers |= {path.name for path in (run.progress_pictures, run.progress)}
+        leftovers |= {path.name for path in (run.progress_pictures, run.progress, run.weights, run.start)}
     try:
         present = set(os.listdir(folder)) - leftovers
         if run.checkpoint.parent.is_dir():
-            present.update(os.listdir(run.checkpoint.parent))
+            present.update(set(os.listdir(run.checkpoint.parent)) - leftovers)
     except OSError as error:
         raise FileError.from_os_error(folder, "cannot be read", error, "choose another out=FOLDER") from error
     return all(map(TEMPORARY.fullmatch, present))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from kills import is_equal, model, state
 from tiny import SMALL, classify_folder, cut, trained
 
 from omniconv.errors import FileError, InputError
-from omniconv.models import save
+from omniconv.models import load, save
 from omniconv.run_folder import RunFolder, read_metrics, read_optional_json, write_json
 from omniconv.runs.resume import resume_run
 from omniconv.runs.start import start_run
@@ -20,12 +21,17 @@ from omniconv.training import datasets
 from omniconv.training.callbacks import EarlyStop, MetricsFile
 from omniconv.training.module import TrainingModule
 
+SLOW = pytest.mark.slow
 GIVEN = {"epochs": 4, "repeat": 2, "batch_size": 2}
 AUGMENTED = GIVEN | {"augment": ("flip", "tilt", "crop", "noise", "kornia:RandomGamma", "cutmix", "mixup")}
 
 
 def quiet(text):
     pass
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
 
 
 def interrupted_after(epoch, root, task, data, **settings):
@@ -54,6 +60,44 @@ def test_all_state_is_that_of_an_uninterrupted_run(task, epoch, tmp_path, segmen
     run = interrupted_after(epoch, tmp_path / "run", task, data, **AUGMENTED)
     resume_run(run.path, {}, quiet, False)
     assert not differing(whole, run)
+
+
+@pytest.fixture(scope="session")
+def from_weights(tmp_path_factory, segment_run, segment_data):
+    """A file of weights, settings that start from it with a frozen encoder, and a run with them."""
+    folder = tmp_path_factory.mktemp("weights")
+    weights = Path(shutil.copy(segment_run.model, folder / "model.safetensors"))
+    given = GIVEN | {"weights": str(weights), "freeze": 2, "surface": "equirectangular"}
+    return weights, given, trained(folder / "whole", "segment", segment_data, **given)
+
+
+@pytest.mark.parametrize("epoch", [0, pytest.param(1, marks=SLOW), 2, pytest.param(3, marks=SLOW)])
+def test_weights_and_frozen_encoders_are_those_of_an_uninterrupted_run(
+    epoch, from_weights, tmp_path, segment_data, monkeypatch
+):
+    """Also where the file of the weights is gone when the run is resumed, before or after its first epoch."""
+    weights, given, whole = from_weights
+    if epoch:
+        run = interrupted_after(epoch, tmp_path / "run", "segment", segment_data, **given)
+    else:
+        step = TrainingModule.training_step
+        monkeypatch.setattr(TrainingModule, "training_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "run", "segment", segment_data, **given)
+        monkeypatch.setattr(TrainingModule, "training_step", step)
+        run = RunFolder(tmp_path / "run")
+        assert run.start.is_file()
+    if epoch in (1, 2):
+        frozen, given = torch.load(run.checkpoint)["state_dict"], load(weights).state_dict()
+        changed = {key for key, value in given.items() if not torch.equal(value, frozen[f"network.{key}"])}
+        assert {key.partition(".")[0] for key in changed} == {"decoder", "head"}
+    weights.rename(weights.with_name("moved"))
+    try:
+        resume_run(run.path, {}, quiet, False)
+    finally:
+        weights.with_name("moved").rename(weights)
+    assert not differing(whole, run)
+    assert not run.start.exists()
 
 
 @pytest.fixture

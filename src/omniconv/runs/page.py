@@ -53,6 +53,7 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     predictor.task.draw_predictions(page, predictor, shown.samples)
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})
+    _add_weights(page, run)
     page.heading("Machine and versions")
     environment = read_optional_json(run.environment, "delete it, and write the report again") or {}
     page.facts({name: _text(value) for name, value in environment.items()})
@@ -127,6 +128,15 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
     for note in task.training_notes(rows):
         page.text(note)
     page.text(f"{pluralize(len(rows), 'epoch')}, {sum(row['seconds'] for row in rows):.0f} s.")
+
+
+def _add_weights(page: Page, run: RunFolder) -> None:
+    """Add what the training started from, if it was given weights."""
+    weights = read_optional_json(run.weights, "delete it, and write the report again")
+    if weights:
+        page.heading("Weights at the start")
+        weights["loaded"] = pluralize(len(weights.get("loaded", ())), "tensor")
+        page.facts({name: _text(value) for name, value in weights.items() if value})
 
 
 def _text(value: object) -> str:

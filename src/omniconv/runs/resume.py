@@ -21,6 +21,12 @@ from omniconv.training.fit import PreparedRun
 from omniconv.training.module import build_module
 from omniconv.training.preflight import build_network, check_patience, check_precision, is_measurable
 from omniconv.training.settings import ADDED_SETTINGS, RunConfig, errors_in_file, read_config
+from omniconv.training.starting_weights import (
+    check_weights_settings,
+    load_starting_weights,
+    read_starting_weights,
+    with_normalization,
+)
 
 CHANGEABLE = ("epochs", "device", "workers", "patience")
 
@@ -58,6 +64,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
     config = RunConfig(**(settings | given))
     in_file = set(RunConfig.model_fields) - set(given)
     check_precision(config, choose_device(config.device))
+    check_weights_settings(config)
     trained = run.checkpoint.is_file()
     summary = None
     if trained or run.data.is_file():
@@ -72,6 +79,10 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
         config = config.replace(data=str(Path(moved_to).resolve()))
     with errors_in_file(run.config, in_file):
         network = build_network(config, splits)
+        if not trained:
+            if not read_starting_weights(run, network):
+                load_starting_weights(network, config)
+            splits = with_normalization(splits, network)
     done = _read_done(run, config, splits, network) if trained else 0
     if trained:
         _check_best(run, network)
@@ -84,7 +95,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
     count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)
     reader = summary.reader if summary else SampleReader(splits.task, splits.preprocessing, count)
     if summary:
-        write_start(run, config, summary, log)
+        write_start(run, config, replace(summary, splits=splits), log)
     else:
         if moved_to is not None:
             write_splits(splits, run.data)

@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ from omniconv.training.preflight import (
     resolve_settings,
 )
 from omniconv.training.settings import RunConfig, errors_in_file, read_config
+from omniconv.training.starting_weights import (
+    describe_weights,
+    load_starting_weights,
+    with_normalization,
+    write_starting_weights,
+)
 
 PACKAGES = ("omniconv", "torch", "lightning", "torchmetrics", "numpy", "scipy", "pillow", "safetensors")
 
@@ -87,13 +94,19 @@ def start_run(
         check_patience(config, summary.is_measurable)
         config = resolve_settings(config, summary.splits)
         network = build_network(config, summary.splits)
+        weights = load_starting_weights(network, config)
+    summary = replace(summary, splits=with_normalization(summary.splits, network))
     with new_run(name or default_run_name(config.data), out) as run:
         log(printable(run.path))
         try:
+            if weights is not None:
+                write_starting_weights(run, network, weights)
             write_start(run, config, summary, log)
         except BaseException:
             remove_start(run)
             raise
+        if weights is not None:
+            log(f"  weights: {describe_weights(weights)}")
         return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
 
 

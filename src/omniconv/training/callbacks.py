@@ -154,10 +154,11 @@ class LastCheckpoint(L.Callback):
     """Writer of the files of the run after each epoch; must follow the callbacks whose state it saves."""
 
     def __init__(self, run: RunFolder, metrics_file: MetricsFile, best: BestNetwork) -> None:
-        self.path, self.metrics_file, self.best = run.checkpoint, metrics_file, best
+        self.path, self.start, self.metrics_file, self.best = run.checkpoint, run.start, metrics_file, best
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.save_checkpoint(self.path)
+        self.start.unlink(missing_ok=True)
         self.metrics_file.write()
         if self.best.epoch == trainer.current_epoch:
             self.best.write()

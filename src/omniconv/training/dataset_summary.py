@@ -181,7 +181,7 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
         training, validation = hold_out(
             training, config.validation, config.seed, task.split_group, lambda sample: files[sample.image].digest
         )
-    mean, std = channel_statistics(training.samples, reader.image)
+    mean, std = (config.mean, config.std) if config.mean else channel_statistics(training.samples, reader.image)
     preprocessing = replace(preprocessing, mean=mean, std=std)
     by_sample = {sample: of for part in inspections.values() for sample, of in part.sample_counts.items()}
     factors: tuple[float, ...] = ()

@@ -86,9 +86,11 @@ class TrainingModule(L.LightningModule):
         return {name: network for name, network in found.items() if network is not None}
 
     def on_train_epoch_start(self) -> None:
-        """Seed each epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
+        """Seed each epoch and freeze the backbone in the first ones: a resumed run trains as an uninterrupted one."""
         self.trainer.callback_metrics.clear()  # Lightning keeps values of earlier epochs that are not logged again
         seed_all(self.config.seed, self.current_epoch)
+        if self.config.freeze:
+            set_frozen(self.network, self.current_epoch < self.config.freeze)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor | None:
         self.check_losses()
@@ -232,6 +234,16 @@ def build_module(network: Model, config: RunConfig, splits: DatasetSplits) -> Tr
     module, dense = TrainingModule(network, *rest), splits.task.target_interpolation is not None
     module.mixing = make_mixing(config.augment or (), config.seed, splits.preprocessing, dense)
     return module
+
+
+def set_frozen(network: Model, frozen: bool) -> None:
+    """Freeze the backbone of a network in training, or train it again.
+
+    Frozen parameters have no gradients, so that no optimizer changes them, and batch normalization uses the mean and
+    variance of the weights.
+    """
+    for module in network.backbone:
+        module.requires_grad_(not frozen).train(not frozen)
 
 
 def ema_decay(batch_size: int, images_seen: int, half_life: float) -> float:

@@ -19,6 +19,7 @@ from omniconv.surfaces import Surface
 from omniconv.surfaces import surface as parse_surface
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.settings import RunConfig
+from omniconv.training.starting_weights import absolute_source, check_weights_settings, load_starting_weights
 
 
 def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
@@ -29,7 +30,8 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
         given: names of those that the user gave, all of which the model or the task must use.
 
     Raises:
-        InputError: the surface, the model, an argument of the network, a loss, or an augmentation cannot be used.
+        InputError: the surface, the model, an argument of the network, its weights, a loss or an augmentation cannot
+            be used.
     """
     config.check_model()
     config.check_used(name for name in config.unused if name in given)
@@ -37,8 +39,10 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
     size = (config.size[0], config.size[1]) if config.size else None
     _check_augmentations(config, parse_surface(config.surface), size)
     # The classes are not known yet; one fits every model.
+    check_weights_settings(config)
     with preserved_random_state():
-        _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
+        network = _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
+    load_starting_weights(network, config)
 
 
 def check_precision(config: RunConfig, device: torch.device) -> None:
@@ -81,6 +85,7 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     chosen = {
         "data": str(real_path(config.data)), "surface": str(surface), "model": config.network,
         "size": splits.preprocessing.size, "augment": augment, "method": splits.task.method,
+        **{name: absolute_source(getattr(config, name)) for name in ("weights", "encoder_weights")},
     }  # fmt: skip
     return config.replace(**(config.network_settings() | chosen))
 
@@ -112,6 +117,8 @@ def is_measurable(splits: DatasetSplits) -> bool:
 def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
     """Build the network of a run, with random weights from its seed, and record its preprocessing.
 
+    Weights of the settings are loaded by ``load_starting_weights`` or are those of a checkpoint.
+
     Raises:
         InputError: the network's settings do not fit each other, the task or the images, or they are not those that
             the samples were prepared with (in a run whose files have been changed).
@@ -120,6 +127,8 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
         "task": splits.task.name, "method": splits.task.method, "surface": str(splits.preprocessing.surface),
         "size": splits.preprocessing.size, "binary": splits.preprocessing.binary,
     }  # fmt: skip
+    if config.mean:
+        prepared |= {"mean": splits.preprocessing.mean, "std": splits.preprocessing.std}
     if "holes" in splits.task.settings:
         prepared["holes"] = splits.preprocessing.holes
     for name, value in prepared.items():

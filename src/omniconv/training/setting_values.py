@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -63,7 +65,8 @@ def read_precision(value: Any) -> Any:
 
 
 def read_path(value: Any) -> Any:
-    """Check that a path can be used by the system and stored in YAML."""
+    """Return a path as text, after checking that it can be used by the system and stored in YAML."""
+    value = str(value) if isinstance(value, Path) else value
     if isinstance(value, str) and "\0" in value:
         raise RuleError("must be a path, which has no NUL characters", "give the folder of images")
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
@@ -88,8 +91,26 @@ def _read_names(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _read_channels(value: Any) -> Any:
+    """Return a number for each channel of an image, from ``"0.5,0.4,0.3"`` or a list; ``()`` stays."""
+    parts = value.split(",") if isinstance(value, str) else value
+    numbers = tuple(map(_read_number, parts)) if isinstance(parts, list | tuple) else (parts,)
+    valid = all(type(number) in (int, float) and isfinite(number) for number in numbers)
+    if numbers and not (valid and len(numbers) == 3):
+        raise RuleError("must be three numbers, with commas between them", "use {} 0.485,0.456,0.406")
+    return tuple(map(float, numbers))
+
+
+def _check_positive(value: tuple[float, ...]) -> tuple[float, ...]:
+    if value and min(value) <= 0:
+        raise RuleError("must be above 0", "use {} 0.229,0.224,0.225")
+    return value
+
+
 Number = Annotated[float, BeforeValidator(_read_number)]
 Size = Annotated[tuple[int, ...], BeforeValidator(_read_size)]
+Channels = Annotated[tuple[float, ...], BeforeValidator(_read_channels)]
+PositiveChannels = Annotated[Channels, AfterValidator(_check_positive)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
 
 

@@ -18,7 +18,16 @@ from omniconv.files import atomic_write
 from omniconv.models.registry import MODELS, get_model, models_for
 from omniconv.tasks import TASKS, get_task
 from omniconv.training.setting_errors import Spelling, explain, spell_argument
-from omniconv.training.setting_values import Names, Number, Size, one_of, read_path, read_precision
+from omniconv.training.setting_values import (
+    Channels,
+    Names,
+    Number,
+    PositiveChannels,
+    Size,
+    one_of,
+    read_path,
+    read_precision,
+)
 from omniconv.training.yaml_settings import read_yaml_settings
 
 if TYPE_CHECKING:
@@ -35,12 +44,15 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
+    "weights", "encoder_weights", "freeze", "mean", "std",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 NETWORK_SETTINGS = (
     "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "output_stride", "surface",
 )  # fmt: skip
 """Settings that are arguments of models; a model may lack some of them."""
+BACKBONE_SETTINGS = ("encoder_weights", "freeze")
+"""Settings of models with an encoder, or another part whose weights come from other tasks."""
 ENCODER_SETTINGS = ("width", "depth", "down", "stem_stride", "residual")
 """Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
 TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "oversample", "binary", "holes", "min_object")
@@ -125,6 +137,26 @@ class RunConfig(Settings):
         description="factor by which a ResNet, or the encoder of a deeplab, fpn or linknet, reduces the size: 4, 8, 16 "
         "or 32; by default the published one, on a mesh at most that of its coarsest level",
     )
+    weights: Annotated[str, BeforeValidator(read_path)] = Field(
+        "",
+        description="weights that the network starts from: a .safetensors or .pth file, the folder of a run, or for a "
+        "resnet torchvision or timm, which are downloaded; its normalization is taken over",
+    )
+    encoder_weights: Annotated[str, BeforeValidator(read_path)] = Field(
+        "", description="the same for the encoder of a unet, deeplab, fpn or linknet: a file, torchvision or timm"
+    )
+    freeze: int = Field(
+        0,
+        ge=0,
+        le=10**6,
+        description="first epochs in which the encoder (of a resnet all but the last layer) keeps these weights",
+    )
+    mean: Channels = Field(
+        (),
+        description="R,G,B mean that is subtracted from images of values from 0 to 1; by default that of the weights, "
+        "if it is known, else that of the training images",
+    )
+    std: PositiveChannels = Field((), description="R,G,B standard deviation that images are divided by, as mean")
     size: Size = Field(
         (),
         description="N or HxW: size in pixels that images are resized to; by default their own size if all are equal "
@@ -270,7 +302,8 @@ class RunConfig(Settings):
         """
         for name in names:
             if name in self.unused:
-                kind, user = ("model", self.network) if name in NETWORK_SETTINGS else ("task", self.task)
+                of_model = name in (*NETWORK_SETTINGS, *BACKBONE_SETTINGS)
+                kind, user = ("model", self.network) if of_model else ("task", self.task)
                 if kind == "model" and name in self._model_parameters:
                     kind, user = "encoder", str(self.network_encoder)
                 rule = f"is not used by the {kind} {user}"
@@ -296,8 +329,11 @@ class RunConfig(Settings):
             accepted -= set(ENCODER_SETTINGS) - set(encoder_options(encoder))
         if "depth" in accepted:  # which decides the output stride
             accepted -= {"output_stride"}
+        backbone = get_model(self.network).backbone_names
         return (
             *(name for name in NETWORK_SETTINGS if name not in accepted),
+            *(() if "encoder" in backbone else ("encoder_weights",)),
+            *(() if backbone else ("freeze",)),
             *(name for name in TASK_SETTINGS if name not in used),
         )
 

@@ -118,7 +118,9 @@ def test_encoders_take_the_weights_of_whole_networks_of_timm(name, dropped):
         torch.testing.assert_close(encoder(x)[-1], wanted[-1], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("build", [partial(torchvision, "deeplabv3_resnet50"), partial(smp, "Unet", "resnet50")])
+@pytest.mark.parametrize(
+    "build", [partial(torchvision, "deeplabv3_resnet50", weights_backbone=None), partial(smp, "Unet", "resnet50")]
+)
 def test_backbones_of_other_libraries_are_found(build):
     report = load_weights(make_encoder("resnet50", 3, oc.Plane()), build().state_dict())
     assert len(report.loaded) == 318

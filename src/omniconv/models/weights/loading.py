@@ -24,6 +24,7 @@ from omniconv.nn.arguments import is_grid
 
 MAX_LISTED = 6
 """Most tensors that an error lists; a report lists all."""
+UNFITTING_CURE = "give weights of the same architecture, or skip=True to leave these out"
 IMAGE_CHANNELS = 3
 """Input channels of published weights, whose first convolution is adapted to others."""
 
@@ -160,11 +161,10 @@ def load_weights(
     if not fitting and (skip or not any(key in own for key in state)):
         theirs, mine = (_listed(map(_with_shape, tensors, tensors.values())) for tensors in (read.state, own))
         rule = f"has no tensor with a name and shape of the network: it has {theirs}; the network {mine}"
-        raise InputError("weights", read.origin, rule, "give weights of the same architecture")
+        raise InputError("weights", read.origin, rule, UNFITTING_CURE)
     if unfitting and not skip:
         rule = f"has tensors that do not fit the network: {_listed(unfitting, MAX_LISTED)}"
-        cure = "give weights of the same architecture, or skip=True to leave these out"
-        raise InputError("weights", read.origin, rule, cure)
+        raise InputError("weights", read.origin, rule, UNFITTING_CURE)
     network.load_state_dict(fitting, strict=False)
     if isinstance(network, Model) and report.normalization:
         network.input_normalization = report.normalization

@@ -27,6 +27,8 @@ NESTED_KEYS = (
 """Keys of checkpoints of training scripts that have the weights, in the order in which they are tried."""
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 """Normalization of RGB values in 0 … 1 in the training recipes of torchvision."""
+PUBLISHERS = ("torchvision", "timm")
+"""Names of weights that are downloaded; all others are files."""
 TORCHVISION_URL = "https://download.pytorch.org/models/"
 TORCHVISION_FILES = {
     "resnet18": "resnet18-f37072fd.pth", "resnet34": "resnet34-b627a593.pth", "resnet50": "resnet50-0676ba61.pth",
@@ -50,7 +52,7 @@ def read_weights(network: nn.Module, source: Any) -> Weights:
         InputError: the source is none of these, or its weights cannot be downloaded.
         FileError: the file cannot be read or holds more than tensors.
     """
-    if isinstance(source, str) and source in _DOWNLOADS:
+    if isinstance(source, str) and source in PUBLISHERS:
         return _DOWNLOADS[source](_published_name(network, source))
     if isinstance(source, nn.Module):
         rule, cure = "must be a file or a state dict", "use network.state_dict()"
@@ -62,7 +64,9 @@ def read_weights(network: nn.Module, source: Any) -> Weights:
         path = RunFolder(path).model
     metadata: dict[str, str] = {}
     state = _read_file(path, metadata)
-    return Weights(state, _read_normalization(metadata), path.name)
+    # Every run has a model.safetensors: its folder tells which one it is.
+    origin = str(Path(*path.parts[-2:])) if path.name == RunFolder(path.parent).model.name else path.name
+    return Weights(state, _read_normalization(metadata), origin)
 
 
 def _read_normalization(metadata: Mapping[str, str]) -> dict[str, list[float]] | None:
@@ -78,7 +82,7 @@ def _read_file(path: Path, metadata: dict[str, str]) -> dict[str, Tensor]:
     """Return the tensors of a file, and add the metadata of a safetensors file to ``metadata``."""
     cure = "give a .safetensors file or a state dict saved by torch.save"
     if not path.is_file():
-        names = f"{', '.join(map(repr, _DOWNLOADS))} or an existing file"
+        names = f"{', '.join(map(repr, PUBLISHERS))} or an existing file"
         raise FileError(path, "is a folder" if path.is_dir() else "does not exist", f"give {names}")
     if path.suffix == ".safetensors":
         return tensor_file.read(path, lambda found, tensors: metadata.update(found), cure)
@@ -172,4 +176,4 @@ def _not_downloaded(source: str, name: str, error: Exception, cure: str) -> Inpu
     return InputError("weights", source, f"could not be downloaded for {name} ({one_line(error)})", cure)
 
 
-_DOWNLOADS = {"torchvision": _from_torchvision, "timm": _from_timm}
+_DOWNLOADS = dict(zip(PUBLISHERS, (_from_torchvision, _from_timm), strict=True))
