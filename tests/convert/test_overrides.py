@@ -201,7 +201,7 @@ def test_padding_of_channels_and_sequences_stays():
             tokens,
             *signals,
             F.pad(x, (0, 0, 0, 0, 1, 2), value=7.0),
-            F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 1, 0, 1)),
+            F.pad(x.permute(0, 2, 3, 1), (0, 1, 0, 0, 0, 1)),
         )
 
     x = noise_image()

@@ -10,7 +10,9 @@
    padding, resizing) are replaced by overrides; all other functions run unchanged.
 4. Pad offset (``overrides/pad_tracking.py``): where a network pads in one call and convolves in the next, the tensor
    carries the number of padded samples from the first override to the second.
-5. Operators: the overrides call those of ``omniconv.nn``, with the panorama's ``Border`` or tangent ``Stencil``.
+5. Image axes (``overrides/axis_tracking.py``): where a network exchanges axes, the tensor carries which ones are
+   latitude and longitude.
+6. Operators: the overrides call those of ``omniconv.nn``, with the panorama's ``Border`` or tangent ``Stencil``.
 
 ``choice.py`` measures these conversions against perspective views, and recommends one for the user's panoramas.
 ``equivariance/`` runs a converted network on a rolled panorama and reports every operation that is not equivariant.

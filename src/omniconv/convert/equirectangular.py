@@ -12,8 +12,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from omniconv.checks import check_choice
 from omniconv.convert.equivariance.report import equivariance_report
 from omniconv.convert.finding import ConversionReport
+from omniconv.convert.overrides.mode import Overrides
 from omniconv.convert.overrides.module_class import convert_modules, named_modules, restore_on_error, tensors_of
-from omniconv.convert.overrides.table import GridOverrides
+from omniconv.convert.overrides.table import GridOverrides, flat_rows
 from omniconv.errors import InputError
 from omniconv.nn.inspection import copy_network
 from omniconv.surfaces import Equirectangular
@@ -64,6 +65,10 @@ def to_equirectangular(
     can be trained, moved, compiled, exported, copied and pickled as before. ``revert`` undoes the conversion.
     Converting a converted network changes nothing.
 
+    Axes that the network exchanges are followed through permutations: where the last axis of a convolution is the
+    longitude and the other one is not the latitude, it wraps around and is flat along the other axis; where the last
+    axis is not the longitude, it stays as it is, and is named.
+
     Operations that are not equivariant raise a ``SeamWarning`` with the name of the module when the call itself shows
     it (a convolution without padding, a stride that does not divide the width, ``grid_sample``). A report also finds
     those that a call does not show (position embeddings, attention windows, flattened images): it runs the network on
@@ -100,18 +105,18 @@ def to_equirectangular(
         >>> sorted(network.state_dict())
         ['0.bias', '0.weight']
     """
-    border, overrides = _border(poles), GridOverrides(pads_rows_as_flat=poles == "flat")
+    check_choice("poles", poles, ("flat", *get_args(Poles)), "use poles='flat'")
     check_model(model)
     network = copy_network(model, cure="use copy=False") if copy else model
+    border: Any
+    overrides: Overrides
+    if poles == "flat":
+        border, overrides = flat_rows()
+    else:
+        border, overrides = Equirectangular(poles=poles).conv_neighbours(), GridOverrides()
     with restore_on_error(network):
         convert_modules(network, "Equirectangular", border, overrides)
         return (network, equivariance_report(network, example_input(network, example, size))) if report else network
-
-
-def _border(poles: PoleRows) -> Any:
-    check_choice("poles", poles, ("flat", *get_args(Poles)), "use poles='flat'")
-    # the padding arguments of torch's convolutions and poolings mean zeros; `pads_rows_as_flat` does the rest
-    return Equirectangular(poles="zeros" if poles == "flat" else poles).conv_neighbours()
 
 
 def check_model(model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,6 +12,14 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from omniconv.convert.finding import Finding, SeamWarning
+from omniconv.convert.overrides.axis_tracking import (
+    IMAGE_AXES,
+    Axes,
+    moved_axes,
+    propagate_axes,
+    reaches_columns,
+    with_axes,
+)
 from omniconv.convert.overrides.pad_tracking import propagate_offset
 from omniconv.errors import InputError
 from omniconv.nn.inspection import FunctionObserver
@@ -37,6 +46,10 @@ class Overrides(Protocol):
     def pads_rows_as_flat(self) -> bool:
         """Whether ``F.pad`` keeps its own mode above and below the image."""
 
+    @property
+    def flat_rows(self) -> tuple[Border, Overrides]:
+        """Border and overrides that wrap around the longitude only, and are those of the flat network along rows."""
+
 
 class PanoramaFunctionMode(TorchFunctionMode):
     """Run torch functions on a panorama: those in the override table by their override, all others unchanged.
@@ -60,7 +73,34 @@ class PanoramaFunctionMode(TorchFunctionMode):
             # that is not equal to this method, so the table cannot replace it.
             if getattr(function, "__name__", "") == "unflatten":
                 function = torch.unflatten
-            return propagate_offset(function(*args, **(kwargs or {})), args)
+            result = propagate_offset(function(*args, **(kwargs or {})), args)
+            return propagate_axes(function, result, args, kwargs or {})
+        axes = moved_axes(args[:1])
+        if axes is not None:
+            return self._run_moved(function, axes, args, dict(kwargs or {}))
+        return with_axes(self._run_override(function, override, args, kwargs), IMAGE_AXES)
+
+    def _run_moved(self, function: Any, axes: Axes, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a function of an image whose rows and columns are not its last two axes.
+
+        If the last axis is the longitude, the function wraps around it and is flat along the other axis; else the flat
+        function runs, and is reported if it combines samples of different longitudes.
+        """
+        if axes[1] == IMAGE_AXES[1]:
+            flat_rows = copy.copy(self)  # shares the lists of names and reports
+            flat_rows.border, flat_rows.overrides = self.overrides.flat_rows
+            result = flat_rows._run_override(function, flat_rows.overrides.table[function], args, kwargs)
+        else:
+            result = function(*args, **kwargs)
+            name = getattr(function, "__name__", str(function))
+            if reaches_columns(name, args, kwargs, axes[1]):
+                reason = f"the network moved the longitude to axis {axes[1]} of its input, so it stays flat"
+                self.report_seam(name, reason)
+        return with_axes(result, axes)
+
+    def _run_override(
+        self, function: Any, override: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None
+    ) -> Any:
         if any(isinstance(x, torch.fx.Proxy) for x in (*args, *(kwargs or {}).values())):
             rule = f"is converted, and torch.fx.symbolic_trace cannot record {function.__name__} of a converted network"
             cure = "convert the graph of the flat network, or use torch.export"

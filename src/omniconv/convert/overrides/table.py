@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from omniconv.convert.overrides.column_tracking import COLUMN_OVERRIDES
 from omniconv.convert.overrides.conv_pool import CONV_POOL_OVERRIDES
-from omniconv.convert.overrides.mode import OverrideTable
+from omniconv.convert.overrides.mode import Overrides, OverrideTable
 from omniconv.convert.overrides.pad_crop import PAD_CROP_OVERRIDES
 from omniconv.convert.overrides.resize import RESIZE_OVERRIDES
 from omniconv.convert.overrides.transposed import TRANSPOSED_OVERRIDES
+from omniconv.surfaces import Equirectangular
+from omniconv.surfaces.neighbours.border import Border
 
 GRID_TABLE: OverrideTable = {
     **CONV_POOL_OVERRIDES, **TRANSPOSED_OVERRIDES, **PAD_CROP_OVERRIDES, **RESIZE_OVERRIDES, **COLUMN_OVERRIDES,
@@ -26,3 +30,14 @@ class GridOverrides:
 
     def __init__(self, pads_rows_as_flat: bool = False) -> None:
         self.pads_rows_as_flat = pads_rows_as_flat
+
+    @property
+    def flat_rows(self) -> tuple[Border, Overrides]:
+        """Border and overrides of ``to_equirectangular(poles="flat")``."""
+        return flat_rows()
+
+
+def flat_rows() -> tuple[Border, Overrides]:
+    """Return the border and the overrides of ``to_equirectangular(poles="flat")``."""
+    # the padding arguments of torch's convolutions and poolings mean zeros; `pads_rows_as_flat` does the rest
+    return cast(Border, Equirectangular(poles="zeros").conv_neighbours()), GridOverrides(pads_rows_as_flat=True)

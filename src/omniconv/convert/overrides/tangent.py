@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from omniconv.arithmetic import span
 from omniconv.convert.overrides import conv_pool
 from omniconv.convert.overrides.conv_pool import Window
-from omniconv.convert.overrides.mode import OverrideTable, PanoramaFunctionMode
+from omniconv.convert.overrides.mode import Overrides, OverrideTable, PanoramaFunctionMode
 from omniconv.convert.overrides.pad_tracking import add_sides, crop, offset_of
-from omniconv.convert.overrides.table import GRID_TABLE
+from omniconv.convert.overrides.table import GRID_TABLE, flat_rows
 from omniconv.convert.overrides.transposed import unpool_overlapping
 from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size
@@ -27,6 +27,7 @@ from omniconv.nn.stencil.modules import StencilConvolution, make_stencil_convolu
 from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Equirectangular, Stencil
+from omniconv.surfaces.neighbours.border import Border
 
 
 class TangentOverrides:
@@ -51,6 +52,11 @@ class TangentOverrides:
     def table(self) -> OverrideTable:
         """The override of each torch function that has one."""
         return TANGENT_TABLE
+
+    @property
+    def flat_rows(self) -> tuple[Border, Overrides]:
+        """Border and overrides of ``to_equirectangular(poles="flat")``."""
+        return flat_rows()
 
     def layer(self, build: Callable[..., nn.Module], x: Tensor, *arguments: Any) -> Any:
         """Return ``build(height, *arguments)`` for the height of ``x``, built once."""
