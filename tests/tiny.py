@@ -64,6 +64,21 @@ def classify_folder(root: Path, count: int = 4) -> Path:
     return root
 
 
+def multilabel_folder(root: Path, count: int = 10) -> Path:
+    """Write pictures that are red or not, and whose box is green or not, with ``labels.csv``; one label is unknown."""
+    rows: list[list[object]] = [["image", "red", "green"]]
+    for index in range(count):
+        pixels, labels = picture(index)
+        red, green = index % 2, int(index % 3 == 0)
+        pixels = pixels // 3 + np.array([120 * red, 0, 0], np.uint8)
+        pixels[..., 1] = np.where(labels & green, 255, 0)
+        save(root / f"{index}.png", pixels)
+        rows.append([f"{index}.png", red, green if index else ""])
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return root
+
+
 def scan(task: str, root: Path) -> DatasetFolder:
     """List the samples of a folder without splits."""
     return scan_folder(get_task(task).scan, root, get_task(task).expected)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from kills import is_equal, model, state
-from tiny import SMALL, classify_folder, cut, trained
+from tiny import SMALL, cut, multilabel_folder, trained
 
 from omniconv.errors import FileError, InputError
 from omniconv.models import load, save
@@ -282,19 +282,17 @@ def test_a_crafted_checkpoint(run, part, value):
 
 
 def test_oversampling_is_that_of_an_uninterrupted_run(tmp_path):
-    root, lines = classify_folder(tmp_path / "lights"), []
-    for index in (1, 2, 3):
-        (root / "dark" / f"{index}.png").unlink()
-    given = SMALL | {"task": "classify", "data": str(root), "oversample": 0.8, "validation": 0} | GIVEN | {"epochs": 3}
-    whole = start_run(given, lines.append, out=str(tmp_path / "whole"))
-    fact = "images are drawn with dark (in 20 % of the images) 2 times as often; 12 images an epoch instead of 10"
-    assert f"  oversampling: {fact}" in lines
+    root, lines = multilabel_folder(tmp_path / "signs", 8), []
+    given = GIVEN | {"task": "multilabel", "data": str(root), "oversample": 0.8, "validation": 0, "epochs": 3}
+    whole = start_run(SMALL | given, lines.append, out=str(tmp_path / "whole"))
+    rare = "red (in 50 % of the images) 1.3 times as often, green (in 25 % of the images) 1.8 times as often"
+    assert f"  oversampling: images are drawn with {rare}; 21 images an epoch instead of 16" in lines
     run = interrupted_after(1, tmp_path / "run", **given)
     content = read_optional_json(run.data, "")
-    assert content["repeat_factors"] == [1, 1, 1, 1, 2]
+    assert content["repeat_factors"][2:5] == pytest.approx([1, 0.8**0.5 / 0.25**0.5, 1], abs=1e-6)
     resume_run(run.path, {}, quiet, False)
     assert not differing(whole, run)
-    for factors, reason in (([1.0], "repeat_factors are not those of 5 samples"), ([0] * 5, "repeat_factors.0: Input")):
+    for factors, reason in (([1.0], "repeat_factors are not those of 8 samples"), ([0] * 8, "repeat_factors.0: Input")):
         write_json(run.data, content | {"repeat_factors": factors})
         with pytest.raises(FileError, match=reason):
             resume_run(run.path, {"epochs": 4}, quiet, False)

@@ -55,7 +55,10 @@ class Answer:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """Class index of each pixel ``(height, width)`` or of the image ``()``; ``None`` for a task without classes."""
+        """Class index of each pixel ``(height, width)`` or of the image ``()``, or boolean for each class.
+
+        ``None`` for a task without classes. Boolean ``(classes,)`` for a task with several labels an image.
+        """
         return self.task.labels(self.prediction)
 
     @cached_property

@@ -19,7 +19,7 @@ from omniconv.checks import check_integer, check_number
 from omniconv.errors import InputError
 from omniconv.surfaces.panorama import pixel_areas
 
-BLOCK = 2**22
+BLOCK = 2**20
 """Pixels that are counted at once: ``bincount`` takes 8 bytes for each label and 8 for each weight."""
 MATCH_IOU = 0.5
 """Intersection over union from which an object counts as found."""
@@ -79,7 +79,9 @@ def label_objects(mask: np.ndarray, panorama: bool | Wrapping = False) -> tuple[
     edges = coo_array((np.ones(len(first), bool), (first, second)), (count + 1, count + 1))
     found, component = connected_components(edges, directed=False)
     # The background is node 0, which no edge reaches, and the first to be numbered: it stays 0.
-    return np.take(component.astype(np.int32), labels, mode="clip"), int(found) - 1
+    for rows in _blocks(labels.shape):  # in place: a copy would take the memory of four images
+        labels[rows] = component[labels[rows]]
+    return labels, int(found) - 1
 
 
 def count_objects(
@@ -190,7 +192,6 @@ class _Counter:
         if areas is not None and np.shape(areas) != shape[:1]:
             raise InputError("areas", np.shape(areas), f"must have one value for each of {shape[0]} rows", "give (H,)")
         self.areas = None if areas is None else np.asarray(areas, np.float64)
-        self.step = max(1, BLOCK // max(1, shape[1]))
 
     def objects(
         self, labels: np.ndarray, index: int, known: np.ndarray | None = None
@@ -201,7 +202,7 @@ class _Counter:
             mask &= known
         numbers, count = label_objects(mask, self.wrapping)
         sizes = np.zeros(count + 1)
-        for rows in self._blocks(len(mask)):
+        for rows in _blocks(mask.shape):
             sizes += np.bincount(numbers[rows].ravel(), self._weights(rows, mask.shape[1]), count + 1)
         kept = sizes >= self.min_size
         kept[0] = False  # the rest
@@ -210,18 +211,21 @@ class _Counter:
     def intersections(self, first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> coo_array:
         """Return the area that each object of ``first`` has in common with each one of ``second``."""
         total = csr_array(shape)
-        for rows in self._blocks(len(first)):
+        for rows in _blocks(first.shape):
             both = ((first[rows] > 0) & (second[rows] > 0)).ravel()
             weights = self._weights(rows, first.shape[1])
             values = np.ones(both.sum()) if weights is None else weights[both]
             total += csr_array((values, (first[rows].ravel()[both], second[rows].ravel()[both])), shape)
         return total.tocoo()
 
-    def _blocks(self, height: int) -> Iterator[slice]:
-        return (slice(start, start + self.step) for start in range(0, height, self.step))
-
     def _weights(self, rows: slice, width: int) -> np.ndarray | None:
         return None if self.areas is None else np.repeat(self.areas[rows], width)
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Return the rows of each block of an image."""
+    step = max(1, BLOCK // max(1, shape[1]))
+    return (slice(start, start + step) for start in range(0, shape[0], step))
 
 
 def _wrapping(panorama: bool | Wrapping) -> Wrapping:

@@ -48,6 +48,11 @@ TASKS: dict[str, TaskEntry] = {
     "classify": TaskEntry(
         "a folder of images per class", "predictions.csv and overview.png", "omniconv.tasks.classify:Classify"
     ),
+    "multilabel": TaskEntry(
+        "images and labels.csv with the columns image,CLASS,CLASS,... of 0 and 1, or image,labels with a;b",
+        "predictions.csv and overview.png",
+        "omniconv.tasks.multilabel:MultiLabel",
+    ),
     "segment": TaskEntry(
         "images/ and masks/, whose pixels are class indices or 255, which is ignored",
         "labels/ (PNG, the class index of each pixel), overlays/ (the classes in colour over the image) and counts.csv "

@@ -95,6 +95,7 @@ class Task(ABC):
         expected: folder layout that the task expects, as the cure of error messages: ``expected images/NAME.png …``.
         searched_folders: folders of a data set, by name, in which ``scan`` looks for files and where no run may be
             written; empty if it searches the whole data set.
+        searched_files: files of a data set, by name, that ``scan`` requires in its folder.
         any_folder: True if the task can use the images of any folder, also of one in the layout of another task.
         has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
         masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
@@ -128,6 +129,7 @@ class Task(ABC):
     default_model: str
     expected: str
     searched_folders: tuple[str, ...] = ()
+    searched_files: tuple[str, ...] = ()
     any_folder: bool = False
     has_classes: bool = True
     masks: Literal["none", "optional", "required"] = "none"
@@ -468,7 +470,7 @@ class Task(ABC):
         """
 
     def labels(self, prediction: np.ndarray) -> np.ndarray | None:
-        """Return the classes of a result of ``predict``; ``None`` for a task that predicts no classes."""
+        """Return the classes of a result of ``predict``, as ``Answer.labels``; ``None`` for a task without classes."""
         return None
 
     def probabilities(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray | None:

@@ -123,7 +123,7 @@ class Classify(LabelTask):
     def prediction_tile(self, image: Path | Image.Image, prediction: np.ndarray, classes: tuple[str, ...]) -> Tile:
         """Return a small image and the most probable class."""
         best = int(prediction.argmax())
-        return _thumbnail(image), f"{classes[best]} {100 * prediction[best]:.0f} %"
+        return thumbnail(image), f"{classes[best]} {100 * prediction[best]:.0f} %"
 
     def metric(self, classes: int) -> Metric:
         return ProbabilityMeasures(classes)
@@ -175,16 +175,12 @@ class Classify(LabelTask):
         page.svg(curves(series, "Reliability", "confidence", "accuracy"), caption)
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
-        return [out / TABLE, out / OVERVIEW]
+        return table_files(out)
 
     def write_predictions(
         self, predictions: Iterable[Prediction], network: TrainedNetwork, out: Path, **settings: Any
     ) -> list[Path]:
-        """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images.
-
-        Names are written as they are: a name that begins with ``=`` is a formula to a spreadsheet, but changed it would
-        no longer be the name of the file or class.
-        """
+        """Write ``predictions.csv``, a row for each image, and ``overview.png`` with the first images."""
         classes, rows = network.classes, []
         tiles: list[Tile] = []
         for file, stem, probabilities in predictions:
@@ -193,12 +189,7 @@ class Classify(LabelTask):
             rows.append([name, classes[best], *(f"{value:.6f}" for value in probabilities)])
             if len(tiles) < OVERVIEW_IMAGES:
                 tiles.append(self.prediction_tile(file, probabilities, classes))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", "predicted", *classes])
-        writer.writerows(rows)
-        table = write_bytes(out / TABLE, text.getvalue().encode(errors="surrogateescape"))
-        return [table, write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
+        return write_table(out, ["image", "predicted", *classes], rows, tiles)
 
     def tile(self, image: np.ndarray, target: np.ndarray, sample: Sample, classes: tuple[str, ...]) -> Tile:
         return image, f"{classes[int(target)]}: {sample.image.name}"
@@ -217,12 +208,37 @@ def _predicted_tile(network: TrainedNetwork, sample: Sample) -> Tile:
     caption = f"{sample.image.name}: {network.classes[best]} ({100 * probabilities[best]:.0f} %)"
     if sample.target != best:
         caption += f", true class {network.classes[sample.target]}"
+    return picture_tile(network, sample, caption)
+
+
+def picture_tile(network: TrainedNetwork, sample: Sample, caption: str) -> Tile:
+    """Return the image of a sample at the size of the training images, enlarged if it is small, with its caption."""
     picture = np.moveaxis(np.round(network.preprocessing.image(sample.image) * 255).astype(np.uint8), 0, -1)
     scale = -(-SMALLEST_TILE // picture.shape[1])
     return np.repeat(np.repeat(picture, scale, 0), scale, 1), caption
 
 
-def _thumbnail(file: Path | Image.Image) -> np.ndarray:
+def table_files(out: Path) -> list[Path]:
+    """Return the files of ``write_table``."""
+    return [out / TABLE, out / OVERVIEW]
+
+
+def write_table(out: Path, header: Sequence[str], rows: Sequence[Sequence[str]], tiles: Sequence[Tile]) -> list[Path]:
+    """Write ``predictions.csv`` and ``overview.png``, and return them.
+
+    Names are written as they are: a name that begins with ``=`` is a formula to a spreadsheet, but changed it would no
+    longer be the name of the file or class.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    table = write_bytes(out / TABLE, text.getvalue().encode(errors="surrogateescape"))
+    return [table, write_bytes(out / OVERVIEW, png_bytes(contact_sheet(tiles, columns=min(5, len(tiles)))))]
+
+
+def thumbnail(file: Path | Image.Image) -> np.ndarray:
+    """Return an image file at the size of the overview."""
     picture = Image.fromarray(read_image(file))
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     return np.asarray(picture)

@@ -26,9 +26,9 @@ def scan_splits(
 def check_layout(task: Task, root: Path, cure: str = "") -> None:
     """Check that a folder does not look like a data set of another task, or of splits under other names.
 
-    A layout with more folders of given names, such as ``images/`` and ``masks/``, is preferred to one with fewer, such
-    as a folder for each class. A folder that no task recognizes passes: ``Task.scan`` says what is missing in it. A
-    task with ``any_folder`` reads the images of any folder.
+    A layout with more folders and files of given names, such as ``images/`` and ``masks/``, is preferred to one with
+    fewer, such as a folder for each class. A folder that no task recognizes passes: ``Task.scan`` says what is missing
+    in it. A task with ``any_folder`` reads the images of any folder.
 
     Args:
         task: the task that is to read the folder.
@@ -48,9 +48,13 @@ def check_layout(task: Task, root: Path, cure: str = "") -> None:
     others = [other for other in map(get_task, TASKS) if other.name != task.name and any(map(other.recognizes, parts))]
     if task.any_folder or not others:
         return
-    best = max(others, key=lambda other: len(other.searched_folders))
+    best = max(others, key=_given_names)
     is_begun = any((part / name).is_dir() for part in parts for name in task.searched_folders)
     is_own = is_begun or any(map(task.recognizes, parts))
-    if not is_own or len(best.searched_folders) > len(task.searched_folders):
+    if not is_own or _given_names(best) > _given_names(task):
         rule = f"looks like a data set for the task {best.name}, not {task.name}"
         raise FileError(root, rule, cure.replace("{task}", best.name) or task.expected)
+
+
+def _given_names(task: Task) -> int:
+    return len(task.searched_folders) + len(task.searched_files)

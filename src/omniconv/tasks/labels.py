@@ -133,10 +133,7 @@ class LabelTask(Task):
         Raises:
             InputError: a loss is unknown or has no meaning for the task, or a label smoothing is not used.
         """
-        for name in parse_losses(loss):
-            if name not in self.losses:
-                rule = f"must be one of {', '.join(self.losses)}, or a sum of them, for the task {self.name}"
-                raise InputError("loss", loss, rule, f"use loss={self.losses[0]!r}")
+        parse_losses(loss, self.losses, f"for the task {self.name}")
         weights = balancing_weights(class_frequencies) if class_frequencies else None
         ignored = NO_INDEX if self.ignore_index is None else self.ignore_index
         return LabelLoss(loss, areas, weights, ignored, label_smoothing)

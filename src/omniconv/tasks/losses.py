@@ -8,7 +8,7 @@ mixed precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import torch
@@ -246,24 +246,89 @@ class LabelLoss(nn.Module):
         return torch.stack(terms).sum()
 
 
-def parse_losses(names: str) -> tuple[str, ...]:
+def parse_losses(names: str, known: Collection[str] | None = None, user: str = "") -> tuple[str, ...]:
     """Return the names of a sum of losses.
 
+    Args:
+        names: the names, with plus signs between them.
+        known: names of the losses that have a meaning; by default all of ``LOSSES``.
+        user: what they have a meaning for, for the error message: ``for the task classify``.
+
     Raises:
-        InputError: an unknown name, or one that stands twice.
+        InputError: another name, or one that stands twice.
 
     Example:
         >>> parse_losses("ce+dice")
         ('ce', 'dice')
     """
     parts = tuple(part.strip() for part in names.split("+"))
+    allowed = list(LOSSES if known is None else known)
     for part in parts:
         if part not in LOSSES:
             rule = f"must be one of {', '.join(LOSSES)}, or a sum of them"
             raise InputError("loss", names, rule, did_you_mean(part, LOSSES, "use 'ce+dice'"))
+        if part not in allowed:
+            rule = f"must be one of {', '.join(allowed)}, or a sum of them{f', {user}' if user else ''}"
+            raise InputError("loss", names, rule, f"use loss={allowed[0]!r}")
     if len(set(parts)) < len(parts):
         raise InputError("loss", names, "names a loss twice", "name each once")
     return parts
+
+
+def multilabel_cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor | None = None, exponent: float = 0.0
+) -> Tensor:
+    """Return the weighted mean binary cross entropy of the labels that are known; 0 if none is.
+
+    Without weights and unknown labels this is ``torch.nn.functional.binary_cross_entropy_with_logits``.
+
+    Args:
+        logits: ``(batch, classes)``.
+        labels: 1, 0, or negative where they are not known, ``(batch, classes)``.
+        weights: weight of the labels 0 and 1 of each class, ``(2, classes)``.
+        exponent: γ of the focal loss, ``-(1 - p)**γ · log p`` with the probability p of the true label.
+    """
+    known, target = labels >= 0, labels.clamp_min(0).float()
+    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    if exponent:
+        losses = (-torch.expm1(-losses)).pow(exponent) * losses  # 1 - p, exact where p is near 1
+    counted = known.float()
+    if weights is not None:
+        counted = counted * torch.where(target > 0, weights[1], weights[0])
+    return (losses * counted).sum() / _positive(counted.sum())
+
+
+MULTILABEL_LOSSES = {
+    "bce": multilabel_cross_entropy,
+    "focal": partial(multilabel_cross_entropy, exponent=FOCUS),
+}
+"""Losses of several labels for each image, by name."""
+
+
+class MultiLabelLoss(nn.Module):
+    """Sum of losses of several labels for each image; its weights are a non-persistent buffer.
+
+    Args:
+        names: names of ``MULTILABEL_LOSSES`` with plus signs between them.
+        frequencies: share of the images that have each class, to weight its labels 1 and 0 by ``balancing_weights``.
+
+    Raises:
+        InputError: another name.
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, names: str = "bce", frequencies: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.terms = [MULTILABEL_LOSSES[name] for name in parse_losses(names, MULTILABEL_LOSSES)]
+        weights = None
+        if frequencies:
+            weights = torch.stack([balancing_weights([1 - f for f in frequencies]), balancing_weights(frequencies)])
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum of the losses of ``(batch, classes)`` and labels of the same shape."""
+        return torch.stack([term(logits, labels, self.weights) for term in self.terms]).sum()
 
 
 def balancing_weights(frequencies: Sequence[float]) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAUROC
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
+from torchmetrics.utilities import dim_zero_cat
 
 from omniconv.data.masks import IGNORE_INDEX
 
@@ -21,6 +23,10 @@ CALIBRATION_BINS = 15
 """Bins of equal width of the confidence, as in Guo et al., "On Calibration of Modern Neural Networks" (2017)."""
 AUROC_THRESHOLDS = 201
 """Thresholds of the binned ROC curve, see ``auroc_thresholds``."""
+MULTILABEL_MEASURES = ("average_precision", "f1", "precision", "recall", "auroc")
+"""Measures of each class of several labels, see ``MultiLabelMeasures``."""
+THRESHOLD = 0.5
+"""Probability from which an image is said to have a label."""
 
 
 class Confusion(Metric):
@@ -139,6 +145,80 @@ class ProbabilityMeasures(Confusion):
                 "confidence": [part / n if n else None for part, n in zip(confidence, images, strict=True)],
                 "accuracy": [part / n if n else None for part, n in zip(correct, images, strict=True)],
             },
+        }
+
+
+class MultiLabelMeasures(Metric):
+    """Measures of the probabilities of several labels for each image; labels that are not known do not count.
+
+    Average precision and AUROC are exact, from the probabilities of all images, as in torchmetrics and scikit-learn.
+
+    Args:
+        classes: number of classes.
+
+    Example:
+        >>> measures = MultiLabelMeasures(2)
+        >>> measures.update(torch.tensor([[0.9, 0.4], [0.2, 0.8]]), torch.tensor([[1, 0], [1, 1]]))
+        >>> found = measures.compute()
+        >>> found["average_precision"], found["f1_by_class"], found["exact_match"], found["hamming_loss"]
+        (1.0, [0.666667, 1.0], 0.5, 0.25)
+    """
+
+    full_state_update = False
+    probabilities: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.add_state("probabilities", [], dist_reduce_fx="cat")
+        self.add_state("labels", [], dist_reduce_fx="cat")
+
+    def update(self, predicted: Tensor, true: Tensor, areas: Tensor | None = None) -> None:
+        """Add probabilities and labels ``(images, classes)``; negative labels are not known, ``areas`` is not used."""
+        self.probabilities.append(predicted.float())
+        self.labels.append(true.to(torch.int8))
+
+    def compute(self) -> dict[str, Any]:
+        """Return the measures; ``None`` over nothing.
+
+        Returns:
+            ``average_precision`` (its mean over the classes that some images have), ``auroc`` (over those that also
+            some images lack), ``f1``, ``precision`` and ``recall`` of the probabilities of at least ``THRESHOLD``
+            (``None`` for a quotient of nothing), each with its ``NAME_by_class``; ``exact_match``, the share of the
+            images whose known labels are all right; ``hamming_loss``, the share of the labels that are wrong;
+            ``counts``, true positives, false positives, false negatives and true negatives of each class.
+        """
+        probabilities = dim_zero_cat(self.probabilities or [torch.zeros(0, self.classes)])
+        labels = dim_zero_cat(self.labels or [torch.zeros(0, self.classes, dtype=torch.int8)])
+        known, positive, chosen = labels >= 0, labels == 1, probabilities >= THRESHOLD
+        wrong, some_known = known & (positive != chosen), known.any(1)
+        parts = (positive & chosen, known & ~positive & chosen, positive & ~chosen, known & ~positive & ~chosen)
+        counts = torch.stack([part.sum(0) for part in parts], 1).tolist()
+        by_class: dict[str, list[float | None]] = {name: [] for name in MULTILABEL_MEASURES}
+        for index, (hits, extra, missed, rest) in enumerate(counts):
+            scores, truth = (part[known[:, index], index] for part in (probabilities, labels.int()))
+            has_both = hits + missed > 0 and extra + rest > 0
+            by_class["average_precision"].append(
+                float(binary_average_precision(scores, truth)) if hits + missed else None
+            )
+            by_class["auroc"].append(float(binary_auroc(scores, truth)) if has_both else None)
+            quotients = {
+                "f1": (2 * hits, 2 * hits + extra + missed),
+                "precision": (hits, hits + extra),
+                "recall": (hits, hits + missed),
+            }
+            for name, (part, whole) in quotients.items():
+                by_class[name].append(part / whole if whole else None)
+        measures: dict[str, Any] = {}
+        for name, values in by_class.items():
+            measures[name] = mean_measure(values)
+            measures[f"{name}_by_class"] = [None if value is None else round(value, 6) for value in values]
+        right = some_known & ~wrong.any(1)
+        return measures | {
+            "exact_match": float(right.sum() / some_known.sum()) if some_known.any() else None,
+            "hamming_loss": float(wrong.sum() / known.sum()) if known.any() else None,
+            "counts": counts,
         }
 
 

@@ -186,8 +186,9 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     by_sample = {sample: of for part in inspections.values() for sample, of in part.sample_counts.items()}
     factors: tuple[float, ...] = ()
     if config.oversample:
-        present = [{index for index, count in by_sample[sample].items() if count} for sample in training.samples]
-        factors = repeat_factors([each - {task.ignore_index} for each in present], config.oversample)
+        indices = range(len(classes))  # other labels, such as the ignored one, are no classes
+        present = [{index for index in indices if by_sample[sample][index]} for sample in training.samples]
+        factors = repeat_factors(present, config.oversample)
     frequencies = task.class_frequencies(classes, counts)
     splits = DatasetSplits(task, training, validation, preprocessing, frequencies, files, factors)
     training_counts = _total(by_sample[sample] for sample in training.samples)
