@@ -199,7 +199,7 @@ def evaluate(
     With DATA, RUN may also be a model.safetensors. Images that RUN was trained on are recognised by their content: the
     others are then also measured alone, as "unseen" in the JSON file.
     """
-    from omniconv.data.image_notes import check_images, describe_skipped
+    from omniconv.data.image_notes import check_images, describe_differences, describe_skipped
     from omniconv.data.layouts.dataset_folder import SPLITS
     from omniconv.files import check_writable
     from omniconv.inference.evaluation import (
@@ -224,6 +224,8 @@ def evaluate(
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
     log_facts(describe_skipped(folder.skipped) | check_images(images, predictor.preprocessing.surface.spherical))
+    if data is not None:
+        log_facts(describe_differences(images, predictor.preprocessing))
     trained_on = trained_images(Path(run), images)
     selected_on = trained_images(Path(run), images, held_out=True) if data else None
     with progress_bar(len(folder.samples), "evaluate") as step:

@@ -197,3 +197,9 @@ def test_a_run_of_one_image_is_drawn_without_measures(here, capsys):
     run = trained(here / "run", "generate", here / "data", **TINY)
     assert run.evaluation.is_file() is False
     assert sample(run, "--n", 1, "--out", "out") == 0
+
+
+def test_predict_without_masks_names_the_command_that_draws(run, here, capsys):
+    save(here / "a.png", picture(0, 8, 8)[0])
+    assert main(["predict", str(run.path), "a.png", "--out", "out"]) == 2
+    assert capsys.readouterr().err.endswith("; to draw new images: omniconv sample RUN --out OUT\n")

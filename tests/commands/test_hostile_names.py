@@ -119,6 +119,12 @@ def test_tables(capfd):
     assert "[bold]b" in printed
 
 
+def test_large_measures_have_four_digits(capfd):
+    print_table(["name", "PSNR (dB)", "SSIM"], [["a", 23.456789, 0.51234], ["b", 9.87654, None]], "")
+    printed = capfd.readouterr().out
+    assert all(text in printed for text in ("23.46", " 9.88", "0.5123", "–"))
+
+
 def test_letters_that_the_terminal_lacks(here, monkeypatch):
     os.rename(classify_folder(here / "data") / "dark", here / "data" / "北京")
     printed = io.BytesIO()

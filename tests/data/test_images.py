@@ -253,3 +253,28 @@ def test_uncompressed_grey_tiff_is_turned_once(tmp_path, orientation):
     path = save(tmp_path / "a.tif", stored(grey, orientation), orientation)
     assert read_header(path).size == (12, 20)
     assert np.array_equal(read_image(path)[..., 0], grey)
+
+
+def test_images_unlike_those_of_the_training_are_noted(tmp_path):
+    from omniconv.data.image_notes import describe_differences
+    from omniconv.data.preprocessing import Preprocessing
+    from omniconv.surfaces import surface
+
+    random = np.random.default_rng(0)
+    colours = random.integers(0, 256, (20, 40, 3), np.uint8)
+    pictures = {"colour": colours, "grey": colours[..., 0], "grey_rgb": np.repeat(colours[..., :1], 3, 2)}
+    files = {}
+    for name, pixels in pictures.items():
+        files[name] = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(files[name])
+    flat = Preprocessing(surface("plane"), (32, 64), mean=(0.5, 0.4, 0.3))
+    assert describe_differences(files.values(), flat) == {
+        "grey, and the network was trained on images in colour": f"1 image ({files['grey']})"
+    }
+    square_grey = Preprocessing(surface("plane"), (32, 32), mean=(0.5,) * 3)
+    notes = describe_differences(files.values(), square_grey)
+    assert notes["in colour, and the network was trained on grey images"] == f"1 image ({files['colour']})"
+    assert notes["stretched to the shape of the network's images, 32x32"].startswith("3 images (")
+    assert len(notes) == 2
+    round_one = Preprocessing(surface("icosphere:1"), (32, 32), mean=(0.5, 0.4, 0.3))
+    assert describe_differences([files["colour"]], round_one) == {}

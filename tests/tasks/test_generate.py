@@ -19,7 +19,6 @@ from omniconv.tasks.generate.denoising import DenoisingLoss
 from omniconv.tasks.generate.image_sets import shrink
 from omniconv.tasks.generate.pictures import slerp
 from omniconv.tasks.generate.sampling import (
-    is_grey,
     is_image_grid,
     pictures,
     sample_batches,
@@ -171,8 +170,8 @@ def test_pictures_invert_the_normalization(surface):
 
 def test_grey_images_give_grey_pictures():
     grey = Preprocessing(Plane(), (2, 2), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    assert is_grey(grey)
-    assert not is_grey(Preprocessing(Plane(), (2, 2), (0.5, 0.5, 0.4), (0.2, 0.2, 0.2)))
+    assert grey.is_grey
+    assert not Preprocessing(Plane(), (2, 2), (0.5, 0.5, 0.4), (0.2, 0.2, 0.2)).is_grey
     image = pictures(torch.randn(3, 3, 2, 2), grey)
     assert (image == image[..., :1]).all()
 

@@ -5,6 +5,7 @@ Names of files and classes are escaped here, by ``errors.printable``, whatever t
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def print_table(
 
     Args:
         header: names of the columns.
-        rows: cells; numbers have four decimals.
+        rows: cells; numbers have four decimals, those of a column with one of 10 or more four digits.
         title: line above the table.
         measures_in_rows: each row is a measure, whose numbers have one number of digits, by their size.
     """
@@ -97,10 +98,15 @@ def print_table(
     shown = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for index, name in enumerate(header):
         shown.add_column(Text(printable(name)), justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        texts = column_texts(row) if measures_in_rows else map(_cell, row)
+    columns = (column_texts(part) if _is_large(part) else list(map(_cell, part)) for part in zip(*rows, strict=True))
+    for row, cells in zip(rows, zip(*columns, strict=True), strict=True):
+        texts = column_texts(row) if measures_in_rows else cells
         shown.add_row(*(Text(printable(text)) for text in texts))  # in a Text, [red] is not markup
     Console(width=None if is_terminal() else 120).print(shown)
+
+
+def _is_large(column: Sequence[str | float | None]) -> bool:
+    return any(isinstance(value, float) and math.isfinite(value) and abs(value) >= 10 for value in column)
 
 
 def _cell(value: str | float | None) -> str:

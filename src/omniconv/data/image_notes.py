@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omniconv.data.file_listing import Skipped
-from omniconv.data.images import Header, read_header
-from omniconv.data.preprocessing import check_panorama_size
+from omniconv.data.images import Header, read_header, read_image
+from omniconv.data.preprocessing import Preprocessing, check_panorama_size
 from omniconv.errors import FileError, pluralize, printable
 from omniconv.surfaces.panorama import may_have_pole_rows
 
@@ -19,6 +19,10 @@ POLE_ROWS = "an odd number of rows, read as cell centres; if the outer rows are 
 NOT_2_TO_1 = "not twice as wide as high, used as whole panoramas"
 ASPECT_TOLERANCE = 0.02
 """Deviation from 2:1 that is not noted, 1 %: a panorama may lack a few rows or columns."""
+GREY_MODES = ("1", "L", "LA", "I", "I;16")
+"""Pillow's names of the pixel formats without colour."""
+_SMALL = (32, 32)
+"""Size at which an image is decoded to see whether it has colours."""
 
 
 @dataclass
@@ -86,6 +90,33 @@ def check_images(paths: Iterable[Path], spherical: bool) -> dict[str, str]:
     if errors:
         raise errors[0]
     return notes.lines()
+
+
+def describe_differences(paths: Iterable[Path], preprocessing: Preprocessing) -> dict[str, str]:
+    """Return notes on images that differ from those that a network was trained on, by the note.
+
+    Args:
+        paths: the images.
+        preprocessing: that of the network. Images are compared with the shape that it resizes all images to, on a
+            plane, and with the colours of its training images: grey ones, or others.
+    """
+    height, width = preprocessing.size
+    stretched = f"stretched to the shape of the network's images, {height}x{width}"
+    in_colour = "in colour, and the network was trained on grey images"
+    grey = "grey, and the network was trained on images in colour"
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        header = read_header(path)
+        ratio = header.width * height / (header.height * width)
+        if not preprocessing.surface.spherical and abs(ratio - 1) >= ASPECT_TOLERANCE:
+            files[stretched].append(path)
+        if header.mode in GREY_MODES and not preprocessing.is_grey:
+            files[grey].append(path)
+        elif header.mode not in GREY_MODES and preprocessing.is_grey:
+            pixels = read_image(path, _SMALL)  # files in RGB may be grey
+            if not (pixels == pixels[..., :1]).all():
+                files[in_colour].append(path)
+    return {note: f"{pluralize(len(found), 'image')} ({_names(found)})" for note, found in files.items()}
 
 
 def describe_skipped(skipped: Sequence[Skipped]) -> dict[str, str]:

@@ -82,6 +82,11 @@ class Preprocessing:
             "binary": self.binary, **({"holes": self.holes} if self.holes else {}),
         }  # fmt: skip
 
+    @property
+    def is_grey(self) -> bool:
+        """True if the training images were grey: mean and standard deviation of their three channels are equal."""
+        return len(set(self.mean)) == 1 and len(set(self.std)) == 1
+
     def image(self, path: str | Path | Image.Image, header: Header | None = None) -> np.ndarray:
         """Read an image file, or take a Pillow image, at ``size``, float32 ``(3, *size)`` in 0 … 1.
 

@@ -48,7 +48,9 @@ def check_masks(task: Task, masks: object, argument: str = "masks") -> None:
         raise InputError(argument, masks, rule, "leave it out, or give a run of the task inpaint")
     if masks is None and task.masks == "required":
         rule = f"is required: a network of the task {_name(task)} fills the holes of masks"
-        raise InputError(argument, None, rule, "give an image that is white in the hole, or a folder of them")
+        cure = "give an image that is white in the hole, or a folder of them"
+        new = "; to draw new images: omniconv sample RUN --out OUT" if task.draws_images else ""
+        raise InputError(argument, None, rule, f"{cure}{new}")
 
 
 def read_hole_of(mask: Any, header: Header) -> np.ndarray:

@@ -22,7 +22,6 @@ from omniconv.tasks.generate.sampling import (
     Progress,
     check_count,
     check_network,
-    is_grey,
     is_image_grid,
     pictures,
     sample_batches,
@@ -149,7 +148,7 @@ class SampleFiles:
                 for index, image, signal in zip(part, pictures(signals, preprocessing), values, strict=True):
                     if self.has_signals:
                         write_bytes(self.signal_path(out, index), _npy_bytes(signal))
-                    picture = image[..., 0] if is_grey(preprocessing) else image
+                    picture = image[..., 0] if preprocessing.is_grey else image
                     write_bytes(self.image_path(out, index), _noted_png(picture, self._note(index, weights)))
             for index in sorted(shown):
                 with Image.open(io.BytesIO(read_bytes(self.image_path(out, index), MAX_PNG_BYTES))) as picture:

@@ -78,6 +78,16 @@ def column_texts(values: Sequence[Any]) -> list[str]:
     return [value_text(value, number_format) for value in values]
 
 
+def decimals(value: float) -> str:
+    """Return a measure with four decimals, or two if it is 10 or more, such as a PSNR in dB.
+
+    Example:
+        >>> decimals(0.5), decimals(23.45678)
+        ('0.5000', '23.46')
+    """
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
 def value_text(value: Any, number_format: str = SINGLE_FORMAT) -> str:
     """Return the text of one value, by default with at most four significant digits.
 

@@ -99,6 +99,7 @@ class Task(ABC):
         any_folder: True if the task can use the images of any folder, also of one in the layout of another task.
         has_classes: False if a data set may have no classes; ``class_names`` may return ``()`` then.
         masks: whether ``omniconv predict`` takes masks of the part of the images to predict.
+        draws_images: True if ``omniconv sample`` draws new images from its networks.
         settings: the ones it uses of the settings that only some tasks use, ``TASK_SETTINGS`` of
             ``omniconv.training.settings``; by default ``balance``, whose frequencies ``criterion`` is given. With
             ``loss`` and ``label_smoothing`` it is given these by name, too.
@@ -133,6 +134,7 @@ class Task(ABC):
     any_folder: bool = False
     has_classes: bool = True
     masks: Literal["none", "optional", "required"] = "none"
+    draws_images: bool = False
     settings: tuple[str, ...] = ("balance",)
     prediction_settings: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = MappingProxyType({})

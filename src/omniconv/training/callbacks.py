@@ -21,6 +21,7 @@ from omniconv.files import atomic_write
 from omniconv.models import Model, save
 from omniconv.models.storage.tensor_file import non_finite
 from omniconv.progress import remaining_text
+from omniconv.report.tables import decimals
 from omniconv.run_folder import RunFolder
 from omniconv.tasks.base import Task
 from omniconv.training.module import TrainingModule, learning_rate_error
@@ -202,7 +203,7 @@ class EpochLines(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = self.metrics_file.rows[-1]
-        shown = [f"{name} {row[name]:.4f}" for name in self.metrics_file.metrics if name in row]
+        shown = [f"{name} {decimals(row[name])}" for name in self.metrics_file.metrics if name in row]
         if pl_module.areas is not None:
             shown[-1] += " (all by area)"  # the measures of `evaluate` without this name count pixels
         shown.append(f"{row['seconds']:.1f} s")

@@ -25,7 +25,6 @@ from omniconv.surfaces import Surface
 from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork
 from omniconv.tasks.generate import measures
 from omniconv.tasks.generate.pictures import draw_report, sample_tiles
-from omniconv.tasks.generate.sampling import is_grey
 from omniconv.tasks.pixels import to_pixels
 
 FEW_IMAGES = 100
@@ -43,6 +42,7 @@ class Generate(Task):
     expected = "expected images in it and in its subfolders, or a folder of images for each class"
     any_folder = True
     has_classes = False
+    draws_images = True
     measures_in_rows = True
     predictions_heading = "Samples"
     best_metric = "loss"
@@ -135,7 +135,7 @@ class Generate(Task):
     def predict(self, output: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
         """Return an image of the network's output, uint8 ``(*size, 3)``."""
         pixels = to_pixels(output, size, preprocessing)
-        if is_grey(preprocessing):
+        if preprocessing.is_grey:
             grey = np.rint(pixels.mean(axis=-1, keepdims=True)).astype(np.uint8)
             return np.ascontiguousarray(np.broadcast_to(grey, pixels.shape))
         return pixels

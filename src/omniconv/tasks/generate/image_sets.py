@@ -18,7 +18,7 @@ from omniconv.metrics.features import FeatureNetwork, train_features
 from omniconv.models.levels import fixed_grid
 from omniconv.surfaces import Equirectangular, Plane, Surface, panorama
 from omniconv.tasks.base import TrainedNetwork
-from omniconv.tasks.generate.sampling import is_grey, pictures
+from omniconv.tasks.generate.sampling import pictures
 
 MAX_BYTES = 2**29
 """Largest size in memory of the training images that features are trained on and samples are compared with; of more
@@ -66,7 +66,7 @@ def signal_batches(samples: Sequence[Sample], preprocessing: Preprocessing) -> I
 
 def compared_channels(signals: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Return signals as they are compared: of grey training images, whose channels are equal, the channels' mean."""
-    return signals.mean(axis=1, keepdims=True) if is_grey(preprocessing) else signals
+    return signals.mean(axis=1, keepdims=True) if preprocessing.is_grey else signals
 
 
 def feature_network(
@@ -104,7 +104,7 @@ def image_set(batches: Iterable[np.ndarray], network: FeatureNetwork, preprocess
         if network.kind == "classifier":
             classes.append(network.classify(compared))
         images = np.moveaxis(pictures(torch.from_numpy(signals), preprocessing), -1, 1)
-        images = images[:, :1] if is_grey(preprocessing) else images
+        images = images[:, :1] if preprocessing.is_grey else images
         small.append(shrink(images, preprocessing.surface))
         if preprocessing.surface.spherical and sum(map(len, whole)) < MAX_PANORAMAS:
             whole.append(images[: MAX_PANORAMAS - sum(map(len, whole))].astype(np.float32) / 255)

@@ -20,7 +20,7 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import fit_side
 from omniconv.tasks.base import Tile, TrainedNetwork
 from omniconv.tasks.generate.image_sets import MAX_ROWS, picture_surface, shrink, training_samples
-from omniconv.tasks.generate.sampling import has_option, is_grey, pictures, sample_batches, sample_labels
+from omniconv.tasks.generate.sampling import has_option, pictures, sample_batches, sample_labels
 
 if TYPE_CHECKING:
     from omniconv.tasks.generate.base import Generate
@@ -108,7 +108,7 @@ def _draw_nearest(page: Page, run: TrainedNetwork) -> None:
 
 def _small(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Return images ``(n, 3, height, width)`` in 0 … 1 as they are compared."""
-    compared = images[:, :1] if is_grey(preprocessing) else images
+    compared = images[:, :1] if preprocessing.is_grey else images
     return shrink(np.round(compared * 255).astype(np.uint8), preprocessing.surface)
 
 

@@ -166,7 +166,7 @@ def pictures(signals: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """
     images = denormalize(signals.detach().float().cpu(), preprocessing).numpy()
     values = np.stack([to_panorama(values, preprocessing) for values in images])
-    if is_grey(preprocessing):
+    if preprocessing.is_grey:
         values = np.broadcast_to(values.mean(axis=1, keepdims=True), values.shape)
     return np.moveaxis(np.round(values.clip(0, 1) * 255).astype(np.uint8), 1, -1)
 
@@ -181,8 +181,3 @@ def to_panorama(values: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 def is_image_grid(preprocessing: Preprocessing) -> bool:
     """Return True if the samples of the surface are the pixels of an image: on a plane, or of a panorama."""
     return not preprocessing.surface.spherical or preprocessing.surface.latitude_axis is not None
-
-
-def is_grey(preprocessing: Preprocessing) -> bool:
-    """Return True if the training images were grey: mean and standard deviation of their three channels are equal."""
-    return len(set(preprocessing.mean)) == 1 and len(set(preprocessing.std)) == 1

@@ -304,7 +304,7 @@ class Inpaint(Task):
 
     def quality_line(self, evaluation: Mapping[str, Any]) -> str:
         l1, psnr, similarity = _published(evaluation)
-        return f"l1 in the hole {_text(l1, ' %')}, PSNR {_text(psnr, ' dB')}, SSIM {measure_text(similarity)}"
+        return f"l1 in the hole {_text(l1, ' %')}, PSNR {_text(psnr, ' dB', 2)}, SSIM {measure_text(similarity)}"
 
     def quality_notes(self, evaluation: Mapping[str, Any], balance: bool = False) -> list[str]:
         return ["No image with a hole: nothing was measured."] if evaluation["l1"] is None else []
@@ -434,5 +434,5 @@ def _published(means: Mapping[str, Any]) -> tuple[float | None, float | None, fl
     return None if l1 is None else 100 * l1, means["psnr"], means["ssim"]
 
 
-def _text(value: float | None, unit: str) -> str:
-    return measure_text(value) if value is None else f"{value:.3f}{unit}"
+def _text(value: float | None, unit: str, digits: int = 3) -> str:
+    return measure_text(value) if value is None else f"{value:.{digits}f}{unit}"
