@@ -15,7 +15,7 @@ import click
 from omniconv import __version__
 from omniconv.checks import check_choice, did_you_mean
 from omniconv.commands.audit import audit
-from omniconv.commands.command import NearestGroup, TaskCommand, usage_message
+from omniconv.commands.command import NearestGroup, TaskCommand, own_network_options, usage_message
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.sample import sample
@@ -148,12 +148,14 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     metavar="DATA",
     help="as DATA; with --resume the new place of the run's data, if it was moved",
 )
+@click.option("--trust", is_flag=True, help="import the network of your own that --config or --resume names")
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(
     config: Path | None,
     resume: Path | None,
     data_option: str | None,
+    trust: bool,
     name: str | None,
     out: str | None,
     **settings: Any,
@@ -169,11 +171,12 @@ def train(
         raise click.UsageError("--resume takes its data from the run; if it was moved, give its new place by --data.")
     given |= _given(data=data_option)
     if resume is None:
-        run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out)
+        run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out, trust=trust)
     elif config or name or out:
         raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
     else:
-        run = resume_run(resume, given, log, is_terminal())
+        network = given.pop("network", None)
+        run = resume_run(resume, given, log, is_terminal(), network=network, trust=trust)
     log(run.path)
 
 
@@ -183,6 +186,7 @@ def train(
 @click.option("--split", help="train, val or test; by default test, else val, else train or, unsplit, all images")
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @click.option("--tta", is_flag=True, help=TTA)
+@own_network_options
 @_setting_options("min_object", "device", min_object="that of the run")
 def evaluate(
     run: str,
@@ -190,6 +194,8 @@ def evaluate(
     split: str | None,
     json_file: Path | None,
     tta: bool,
+    network: str | None,
+    trust: bool,
     device: str | None,
     **settings: Any,
 ) -> None:
@@ -219,7 +225,7 @@ def evaluate(
         check_choice("split", split, SPLITS)
     if split and data is None:
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
-    predictor, balanced = _predictor(run, device, tta), was_balanced(Path(run))
+    predictor, balanced = _predictor(run, device, tta, network, trust), was_balanced(Path(run))
     used = prediction_settings(predictor, _given(**settings))
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
@@ -272,6 +278,7 @@ def _print_measures(task: Task, measures: dict[str, Any]) -> None:
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--tta", is_flag=True, help=TTA)
+@own_network_options
 @_setting_options("min_object", "device", min_object="that of the run")
 def predict(
     run: str,
@@ -280,6 +287,8 @@ def predict(
     masks: Path | None,
     overwrite: bool,
     tta: bool,
+    network: str | None,
+    trust: bool,
     device: str | None,
     **settings: Any,
 ) -> None:
@@ -296,7 +305,7 @@ def predict(
         raise FileError(out, "is a file, not a folder", "choose another out=FOLDER")
     if not out.exists():
         check_writable(out)
-    predictor = _predictor(run, device, tta)
+    predictor = _predictor(run, device, tta, network, trust)
     check_masks(predictor.task, masks and str(masks))
     used = prediction_settings(predictor, _given(**settings))
     found, skipped = scan_inputs(images)
@@ -324,8 +333,9 @@ def predict(
 
 @commands.command()
 @click.argument("run")
+@own_network_options
 @_setting_options("device")
-def report(run: str, device: str | None) -> None:
+def report(run: str, network: str | None, trust: bool, device: str | None) -> None:
     """Rewrite RUN's report.html."""
     from omniconv.commands.load_model import check_names_run
     from omniconv.run_folder import find_run
@@ -334,7 +344,7 @@ def report(run: str, device: str | None) -> None:
     check_names_run(run)
     folder = find_run(run)
     with report_lock(folder):
-        log(write_report(folder, _predictor(run, device)))
+        log(write_report(folder, _predictor(run, device, network=network, trust=trust)))
 
 
 @commands.command(
@@ -346,35 +356,39 @@ def report(run: str, device: str | None) -> None:
 @click.argument("what")
 @click.option("--classes", type=click.IntRange(1), help="output channels of the network of a task  [default: 2]")
 @click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere)")
+@click.option("--trust", is_flag=True, help="import the network of your own that a run names")
 @_setting_options(*NETWORK)
-def summary(what: str, classes: int | None, **settings: Any) -> None:
+def summary(what: str, classes: int | None, trust: bool, **settings: Any) -> None:
     """Show the layers of a network."""
     from omniconv.commands.load_model import input_shape, load_model, own_input
     from omniconv.data.classes import numbered_class_names
     from omniconv.data.preprocessing import IMAGE_CHANNELS, default_size
     from omniconv.inference.predictor import Predictor
     from omniconv.models import build
+    from omniconv.models.own_code import network_code
     from omniconv.summaries import summary as layer_table
     from omniconv.surfaces import surface
     from omniconv.training.preflight import check_settings
 
     given = _given(**settings)
     if what in TASKS:
+        code = network_code(given["network"]) if "network" in given else None
         config = RunConfig.with_task_defaults(task=what, **given)
-        check_settings(config, given)
+        check_settings(config, given, code)
         has_classes = config.task_object.has_classes
         names = numbered_class_names(classes if classes is not None else 2 if has_classes else 0)
-        network = build(config.network, config.network_arguments(IMAGE_CHANNELS, names))
+        arguments = config.network_arguments(IMAGE_CHANNELS, names) | ({"network": code} if code else {})
+        network = build(config.model_name, arguments)
         grid = (config.size or default_size(surface(config.surface), [])) if network.surface.any_size else ()
         click.echo(layer_table(network, (IMAGE_CHANNELS, *grid)))
     elif not Path(what).exists() and ":" not in what:
         cure = did_you_mean(what, TASKS, "check the path for a typing error")
         raise InputError("WHAT", what, f"must be one of {', '.join(TASKS)} or the folder of a run", cure)
     else:
-        for name, value in _given(classes=classes, **(settings | {"size": None})).items():
+        for name, value in _given(classes=classes, **(settings | {"size": None, "network": None})).items():
             raise InputError(name, value, "cannot be changed for a trained network or one of your own", "leave it out")
         size = parse_size(settings["size"]) if settings["size"] else None
-        network = load_model(what, "cpu", trust=None).model
+        network = load_model(what, "cpu", trust, settings["network"]).model
         if isinstance(network, Predictor):
             size = size or (network.preprocessing.size if network.preprocessing.surface.any_size else None)
             network = network.model
@@ -411,10 +425,12 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _predictor(run: str, device: str | None, tta: bool = False) -> Predictor:
+def _predictor(
+    run: str, device: str | None, tta: bool = False, network: str | None = None, trust: bool = False
+) -> Predictor:
     from omniconv.commands.load_model import open_predictor
 
-    return open_predictor(run, device, tta)
+    return open_predictor(run, device, tta, network, trust)
 
 
 if __name__ == "__main__":

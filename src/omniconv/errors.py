@@ -122,6 +122,11 @@ def one_line(error: BaseException) -> str:
     return truncate(" ".join(str(error).split()) or type(error).__name__)
 
 
+def describe_error(error: BaseException) -> str:
+    """Return type and message of an exception in one short line."""
+    return truncate(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
 def validation_reason(error: ValidationError) -> str:
     """Return pydantic's first error on one line, such as ``samples.3.0: Input should be a valid string``."""
     details = error.errors(include_url=False, include_input=False)[0]

@@ -84,6 +84,7 @@ def test_total_stride_must_be_defined():
 
 
 def test_every_model_has_an_output():
+    assert models_for("image") == ()
     assert models_for("global") == ("classifier", "resnet")
     assert models_for("dense") == ("deeplab", "fpn", "linknet", "segnet", "unet")
 

@@ -23,7 +23,7 @@ def network_of(name, method, **settings):
     torch.manual_seed(0)
     settings = {"width": 4, "depth": 2, "surface": "equirectangular"} | settings
     config = RunConfig.with_task_defaults(task=name, method=method, **settings)
-    return build(config.network, config.network_arguments(3, ())), config
+    return build(config.model_name, config.network_arguments(3, ())), config
 
 
 def batch_of(name):

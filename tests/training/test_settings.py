@@ -14,7 +14,7 @@ from omniconv.models.encoders.registry import ENCODERS
 from omniconv.models.registry import get_model
 from omniconv.training.setting_errors import explain
 from omniconv.training.setting_values import MAX_IMAGE_SIDE, MAX_TRAINING_SIDE, parse_size
-from omniconv.training.settings import RunConfig, Settings, read_config
+from omniconv.training.settings import OWN_SETTINGS, RunConfig, Settings, read_config
 
 OTHER = {
     "task": "classify",
@@ -36,6 +36,10 @@ OTHER = {
     "freeze": 1,
     "mean": (0.1 + 0.2, 0.5, 0.4),
     "std": (0.2, 0.25, 1 / 3),
+    "network": "mine:network",
+    "poles": "over",
+    "channel_order": "bgr",
+    "output_key": "out",
     "size": (17, 31),
     "epochs": 3,
     "repeat": 4,
@@ -100,7 +104,7 @@ def test_round_trip_of_odd_values(settings, tmp_path):
 def test_file_describes_each_setting(tmp_path):
     RunConfig().write(tmp_path / "config.yaml")
     lines = (tmp_path / "config.yaml").read_text().splitlines()
-    unused = ("holes", "sample_every", "layers", "output_stride")
+    unused = ("holes", "sample_every", "layers", "output_stride", *OWN_SETTINGS)
     used = {name: field for name, field in RunConfig.model_fields.items() if name not in unused}
     assert len(lines) == 2 * len(used)
     for index, (name, field) in enumerate(used.items()):
@@ -250,8 +254,8 @@ def test_settings_survive_yaml():
 
 
 def test_network_arguments():
-    assert RunConfig().network == "unet"
-    assert RunConfig(task="classify").network == "classifier"
+    assert RunConfig().model_name == "unet"
+    assert RunConfig(task="classify").model_name == "classifier"
     assert "up" not in RunConfig(task="classify").network_arguments(3, ("a", "b"))
     assert RunConfig(width=3).network_arguments(3, tuple("abcde")) == {
         "in_channels": 3, "out_channels": 5, "encoder": "plain", "width": 3, "depth": 3, "down": "stride",
@@ -297,7 +301,7 @@ def test_the_defaults_of_encoders_are_those_of_the_networks():
     for name in ENCODERS:
         config = RunConfig.with_task_defaults(encoder=name, surface="cubemap:16")
         with torch.device("meta"):
-            network = build(config.network, config.network_arguments(3, ("a", "b")))
+            network = build(config.model_name, config.network_arguments(3, ("a", "b")))
         assert network.total_stride == config.network_settings().get("output_stride", 2**config.depth)
         assert network.encoder.channels[0] == config.width == (16 if name == "plain" else 64)
 

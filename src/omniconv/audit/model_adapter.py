@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from omniconv.convert.network_output import OutputKey, has_class_scores, like_weights, select_output
-from omniconv.errors import InputError, truncate
+from omniconv.errors import InputError, describe_error
 from omniconv.inference.predictor import Predictor
 from omniconv.models import Model
 from omniconv.models.registry import IMAGE_OUTPUTS
@@ -60,11 +60,6 @@ def model_name(model: Any) -> str:
     """Return the name of a network for errors and reports."""
     inner = model.model if isinstance(model, Predictor) else model
     return getattr(inner, "__name__", type(inner).__name__)
-
-
-def describe_error(error: BaseException) -> str:
-    """Return type and message of an exception in one short line."""
-    return truncate(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _input_surface(model: Any) -> Surface | None:

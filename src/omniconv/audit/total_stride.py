@@ -26,9 +26,9 @@ RESHAPING = ("unflatten", "view", "reshape")
 def total_stride(model: Any, panorama: np.ndarray, output: OutputKey = None) -> int | None:
     """Return the distance in panorama columns between samples of the coarsest signal inside a network.
 
-    Networks of omniconv define it. For other modules it is computed from the layers' receptive fields; if these cannot
-    be traced (compiled programs, custom reshaping), it is measured from the sizes of one run. ``None`` on surfaces
-    whose samples are not panorama columns.
+    Networks of omniconv define it. For modules of the user's own it is computed from the layers' receptive fields; if
+    these cannot be traced (compiled programs, custom reshaping), it is measured from the sizes of one run. ``None`` on
+    surfaces whose samples are not panorama columns.
 
     Example:
         >>> from torch import nn
@@ -36,7 +36,7 @@ def total_stride(model: Any, panorama: np.ndarray, output: OutputKey = None) -> 
         4
     """
     inner = model.model if isinstance(model, Predictor) else model
-    if isinstance(inner, Model):
+    if isinstance(inner, Model) and inner.code is None:
         return inner.total_stride if _has_columns(inner.surface) else None
     traced = traced_stride(inner, panorama.shape) if isinstance(inner, nn.Module) else None
     if traced is None or traced > panorama.shape[-1]:  # no roll shows a stride above the width

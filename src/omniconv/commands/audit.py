@@ -29,7 +29,7 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 
 
 @click.command(cls=Command)
-@click.argument("network", metavar="RUN|MODEL")
+@click.argument("source", metavar="RUN|MODEL")
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option("--labels", type=PATH, help="folder of masks with the images' names; by default IMAGES/masks")
 @click.option("--out", type=PATH, help="folder for audit.png and audit.json; by default RUN/audit, or audit")
@@ -46,9 +46,13 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--output", help="output of MODEL to use, by key or index; the first by default")
 @click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1")
 @click.option("--std", "--spread", "std", help="R,G,B standard deviation to divide by")
-@click.option("--trust", is_flag=True, help="open a .pt2 file, which can execute code that it contains")
+@click.option("--network", help="network of your own that RUN names, again, as package.module:callable")
+@click.option(
+    "--trust", is_flag=True,
+    help="open a .pt2 file, which can execute code that it contains; import the network of your own that RUN names",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
-def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
+def audit(source: str, images: tuple[Path, ...], **options: Any) -> None:
     """Measure errors at the seam of a panorama, at its poles and under rotations of the sphere.
 
     RUN is the folder of a run or its model.safetensors. MODEL is your own network, as package.module:callable: a
@@ -84,7 +88,7 @@ def audit(network: str, images: tuple[Path, ...], **options: Any) -> None:
     size = parse_size(options["size"]) if options["size"] else None
     written = {"json_file": options["json_file"], "overwrite": options["overwrite"]}
     targets = _targets(options["out"], **written) if options["out"] else []
-    loaded = load_model(network, options["device"], options["trust"])
+    loaded = load_model(source, options["device"], options["trust"], options["network"], programs=True)
     flat = _flat_network(loaded) if options["conversions"] else None
     loaded = loaded.with_normalization(mean, std)
     targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ from omniconv.training.settings import RunConfig, option
 
 WORDS = "omniconv.words"
 """Key of the words of the command line in click's context."""
-ALIASES = {"path": "out", "model": "network", "run": "network"}
+ALIASES = {"path": "out", "model": "source", "run": "source"}
 """Arguments of functions whose value comes from an option or argument of another name."""
 
 
@@ -67,6 +68,16 @@ class NearestGroup(click.Group):
             cure = did_you_mean(args[0], names, f"the commands are {', '.join(names)}")
             raise click.UsageError(f"No such command '{args[0]}': {cure}", ctx)
         return super().resolve_command(ctx, args)
+
+
+def own_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--network`` and ``--trust``, which allow the code of a run of a network of the user's own to run."""
+    for flag, settings in (
+        ("--trust", {"is_flag": True, "help": "import the network of your own that RUN names"}),
+        ("--network", {"help": "network of your own that RUN names, again, as package.module:callable"}),
+    ):
+        command = click.option(flag, **settings)(command)
+    return command
 
 
 def in_command_words(error: InputError, command: click.Command, typed: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omniconv.commands.command import Command
+from omniconv.commands.command import Command, own_network_options
 from omniconv.commands.terminal import PATH, log
 from omniconv.training.setting_values import parse_size
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("network", metavar="RUN|MODEL")
+@click.argument("source", metavar="RUN|MODEL")
 @click.option("--format", "file_format", required=True, help="onnx or torch")
 @click.option("--out", type=PATH, help="file to write to; by default model.onnx or model.pt2 in RUN, or here for MODEL")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--size", help="N or HxW: fix the input size in pixels; by default any size is accepted")
-def export(network: str, file_format: str, out: Path | None, overwrite: bool, size: str | None) -> None:
+@own_network_options
+def export(
+    source: str, file_format: str, out: Path | None, overwrite: bool, size: str | None, network: str | None, trust: bool
+) -> None:
     """Write an ONNX or torch.export file.
 
     RUN is the folder of a run or its model.safetensors; other programs can run the written network. The input is
@@ -47,11 +50,11 @@ def export(network: str, file_format: str, out: Path | None, overwrite: bool, si
     from omniconv.run_folder import enclosing_run
 
     fixed = parse_size(size) if size else None
-    run = enclosing_run(network) if Path(network).exists() else None
+    run = enclosing_run(source) if Path(source).exists() else None
     path = check_file(file_format, out, run.path if run else Path(), overwrite)
-    model = load_model(network, "cpu", trust=None).model
+    model = load_model(source, "cpu", trust, network).model
     write = export_predictor if isinstance(model, Predictor) else _export
-    with own_input(network):
+    with own_input(source):
         exported = write(model, path, overwrite, fixed)
     for one in exported.differences:
         labels = f", labels agree {one.agreement:.2%}" if one.output != "output" else ""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from omniconv.audit.model_adapter import describe_error
 from omniconv.data.masks import IGNORE_INDEX
 from omniconv.data.preprocessing import IMAGE_CHANNELS, Preprocessing, default_size
-from omniconv.errors import FileError, InputError
+from omniconv.errors import FileError, InputError, describe_error
 from omniconv.files import check_archive
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.models import Model
+from omniconv.models.own_code import make_network, network_code
 from omniconv.run_folder import enclosing_run
 from omniconv.surfaces import Equirectangular
 
@@ -70,35 +68,43 @@ class LoadedModel:
         return Preprocessing(Equirectangular(), (height, width))
 
 
-def load_model(name: str, device: str, trust: bool | None = False) -> LoadedModel:
+def load_model(
+    name: str, device: str, trust: bool = False, network: str | None = None, programs: bool = False
+) -> LoadedModel:
     """Load a run by its folder or a file in it, a ``.safetensors``, a ``.pt2`` program or ``package.module:callable``.
 
     Args:
         name: as typed.
         device: ``auto``, ``cpu`` or ``cuda``.
-        trust: allow ``.pt2`` files, which can execute code that they contain; ``None`` refuses them.
+        trust: allow the code that a run names, and ``.pt2`` files, which can execute code that they contain.
+        network: network of the user's own that a run names, again.
+        programs: allow ``.pt2`` files, if they are trusted.
     """
     path = Path(name)
     chosen_device = choose_device(device)
     if path.suffix == ".onnx" and path.is_file():
         raise FileError(path, "is an exported ONNX file, which other programs run", MODEL_CURE)
     if path.suffix == ".pt2" and path.is_file():
-        if trust is None:
+        if not programs:
             raise FileError(path, "is an exported program, whose layers are not known", MODEL_CURE)
         return LoadedModel(_load_program(path, trust), path.name)
-    module, _, attribute = name.partition(":")
-    if attribute and not path.exists():
-        return LoadedModel(_import_model(module, attribute, name).to(chosen_device), name)
+    if ":" in name and not path.exists():
+        if network is not None:
+            raise InputError("network", network, "is for runs, and MODEL is a network already", "leave it out")
+        return LoadedModel(make_network(network_code(name, "MODEL"), "MODEL").to(chosen_device), name)
     if not path.exists():
         raise FileError(name, "does not exist", MODEL_CURE)
     folder = enclosing_run(path) if path.suffix != ".safetensors" else None
-    return LoadedModel(Predictor(path, device), name, folder.path if folder else None, path)
+    predictor = Predictor(path, device, network=network, trust=trust)
+    return LoadedModel(predictor, name, folder.path if folder else None, path)
 
 
-def open_predictor(name: str, device: str | None, tta: bool = False) -> Predictor:
+def open_predictor(
+    name: str, device: str | None, tta: bool = False, network: str | None = None, trust: bool = False
+) -> Predictor:
     """Open a run or a ``model.safetensors`` for a command that needs its classes and its preprocessing."""
     check_names_run(name)
-    return Predictor(Path(name), device or "auto", tta)
+    return Predictor(Path(name), device or "auto", tta, network=network, trust=trust)
 
 
 def check_names_run(name: str) -> None:
@@ -124,30 +130,6 @@ def input_shape(model: nn.Module, size: tuple[int, int] | None) -> tuple[int, ..
     if not surface.any_size:
         return (channels, *(length or 0 for length in surface.shape))
     return (channels, *(size if size and surface.ndim == 2 else DEFAULT_SIZE[:1] * surface.ndim))
-
-
-def _import_model(module: str, attribute: str, name: str) -> nn.Module:
-    """Import a module instance, or call a function without arguments that returns one."""
-    sys.path.insert(0, "")  # find modules in the current folder, as `python -m` does
-    try:
-        target: Any = import_module(module)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-        target = target if isinstance(target, nn.Module) else target()
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise InputError("MODEL", name, f"cannot be made ({describe_error(error)})", _import_cure(module)) from error
-    finally:
-        sys.path.remove("")
-    if not isinstance(target, nn.Module):
-        rule = f"returns a {type(target).__name__}, not a torch.nn.Module"
-        raise InputError("MODEL", name, rule, "name a module, or a function that returns one")
-    return target
-
-
-def _import_cure(module: str) -> str:
-    if module in sys.modules:
-        return "name a module, or a function without arguments that returns one"
-    return f"{MODEL_CURE}, whose package is in the current folder or installed"
 
 
 @contextmanager

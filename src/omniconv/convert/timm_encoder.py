@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from omniconv.checks import did_you_mean
-from omniconv.convert.equirectangular import to_equirectangular
-from omniconv.convert.tangent import to_tangent
+from omniconv.convert.own_network import on_surface
 from omniconv.errors import InputError, one_line
 from omniconv.models.weights.sources import import_timm
 from omniconv.surfaces import Equirectangular, Plane, Surface
@@ -65,7 +64,8 @@ class TimmEncoder(nn.Module):
         self.channels, self.strides = list(network.feature_info.channels()), list(network.feature_info.reduction())
         self.surfaces = [_at_stride(surface, stride) for stride in self.strides]
         self.total_stride = self.strides[-1]
-        self.network = _converted(network, surface)
+        poles = surface.poles if isinstance(surface, Equirectangular) else "flat"
+        self.network = on_surface(network, surface, poles, in_channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the signals of the network, the finest first."""
@@ -78,14 +78,6 @@ def _check_surface(name: str, surface: Surface) -> None:
         rule = f"is not possible on {surface}: networks of timm are flat"
         cure = "use encoder='resnet18', or the surface plane or equirectangular"
         raise InputError("encoder", f"timm:{name}", rule, cure)
-
-
-def _converted(network: nn.Module, surface: Surface) -> nn.Module:
-    if not isinstance(surface, Equirectangular):
-        return network
-    if surface.height is None:
-        return to_equirectangular(network, poles=surface.poles)
-    return to_tangent(network, surface.height)
 
 
 def _at_stride(surface: Surface, stride: int) -> Surface:

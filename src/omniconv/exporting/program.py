@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omniconv.convert.overrides.module_class import conversion_of, named_modules
+from omniconv.convert.overrides.tangent import TangentOverrides
 from omniconv.errors import InputError, truncate
 from omniconv.nn.inspection import copy_network
 from omniconv.nn.rows.modules import RowConvolution
@@ -42,6 +44,8 @@ def to_program(network: nn.Module, inputs: Sequence[Tensor], min_size: int | Non
     try:
         with silenced_exporter(), torch.no_grad():
             network = with_standard_ops(network)
+            if any(_tangent_overrides(network)):
+                network(*inputs)  # their tables are built outside of the tracing
             dynamic = signature(network.forward).bind(*sizes).arguments
             program = torch.export.export(network, batch, dynamic_shapes=dict(dynamic), strict=False)
     except (AssertionError, RuntimeError, ValueError) as error:  # AssertionError: torch 2.13, of its own solver
@@ -61,7 +65,19 @@ def with_standard_ops(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, SparseOperator | RowConvolution):
             module.use_standard_ops()
+    for overrides in _tangent_overrides(network):
+        overrides.use_standard_ops()
     return network
+
+
+def _tangent_overrides(network: nn.Module) -> Iterator[TangentOverrides]:
+    """Yield the overrides of each network inside that is converted to tangent planes."""
+    conversions = {
+        id(found.overrides): found for _, module in named_modules(network) if (found := conversion_of(module))
+    }
+    for conversion in conversions.values():
+        if isinstance(conversion.overrides, TangentOverrides):
+            yield conversion.overrides
 
 
 @contextmanager

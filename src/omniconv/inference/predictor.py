@@ -53,6 +53,8 @@ class Predictor:
         device: ``auto``, ``cpu`` or ``cuda``.
         tta: average the probabilities for mirrored and turned copies of each image (test-time augmentation), see
             ``omniconv.inference.test_time_augmentation``; takes up to eight times as long.
+        network: for a path of a network of your own, its code again, see ``oc.load``.
+        trust: import the code of the network that the file names.
 
     Attributes:
         model: the network, on the device and in evaluation mode.
@@ -74,11 +76,21 @@ class Predictor:
         >>> answer.save("labels.png")  # doctest: +SKIP
     """
 
-    def __init__(self, run: Model | HasNetwork | str | Path, device: str = "auto", tta: bool = False) -> None:
+    def __init__(
+        self,
+        run: Model | HasNetwork | str | Path,
+        device: str = "auto",
+        tta: bool = False,
+        *,
+        network: Any = None,
+        trust: bool = False,
+    ) -> None:
         self.device, self.tta = choose_device(device), tta
         path = run if isinstance(run, str | Path) else getattr(run, "path", None)
         self.folder = enclosing_run(path) if path is not None and Path(path).exists() else None
-        model = run if isinstance(run, Model) else getattr(run, "network", None) or load_network(run)  # type: ignore[arg-type]
+        model = run if isinstance(run, Model) else getattr(run, "network", None)
+        if model is None:
+            model = load_network(run, network, trust)  # type: ignore[arg-type]  # a path
         saved = model.preprocessing
         if "preparation" not in saved:
             rule = "was saved without its preprocessing"
@@ -107,13 +119,15 @@ class Predictor:
             raise ValueError("the number of classes is not that of the network")
 
     @classmethod
-    def open(cls, run: str | Path, device: str = "auto", tta: bool = False) -> Predictor:
-        """Load the network of a run's folder or of a ``model.safetensors``.
+    def open(
+        cls, run: str | Path, device: str = "auto", tta: bool = False, *, network: Any = None, trust: bool = False
+    ) -> Predictor:
+        """Load the network of a run's folder or of a ``model.safetensors``; see the constructor.
 
         Raises:
             FileError: the run does not exist or has no network yet, or the file is damaged.
         """
-        return cls(run, device, tta)
+        return cls(run, device, tta, network=network, trust=trust)
 
     @cached_property
     def training(self) -> DatasetFolder | None:
@@ -254,21 +268,27 @@ class Predictor:
         return np.where(hole[..., None], filled, pixels)
 
 
-def load_network(run: str | Path) -> Model:
+def load_network(run: str | Path, network: Any = None, trust: bool = False) -> Model:
     """Load the network of a run, given its folder or a file in it, or of a ``.safetensors`` file anywhere.
 
+    Args:
+        run: the path.
+        network: for a network of your own, its code again, see ``oc.load``.
+        trust: import the code of the network that the file names.
+
     Raises:
-        FileError: the run does not exist or has no network yet, or the file is damaged.
+        FileError: the run does not exist or has no network yet, or the file is damaged or names code that the user does
+            not allow to run.
     """
     path = as_path(run)
     folder = None if path.suffix == ".safetensors" and not path.is_dir() else enclosing_run(path)
     if folder is None and (path.is_file() or path.suffix == ".safetensors"):
-        return load(path)
+        return load(path, network=network, trust=trust)
     folder = folder or find_run(path)
     if not folder.model.is_file():
         cure = f"train it: omniconv train --resume {folder.path}"
         raise FileError(folder.path, "has no trained network yet", cure)
-    return load(folder.model)
+    return load(folder.model, network=network, trust=trust)
 
 
 def _as_source(image: Any) -> Path | Image.Image:

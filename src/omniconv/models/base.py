@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from omniconv.checks import to_builtin
 from omniconv.errors import InputError
+from omniconv.models.own_code import NetworkCode
 from omniconv.models.registry import Output
+from omniconv.models.storage.tensor_file import TensorSpec
 from omniconv.surfaces import Surface
 
 
@@ -36,6 +38,8 @@ class Model(nn.Module):
             frozen at the start of a training.
         arguments: construction arguments, the surface as its short name; saved with the weights.
         preprocessing: description of the preprocessing of images, in types of JSON; saved with the weights.
+        built_tensors: dtypes and shapes of the tensors that the constructor built, for networks of the user's own,
+            whose code does not run again to compare them with it; else ``None``.
 
     Example:
         >>> class Mean(Model):
@@ -60,11 +64,23 @@ class Model(nn.Module):
         super().__init__()
         self.surface = surface
         self.preprocessing: dict[str, Any] = {}
+        self.built_tensors: Mapping[str, TensorSpec] | None = None
+        self._recorded_as: dict[str, Any] = {}  # arguments that are recorded in another form than they are given
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _record_arguments(cls.__init__)  # type: ignore[method-assign]
+
+    @property
+    def code(self) -> NetworkCode | None:
+        """The code of a network of the user's own; ``None`` for the networks of omniconv."""
+        return next((value for value in self.arguments.values() if isinstance(value, NetworkCode)), None)
+
+    @property
+    def flat_network(self) -> nn.Module:
+        """The network whose names of weights are those of published files; by default the network itself."""
+        return self
 
     @property
     def total_stride(self) -> int:
@@ -218,7 +234,8 @@ def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
         bound.apply_defaults()
         # After init: if a model derives from another one, both constructors are wrapped, and the outer one sets last.
         given = list(bound.arguments.items())[1:]
-        self.arguments = {name: to_builtin(value) for name, value in given if name != "surface"}
+        own = self._recorded_as
+        self.arguments = {name: own.get(name, to_builtin(value)) for name, value in given if name != "surface"}
         self.arguments["surface"] = str(self.surface)
 
     return wrapped

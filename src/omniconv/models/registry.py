@@ -11,18 +11,19 @@ from omniconv.errors import InputError
 if TYPE_CHECKING:
     from omniconv.models.base import Model
 
-Output = Literal["dense", "global", "denoiser", "autoencoder", "generator", "discriminator", "inpainter"]
+Output = Literal["dense", "global", "image", "denoiser", "autoencoder", "generator", "discriminator", "inpainter"]
 """Output of a network, which decides the tasks that it serves.
 
-``dense``: a vector per sample of the surface; ``global``: one vector per image; ``denoiser``: the denoised estimate of
-a noisy image at a noise level; ``autoencoder``: the reconstruction of an image; ``generator``: an image from a latent
-vector; ``discriminator``: scores of an image; ``inpainter``: the completed image from an image and a mask.
+``dense``: a vector per sample of the surface; ``global``: one vector per image; ``image``: an image from an image;
+``denoiser``: the denoised estimate of a noisy image at a noise level; ``autoencoder``: the reconstruction of an image;
+``generator``: an image from a latent vector; ``discriminator``: scores of an image; ``inpainter``: the completed image
+from an image and a mask.
 """
-IMAGE_OUTPUTS = frozenset(("dense", "denoiser", "autoencoder", "generator", "inpainter"))
+IMAGE_OUTPUTS = frozenset(("dense", "image", "denoiser", "autoencoder", "generator", "inpainter"))
 """Outputs with a vector per sample of the surface."""
 LOGIT_OUTPUTS = frozenset(("dense", "global"))
 """Outputs that are usually logits or values of a regression, named ``logits`` in exported files."""
-NORMALIZED_OUTPUTS = frozenset(("autoencoder", "generator", "inpainter"))
+NORMALIZED_OUTPUTS = frozenset(("image", "autoencoder", "generator", "inpainter"))
 """Outputs that are images as normalized as the training images."""
 LATENT_INPUTS = frozenset(("generator",))
 """Outputs of networks whose first input is a latent signal instead of an image."""
@@ -46,6 +47,13 @@ MODELS: dict[str, type[Model] | str] = {
     "unet": "omniconv.models.unet:UNet",
 }
 """Known models by name: the class, or where to import it from, so that listing the names does not import torch."""
+OWN_MODELS: dict[str, type[Model] | str] = {
+    "own_dense": "omniconv.convert.own_network:OwnDense",
+    "own_global": "omniconv.convert.own_network:OwnGlobal",
+    "own_image": "omniconv.convert.own_network:OwnImage",
+}
+"""Networks of the user's own by the name of their class in files. They are not chosen by name, but by the code of the
+network, which is never imported because a file names it (``omniconv.models.own_code``)."""
 
 
 def get_model(name: str) -> type[Model]:
@@ -58,9 +66,10 @@ def get_model(name: str) -> type[Model]:
         >>> get_model("unet").output
         'dense'
     """
-    entry = MODELS[check_choice("model", name, MODELS)]
+    models = OWN_MODELS if name in OWN_MODELS else MODELS
+    entry = models[check_choice("model", name, models)]
     if isinstance(entry, str):
-        entry = MODELS[name] = resolve_name(entry)
+        entry = models[name] = resolve_name(entry)
     return entry
 
 
@@ -76,13 +85,23 @@ def models_for(output: Output) -> tuple[str, ...]:
     return tuple(name for name in MODELS if get_model(name).output == output)
 
 
+def own_model_for(output: Output) -> str | None:
+    """Return the name of the class for networks of the user's own with this output, ``None`` if there is none.
+
+    Example:
+        >>> own_model_for("dense"), own_model_for("denoiser")
+        ('own_dense', None)
+    """
+    return next((name for name in OWN_MODELS if get_model(name).output == output), None)
+
+
 def model_name(model: Model) -> str:
     """Return the name under which the class of a model is registered.
 
     Raises:
         InputError: it is not registered.
     """
-    for name in MODELS:
+    for name in (*MODELS, *(OWN_MODELS if getattr(model, "code", None) else ())):
         if get_model(name) is type(model):
             return name
     rule, cure = f"must be one of {', '.join(MODELS)}", "add it by oc.models.register_model"
@@ -105,7 +124,7 @@ def register_model(name: str, model: type[Model]) -> None:
     from omniconv.models.base import Model  # late: they import torch, and this module
     from omniconv.models.roles import ROLES, missing_methods
 
-    if name in MODELS:
+    if name in MODELS or name in OWN_MODELS:
         raise InputError("name", name, "is the name of another model", "choose another name")
     if not (isinstance(model, type) and issubclass(model, Model) and getattr(model, "output", "") in get_args(Output)):
         rule = f"must be a subclass of oc.models.Model with an output of {', '.join(get_args(Output))}"

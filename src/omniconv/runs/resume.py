@@ -10,6 +10,7 @@ from omniconv.data.content import check_unchanged
 from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.predictor import choose_device
 from omniconv.models import Model, load
+from omniconv.models.own_code import own_code
 from omniconv.run_folder import RunFolder, own_run
 from omniconv.runs.start import finish_run, write_start
 from omniconv.training.callbacks import Log
@@ -31,7 +32,9 @@ from omniconv.training.starting_weights import (
 CHANGEABLE = ("epochs", "device", "workers", "patience")
 
 
-def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) -> RunFolder:
+def resume_run(
+    path: Path, given: dict[str, Any], log: Log, progress_bar: bool, *, network: Any = None, trust: bool = False
+) -> RunFolder:
     """Continue a run where it stopped.
 
     Args:
@@ -39,6 +42,8 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         given: settings that the user changes; ``data`` is the new place of the data, which must hold the same files.
         log: called with lines of text for the user.
         progress_bar: show a progress bar.
+        network: for a run of a network of the user's own, its code again, see ``oc.load``.
+        trust: import the code of the network that the run names.
 
     Raises:
         OwnedError: another process trains in the folder.
@@ -46,10 +51,12 @@ def resume_run(path: Path, given: dict[str, Any], log: Log, progress_bar: bool) 
         KeyboardInterrupt, WriteError: as ``finish_run``.
     """
     with own_run(path) as run:
-        return _resume(run, given, log, progress_bar)
+        return _resume(run, given, log, progress_bar, network, trust)
 
 
-def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool) -> RunFolder:
+def _resume(
+    run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool, own_network: Any, trust: bool
+) -> RunFolder:
     moved_to = given.get("data")
     given = {name: value for name, value in given.items() if name != "data"}
     for name in given:
@@ -61,7 +68,8 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
     missing = [name for name in RunConfig.model_fields if name not in settings and name not in optional]
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
-    config = RunConfig(**(settings | given))
+    code = own_code(run.config, settings.get("network"), own_network, trust)
+    config = RunConfig(**(settings | given | ({"network": str(code)} if code else {})))
     in_file = set(RunConfig.model_fields) - set(given)
     check_precision(config, choose_device(config.device))
     check_weights_settings(config)
@@ -78,7 +86,7 @@ def _resume(run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool)
     if moved_to is not None:
         config = config.replace(data=str(Path(moved_to).resolve()))
     with errors_in_file(run.config, in_file):
-        network = build_network(config, splits)
+        network = build_network(config, splits, code)
         if not trained:
             if not read_starting_weights(run, network):
                 load_starting_weights(network, config)
@@ -115,7 +123,7 @@ def _check_best(run: RunFolder, network: Model) -> None:
     if not run.model.is_file():
         return
     try:
-        best = load(run.model)
+        best = load(run.model, network=network.code)
     except FileError:  # damaged, or written halfway by a system that crashed
         return
     if (type(best), best.arguments) != (type(network), network.arguments):

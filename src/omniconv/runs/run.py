@@ -38,9 +38,10 @@ class Run:
         >>> labels = run.predict("photo.jpg")  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, device: str = "auto") -> None:
+    def __init__(self, path: str | Path, device: str = "auto", *, network: Any = None, trust: bool = False) -> None:
         choose_device(device)
         self.path, self._device = Path(path), device
+        self._code = {"network": network, "trust": trust}
         self._folder = RunFolder(self.path)
 
     def __repr__(self) -> str:
@@ -84,7 +85,7 @@ class Run:
         Raises:
             FileError: the run has no network yet, or the file is damaged.
         """
-        return Predictor.open(self.path, self._device)
+        return Predictor.open(self.path, self._device, **self._code)
 
     def report(self) -> Path:
         """Write ``report.html`` again, with the present state of the run, and return its path.
@@ -148,13 +149,16 @@ class Run:
         return SampleFiles(self.predictor, n, class_name, steps, seed, batch_size, guidance).draw()
 
 
-def open_run(path: str | Path, device: str = "auto") -> Run:
+def open_run(path: str | Path, device: str = "auto", *, network: Any = None, trust: bool = False) -> Run:
     """Open a run.
 
     Args:
         path: folder of the run, or any file in it: ``model.safetensors``, ``config.yaml``, ``checkpoints/last.ckpt``.
             Of a ``model.safetensors`` outside of a run only the network and its predictions are known.
         device: ``auto``, ``cpu`` or ``cuda``.
+        network: for a run of a network of your own, its code again: ``package.module:callable``, or the module or
+            function. Without it, or ``trust``, the code that the run names does not run.
+        trust: import the code of the network that the run names.
 
     Raises:
         FileError: the path does not exist or does not belong to a run.
@@ -167,10 +171,10 @@ def open_run(path: str | Path, device: str = "auto") -> Run:
     path = as_path(path)
     run = enclosing_run(path) if path.exists() else None
     if path.suffix == ".safetensors" and path.is_file() and (run is None or path.name != run.model.name):
-        return Run(path, device)
+        return Run(path, device, network=network, trust=trust)
     if path.suffix == ".safetensors" and not path.exists():
         raise FileError(path, "does not exist", "give the folder of a run, such as runs/NAME")
-    return Run(find_run(path).path, device)
+    return Run(find_run(path).path, device, network=network, trust=trust)
 
 
 def train(
@@ -191,7 +195,8 @@ def train(
         out: folder of the run, instead of ``runs/NAME``.
         log: called with each line of text for the user.
         **settings: settings of ``omniconv.training.settings.RunConfig``, the options of the command: ``surface``,
-            ``epochs``, ``learning_rate``, ``batch_size``, …
+            ``epochs``, ``learning_rate``, ``batch_size``, …; ``network`` may also be a module or a function that
+            returns one.
 
     Returns:
         The finished run.
@@ -212,4 +217,4 @@ def train(
             raise InputError(argument, path, "must be a string or a path", "use pathlib.Path")
     given = {"task": task, "data": str(data)} | settings
     folder = start_run(given, log, name=name, out=None if out is None else str(out))
-    return Run(folder.path, str(settings.get("device", "auto")))
+    return Run(folder.path, str(settings.get("device", "auto")), network=settings.get("network"))

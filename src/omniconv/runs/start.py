@@ -18,6 +18,7 @@ from omniconv.errors import InputError, printable
 from omniconv.files import WriteError, write_cure
 from omniconv.inference.evaluation import evaluate, prediction_settings
 from omniconv.inference.predictor import Predictor, choose_device
+from omniconv.models.own_code import network_code, own_code
 from omniconv.progress import Count, sign_of_life
 from omniconv.run_folder import (
     RunFolder,
@@ -61,22 +62,28 @@ def start_run(
     config_file: Path | None = None,
     name: str | None = None,
     out: str | None = None,
+    trust: bool = False,
 ) -> RunFolder:
     """Train in a new folder, then evaluate and report the result.
 
     Args:
-        given: settings that the user gave.
+        given: settings that the user gave; ``network`` may also be a module or a function.
         log: called with lines of text for the user.
         progress_bar: show a progress bar.
         config_file: a file of further settings.
         name: name of the run; by default that of its data.
         out: the run's folder; by default ``runs/NAME``.
+        trust: import the network that ``config_file`` names.
 
     Raises:
         InputError: the settings or the data cannot be used; nothing has been written then.
     """
     check_run_name(name, out)
+    code = None if given.get("network") is None else network_code(given["network"])
+    given = given | ({"network": str(code)} if code else {})
     settings = (read_config(config_file) if config_file else {}) | given
+    if code is None:
+        code = own_code(config_file, settings.get("network"), None, trust)
     for argument in ("task", "data"):
         if not (value := settings.get(argument)):
             task_name = settings.get("task") or "|".join(TASKS)
@@ -85,7 +92,7 @@ def start_run(
     in_file = set(settings) - set(given)
     with errors_in_file(config_file, in_file):
         check_precision(config, choose_device(config.device))
-        check_settings(config, given)
+        check_settings(config, given, code)
     check_new_folder(name or default_run_name(config.data), out)
     check_outside(out or "runs", config.data, config.task_object.searched_folders)
     with sign_of_life(log, lambda: "reading the images"):
@@ -93,7 +100,7 @@ def start_run(
     with errors_in_file(config_file, in_file):
         check_patience(config, summary.is_measurable)
         config = resolve_settings(config, summary.splits)
-        network = build_network(config, summary.splits)
+        network = build_network(config, summary.splits, code)
         weights = load_starting_weights(network, config)
     summary = replace(summary, splits=with_normalization(summary.splits, network))
     with new_run(name or default_run_name(config.data), out) as run:
@@ -131,7 +138,7 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
     command = f"omniconv train --resume {shlex.quote(printable(folder.path))}"
     try:
         fit(run, log, progress_bar)
-        predictor = Predictor.open(folder.path, run.config.device)
+        predictor = Predictor.open(folder.path, run.config.device, network=run.network.code)
         if splits.validation:
             count = Count("evaluation", len(splits.validation.samples))
             with sign_of_life(log, count.describe):

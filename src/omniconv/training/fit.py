@@ -153,7 +153,7 @@ def _restore(
 def _has_weights(path: Path, network: Model) -> bool:
     """Return True if a file has the weights of a network."""
     try:
-        saved = load(path).state_dict()
+        saved = load(path, network=network.code).state_dict()
     except FileError:
         return False
     return all(name in saved and torch.equal(saved[name], value) for name, value in network.state_dict().items())

@@ -7,12 +7,14 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
+from omniconv.convert.own_network import OwnNetwork
 from omniconv.data.augmentation import BATCH_AUGMENTATIONS, check_augmentations, parse_augmentations
 from omniconv.data.classes import numbered_class_names
 from omniconv.data.preprocessing import IMAGE_CHANNELS
 from omniconv.errors import InputError
 from omniconv.files import real_path
 from omniconv.models import Model, build
+from omniconv.models.own_code import NetworkCode
 from omniconv.nn.inspection import preserved_random_state
 from omniconv.summaries import summary
 from omniconv.surfaces import Surface
@@ -22,12 +24,13 @@ from omniconv.training.settings import RunConfig
 from omniconv.training.starting_weights import absolute_source, check_weights_settings, load_starting_weights
 
 
-def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
+def check_settings(config: RunConfig, given: Collection[str] = (), code: NetworkCode | None = None) -> None:
     """Check everything about the settings that can be checked before the data is read.
 
     Args:
         config: the settings.
         given: names of those that the user gave, all of which the model or the task must use.
+        code: the network of ``config.network``, if it is one of the user's own.
 
     Raises:
         InputError: the surface, the model, an argument of the network, its weights, a loss or an augmentation cannot
@@ -41,7 +44,8 @@ def check_settings(config: RunConfig, given: Collection[str] = ()) -> None:
     # The classes are not known yet; one fits every model.
     check_weights_settings(config)
     with preserved_random_state():
-        network = _build_model(config, numbered_class_names(1 if config.task_object.has_classes else 0))
+        names = numbered_class_names(1 if config.task_object.has_classes else 0)
+        network = _build_model(config, names, code)
     load_starting_weights(network, config)
 
 
@@ -65,8 +69,9 @@ def _check_augmentations(config: RunConfig, surface: Surface, size: tuple[int, i
         config.task_object.check_mixing(mixed, **config.loss_settings)
 
 
-def _build_model(config: RunConfig, classes: tuple[str, ...]) -> Model:
-    network = build(config.network, config.network_arguments(IMAGE_CHANNELS, classes))
+def _build_model(config: RunConfig, classes: tuple[str, ...], code: NetworkCode | None) -> Model:
+    arguments = config.network_arguments(IMAGE_CHANNELS, classes) | ({"network": code} if code else {})
+    network = build(config.model_name, arguments)
     if network.surface.ndim != 2 and not network.surface.spherical:
         raise InputError("surface", config.surface, "is not a surface of images", "use plane or equirectangular")
     return network
@@ -83,7 +88,8 @@ def resolve_settings(config: RunConfig, splits: DatasetSplits) -> RunConfig:
     augment = parse_augmentations(default if config.augment is None else config.augment)
     _check_augmentations(config.replace(augment=augment), surface, splits.preprocessing.size)
     chosen = {
-        "data": str(real_path(config.data)), "surface": str(surface), "model": config.network,
+        "data": str(real_path(config.data)), "surface": str(surface),
+        "model": None if config.network else config.model_name,
         "size": splits.preprocessing.size, "augment": augment, "method": splits.task.method,
         **{name: absolute_source(getattr(config, name)) for name in ("weights", "encoder_weights")},
     }  # fmt: skip
@@ -114,10 +120,15 @@ def is_measurable(splits: DatasetSplits) -> bool:
     return False
 
 
-def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
+def build_network(config: RunConfig, splits: DatasetSplits, code: NetworkCode | None = None) -> Model:
     """Build the network of a run, with random weights from its seed, and record its preprocessing.
 
     Weights of the settings are loaded by ``load_starting_weights`` or are those of a checkpoint.
+
+    Args:
+        config: the settings.
+        splits: the samples.
+        code: the network of ``config.network``, if it is one of the user's own; its weights are those that it makes.
 
     Raises:
         InputError: the network's settings do not fit each other, the task or the images, or they are not those that
@@ -137,7 +148,7 @@ def build_network(config: RunConfig, splits: DatasetSplits) -> Model:
             raise InputError(name, getattr(config, name), rule, "restore config.yaml and data.json, or start a new run")
     _check_augmentations(config, splits.preprocessing.surface, splits.preprocessing.size)
     torch.manual_seed(config.seed)
-    network = _build_model(config, splits.classes)
+    network = _build_model(config, splits.classes, code)
     check_coarsest_size(config, network, splits)
     _check_single_optimizer(config, network)
     network.preprocessing = {
@@ -165,6 +176,9 @@ def check_coarsest_size(config: RunConfig, network: Model, splits: DatasetSplits
         InputError: the size, the depth or the batch size does not fit.
     """
     grid = tuple(config.size) if network.surface.any_size else ()
+    if isinstance(network, OwnNetwork):
+        network.check_output(grid)
+        return
     rows = summary(network, (IMAGE_CHANNELS, *grid)).rows
     has_batch_norm = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
     longest_sides = [max(row.output[1:], default=1) for row in rows if row.kind == "Conv"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from omniconv.checks import to_builtin
 from omniconv.errors import FileError, InputError
 from omniconv.files import atomic_write
-from omniconv.models.registry import MODELS, get_model, models_for
+from omniconv.models.registry import MODELS, get_model, models_for, own_model_for
 from omniconv.tasks import TASKS, get_task
 from omniconv.training.setting_errors import Spelling, explain, spell_argument
 from omniconv.training.setting_values import (
@@ -37,6 +37,10 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
+OWN_POLES = ("flat", "over", "zeros", "replicate", "reflect")
+CHANNEL_ORDERS = ("rgb", "bgr", "grey")
+OPTION_NAMES = {"channel_order": "channels", "output_key": "output"}
+"""Options whose name is another one than that of their setting."""
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
 LOSS_SETTINGS = ("loss", "label_smoothing")
@@ -44,11 +48,14 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
-    "weights", "encoder_weights", "freeze", "mean", "std",
+    "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
+OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
+"""Settings that are arguments of networks of the user's own."""
 NETWORK_SETTINGS = (
-    "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "output_stride", "surface",
+    "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "output_stride", *OWN_SETTINGS,
+    "surface",
 )  # fmt: skip
 """Settings that are arguments of models; a model may lack some of them."""
 BACKBONE_SETTINGS = ("encoder_weights", "freeze")
@@ -157,6 +164,22 @@ class RunConfig(Settings):
         "if it is known, else that of the training images",
     )
     std: PositiveChannels = Field((), description="R,G,B standard deviation that images are divided by, as mean")
+    network: str | None = Field(
+        None,
+        description="network of your own instead of a model, as package.module:callable: a torch.nn.Module for images "
+        "(batch, 3, height, width), or a function without arguments that returns one; on a sphere it is converted",
+    )
+    poles: Annotated[str, one_of(lambda: OWN_POLES)] = Field(
+        "flat",
+        description="what a converted network of your own reads above and below a panorama: flat (what it reads beyond "
+        "a flat image), over (the pole), zeros, replicate or reflect",
+    )
+    channel_order: Annotated[str, one_of(lambda: CHANNEL_ORDERS)] = Field(
+        "rgb", description="channels that a network of your own takes: rgb, bgr or grey (one channel)"
+    )
+    output_key: str | None = Field(
+        None, description="output of a network of your own, by key or index, if it has several; by default the first"
+    )
     size: Size = Field(
         (),
         description="N or HxW: size in pixels that images are resized to; by default their own size if all are equal "
@@ -276,9 +299,19 @@ class RunConfig(Settings):
         return get_task(self.task, self.method)
 
     @property
-    def network(self) -> str:
-        """Name of the model, the task's default one if none is set."""
-        return self.model or self.task_object.default_model
+    def model_name(self) -> str:
+        """Name of the model, the task's default one if none is set; that of a network of the user's own is fixed.
+
+        Raises:
+            InputError: the task trains no networks of the user's own.
+        """
+        if self.network is None:
+            return self.model or self.task_object.default_model
+        name = own_model_for(self.task_object.output)
+        if name is None:
+            rule = f"cannot be trained for the task {self.task}, whose networks have methods of their own"
+            raise InputError("network", self.network, rule, "leave it out, or derive a class from oc.models.Model")
+        return name
 
     def check_model(self) -> None:
         """Check that the model has the output that the task requires; not a validator, since it imports torch.
@@ -288,10 +321,13 @@ class RunConfig(Settings):
                 use it.
         """
         task = self.task_object
-        if self.network not in models_for(task.output):
+        if self.network is not None and self.model is not None:
+            rule = "cannot be given with a network of your own"
+            raise InputError("model", self.model, rule, "leave one of model and network out")
+        if self.network is None and self.model_name not in models_for(task.output):
             method = f" with method={task.method}" if task.method else ""
             rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}{method}"
-            raise InputError("model", self.network, rule, f"use model={task.default_model!r}")
+            raise InputError("model", self.model_name, rule, f"use model={task.default_model!r}")
         self.check_used(name for name in self.unused if getattr(self, name) != self.default(name))
 
     def check_used(self, names: Iterable[str]) -> None:
@@ -303,7 +339,7 @@ class RunConfig(Settings):
         for name in names:
             if name in self.unused:
                 of_model = name in (*NETWORK_SETTINGS, *BACKBONE_SETTINGS)
-                kind, user = ("model", self.network) if of_model else ("task", self.task)
+                kind, user = ("model", self.network or self.model_name) if of_model else ("task", self.task)
                 if kind == "model" and name in self._model_parameters:
                     kind, user = "encoder", str(self.network_encoder)
                 rule = f"is not used by the {kind} {user}"
@@ -311,7 +347,7 @@ class RunConfig(Settings):
 
     @property
     def _model_parameters(self) -> Mapping[str, Parameter]:
-        return signature(get_model(self.network)).parameters
+        return signature(get_model(self.model_name)).parameters
 
     @property
     def network_encoder(self) -> str | None:
@@ -329,7 +365,7 @@ class RunConfig(Settings):
             accepted -= set(ENCODER_SETTINGS) - set(encoder_options(encoder))
         if "depth" in accepted:  # which decides the output stride
             accepted -= {"output_stride"}
-        backbone = get_model(self.network).backbone_names
+        backbone = get_model(self.model_name).backbone_names
         return (
             *(name for name in NETWORK_SETTINGS if name not in accepted),
             *(() if "encoder" in backbone else ("encoder_weights",)),
@@ -346,7 +382,7 @@ class RunConfig(Settings):
         # The usual defaults are those of a small plain encoder; other encoders have the published sizes.
         options = {} if encoder in (None, PLAIN) else encoder_options(str(encoder))
         of_encoder = {name: options[name] for name in ENCODER_SETTINGS if name in options}
-        return {**self.task_object.defaults, **get_model(self.network).defaults, **of_encoder}
+        return {**self.task_object.defaults, **get_model(self.model_name).defaults, **of_encoder}
 
     def default(self, name: str) -> Any:
         """Return the default of a setting for the task and method, the model and its encoder."""
@@ -448,4 +484,4 @@ def errors_in_file(path: Path | None, names: Collection[str]) -> Iterator[None]:
 
 def option(name: str) -> str:
     """Return the command-line option of a setting."""
-    return "--" + name.replace("_", "-")
+    return "--" + OPTION_NAMES.get(name, name).replace("_", "-")

@@ -50,7 +50,7 @@ def load_starting_weights(network: Model, config: RunConfig) -> WeightsReport | 
     source = getattr(config, name)
     if not source:
         return None
-    target = network if name == "weights" else network.get_submodule("encoder")
+    target = network.flat_network if name == "weights" else network.get_submodule("encoder")
     try:
         with preserved_random_state():  # timm builds a network with random weights
             report = load_weights(target, source)
@@ -98,7 +98,7 @@ def read_starting_weights(run: RunFolder, network: Model) -> bool:
     """
     if not run.start.is_file():
         return False
-    kept = load(run.start)
+    kept = load(run.start, network=network.code)
     if (type(kept), kept.arguments) != (type(network), network.arguments):
         rule = "has another network than config.yaml describes"
         raise FileError(run.start, rule, "restore config.yaml, or start a new run")

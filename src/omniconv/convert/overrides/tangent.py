@@ -23,7 +23,7 @@ from omniconv.convert.overrides.table import GRID_TABLE, flat_rows
 from omniconv.convert.overrides.transposed import unpool_overlapping
 from omniconv.errors import InputError
 from omniconv.nn.arguments import Padding, Size
-from omniconv.nn.stencil.modules import StencilConvolution, make_stencil_convolution
+from omniconv.nn.stencil.modules import SparseOperator, StencilConvolution, make_stencil_convolution
 from omniconv.nn.stencil.window_pool import make_max_pool
 from omniconv.nn.symbolic import is_symbolic
 from omniconv.surfaces import Equirectangular, Stencil
@@ -40,6 +40,7 @@ class TangentOverrides:
     """
 
     pads_rows_as_flat = False
+    standard_ops = False
     records = False
     flat_windows: frozenset[tuple[str, str]] = frozenset()  # of the class, for networks pickled before it existed
 
@@ -47,6 +48,10 @@ class TangentOverrides:
         _surface(height)  # raises InputError for a bad height
         self.height = height
         self.layers: dict[tuple[Any, ...], nn.Module] = {}
+
+    def use_standard_ops(self) -> None:
+        """Build all layers from now on of torch's own operators, for export; see ``SparseOperator``."""
+        self.standard_ops, self.layers = True, {}
 
     @property
     def table(self) -> OverrideTable:
@@ -67,6 +72,9 @@ class TangentOverrides:
         key = (build, x.shape[2], x.is_meta, *arguments)
         if key not in self.layers:
             self.layers[key] = build(x.shape[2], *arguments)
+            for part in self.layers[key].modules() if self.standard_ops else ():
+                if isinstance(part, SparseOperator):
+                    part.use_standard_ops()
         return self.layers[key]
 
     def keeps_flat(self, module: str, operation: str) -> bool:
@@ -77,7 +85,8 @@ class TangentOverrides:
 
     def __getstate__(self) -> dict[str, Any]:
         # tables can be large; they are built again when needed
-        return {"height": self.height, "flat_windows": self.flat_windows, "layers": {}}
+        state = {"height": self.height, "flat_windows": self.flat_windows, "layers": {}}
+        return state | ({"standard_ops": True} if self.standard_ops else {})
 
 
 class TangentCall(NamedTuple):

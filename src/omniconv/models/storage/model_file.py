@@ -12,9 +12,17 @@ from torch import nn
 from omniconv.errors import FileError, InputError, one_line, truncate
 from omniconv.files import as_path, atomic_write, check_utf8, parse_json
 from omniconv.models.base import Model
-from omniconv.models.registry import MODELS, model_name
+from omniconv.models.own_code import EXAMPLE, own_code
+from omniconv.models.registry import MODELS, OWN_MODELS, model_name
 from omniconv.models.storage import tensor_file
-from omniconv.models.storage.rebuilding import build_apart, check_rebuildable, check_tensors, expected_tensors, unwrap
+from omniconv.models.storage.rebuilding import (
+    build_apart,
+    check_rebuildable,
+    check_tensors,
+    expected_tensors,
+    tensor_specs,
+    unwrap,
+)
 from omniconv.models.storage.tensor_file import TensorSpec
 from omniconv.surfaces import Surface, surface
 
@@ -60,18 +68,25 @@ def save(model: Model, path: str | Path) -> None:
         file.write(content)
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, *, network: Any = None, trust: bool = False) -> Model:
     """Load a network from a file, onto the CPU and in evaluation mode; the caller's random numbers stay as they are.
 
     The network of a run takes normalized images: their size, mean and standard deviation are in
     ``network.preprocessing``. ``oc.open_run("runs/NAME").predict(image)`` applies it.
 
     A file cannot import or run code: its network is one of ``MODELS``, and its weights are numbers. Dtype, shape and
-    number of its tensors are compared with the network before anything of its size is read or built.
+    number of its tensors are compared with the network before anything of its size is read or built. The code of a
+    network of your own, which the file names only, runs if you give ``network`` or ``trust``.
+
+    Args:
+        path: the file.
+        network: for a network of your own, its code again: ``package.module:callable``, or the module or function.
+        trust: import the code of the network that the file names.
 
     Raises:
         FileError: the file is missing, damaged or changed, was not written by ``save``, or has NaN or infinity in its
-            weights.
+            weights; or its network is one of your own, and neither ``network`` nor ``trust`` is given.
+        InputError: ``network`` is given for a network of omniconv, or cannot be made.
     """
     path = as_path(path)
     check_utf8(path)
@@ -81,6 +96,7 @@ def load(path: str | Path) -> Model:
 
     def check_header(metadata: dict[str, str], tensors: dict[str, TensorSpec]) -> None:
         description.update(_read_description(path, metadata))
+        description["arguments"] |= _own_code(path, description, network, trust)
         try:
             if metadata["omniconv"] == WITHOUT_CHECKSUM:
                 _check_samples(path, surface(description["arguments"].get("surface", "plane")))
@@ -99,7 +115,12 @@ def load(path: str | Path) -> Model:
     try:
         model = build_apart(description["model"], description["arguments"])
     except (InputError, MemoryError, RuntimeError) as error:
+        if isinstance(error, InputError) and error.argument == "network":  # the user's code, not the file
+            raise
         raise _cannot_be_built(path, description["model"], error) from error
+    if model.built_tensors is not None and (fault := check_tensors(tensor_specs(state), model.built_tensors)):
+        rule = f"contains weights that do not fit {model.code}: {fault}"
+        raise FileError(path, rule, "give the code that the weights were saved with")
     dtypes = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:
         model.to(dtypes.pop())
@@ -109,6 +130,14 @@ def load(path: str | Path) -> Model:
         raise FileError(path, "contains weights that do not fit the network that it names", COPY_AGAIN) from error
     model.preprocessing = description["preprocessing"]
     return model.eval()
+
+
+def _own_code(path: Path, description: dict[str, Any], network: Any, trust: bool) -> dict[str, Any]:
+    """Return the argument with the code of a network of the user's own; empty for the networks of omniconv."""
+    is_own = description["model"] in OWN_MODELS
+    named = description["arguments"].get("network") if is_own else None
+    code = own_code(path, named or (EXAMPLE if is_own else None), network, trust)
+    return {"network": code} if code else {}
 
 
 def _check_samples(path: Path, on_surface: Surface) -> None:

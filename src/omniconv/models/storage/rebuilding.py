@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from omniconv.errors import InputError, one_line, truncate
 from omniconv.models.base import Model
-from omniconv.models.registry import get_model, model_name
+from omniconv.models.registry import OWN_MODELS, get_model, model_name
 from omniconv.models.storage.tensor_file import DTYPES, TensorSpec
 from omniconv.surfaces import Surface, surface
 
@@ -63,16 +63,19 @@ def build_apart(name: str, arguments: dict[str, Any]) -> Model:
 def expected_tensors(name: str, arguments: dict[str, Any]) -> tuple[dict[str, TensorSpec], bool] | None:
     """Return the tensors of a described network, computed without its surface's tables, and if their shapes are exact.
 
-    ``None`` for a network of a registered class that cannot be built on the meta device.
+    ``None`` for a network of a registered class that cannot be built on the meta device, and for one of the user's own,
+    whose code may need the values of its tensors.
 
     Raises:
         InputError: an unknown name or argument.
     """
+    if name in OWN_MODELS:
+        return None
     whole = surface(arguments.get("surface", "plane"))
     network = _build_on_meta(name, arguments, whole.outline())
     if network is None:
         return None
-    return {key: _spec(value) for key, value in network.state_dict().items()}, not whole.weights_have_rows
+    return tensor_specs(network.state_dict()), not whole.weights_have_rows
 
 
 def check_tensors(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec], exact: bool = True) -> str:
@@ -118,6 +121,12 @@ def check_rebuildable(model: Model, arguments: dict[str, Any]) -> None:
     state = model.state_dict()
     for key, value in state.items():
         _check_plain(name, key, value)
+    specs = tensor_specs(state)
+    if model.built_tensors is not None:
+        if fault := check_tensors(specs, model.built_tensors):
+            rule = f"cannot be saved: {fault}, as its code built it"
+            raise InputError("model", name, rule, "change the code of the network, not the network")
+        return
     try:
         rebuilt = _build_on_meta(name, arguments, surface(arguments["surface"])) or build_apart(name, arguments)
     except (InputError, KeyError) as error:
@@ -126,8 +135,7 @@ def check_rebuildable(model: Model, arguments: dict[str, Any]) -> None:
     if difference := _difference(model, rebuilt):
         rule, cure = difference
         raise InputError("model", name, f"cannot be saved: {rule}", cure)
-    specs = {key: _spec(value) for key, value in state.items()}
-    if fault := check_tensors(specs, {key: _spec(value) for key, value in rebuilt.state_dict().items()}):
+    if fault := check_tensors(specs, tensor_specs(rebuilt.state_dict())):
         rule = f"cannot be saved: {fault}, as its arguments say"
         raise InputError("model", name, rule, "convert it to one dtype (model.float()), or " + OWN_CLASS)
 
@@ -227,6 +235,11 @@ def _ties(model: nn.Module) -> set[frozenset[str]]:
         if name in kept:  # buffers that are not saved are derived, and may be shared by equal layers
             names.setdefault(id(tensor), []).append(name)
     return {frozenset(same) for same in names.values() if len(same) > 1}
+
+
+def tensor_specs(tensors: Mapping[str, Tensor]) -> dict[str, TensorSpec]:
+    """Return dtype and shape of each tensor of a state dict."""
+    return {key: _spec(value) for key, value in tensors.items()}
 
 
 def _spec(tensor: Tensor) -> TensorSpec:
