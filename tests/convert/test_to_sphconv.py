@@ -20,9 +20,9 @@ from torch import nn
 import omniconv as oc
 from omniconv.convert.sphconv import finetune as sphconv_finetune
 from omniconv.convert.sphconv import fitting as sphconv_fitting
-from omniconv.convert.sphconv.fitting import fit_row, project_kernel
+from omniconv.convert.sphconv.fitting import RowKernel, _solve_ridge, fit_row, project_kernel
 from omniconv.convert.sphconv.source_network import chain
-from omniconv.convert.sphconv.targets import exact_outputs
+from omniconv.convert.sphconv.targets import all_exact_outputs, exact_outputs
 from omniconv.errors import FileError, InputError
 from omniconv.surfaces import Equirectangular, panorama
 
@@ -50,6 +50,20 @@ def convert(model, panoramas, **settings):
     return oc.convert.to_sphconv(model, panoramas, HEIGHT, **{"turned": 4, "steps": 0, "progress": False, **settings})
 
 
+@pytest.mark.parametrize("columns", [2, 40])  # fewer equations than weights, and more
+def test_the_ridge_regression_minimizes_its_objective(columns):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(2, *size, generator=generator).double() for size in ((3, columns, 5), (4, columns)))
+    prior = RowKernel(torch.randn(4, 3, 5, generator=generator).double(), torch.zeros(4).double())
+    found = _solve_ridge(x, y, prior, 0.1)
+    rows = torch.cat([x.permute(0, 2, 1, 3).reshape(2 * columns, 15), x.new_ones(2 * columns, 1)], 1)
+    weight = 0.1 * rows.square().sum() / 16
+    stacked = torch.cat([rows, weight.sqrt() * torch.eye(16).double()])
+    targets = torch.cat([prior.weight.flatten(1), prior.bias[:, None]], 1).T
+    wanted = torch.linalg.lstsq(stacked, torch.cat([y.transpose(1, 2).flatten(0, 1), weight.sqrt() * targets])).solution
+    torch.testing.assert_close(torch.cat([found.weight.flatten(1), found.bias[:, None]], 1).T, wanted)
+
+
 def test_chain_has_receptive_fields_and_strides():
     layers = [(layer.name, layer.field, layer.stride) for layer in chain(small()) if layer.is_conv]
     assert layers == [("0", 3, 1), ("2", 5, 1), ("5.0", 10, 2)]
@@ -57,7 +71,7 @@ def test_chain_has_receptive_fields_and_strides():
 
 def test_exact_output_is_that_of_a_view_centred_on_the_pixel():
     model, x, row, column = small(), smooth_panoramas(1), 2, 5
-    found = exact_outputs(chain(model), 5, x, lambda: None)
+    found = exact_outputs(chain(model), [5], x, lambda: None)[5]
     latitude = np.pi / 2 - (2 * row + 1) * np.pi / HEIGHT
     longitude = -np.pi + (2 * column + 1) * np.pi / HEIGHT
     offsets = np.tan(np.pi / HEIGHT) * (np.arange(10) - 4.5)
@@ -70,10 +84,18 @@ def test_exact_output_is_that_of_a_view_centred_on_the_pixel():
     torch.testing.assert_close(found[0, :, row, column], flat[0, :, 2, 2], atol=1e-5, rtol=1e-4)
 
 
+def test_one_pass_over_the_views_gives_the_outputs_of_each_convolution():
+    model, x = small(), smooth_panoramas(2)
+    together = all_exact_outputs(chain(model), x, lambda: None)
+    assert list(together) == [0, 2, 5]
+    for index, found in together.items():
+        torch.testing.assert_close(found, exact_outputs(chain(model), [index], x, lambda: None)[index])
+
+
 def test_exact_outputs_are_equivariant_to_rolls():
     model, x = small(nn.AvgPool2d), smooth_panoramas(2)
-    one = exact_outputs(chain(model), 5, x.roll(6, 3), lambda: None)
-    other = exact_outputs(chain(model), 5, x, lambda: None).roll(3, 3)
+    one = exact_outputs(chain(model), [5], x.roll(6, 3), lambda: None)[5]
+    other = exact_outputs(chain(model), [5], x, lambda: None)[5].roll(3, 3)
     torch.testing.assert_close(one, other)
 
 
@@ -81,7 +103,7 @@ def test_exact_outputs_of_one_convolution_agree_with_tangent_kernels():
     model, x = small(), smooth_panoramas(1, height=64)
     layer = oc.nn.Conv(2, 4, surface=Equirectangular(height=64, kernels="tangent"))
     layer.load_state_dict(model[0].state_dict())
-    difference = exact_outputs(chain(model), 0, x, lambda: None) - layer(x)
+    difference = exact_outputs(chain(model), [0], x, lambda: None)[0] - layer(x)
     assert difference.abs().max() < 1e-2 * layer(x).std()
 
 
@@ -153,7 +175,7 @@ def test_report_has_every_row_and_a_table(network):
 
 def test_report_has_the_errors_of_the_network(network):
     x = smooth_panoramas(4, seed=1)
-    wanted = exact_outputs(chain(small()), 5, x, lambda: None)
+    wanted = exact_outputs(chain(small()), [5], x, lambda: None)[5]
     error = (network(x) - wanted).square().mean((0, 1, 3)).sqrt()
     np.testing.assert_allclose(network.report.errors["sphconv"][-1], error.detach().numpy(), rtol=1e-4)
 
@@ -208,8 +230,8 @@ def test_exact_outputs_include_batch_norm():
     model, x = pointwise(inplace=True).eval(), smooth_panoramas(1)
     folded = torch.nn.utils.fuse_conv_bn_eval(model[0], model[1])
     fused = nn.Sequential(folded, *list(model)[2:])
-    found = exact_outputs(chain(model), 4, x, lambda: None)
-    torch.testing.assert_close(found, exact_outputs(chain(fused), 3, x, lambda: None))
+    found = exact_outputs(chain(model), [4], x, lambda: None)[4]
+    torch.testing.assert_close(found, exact_outputs(chain(fused), [3], x, lambda: None)[3])
 
 
 def test_layers_that_are_used_twice_appear_twice():

@@ -115,8 +115,17 @@ def _solve_ridge(inputs: Tensor, targets: Tensor, prior: RowKernel, ridge: float
     rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
     prior_matrix = torch.cat([prior.weight.flatten(1), prior.bias[:, None]], 1).double().T
     residual = targets.transpose(1, 2).flatten(0, 1).double() - rows @ prior_matrix
-    gram = rows.T @ rows
-    gram.diagonal().add_(ridge * gram.diagonal().mean().clamp_min(1e-12))  # positive definite for all-zero inputs too
-    matrix = prior_matrix + torch.cholesky_solve(rows.T @ residual, torch.linalg.cholesky(gram))
+    # of two equal forms the one with the smaller matrix: near the poles a kernel has far more weights than there are
+    # pixels, and the cost is cubic: (XᵀX + λ)⁻¹Xᵀ = Xᵀ(XXᵀ + λ)⁻¹
+    count, unknowns = rows.shape
+    is_dual = count < unknowns
+    gram = rows @ rows.T if is_dual else rows.T @ rows
+    # relative to the mean diagonal of XᵀX, and positive for inputs that are all zero
+    gram.diagonal().add_(ridge * (gram.diagonal().sum() / unknowns).clamp_min(1e-12))
+    factor = torch.linalg.cholesky(gram)
+    if is_dual:
+        matrix = prior_matrix + rows.T @ torch.cholesky_solve(residual, factor)
+    else:
+        matrix = prior_matrix + torch.cholesky_solve(rows.T @ residual, factor)
     weight, bias = matrix.T.to(prior.weight.dtype).split([matrix.shape[0] - 1, 1], 1)
     return RowKernel(weight.unflatten(1, prior.weight.shape[1:]), bias[:, 0])

@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from omniconv.convert.sphconv.source_network import build_on, chain, conv_outputs, input_surfaces
-from omniconv.convert.sphconv.targets import exact_outputs
+from omniconv.convert.sphconv.targets import all_exact_outputs
 from omniconv.surfaces import Equirectangular, panorama
 
 
@@ -76,7 +76,8 @@ def compare(
         "sphconv": network,
     }
     convolutions = [index for index, layer in enumerate(layers) if layer.is_conv]
-    exact = [exact_outputs(layers, index, panoramas, advance) for index in convolutions]
+    by_index = all_exact_outputs(layers, panoramas, advance)
+    exact = [by_index[index] for index in convolutions]
     with torch.no_grad():
         errors = {method: _rmse_by_row(conv_outputs(one, panoramas), exact) for method, one in networks.items()}
     sizes = tuple(float(outputs.square().mean().sqrt()) for outputs in exact)
