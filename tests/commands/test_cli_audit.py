@@ -15,6 +15,7 @@ import omniconv as oc
 from omniconv.audit import audit
 from omniconv.cli import main
 from omniconv.commands.audit import change_table, latitude_table
+from omniconv.commands.load_model import LoadedModel
 from omniconv.data.masks import read_mask
 
 QUICK = ["--rotations", "2"]
@@ -133,6 +134,15 @@ def test_user_module(own, segment_data, here, capsys):
     assert json.loads((here / "vectors/audit.json").read_text())["position"] is None
     assert main(["audit", f"{own}:ready", str(segment_data), *QUICK, "--values", "--out", "values"]) == 0
     assert json.loads((here / "values/audit.json").read_text())["rotation"]["rotated"]["changed"] is None
+
+
+def test_own_networks_have_the_normalization_of_their_weights():
+    network = oc.models.UNet(3, 2, width=2, depth=1)
+    own, given = LoadedModel(network, "a"), ((0.1, 0.2, 0.3), None)
+    assert own.choose_normalization(None, None) == (None, None)
+    network.input_normalization = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}
+    assert own.choose_normalization(None, None) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    assert own.choose_normalization(*given) == given
 
 
 def test_conversions_of_a_user_module(own, segment_data, here, capsys):

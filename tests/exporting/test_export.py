@@ -53,7 +53,9 @@ CLASSES = ["sea", "land"]
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return oc.models.UNet(3, 2, width=2, depth=1)
+    network = oc.models.UNet(3, 2, width=2, depth=1)
+    network.input_normalization = {"mean": [0.5, 0.25, 0.125], "std": [0.25, 0.5, 1.0]}
+    return network
 
 
 @pytest.fixture(scope="module", params=["a.onnx", "a.pt2"])
@@ -89,7 +91,7 @@ def test_metadata(done):
         model = onnx.load_from_string(content)
         onnx.checker.check_model(model, full_check=True)
         said = {entry.key: entry.value for entry in model.metadata_props}
-        said["classes"] = json.loads(said["classes"])
+        said |= {name: json.loads(said[name]) for name in ("classes", "mean", "spread")}
     else:
         said = json.loads(members(content)["omniconv.json"])
     assert said["classes"] == CLASSES
@@ -97,6 +99,8 @@ def test_metadata(done):
     assert said["smallest_size"] == "4"
     assert said["input"] == "image: float32 (batch, 3, height, width)"
     assert said["omniconv"] == oc.__version__
+    assert said["values"] == "channels in 0 to 1, minus mean, divided by spread"
+    assert (said["mean"], said["spread"]) == ([0.5, 0.25, 0.125], [0.25, 0.5, 1.0])
 
 
 def test_onnx_file_names_its_axes(done):

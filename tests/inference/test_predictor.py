@@ -109,6 +109,13 @@ def test_a_network_without_preprocessing(tmp_path):
         Predictor.open(tmp_path / "bare.safetensors", "cpu")
 
 
+def test_a_network_that_knows_only_the_normalization_of_its_weights():
+    network = UNet(3, 2, width=2, depth=1)
+    network.input_normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    with pytest.raises(InputError, match=r"use the model.safetensors of a run, or train it from its weights"):
+        Predictor(network, "cpu")
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [

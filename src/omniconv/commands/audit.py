@@ -44,7 +44,7 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--values", is_flag=True, help="MODEL returns values (depths, colours), not class scores")
 @click.option("--conversions", is_flag=True, help="also measure the conversions of MODEL, a flat network, to panoramas")
 @click.option("--output", help="output of MODEL to use, by key or index; the first by default")
-@click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1")
+@click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1; by default the one it knows")
 @click.option("--std", "--spread", "std", help="R,G,B standard deviation to divide by")
 @click.option("--network", help="network of your own that RUN names, again, as package.module:callable")
 @click.option(
@@ -90,6 +90,7 @@ def audit(source: str, images: tuple[Path, ...], **options: Any) -> None:
     targets = _targets(options["out"], **written) if options["out"] else []
     loaded = load_model(source, options["device"], options["trust"], options["network"], programs=True)
     flat = _flat_network(loaded) if options["conversions"] else None
+    mean, std = loaded.choose_normalization(mean, std)
     loaded = loaded.with_normalization(mean, std)
     targets = targets or _targets(loaded.run / "audit" if loaded.run else Path("audit"), **written)
     with write_outputs(targets[0].parent, targets[:2], options["overwrite"]):

@@ -46,6 +46,11 @@ class LoadedModel:
         """Number of classes; for foreign networks, which do not tell it, as many as a mask can hold."""
         return len(self.model.classes) if isinstance(self.model, Predictor) else IGNORE_INDEX
 
+    def choose_normalization(self, mean: Colour, std: Colour) -> tuple[Colour, Colour]:
+        """Return the mean and standard deviation that are given, else those that an own network knows, if it does."""
+        known = self.model.input_normalization if isinstance(self.model, Model) else None
+        return (tuple(known["mean"]), tuple(known["std"])) if known and mean is None and std is None else (mean, std)
+
     def with_normalization(self, mean: Colour, std: Colour) -> LoadedModel:
         """Return the network with its input normalized by channel; unchanged if neither is given."""
         if mean is None and std is None:

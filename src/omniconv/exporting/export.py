@@ -25,6 +25,8 @@ from omniconv.nn.inspection import copy_network, named_outputs, preserved_random
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 """Suffix of the files of each format."""
+VALUES = "channels in 0 to 1, minus mean, divided by spread"
+"""What a network takes that does not normalize its input itself."""
 _CODECS: dict[str, ModuleType] = {"onnx": onnx_file, "torch": torch_file}
 
 
@@ -77,6 +79,10 @@ def export(
     ``features_0`` or ``output_1``; a ``.pt2`` file returns a tuple of tensors as it is, and anything else as one
     dictionary.
 
+    The file computes what ``model(x)`` computes, without a normalization of ``x``. If the network knows its own
+    (``input_normalization``), the file says so: ``values``, ``mean`` and ``spread``. ``omniconv export`` writes a file
+    that normalizes.
+
     Args:
         model: a network of ``oc.models``, or any module that takes one signal and returns tensors.
         path: ``NAME.onnx`` or ``NAME.pt2``.
@@ -121,7 +127,7 @@ def export(
     outputs = codec.output_names(named_outputs(result, _output_name(network, result)))
     exported = network if _is_flat(result) else _NamedOutputs(network)
     program = to_program(exported, inputs, min_size)
-    described = _metadata(names, inputs, outputs, min_size) | (description or {})
+    described = _metadata(names, inputs, outputs, min_size) | _normalization(network) | (description or {})
     content = codec.to_bytes(program, described, outputs, names)
     differences = compare(network, codec.from_bytes(content), shapes, outputs)
     _check_differences(path, differences, network)
@@ -220,6 +226,14 @@ def _metadata(
     size = {} if min_size is None else {"smallest_size": str(min_size)}
     more = {"more_inputs": others} if others else {}
     return {"omniconv": __version__, "input": first, **more, "outputs": list(outputs), **size}
+
+
+def _normalization(network: nn.Module) -> dict[str, Any]:
+    """Return what users of the file must know of its input if the network takes images of a known normalization."""
+    known = network.input_normalization if isinstance(network, Model) else None
+    if known is None or network.output in LATENT_INPUTS:
+        return {}
+    return {"values": VALUES, "mean": known["mean"], "spread": known["std"]}
 
 
 def _check_differences(path: Path, differences: list[OutputDifference], network: nn.Module) -> None:

@@ -94,7 +94,9 @@ class Predictor:
         saved = model.preprocessing
         if "preparation" not in saved:
             rule = "was saved without its preprocessing"
-            raise InputError("model", type(model).__name__, rule, "use the model.safetensors of a run")
+            has_weights = model.input_normalization is not None  # by load_weights, which knows no task and no size
+            cure = "use the model.safetensors of a run" + (", or train it from its weights" if has_weights else "")
+            raise InputError("model", type(model).__name__, rule, cure)
         self.model = model.to(self.device, torch.float32).eval()
         try:
             self.task: Task = get_task(saved["task"], saved.get("method", ""))
