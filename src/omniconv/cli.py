@@ -105,6 +105,7 @@ def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     once = {"multiple": True, "callback": _only_one} if len(flags) > 1 else {}
     if setting.annotation is bool:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", name, default=None, help=setting.description)
+    default = ",".join(map(str, default)) if isinstance(default, tuple) else default
     text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
     option_type = {int: int, int | None: int, float: float}.get(setting.annotation, str)  # type: ignore[arg-type]
     return click.option(*flags, name, type=option_type, default=None, help=text, **once)  # type: ignore[arg-type]

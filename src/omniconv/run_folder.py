@@ -58,6 +58,7 @@ class RunFolder:
         evaluation: measures of the best network on the held-out images.
         report: the report with figures.
         tensorboard: folder of the training's curves for TensorBoard.
+        logs: folder of the files of other loggers.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class RunFolder:
         self.evaluation = self.path / "evaluation.json"
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
+        self.logs = self.path / "logs"
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def remove_start(run: RunFolder) -> None:
     for file in (run.config, run.environment, run.data, run.weights, run.samples, run.progress):
         with suppress(OSError):
             file.unlink()
-    for folder in (run.tensorboard, run.checkpoint.parent, run.progress_pictures):
+    for folder in (run.tensorboard, run.logs, run.checkpoint.parent, run.progress_pictures):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -316,7 +318,7 @@ def _is_new(folder: Path, killed: bool) -> bool:
     leftovers = {LOCK, run.checkpoint.parent.name}
     if killed:
         leftovers |= {path.name for path in (run.config, run.environment, run.data, run.samples, run.tensorboard)}
-        leftovers |= {path.name for path in (run.progress_pictures, run.progress, run.weights, run.start)}
+        leftovers |= {path.name for path in (run.progress_pictures, run.progress, run.weights, run.start, run.logs)}
     try:
         present = set(os.listdir(folder)) - leftovers
         if run.checkpoint.parent.is_dir():

@@ -16,7 +16,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
 from omniconv.data.layouts.dataset_folder import DatasetFolder
@@ -39,6 +39,7 @@ from omniconv.training.callbacks import (
 from omniconv.training.checkpoints import CURE, AtomicCheckpointIO, read_checkpoint
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleReader
+from omniconv.training.loggers import open_loggers
 from omniconv.training.module import TrainingModule, build_module
 from omniconv.training.progress_pictures import ProgressPictures
 from omniconv.training.settings import RunConfig
@@ -112,9 +113,10 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
         try:
             # Lightning's global_step counts the steps of every optimizer, TensorBoard's axis those of the network.
             first_step = checkpoint["global_step"] // len(checkpoint["optimizer_states"]) if checkpoint else None
-            trainer = _trainer(run, [*callbacks, *own], progress_bar, len(training), first_step)
-            path = folder.checkpoint if checkpoint else None
-            trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)
+            with open_loggers(config, folder, first_step) as loggers:
+                trainer = _trainer(run, [*callbacks, *own], progress_bar, len(training), loggers)
+                path = folder.checkpoint if checkpoint else None
+                trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)
         except SystemExit as ended:
             # Lightning 2.6 raises SystemExit on SIGINT and SIGTERM, and ignores SIGINT from then on.
             signal.signal(signal.SIGINT, on_interrupt)
@@ -160,9 +162,9 @@ def _has_weights(path: Path, network: Model) -> bool:
 
 
 def _trainer(
-    run: PreparedRun, callbacks: list[L.Callback], progress_bar: bool, steps: int, first_step: int | None
+    run: PreparedRun, callbacks: list[L.Callback], progress_bar: bool, steps: int, loggers: list[Logger]
 ) -> L.Trainer:
-    config, tensorboard = run.config, run.folder.tensorboard
+    config = run.config
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return L.Trainer(
         accelerator=_accelerator(config.device),
@@ -173,8 +175,7 @@ def _trainer(
         gradient_clip_val=config.clip or None,  # with a limit, even 0, Lightning refuses two optimizers
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        # purge_step: TensorBoard drops the points of an epoch that was interrupted and is trained again.
-        logger=TensorBoardLogger(tensorboard.parent, tensorboard.name, version="", purge_step=first_step),
+        logger=loggers or False,
         enable_checkpointing=False,
         enable_progress_bar=progress_bar,
         enable_model_summary=False,

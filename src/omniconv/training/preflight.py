@@ -20,6 +20,7 @@ from omniconv.summaries import summary
 from omniconv.surfaces import Surface
 from omniconv.surfaces import surface as parse_surface
 from omniconv.training.dataset_splits import DatasetSplits
+from omniconv.training.loggers import check_loggers
 from omniconv.training.settings import RunConfig
 from omniconv.training.starting_weights import absolute_source, check_weights_settings, load_starting_weights
 
@@ -39,6 +40,7 @@ def check_settings(config: RunConfig, given: Collection[str] = (), code: Network
     config.check_model()
     config.check_used(name for name in config.unused if name in given)
     config.task_object.criterion(None, None, **config.loss_settings)
+    check_loggers(config.logger)
     size = (config.size[0], config.size[1]) if config.size else None
     _check_augmentations(config, parse_surface(config.surface), size)
     # The classes are not known yet; one fits every model.

@@ -14,7 +14,7 @@ from omniconv.checks import did_you_mean
 TYPE_NAMES: dict[Any, str] = {
     int: "a whole number", int | None: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple[int, ...]: "rows and columns", tuple[float, ...]: "three numbers",
-     tuple[str, ...] | None: "a list of words",
+    tuple[str, ...] | None: "a list of words", tuple[str, ...]: "a list of words",
 }  # fmt: skip
 Spelling = Callable[[str, str], str]
 """Function that writes a setting with a value as the user does: ``--size 256``, ``size=256`` or ``size: 256``."""

@@ -45,6 +45,22 @@ def _read_number(value: Any) -> Any:
         return value
 
 
+def some_of(choices: Iterable[str]) -> AfterValidator:
+    """Validator of a tuple of names, each one of the choices and given once."""
+    known = list(choices)
+
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in known:
+                cure = did_you_mean(value, known, "use {} none for none")
+                raise RuleError(f"must be among {', '.join(known)}", cure)
+        if len(set(values)) < len(values):
+            raise RuleError("names one twice", "name each once")
+        return values
+
+    return AfterValidator(check)
+
+
 def _read_size(value: Any) -> Any:
     """Return ``(rows, columns)`` from ``256``, ``"128x256"`` or a pair; ``()`` stays."""
     if isinstance(value, int) and 0 < value <= MAX_TRAINING_SIDE and not isinstance(value, bool):
@@ -111,6 +127,7 @@ Number = Annotated[float, BeforeValidator(_read_number)]
 Size = Annotated[tuple[int, ...], BeforeValidator(_read_size)]
 Channels = Annotated[tuple[float, ...], BeforeValidator(_read_channels)]
 PositiveChannels = Annotated[Channels, AfterValidator(_check_positive)]
+NamesGiven = Annotated[tuple[str, ...], BeforeValidator(_read_names)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
 
 

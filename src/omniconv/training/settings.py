@@ -21,12 +21,14 @@ from omniconv.training.setting_errors import Spelling, explain, spell_argument
 from omniconv.training.setting_values import (
     Channels,
     Names,
+    NamesGiven,
     Number,
     PositiveChannels,
     Size,
     one_of,
     read_path,
     read_precision,
+    some_of,
 )
 from omniconv.training.yaml_settings import read_yaml_settings
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("32", "bf16", "16")
+LOGGERS = ("tensorboard", "csv", "wandb", "mlflow")
 DEVICES = ("auto", "cpu", "cuda")
 OWN_POLES = ("flat", "over", "zeros", "replicate", "reflect")
 CHANNEL_ORDERS = ("rgb", "bgr", "grey")
@@ -48,7 +51,7 @@ LOSS_SETTINGS = ("loss", "label_smoothing")
 ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
-    "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key",
+    "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key", "logger",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
@@ -271,6 +274,12 @@ class RunConfig(Settings):
     )
     device: Annotated[str, one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
     workers: int = Field(0, ge=0, le=64, description="processes that load images")
+    logger: Annotated[NamesGiven, some_of(LOGGERS)] = Field(
+        ("tensorboard",),
+        description="where the curves of the training go: tensorboard (RUN/tensorboard), csv (RUN/logs/csv), wandb or "
+        "mlflow (pip install omniconv[wandb] or omniconv[mlflow]; offline they write into RUN/logs), with commas "
+        "between them, or none",
+    )
 
     def __init__(self, spell: Spelling | None = None, /, **settings: Any) -> None:
         """Check the settings; ``spell`` writes a setting with a value in errors, by default as ``name=value``."""
