@@ -176,6 +176,12 @@ def test_it_learns(tmp_path, data):
     assert measures.compute()["average_precision"] > 0.9
 
 
+def test_samples_are_split_by_their_rarest_class(data):
+    targets = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (0, -1, 0), (1, -1, 0)]
+    samples = [Sample(data / f"{index}.png", target) for index, target in enumerate(targets)]
+    assert list(TASK.split_groups(samples).values()) == [0, 1, 2, None, 0]
+
+
 def test_classes_are_matched_by_name(data):
     labels = TASK.relabel(np.array([1, 0]), [3, 1])
     assert labels.tolist() == [-1, 0, -1, 1]

@@ -92,6 +92,6 @@ def match_classes(path: Path, names: tuple[str, ...], known: tuple[str, ...], ow
     if unknown:
         classes = f"class{'es' * (len(unknown) > 1)}"
         rule = f"has the {classes} {', '.join(unknown)}, unknown to {owner} ({', '.join(known)})"
-        raise FileError(path, rule, "rename or remove them, in classes.txt or as folders")
+        raise FileError(path, rule, "rename or remove them, in classes.txt or labels.csv or as folders")
     indices = tuple(known.index(name) for name in names)
     return None if indices == tuple(range(len(indices))) else indices

@@ -185,6 +185,10 @@ class Task(ABC):
         """Return the group of a sample; the same fraction of each group is held out for validation."""
         return None
 
+    def split_groups(self, samples: Sequence[Sample]) -> dict[Sample, Hashable]:
+        """Return the group of each sample, where it depends on the others; by default ``split_group``."""
+        return {sample: self.split_group(sample) for sample in samples}
+
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
         """Read the target of a sample at its own size.
 

@@ -298,7 +298,7 @@ def multilabel_cross_entropy(
     return (losses * counted).sum() / _positive(counted.sum())
 
 
-MULTILABEL_LOSSES = {
+MULTILABEL_LOSSES: dict[str, Callable[..., Tensor]] = {
     "bce": multilabel_cross_entropy,
     "focal": partial(multilabel_cross_entropy, exponent=FOCUS),
 }

@@ -189,8 +189,7 @@ class MultiLabelMeasures(Metric):
             images whose known labels are all right; ``hamming_loss``, the share of the labels that are wrong;
             ``counts``, true positives, false positives, false negatives and true negatives of each class.
         """
-        probabilities = dim_zero_cat(self.probabilities or [torch.zeros(0, self.classes)])
-        labels = dim_zero_cat(self.labels or [torch.zeros(0, self.classes, dtype=torch.int8)])
+        probabilities, labels = self._all(self.probabilities), self._all(self.labels)
         known, positive, chosen = labels >= 0, labels == 1, probabilities >= THRESHOLD
         wrong, some_known = known & (positive != chosen), known.any(1)
         parts = (positive & chosen, known & ~positive & chosen, positive & ~chosen, known & ~positive & ~chosen)
@@ -220,6 +219,10 @@ class MultiLabelMeasures(Metric):
             "hamming_loss": float(wrong.sum() / known.sum()) if known.any() else None,
             "counts": counts,
         }
+
+    def _all(self, batches: list[Tensor] | Tensor) -> Tensor:
+        """Return one tensor of all batches; after they were gathered from several processes they are one already."""
+        return dim_zero_cat(batches) if len(batches) else torch.zeros(0, self.classes)
 
 
 def auroc_thresholds() -> Tensor:

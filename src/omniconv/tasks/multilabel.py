@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -31,6 +31,8 @@ from omniconv.tasks.metrics import MULTILABEL_MEASURES, THRESHOLD, MultiLabelMea
 
 NONE = "none"
 """Text for an image without any class."""
+MAX_BARS = 20
+"""Number of classes above which their names would overlap in a chart."""
 Number = Annotated[int, Field(ge=0)]
 
 
@@ -76,6 +78,12 @@ class MultiLabel(Task):
     def recognizes(self, root: Path) -> bool:
         """Return True for a ``labels.csv`` that begins with the column ``image``."""
         return has_image_labels(root)
+
+    def split_groups(self, samples: Sequence[Sample]) -> dict[Sample, Hashable]:
+        """Return the rarest class of each sample, so that some images of each class are held out."""
+        present = {sample: np.flatnonzero(np.asarray(sample.target) == 1).tolist() for sample in samples}
+        images = Counter(index for indices in present.values() for index in indices)
+        return {sample: min(indices, key=lambda i: images[i], default=None) for sample, indices in present.items()}
 
     def load_target(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
         """Return 1, 0 or ``UNKNOWN`` for each class, int64 ``(classes,)``."""
@@ -127,7 +135,7 @@ class MultiLabel(Task):
                 continue
             constant = [name for i, name in enumerate(classes) if not counted[i] or not counted[-1 - i]]
             if constant:
-                advice[f"classes that all {key} images have, or none has"] = f"{', '.join(constant)}: {text}"
+                advice[f"classes that are the same in all {key} images"] = f"{', '.join(constant)}: {text}"
         if 0 < min((share for share in frequencies if share), default=0) < RARE and not balance:
             advice["rare classes"] = "may never be predicted; the settings balance and oversample give them more weight"
         return facts, advice
@@ -228,7 +236,7 @@ class MultiLabel(Task):
             name: {label: evaluation[key][index] for label, key in series.items() if evaluation[key][index] is not None}
             for index, name in enumerate(evaluation["classes"])
         }
-        if any(groups.values()):
+        if any(groups.values()) and len(groups) <= MAX_BARS:
             page.svg(bars(groups, "Quality by class", "measure"), f"F1 of probabilities of at least {THRESHOLD}.")
 
     def prediction_files(self, out: Path, stems: Iterable[Path]) -> list[Path]:
@@ -241,7 +249,8 @@ class MultiLabel(Task):
 
         The column ``predicted`` has the classes with a probability of at least 0.5, with semicolons between them.
         """
-        rows, tiles = [], []
+        rows: list[list[str]] = []
+        tiles: list[Tile] = []
         for file, stem, probabilities in predictions:
             chosen = [name for name, p in zip(network.classes, probabilities, strict=True) if p >= THRESHOLD]
             name = str(stem if isinstance(file, Image.Image) else file)

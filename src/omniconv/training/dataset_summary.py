@@ -179,7 +179,11 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
     files = hash_files(file for folder in (training, validation) if folder for file in sample_files(task, folder))
     if validation is None:
         training, validation = hold_out(
-            training, config.validation, config.seed, task.split_group, lambda sample: files[sample.image].digest
+            training,
+            config.validation,
+            config.seed,
+            task.split_groups(training.samples).__getitem__,
+            lambda sample: files[sample.image].digest,
         )
     mean, std = (config.mean, config.std) if config.mean else channel_statistics(training.samples, reader.image)
     preprocessing = replace(preprocessing, mean=mean, std=std)
