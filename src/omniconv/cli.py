@@ -16,6 +16,7 @@ from omniconv import __version__
 from omniconv.checks import check_choice, did_you_mean
 from omniconv.commands.audit import audit
 from omniconv.commands.command import NearestGroup, TaskCommand, own_network_options, usage_message
+from omniconv.commands.convert import convert
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
 from omniconv.commands.sample import sample
@@ -149,13 +150,18 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     metavar="DATA",
     help="as DATA; with --resume the new place of the run's data, if it was moved",
 )
-@click.option("--trust", is_flag=True, help="import the network of your own that --config or --resume names")
+@click.option(
+    "--from", "source", type=PATH, metavar="RUN",
+    help="train the network of RUN further in a new run, with its settings of the network and its size as defaults",
+)  # fmt: skip
+@click.option("--trust", is_flag=True, help="import the network of your own that --config, --from or --resume names")
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(
     config: Path | None,
     resume: Path | None,
     data_option: str | None,
+    source: Path | None,
     trust: bool,
     name: str | None,
     out: str | None,
@@ -172,9 +178,11 @@ def train(
         raise click.UsageError("--resume takes its data from the run; if it was moved, give its new place by --data.")
     given |= _given(data=data_option)
     if resume is None:
-        run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out, trust=trust)
-    elif config or name or out:
-        raise click.UsageError("--resume takes its settings from the run: leave out --config, --name and --out.")
+        run = start_run(given, log, is_terminal(), config_file=config, name=name, out=out, source=source, trust=trust)
+    elif config or name or out or source:
+        raise click.UsageError(
+            "--resume takes its settings from the run: leave out --config, --from, --name and --out."
+        )
     else:
         network = given.pop("network", None)
         run = resume_run(resume, given, log, is_terminal(), network=network, trust=trust)
@@ -411,7 +419,7 @@ def demo(out: Path, epochs: int | None, seed: int | None, device: str | None) ->
     log(page)
 
 
-for command in (audit, explain, export, sample):
+for command in (audit, convert, explain, export, sample):
     commands.add_command(command)
 
 

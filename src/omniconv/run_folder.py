@@ -48,6 +48,7 @@ class RunFolder:
         environment: versions and machine.
         data: training and validation samples, and their preprocessing.
         weights: what was loaded from the weights that the training started from, if it was given some.
+        conversions: measures of the conversions of a converted network, if they were compared.
         start: the network with these weights, until there is a checkpoint.
         checkpoint: state of the training after its last complete epoch.
         metrics: a row of metrics for each epoch.
@@ -68,6 +69,7 @@ class RunFolder:
         self.environment = self.path / "environment.json"
         self.data = self.path / "data.json"
         self.weights = self.path / "weights.json"
+        self.conversions = self.path / "conversions.json"
         self.start = self.path / "checkpoints" / "start.safetensors"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.metrics = self.path / "metrics.csv"
@@ -79,6 +81,11 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.logs = self.path / "logs"
+
+    @property
+    def was_converted(self) -> bool:
+        """True for a run of ``omniconv convert``, which has a network, but neither samples nor a checkpoint."""
+        return self.model.is_file() and not self.data.is_file() and not self.checkpoint.is_file()
 
 
 @contextmanager
@@ -130,7 +137,7 @@ def own_run(path: str | Path) -> Iterator[RunFolder]:
 def remove_start(run: RunFolder) -> None:
     """Remove the files of a run that were written before its first epoch."""
     remove_leftovers(run.path)
-    for file in (run.config, run.environment, run.data, run.weights, run.samples, run.progress):
+    for file in (run.config, run.environment, run.data, run.weights, run.conversions, run.samples, run.progress):
         with suppress(OSError):
             file.unlink()
     for folder in (run.tensorboard, run.logs, run.checkpoint.parent, run.progress_pictures):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tiny import classify_folder
 
+import omniconv as oc
 from omniconv.cli import main
 
 COMMANDS = (
@@ -73,6 +77,90 @@ def refused(here, capsys):
         return lines[0]
 
     return run
+
+
+@pytest.fixture
+def weights(mine, here):
+    """Write weights of the network as training scripts do, below a key and a prefix, and return their file."""
+    sys.path.insert(0, "")
+    network = __import__(mine).network()
+    sys.path.remove("")
+    torch.save({"state_dict": {f"module.{key}": value for key, value in network.state_dict().items()}}, "net.pth")
+    (here / "ran").unlink()
+    return network
+
+
+def test_converted_network_is_a_run(mine, here, weights, segment_data, capsys, refused):
+    named, data = f"{mine}:network", str(segment_data)
+    words = "--weights net.pth --range 255 --mean 104,117,123 --std 2 --channels bgr --size 16x32 --classes sea,land"
+    panorama = f"{data}/images/0.png"
+    assert main(["convert", named, *words.split(), "--panoramas", panorama, "--out", "run"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("1 panorama of 16x32: share of labels that differ from the flat network")
+    assert said[-3:] == ["weights: 4 tensors from net.pth", "classes: sea, land", "run"]
+    network = oc.load("run/model.safetensors", trust=True)
+    torch.testing.assert_close(network.network.state_dict(), dict(weights.state_dict()))
+    run = oc.open_run("run", network=named)
+    assert run.classes == ("sea", "land")
+    image = torch.randint(0, 256, (3, 16, 32), dtype=torch.uint8)
+    x = (image.float().flip(0) - torch.tensor([104.0, 117.0, 123.0]).view(-1, 1, 1)) / 2
+    expected = network.resize(network.network(x[None]), output_size=(16, 32))[0]
+    logits = run.predictor.run_network(image.numpy().astype(np.float32) / 255)
+    torch.testing.assert_close(logits, expected.detach(), rtol=1e-4, atol=1e-3)
+    assert "is required, since the network of the run was converted, not trained" in refused(
+        "evaluate", "run", "--trust"
+    )
+    assert "run: was converted, not trained; train its network in a new run" in refused("train", "--resume", "run")
+    assert main(["evaluate", "run", data, "--json", "run/evaluation.json", "--trust"]) == 0
+    assert main(["report", "run", "--trust"]) == 0
+    page = Path("run/report.html").read_text()
+    assert "5 images, on which the network was measured." in page
+    assert "from the flat network on perspective views of 1 panorama" in page
+    further = ["--from", "run", "--epochs", "1", "--batch-size", "4", "--learning-rate", "1e-9", "--out", "further"]
+    assert f"run: has a network of your own, {named}, whose code is not" in refused("train", "segment", data, *further)
+    assert main(["train", "segment", data, *further, "--trust"]) == 0
+    trained = oc.open_run("further", trust=True)
+    torch.testing.assert_close(trained.network.state_dict(), network.state_dict(), atol=1e-5, rtol=0)
+    assert trained.predictor.preprocessing == run.predictor.preprocessing
+    assert trained.network.arguments == network.arguments
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            "MINE:three --classes a,b",
+            "returns a tensor (1, 3, 256, 512), not with 2 channels, one for each class; name",
+        ),
+        ("MINE:three --classes a,b,a", "--classes='a,b,a': names the class 'a' twice; write the names with commas"),
+        ("MINE:three --classes none.txt", "none.txt: "),
+        (
+            "MINE:three --weights net.pth",
+            "--weights='net.pth': are not those of the network, which has no place for module.3.weight (2, 4, 1, 1)",
+        ),
+        ("MINE:network --task generate", "cannot be trained for the task generate"),
+        ("MINE:network --task classify", "not one output per image; use a task with an output for each pixel"),
+        ("MINE:network --surface tangent:16 --size 24", "--size='24x24': is not that of equirectangular:height=16"),
+        ("MINE:network --surface tangent:x", "--surface='tangent:x': must name the rows of the panoramas"),
+        ("MINE:network --surface icosphere:3", "is not possible for a flat network; use --surface plane"),
+        ("MINE:network --surface plane --panoramas net.pth", "choose the surface, which is given; leave out one of"),
+        (
+            "MINE:network --mean 1,2",
+            "--mean='1.0,2.0': must be one number, or 3 with commas between them, in the units",
+        ),
+        ("MINE:network --std 0", "--std='0.0': must be one number, or 3 with commas between them, above 0"),
+        ("MINE:network --range 3", "--range=3: must be 1 or 255, the value of white"),
+        ("MINE:absent", "NETWORK='MINE:absent': cannot be made"),
+        ("MINE:Scores --surface plane", "NETWORK='MINE:Scores': returns a tensor (), not an output for each image"),
+        (
+            "MINE:Scores --surface plane --output masks",
+            "--output='masks': must be one of the network's outputs (mean, ",
+        ),
+    ],
+)
+def test_wrong_conversions_are_refused(mine, weights, refused, words, text):
+    given = [word.replace("MINE", mine) for word in words.split()]
+    assert text.replace("MINE", mine) in refused("convert", *given, "--out", "run")
 
 
 def test_own_network_in_every_command(mine, here, segment_data, capsys, refused):

@@ -15,7 +15,7 @@ from tiny import classify_folder
 from omniconv.cli import commands, main
 from omniconv.inference.predictor import Predictor
 
-ALL = ("train", "sample", "evaluate", "predict", "report", "summary", "audit", "explain", "export", "demo")
+ALL = ("train", "convert", "sample", "evaluate", "predict", "report", "summary", "audit", "explain", "export", "demo")
 
 
 def table_rows(text):

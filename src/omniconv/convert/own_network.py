@@ -113,9 +113,25 @@ class OwnNetwork(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of the network for images ``(batch, in_channels, *grid)``, in the form of its class."""
+        return self._as_output(self._run(x), x)
+
+    def count_channels(self, grid: Sequence[int]) -> int:
+        """Return the number of channels that the network returns for noise of a size.
+
+        Raises:
+            InputError: as ``check_output``.
+        """
+        with preserved_random_state(), evaluation_mode(self), torch.no_grad():
+            output = self._run(self.example_inputs(grid)[0])
+        if output.ndim < 2:
+            raise self._unusable(output, "an output for each image", "return (batch, classes, height, width)")
+        return 1 if output.ndim == 3 else output.shape[1]
+
+    def _run(self, x: Tensor) -> Tensor:
+        """Return the selected output of the network."""
         x_own = self.network_input(x)
         if torch.compiler.is_compiling():  # compilers and exporters have errors of their own
-            return self._as_output(select_output(self.network(x_own), self.output_key), x)
+            return select_output(self.network(x_own), self.output_key)
         try:
             with warnings.catch_warnings():  # of every image: `omniconv convert` says what cannot be converted
                 warnings.simplefilter("ignore", SeamWarning)
@@ -125,7 +141,7 @@ class OwnNetwork(Model):
                 raise
             rule = f"cannot take an image of {' × '.join(map(str, x_own.shape[1:]))} ({describe_error(error)})"
             raise InputError("network", str(self.code), rule, "choose another size, or its channels") from error
-        return self._as_output(select_output(result, self.output_key), x)
+        return select_output(result, self.output_key)
 
     @torch.no_grad()
     def check_output(self, grid: Sequence[int]) -> None:
@@ -254,15 +270,26 @@ def on_surface(network: nn.Module, surface: Surface, poles: PoleRows, in_channel
     Raises:
         InputError: another surface, or a network that cannot be converted.
     """
-    if surface == Plane():
+    check_surface_of_flat(surface)
+    if not isinstance(surface, Equirectangular):
         return network
-    if not isinstance(surface, Equirectangular) or surface.kernels == "rows":
-        rule = "is not possible for a flat network"
-        raise InputError("surface", str(surface), rule, "use surface='plane' or surface='equirectangular'")
     if surface.height is None:
         return to_equirectangular(network, poles=poles)
     example = torch.zeros(1, in_channels, surface.height, 2 * surface.height)
     return to_tangent(network, surface.height, example=example)
+
+
+def check_surface_of_flat(surface: Surface) -> None:
+    """Check that a flat network runs on a surface, as it is or converted.
+
+    Raises:
+        InputError: it does not.
+    """
+    if surface == Plane():
+        return
+    if not isinstance(surface, Equirectangular) or surface.kernels == "rows":
+        rule = "is not possible for a flat network"
+        raise InputError("surface", str(surface), rule, "use surface='plane' or surface='equirectangular'")
 
 
 def _given_code(network: Any) -> NetworkCode:

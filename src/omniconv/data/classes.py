@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from omniconv.data.file_listing import normalized
-from omniconv.errors import FileError
+from omniconv.errors import FileError, InputError
 from omniconv.files import read_text
 
 CLASSES_FILE = "classes.txt"
@@ -29,8 +29,32 @@ def read_class_names(root: str | Path) -> tuple[str, ...] | None:
         ('sea', 'land', 'ice')
     """
     path = Path(root, CLASSES_FILE)
-    if not os.path.lexists(path):
-        return None
+    return read_names(path) if os.path.lexists(path) else None
+
+
+def parse_class_names(text: str) -> tuple[str, ...]:
+    """Return class names from ``a,b,c``, or from a text file of names as ``read_class_names`` reads it.
+
+    Raises:
+        InputError: a name is empty or given twice.
+        FileError: as ``read_class_names``.
+
+    Example:
+        >>> parse_class_names("sea, land")
+        ('sea', 'land')
+    """
+    if text.endswith(".txt"):
+        return read_names(Path(text))
+    names = tuple(normalized(name.strip()) for name in text.split(","))
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if not all(names) or repeated:
+        rule = f"names the class {repeated[0]!r} twice" if repeated else "has an empty name"
+        raise InputError("classes", text, rule, "write the names with commas between them, or a file classes.txt")
+    return names
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Read a text file of class names; see ``read_class_names``."""
     names = tuple(normalized(line.strip()) for line in read_text(path).split("\n") if line.strip())
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:

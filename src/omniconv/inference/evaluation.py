@@ -134,7 +134,11 @@ def find_samples(predictor: Predictor, run: Path, data: Path | None, split: str 
         InputError: the data set has no such split, or the run held out nothing.
     """
     if data is None:
-        held_out = read_splits(find_run(run).data).validation
+        folder = find_run(run)
+        if folder.was_converted:
+            rule = "is required, since the network of the run was converted, not trained"
+            raise InputError("DATA", None, rule, "write: omniconv evaluate RUN DATA")
+        held_out = read_splits(folder.data).validation
         if held_out is None:
             rule = "is required, since the run held out no images"
             raise InputError("DATA", None, rule, "write: omniconv evaluate RUN DATA")

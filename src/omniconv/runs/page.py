@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from omniconv.convert.choice import BANDS
 from omniconv.data.layouts.dataset_folder import DatasetFolder
 from omniconv.errors import FileError, pluralize
 from omniconv.inference.evaluation import describe_overlap, read_evaluation
@@ -43,14 +44,17 @@ def write_report(run: RunFolder, predictor: Predictor, shown: DatasetFolder | No
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     _check_same_network(run, predictor, settings)
-    shown = shown or _read_shown(run, predictor)
+    if shown is None and not run.was_converted:
+        shown = _read_shown(run, predictor)
     name = " ".join(filter(None, (settings["task"], settings.get("method"))))
     title = f"{run.path.resolve().name}: {name} on {surface(settings['surface']).brief}"
     page = Page(title, subtitle=settings["data"])
     _add_quality(page, run, predictor, settings)
     _add_curves(page, read_metrics(run.metrics), predictor)
-    page.heading(predictor.task.predictions_heading)
-    predictor.task.draw_predictions(page, predictor, shown.samples)
+    _add_conversions(page, run)
+    if shown is not None:
+        page.heading(predictor.task.predictions_heading)
+        predictor.task.draw_predictions(page, predictor, shown.samples)
     page.heading("Settings")
     page.facts({name: _text(value) for name, value in settings.items()})
     _add_weights(page, run)
@@ -85,6 +89,9 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
     evaluation = read_evaluation(run.evaluation, task, predictor.classes)
     if evaluation is not None and evaluation.get(WEIGHTS) not in (None, predictor.weights_checksum()):
         evaluation = None  # of another network: the run is being trained, or was interrupted
+    if evaluation is None and run.was_converted:
+        page.text(f"Not measured yet: omniconv evaluate RUN DATA --json {run.evaluation}, and write the report again.")
+        return
     if evaluation is None:
         held_out = read_splits(run.data).validation is not None
         not_yet = f"This network was not measured yet: finish the run by omniconv train --resume {run.path}."
@@ -95,6 +102,8 @@ def _add_quality(page: Page, run: RunFolder, predictor: Predictor, settings: dic
     those = "it" if evaluation["images"] == 1 else "them"
     if rows:
         caption = f"{images}; the best epoch was selected on {those}."
+        if run.was_converted:
+            caption = f"{pluralize(evaluation['images'], 'image')}, on which the network was measured."
         page.table(header, rows, caption, measures_in_rows=task.measures_in_rows)
     for caption, table in task.further_tables(evaluation):
         page.table(*table, caption)
@@ -128,6 +137,22 @@ def _add_curves(page: Page, rows: list[dict[str, float]], predictor: Predictor) 
     for note in task.training_notes(rows):
         page.text(note)
     page.text(f"{pluralize(len(rows), 'epoch')}, {sum(row['seconds'] for row in rows):.0f} s.")
+
+
+def _add_conversions(page: Page, run: RunFolder) -> None:
+    """Add the measures of the conversions among which that of the network was chosen."""
+    found = read_optional_json(run.conversions, "delete it, and write the report again")
+    if not found:
+        return
+    page.heading("Conversions")
+    header = ["conversion", *BANDS, "sphere", "middle", "at the cut", "change of the middle"]
+    measures = ("sphere", "middle", "cut", "middle_change")
+    rows: list[list[Any]] = [
+        [entry["name"], *entry["bands"], *(entry[name] for name in measures)] for entry in found["figures"]
+    ]
+    unit = "Share of labels that differ" if found["classes"] else "Difference / standard deviation"
+    caption = f"{unit} from the flat network on perspective views of {pluralize(found['panoramas'], 'panorama')}."
+    page.table(header, rows, f"{caption} Chosen: {found['recommended']}.")
 
 
 def _add_weights(page: Page, run: RunFolder) -> None:

@@ -62,6 +62,9 @@ def _resume(
     for name in given:
         if name not in CHANGEABLE:
             raise InputError(name, given[name], "cannot change in a resumed run", f"only {', '.join(CHANGEABLE)} can")
+    if run.was_converted:
+        rule = "was converted, not trained"
+        raise FileError(run.path, rule, f"train its network in a new run: omniconv train TASK DATA --from {run.path}")
     settings = read_config(run.config)
     unused = RunConfig(**settings).unused
     optional = {*unused, *ADDED_SETTINGS}

@@ -183,6 +183,8 @@ def train(
     *,
     name: str | None = None,
     out: str | Path | None = None,
+    source: str | Path | None = None,
+    trust: bool = False,
     log: Log = print,
     **settings: Any,
 ) -> Run:
@@ -193,6 +195,8 @@ def train(
         data: folder of images in the layout of the task.
         name: name of the run's folder in ``runs/``; by default that of ``data``.
         out: folder of the run, instead of ``runs/NAME``.
+        source: a run whose network is trained further, with its settings of the network and its size as defaults.
+        trust: import the code of a network of your own that ``source`` names.
         log: called with each line of text for the user.
         **settings: settings of ``omniconv.training.settings.RunConfig``, the options of the command: ``surface``,
             ``epochs``, ``learning_rate``, ``batch_size``, …; ``network`` may also be a module or a function that
@@ -216,5 +220,5 @@ def train(
         if not isinstance(path, str | Path) and (argument, path) != ("out", None):
             raise InputError(argument, path, "must be a string or a path", "use pathlib.Path")
     given = {"task": task, "data": str(data)} | settings
-    folder = start_run(given, log, name=name, out=None if out is None else str(out))
-    return Run(folder.path, str(settings.get("device", "auto")), network=settings.get("network"))
+    folder = start_run(given, log, name=name, out=None if out is None else str(out), source=source, trust=trust)
+    return Run(folder.path, str(settings.get("device", "auto")), network=settings.get("network"), trust=trust)

@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from omniconv.data.content import find_copies
-from omniconv.errors import InputError, printable
+from omniconv.errors import FileError, InputError, printable
 from omniconv.files import WriteError, write_cure
 from omniconv.inference.evaluation import evaluate, prediction_settings
 from omniconv.inference.predictor import Predictor, choose_device
@@ -26,6 +27,7 @@ from omniconv.run_folder import (
     check_outside,
     check_run_name,
     default_run_name,
+    find_run,
     new_run,
     remove_start,
     write_json,
@@ -43,7 +45,7 @@ from omniconv.training.preflight import (
     check_settings,
     resolve_settings,
 )
-from omniconv.training.settings import RunConfig, errors_in_file, read_config
+from omniconv.training.settings import NETWORK_SETTINGS, RunConfig, errors_in_file, read_config
 from omniconv.training.starting_weights import (
     describe_weights,
     load_starting_weights,
@@ -62,6 +64,7 @@ def start_run(
     config_file: Path | None = None,
     name: str | None = None,
     out: str | None = None,
+    source: str | Path | None = None,
     trust: bool = False,
 ) -> RunFolder:
     """Train in a new folder, then evaluate and report the result.
@@ -73,7 +76,9 @@ def start_run(
         config_file: a file of further settings.
         name: name of the run; by default that of its data.
         out: the run's folder; by default ``runs/NAME``.
-        trust: import the network that ``config_file`` names.
+        source: a run whose network is trained further: its weights, normalization and settings of the network and the
+            image size are the defaults of the new run.
+        trust: import the network that ``config_file`` or ``source`` names.
 
     Raises:
         InputError: the settings or the data cannot be used; nothing has been written then.
@@ -81,9 +86,11 @@ def start_run(
     check_run_name(name, out)
     code = None if given.get("network") is None else network_code(given["network"])
     given = given | ({"network": str(code)} if code else {})
+    if source is not None:
+        given = _settings_of(find_run(source), given) | given
     settings = (read_config(config_file) if config_file else {}) | given
     if code is None:
-        code = own_code(config_file, settings.get("network"), None, trust)
+        code = own_code(config_file or source, settings.get("network"), None, trust)
     for argument in ("task", "data"):
         if not (value := settings.get(argument)):
             task_name = settings.get("task") or "|".join(TASKS)
@@ -115,6 +122,24 @@ def start_run(
         if weights is not None:
             log(f"  weights: {describe_weights(weights)}")
         return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
+
+
+def _settings_of(source: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a training takes over from the run whose network it trains further.
+
+    Raises:
+        InputError: weights are given, too.
+        FileError: the run has no network yet.
+    """
+    for name in ("weights", "encoder_weights"):
+        if given.get(name):
+            rule = "cannot be given with a run whose network is trained further, which has weights"
+            raise InputError(name, given[name], rule, "give one of them")
+    if not source.model.is_file():
+        raise FileError(source.path, "has no trained network yet", "give another run, or finish it first")
+    kept = ("task", "method", "model", *NETWORK_SETTINGS, "size")
+    found = {name: value for name, value in read_config(source.config).items() if name in kept}
+    return found | {"weights": str(source.path)}
 
 
 def write_start(run: RunFolder, config: RunConfig, summary: DatasetSummary, log: Log) -> None:

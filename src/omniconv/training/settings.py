@@ -430,10 +430,15 @@ class RunConfig(Settings):
         """Return a copy with some settings changed, checked again."""
         return type(self)(**(dict(self) | changes))
 
-    def write(self, path: Path) -> None:
-        """Write as YAML, each setting below its description, without settings that are not used."""
+    def write(self, path: Path, names: Collection[str] | None = None) -> None:
+        """Write as YAML, each setting below its description, without settings that are not used.
+
+        Args:
+            path: the file.
+            names: settings to write; by default all.
+        """
         with atomic_write(path, "w") as file:
-            for name, value in self.model_dump(mode="json").items():
+            for name, value in self.model_dump(mode="json", include=None if names is None else set(names)).items():
                 text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
                 if name not in self.unused or value != type(self).model_fields[name].default:
                     file.write(f"# {type(self).model_fields[name].description}\n{name}: {text}\n")
