@@ -142,7 +142,7 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
 @click.option("--config", type=PATH, help="YAML file of settings; options on the command line override it")
 @click.option(
     "--resume", type=PATH, metavar="RUN",
-    help="continue an interrupted run (only --epochs, --device, --workers and --patience may change)",
+    help="continue an interrupted run (only --epochs, --device, --workers, --cache and --patience may change)",
 )  # fmt: skip
 @click.option(
     "--data",

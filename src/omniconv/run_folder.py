@@ -60,6 +60,7 @@ class RunFolder:
         report: the report with figures.
         tensorboard: folder of the training's curves for TensorBoard.
         logs: folder of the files of other loggers.
+        cache: folder of decoded samples during the training.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.logs = self.path / "logs"
+        self.cache = self.path / "cache"
 
     @property
     def was_converted(self) -> bool:
@@ -140,7 +142,7 @@ def remove_start(run: RunFolder) -> None:
     for file in (run.config, run.environment, run.data, run.weights, run.conversions, run.samples, run.progress):
         with suppress(OSError):
             file.unlink()
-    for folder in (run.tensorboard, run.logs, run.checkpoint.parent, run.progress_pictures):
+    for folder in (run.tensorboard, run.logs, run.cache, run.checkpoint.parent, run.progress_pictures):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -325,7 +327,9 @@ def _is_new(folder: Path, killed: bool) -> bool:
     leftovers = {LOCK, run.checkpoint.parent.name}
     if killed:
         leftovers |= {path.name for path in (run.config, run.environment, run.data, run.samples, run.tensorboard)}
-        leftovers |= {path.name for path in (run.progress_pictures, run.progress, run.weights, run.start, run.logs)}
+        leftovers |= {
+            path.name for path in (run.progress_pictures, run.progress, run.weights, run.start, run.logs, run.cache)
+        }
     try:
         present = set(os.listdir(folder)) - leftovers
         if run.checkpoint.parent.is_dir():

@@ -45,6 +45,7 @@ def test_curves_of_a_resumed_run_are_those_of_an_uninterrupted_one(tmp_path, seg
     assert rows(run) == rows(whole)
 
 
+@pytest.mark.slow
 def test_no_logger_leaves_no_files(tmp_path, segment_data):
     run = trained(tmp_path / "run", "segment", segment_data, logger="none")
     assert not run.tensorboard.exists()

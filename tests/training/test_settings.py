@@ -67,6 +67,7 @@ OTHER = {
     "precision": "16",
     "device": "cpu",
     "workers": 2,
+    "cache": "disk",
     "logger": ("csv",),
 }
 

@@ -29,7 +29,7 @@ from omniconv.training.starting_weights import (
     with_normalization,
 )
 
-CHANGEABLE = ("epochs", "device", "workers", "patience")
+CHANGEABLE = ("epochs", "device", "workers", "cache", "patience")
 
 
 def resume_run(
@@ -104,7 +104,7 @@ def _resume(
     log(printable(run.path))
     log(f"{done} of {config.epochs} epochs are done")
     count = sum(len(folder.samples) for folder in (splits.training, splits.validation) if folder)
-    reader = summary.reader if summary else SampleReader(splits.task, splits.preprocessing, count)
+    reader = summary.reader if summary else SampleReader(splits.task, splits.preprocessing, count, config.cache)
     if summary:
         write_start(run, config, replace(summary, splits=splits), log)
     else:

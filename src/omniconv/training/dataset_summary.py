@@ -164,7 +164,8 @@ def summarize_dataset(config: RunConfig) -> DatasetSummary:
             larger = "{}x{}".format(*(side * ceil(MIN_TRAINING_SIDE / min(size)) for side in size))
             raise FileError(config.data, rule, f"enlarge them by size={larger!r}, or give larger images")
         preprocessing = Preprocessing(network_surface, (size[0], size[1]), binary=config.binary, holes=holes)
-        reader = SampleReader(task, preprocessing, sum(len(folder.samples) for folder in folders.values()))
+        count = sum(len(folder.samples) for folder in folders.values())
+        reader = SampleReader(task, preprocessing, count, config.cache)
         inspections = {name: inspect(folder, reader, config.skip_bad) for name, folder in folders.items()}
         good = list(_total(inspection.sizes for inspection in inspections.values()))
         if set(good) == set(sizes) or config.size:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from omniconv.data.augmentation import augment
 from omniconv.data.layouts.dataset_folder import Sample
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.tasks.base import Task
+from omniconv.training.disk_cache import DiskCache, cache_path, has_space
 
 Draw = tuple[int, int]
 """Epoch and position in it."""
@@ -98,24 +101,31 @@ class EpochSampler(Sampler[Draw]):
 
 @dataclass(eq=False)
 class SampleReader:
-    """Reader of images and targets at the size of the preprocessing, with a cache if all samples fit into it.
+    """Reader of images and targets at the size of the preprocessing, with a cache.
 
     Args:
         task: reads the targets.
         preprocessing: reads the images.
         count: number of samples to be read in total.
+        cache: ``memory``, ``disk`` or ``none``; ``auto``: memory if all samples fit into ``CACHE_BYTES``, else disk.
 
+    Attributes:
+        disk: file of the samples; ``None`` without one, as before the training.
     """
 
     task: Task
     preprocessing: Preprocessing
     count: int
+    cache: str = "auto"
+    disk: DiskCache | None = None
     _read: dict[Sample, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 ``(3, *size)``, and the resized target."""
         if sample in self._read:
             return self._read[sample]
+        if self.disk is not None and (stored := self.disk.read(sample)) is not None:
+            return stored
         image = self.load_image(sample)
         return self.store(sample, image, self.task.load_target(sample, self.preprocessing))
 
@@ -128,12 +138,43 @@ class SampleReader:
         pair = image, self.task.resize_with_image(sample, target, self.preprocessing)
         if self.fits_cache(pair[1].nbytes):
             self._read[sample] = pair
+        elif self.disk is not None:
+            self.disk.write(sample, *pair)
         return pair
 
     def fits_cache(self, target_bytes: int = 0) -> bool:
-        """Return True if ``count`` images, each with a target of so many bytes, fit into ``CACHE_BYTES``."""
+        """Return True if samples are kept in memory: ``count`` images, each with a target of so many bytes."""
+        if self.cache != "auto":
+            return self.cache == "memory"
         height, width = self.preprocessing.size
         return (3 * height * width + target_bytes) * self.count <= CACHE_BYTES  # images are uint8 RGB
+
+    def open_disk(self, folder: Path, samples: Sequence[Sample], content: Any) -> str:
+        """Open the cache in a file if the samples are not kept in memory and it is wanted.
+
+        With ``auto`` it is left out where the disk has no room for it.
+
+        Args:
+            folder: folder of the file.
+            samples: all samples.
+            content: what the samples depend on, in types of JSON; a file of other content is not used.
+
+        Returns:
+            What was chosen, as a line for the user; empty for memory.
+
+        Raises:
+            WriteError: the file cannot be created.
+        """
+        image, target = self.read(samples[0])
+        if self.cache == "none" or self.fits_cache(target.nbytes):
+            return ""
+        size = len(samples) * (image.nbytes + target.nbytes)
+        text = f"{size / 1e9:.3g} GB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
+        if self.cache == "auto" and not has_space(folder.parent, size):
+            return f"images are decoded in every epoch: the disk has no room for {text} of samples"
+        self.disk = DiskCache(cache_path(folder, content), samples, image, target)
+        self.disk.write(samples[0], image, target)
+        return f"samples are kept in {folder} during the training ({text})"
 
     def image(self, sample: Sample) -> np.ndarray:
         """Return the image, float32 ``(3, *size)`` in 0 … 1."""

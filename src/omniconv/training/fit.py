@@ -19,8 +19,8 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
-from omniconv.data.layouts.dataset_folder import DatasetFolder
-from omniconv.errors import FileError, InputError, one_line
+from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
+from omniconv.errors import FileError, InputError, one_line, printable
 from omniconv.files import WriteError
 from omniconv.models import Model, load
 from omniconv.progress import sign_of_life
@@ -93,6 +93,8 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
             return
     else:
         shutil.rmtree(folder.tensorboard, ignore_errors=True)
+    if kept := run.reader.open_disk(folder.cache, *_cached_samples(splits)):
+        log(printable(kept))
     training = _loader(run, splits.training, train=True, epoch=len(metrics_file.rows))
     validation = _loader(run, splits.validation, train=False) if splits.validation else None
     remaining = RemainingTime()
@@ -129,8 +131,17 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
             if checkpoint is None or metrics_file.start or is_memory or isinstance(error, InputError):
                 raise
             raise FileError(folder.checkpoint, f"is damaged ({one_line(error)})", CURE) from error
+    shutil.rmtree(folder.cache, ignore_errors=True)
     if reason := early_stop.reason(metrics_file.rows):
         log(reason)
+
+
+def _cached_samples(splits: DatasetSplits) -> tuple[list[Sample], dict[str, Any]]:
+    """Return all samples of a run, and what the cached ones depend on."""
+    samples = [sample for part in (splits.training, splits.validation) if part for sample in part.samples]
+    files = {str(path): state.digest for path, state in splits.files.items()}
+    targets = [] if splits.task.target_is_file else [repr(sample.target) for sample in samples]
+    return samples, {"preprocessing": splits.preprocessing.to_json(), "files": files, "targets": targets}
 
 
 def _restore(

@@ -39,6 +39,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("32", "bf16", "16")
 LOGGERS = ("tensorboard", "csv", "wandb", "mlflow")
+CACHES = ("auto", "memory", "disk", "none")
 DEVICES = ("auto", "cpu", "cuda")
 OWN_POLES = ("flat", "over", "zeros", "replicate", "reflect")
 CHANNEL_ORDERS = ("rgb", "bgr", "grey")
@@ -52,6 +53,7 @@ ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
     "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key", "logger",
+    "cache",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
@@ -273,6 +275,11 @@ class RunConfig(Settings):
         "32", description="32, bf16 or 16 (mixed precision)"
     )
     device: Annotated[str, one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
+    cache: Annotated[str, one_of(lambda: CACHES)] = Field(
+        "auto",
+        description="where decoded images are kept during the training: memory, disk (RUN/cache, deleted at the end) "
+        "or none; auto: memory up to 2 GiB, else disk",
+    )
     workers: int = Field(0, ge=0, le=64, description="processes that load images")
     logger: Annotated[NamesGiven, some_of(LOGGERS)] = Field(
         ("tensorboard",),
