@@ -66,8 +66,9 @@ OTHER = {
     "seed": 2**40 + 1,
     "precision": "16",
     "device": "cpu",
-    "workers": 2,
     "cache": "disk",
+    "workers": 2,
+    "compile": True,
     "logger": ("csv",),
 }
 

@@ -27,6 +27,8 @@ LARGEST_NOISE = 0.1
 KORNIA_PREFIX = "kornia:"
 PANORAMA_MARGIN = 16
 """Pixels by which a panorama is continued beyond its edges for filters, so that they make no seam."""
+CHEAP_AUGMENTATIONS = ("flip", "quarter", "turn", "cutmix", "mixup")
+"""Augmentations that take next to no time in the preparation of a sample."""
 BATCH_AUGMENTATIONS = ("cutmix", "mixup")
 """Augmentations of whole batches, see ``omniconv.training.mixing``."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
+from omniconv.data.augmentation import CHEAP_AUGMENTATIONS
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
-from omniconv.errors import FileError, InputError, one_line, printable
+from omniconv.errors import FileError, InputError, one_line, pluralize, printable
 from omniconv.files import WriteError
 from omniconv.models import Model, load
 from omniconv.progress import sign_of_life
@@ -42,8 +44,11 @@ from omniconv.training.datasets import EpochSampler, PreparedSamples, SampleRead
 from omniconv.training.loggers import open_loggers
 from omniconv.training.module import TrainingModule, build_module
 from omniconv.training.progress_pictures import ProgressPictures
+from omniconv.training.setting_values import AUTO
 from omniconv.training.settings import RunConfig
 
+MOST_WORKERS = 8
+"""Most workers of ``workers="auto"``: more rarely help, and each one takes memory."""
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -95,6 +100,11 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
         shutil.rmtree(folder.tensorboard, ignore_errors=True)
     if kept := run.reader.open_disk(folder.cache, *_cached_samples(splits)):
         log(printable(kept))
+    if config.workers == AUTO:
+        workers, reason = choose_workers(config, run.reader.disk is None and run.reader.fits_cache(), splits)
+        log(f"workers: {workers} ({reason})")
+        config = config.replace(workers=workers)
+        run = replace(run, config=config)
     training = _loader(run, splits.training, train=True, epoch=len(metrics_file.rows))
     validation = _loader(run, splits.validation, train=False) if splits.validation else None
     remaining = RemainingTime()
@@ -126,6 +136,9 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
         except OSError as error:  # the other files are written by `atomic_write`
             raise WriteError(error.filename or folder.tensorboard, error) from error
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                rule = f"failed ({one_line(error)})"
+                raise InputError("compile", True, rule, "leave it out") from error
             # Lightning and torch restore the optimizer, the schedule and the loops before the first epoch begins.
             is_memory = isinstance(error, torch.OutOfMemoryError) or "memory" in str(error)  # no class for the CPU's
             if checkpoint is None or metrics_file.start or is_memory or isinstance(error, InputError):
@@ -134,6 +147,21 @@ def fit(run: PreparedRun, log: Log, progress_bar: bool, callbacks: Sequence[L.Ca
     shutil.rmtree(folder.cache, ignore_errors=True)
     if reason := early_stop.reason(metrics_file.rows):
         log(reason)
+
+
+def choose_workers(config: RunConfig, in_memory: bool, splits: DatasetSplits) -> tuple[int, str]:
+    """Return the number of processes that load images for ``workers="auto"``, and the reason.
+
+    Args:
+        config: the settings.
+        in_memory: the samples are kept in memory.
+        splits: the samples.
+    """
+    cheap = set(config.augment or ()) <= set(CHEAP_AUGMENTATIONS) and splits.preprocessing.surface.any_size
+    if in_memory and cheap:
+        return 0, "images in memory need next to no work"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, cores - 1), f"one less than the {pluralize(cores, 'core')}, at most {MOST_WORKERS}"
 
 
 def _cached_samples(splits: DatasetSplits) -> tuple[list[Sample], dict[str, Any]]:

@@ -47,6 +47,7 @@ class TrainingModule(L.LightningModule):
         average: network with the moving average of the weights; ``None`` without ``config.ema``.
         adversary: network that is trained against the first one; ``None`` without one.
         mixing: augmentation of whole batches; ``None`` without one.
+        compiled: the network as compiled for the training steps, with the same parameters; empty without ``compile``.
         images_seen: number of training images so far, each time that it was drawn.
     """
 
@@ -72,6 +73,8 @@ class TrainingModule(L.LightningModule):
         self.metric = self.task.metric(classes)
         self.register_buffer("areas", areas, persistent=False)
         self.mixing: BatchMixing | None = None
+        # In a tuple it is no submodule, so that the names in a checkpoint are those of the network.
+        self.compiled: tuple[Any, ...] = ()
         self._unchecked: list[tuple[str, Tensor, int]] = []
 
     @property
@@ -98,7 +101,8 @@ class TrainingModule(L.LightningModule):
         if self.mixing is not None:
             keys = self.current_epoch, index, self.global_rank
             criterion, *batch = self.mixing.mix(criterion, *batch, *keys)  # type: ignore[assignment]
-        loss = self.task.training_loss(self.network, criterion, batch)
+        network = self.compiled[0] if self.compiled else self.network
+        loss = self.task.training_loss(network, criterion, batch)
         self._log_loss("train_loss", loss, batch, index)
         return loss
 
@@ -232,6 +236,9 @@ def build_module(network: Model, config: RunConfig, splits: DatasetSplits) -> Tr
     if adversary is not None:
         return AdversarialModule(network, adversary, *rest)
     module, dense = TrainingModule(network, *rest), splits.task.target_interpolation is not None
+    if config.compile:
+        # Validation is not compiled: it is a graph of its own, whose compilation takes longer than it saves.
+        module.compiled = (torch.compile(network, dynamic=False),)
     module.mixing = make_mixing(config.augment or (), config.seed, splits.preprocessing, dense)
     return module
 

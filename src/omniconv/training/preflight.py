@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Collection
 
 import torch
@@ -41,6 +43,8 @@ def check_settings(config: RunConfig, given: Collection[str] = (), code: Network
     config.check_used(name for name in config.unused if name in given)
     config.task_object.criterion(None, None, **config.loss_settings)
     check_loggers(config.logger)
+    if config.compile:
+        _check_compiler()
     size = (config.size[0], config.size[1]) if config.size else None
     _check_augmentations(config, parse_surface(config.surface), size)
     # The classes are not known yet; one fits every model.
@@ -162,9 +166,17 @@ def build_network(config: RunConfig, splits: DatasetSplits, code: NetworkCode | 
     return network
 
 
+def _check_compiler() -> None:
+    """Check that torch.compile finds a C++ compiler, which it needs on every device."""
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
+    if not any(name and shutil.which(name) for name in names):
+        rule = "needs a C++ compiler, and there is none (the one of CXX, g++, clang++)"
+        raise InputError("compile", True, rule, "install one, such as the package g++, or leave it out")
+
+
 def _check_single_optimizer(config: RunConfig, network: Model) -> None:
     """Check that settings of Lightning's own loop are not given to a training with two optimizers."""
-    given = [name for name in ("accumulate", "clip") if getattr(config, name) != config.default(name)]
+    given = [name for name in ("accumulate", "clip", "compile") if getattr(config, name) != config.default(name)]
     if given and config.task_object.adversary(network) is not None:
         user = " ".join(filter(None, (config.task, config.task_object.method)))
         rule = f"is not possible for {user}, which trains two networks against each other"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from math import isfinite
 from pathlib import Path
@@ -15,6 +16,8 @@ from omniconv.training.setting_errors import RuleError, spell_argument, spelled
 
 MIN_TRAINING_SIDE, MAX_TRAINING_SIDE = 8, 16_384
 """Rows or columns of the images that a network is trained on."""
+AUTO, MAX_WORKERS = "auto", 64
+"""Values of the setting ``workers``."""
 MAX_DIGITS = 20
 """Most digits of a number that is read from text: Python refuses more than 4,300."""
 MAX_IMAGE_SIDE = 2**17
@@ -80,6 +83,14 @@ def read_precision(value: Any) -> Any:
     return str(value) if value in (16, 32) and isinstance(value, int) else value
 
 
+def _read_workers(value: Any) -> Any:
+    """Return ``auto``, or a number of processes, also from text."""
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value) else value
+    if value != AUTO and not (type(number) is int and 0 <= number <= MAX_WORKERS):
+        raise RuleError(f"must be {AUTO} or a whole number from 0 to {MAX_WORKERS}", f"use {{}} {AUTO}")
+    return number
+
+
 def read_path(value: Any) -> Any:
     """Return a path as text, after checking that it can be used by the system and stored in YAML."""
     value = str(value) if isinstance(value, Path) else value
@@ -127,6 +138,7 @@ Number = Annotated[float, BeforeValidator(_read_number)]
 Size = Annotated[tuple[int, ...], BeforeValidator(_read_size)]
 Channels = Annotated[tuple[float, ...], BeforeValidator(_read_channels)]
 PositiveChannels = Annotated[Channels, AfterValidator(_check_positive)]
+Workers = Annotated[int | str, BeforeValidator(_read_workers)]
 NamesGiven = Annotated[tuple[str, ...], BeforeValidator(_read_names)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_read_names)]
 

@@ -25,6 +25,7 @@ from omniconv.training.setting_values import (
     Number,
     PositiveChannels,
     Size,
+    Workers,
     one_of,
     read_path,
     read_precision,
@@ -53,7 +54,7 @@ ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
     "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key", "logger",
-    "cache",
+    "cache", "compile",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
@@ -280,7 +281,14 @@ class RunConfig(Settings):
         description="where decoded images are kept during the training: memory, disk (RUN/cache, deleted at the end) "
         "or none; auto: memory up to 2 GiB, else disk",
     )
-    workers: int = Field(0, ge=0, le=64, description="processes that load images")
+    workers: Workers = Field(
+        0,
+        description="processes that load images, 0 to 64; auto: one less than the cores, at most 8, or 0 if images in "
+        "memory need next to no work",
+    )
+    compile: bool = Field(
+        False, description="compile the network for the training steps (torch.compile; needs a C++ compiler)"
+    )
     logger: Annotated[NamesGiven, some_of(LOGGERS)] = Field(
         ("tensorboard",),
         description="where the curves of the training go: tensorboard (RUN/tensorboard), csv (RUN/logs/csv), wandb or "
