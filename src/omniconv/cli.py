@@ -126,6 +126,8 @@ TTA = (
     "test-time augmentation: average the probabilities for mirrored and turned copies of each image, on a sphere "
     "turned about the vertical axis; takes 8 times as long, and is worse where classes depend on the orientation"
 )
+NETWORK_DEFAULTS = {"width": "16; of a ResNet 64"}
+"""Defaults in help texts that the network changes."""
 TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task", "data"))
 
 
@@ -138,7 +140,7 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
 )
 @click.argument("task", required=False)
 @click.argument("data", required=False)
-@_setting_options(*TRAINING)
+@_setting_options(*TRAINING, **NETWORK_DEFAULTS)
 @click.option("--config", type=PATH, help="YAML file of settings; options on the command line override it")
 @click.option(
     "--resume", type=PATH, metavar="RUN",
@@ -366,7 +368,7 @@ def report(run: str, network: str | None, trust: bool, device: str | None) -> No
 @click.option("--classes", type=click.IntRange(1), help="output channels of the network of a task  [default: 2]")
 @click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere)")
 @click.option("--trust", is_flag=True, help="import the network of your own that a run names")
-@_setting_options(*NETWORK)
+@_setting_options(*NETWORK, **NETWORK_DEFAULTS)
 def summary(what: str, classes: int | None, trust: bool, **settings: Any) -> None:
     """Show the layers of a network."""
     from omniconv.commands.load_model import input_shape, load_model, own_input

@@ -91,8 +91,7 @@ class UNet(Model):
     ) -> None:
         super().__init__(surface)
         style: dict[str, Any] = {"normalization": normalization, "activation": activation}
-        options = {"width": width, "depth": depth, "down": down, **(style if encoder == PLAIN else {})}
-        given = {name: value for name, value in options.items() if value is not None}
+        given = {"width": width, "depth": depth, "down": down, **(style if encoder == PLAIN else {})}
         stem = {"stem_stride": to_builtin(stem_stride), "residual": check_flag("residual", residual)}
         given |= {name: value for name, value in stem.items() if encoder == PLAIN or value != DEFAULT_STEM[name]}
         self.encoder = make_encoder(encoder, in_channels, surface, output_stride, **given)

@@ -132,7 +132,7 @@ class RunConfig(Settings):
         "resnet101 or timm:NAME (pip install omniconv[timm]); by default that of the network, plain for a unet",
     )
     layers: int = Field(18, description="18, 34, 50 or 101: layers of a resnet")
-    width: int = Field(16, description="channels of the network at full size; those of the stem of a ResNet, then 64")
+    width: int = Field(16, description="channels of the network at full size, of a ResNet those of its stem")
     depth: int = Field(3, description="number of times that the network halves the size")
     down: str = Field("stride", description="stride, max or average: how the network halves the size")
     up: str = Field("linear", description="linear or transposed: how a unet doubles the size")

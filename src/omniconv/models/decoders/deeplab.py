@@ -80,8 +80,7 @@ class DeepLab(Model):
         width: int | None = None,
     ) -> None:
         super().__init__(surface)
-        options = {} if width is None else {"width": width}
-        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, **options)
+        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, width=width)
         channels = check_integer("channels", channels, 1, "use channels=256")
         coarse, stride = self.encoder.surfaces[-1], self.encoder.total_stride
         if rates is None:

@@ -67,8 +67,7 @@ class FPN(Model):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(surface)
-        options = {} if width is None else {"width": width}
-        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, **options)
+        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, width=width)
         channels, surfaces, strides = (
             getattr(self.encoder, name)[-LEVELS:] for name in ("channels", "surfaces", "strides")
         )

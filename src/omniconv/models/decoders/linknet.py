@@ -56,8 +56,7 @@ class LinkNet(Model):
         head_channels: int = 32,
     ) -> None:
         super().__init__(surface)
-        options = {} if width is None else {"width": width}
-        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, **options)
+        self.encoder = make_encoder(encoder, in_channels, surface, output_stride, width=width)
         head = check_integer("head_channels", head_channels, 1, "use head_channels=32")
         channels, surfaces, strides = self.encoder.channels, self.encoder.surfaces, self.encoder.strides
         self.decoders = nn.ModuleList()

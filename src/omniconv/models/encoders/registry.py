@@ -110,7 +110,7 @@ def make_encoder(
         output_stride: input samples per sample of the coarsest signal, along each axis; by default 32, with ``plain``
             2 to the power of ``depth``.
         options: further arguments of ``PlainEncoder`` (by default ``width=32``, ``depth=3``), ``ResNetEncoder`` or
-            ``timm.create_model``.
+            ``timm.create_model``; ``None`` is their default.
 
     Returns:
         A module whose ``forward`` returns a list of signals, the finest first; ``channels``, ``surfaces`` and
@@ -130,6 +130,7 @@ def make_encoder(
         build: Callable[..., Any] = partial(resolve_name(TIMM_ENCODER), name.removeprefix(TIMM_PREFIX))
     else:
         build = ENCODERS[check_choice("encoder", name, ENCODERS)]
+    options = {option: value for option, value in options.items() if value is not None}
     accepted = signature(build).parameters
     takes_any = any(one.kind is Parameter.VAR_KEYWORD for one in accepted.values())  # timm checks its own arguments
     for option, value in options.items():
