@@ -30,7 +30,9 @@ def test_evaluate(segment_run, segment_data, here, capsys):
     assert captured.err == ""
     found = json.loads((here / "found.json").read_text())
     assert found["images"] == 5
-    rows = table_rows(captured.out)
+    quality, objects, *_ = captured.out.split("Objects: ")
+    assert list(table_rows(objects.split("not trained on")[0])) == ["class 0", "class 1", "all, mean"]
+    rows = table_rows(quality)
     assert list(rows) == ["class 0", "class 1", "mean", "accuracy"]
     assert float(rows["mean"][0]) == pytest.approx(found["iou"], abs=1e-4)
     assert float(rows["accuracy"][0]) == pytest.approx(found["accuracy"], abs=1e-4)
@@ -40,7 +42,7 @@ def test_evaluate(segment_run, segment_data, here, capsys):
 
 def test_evaluate_on_a_sphere_shows_areas(sphere_run, segment_data, capsys):
     assert main(["evaluate", str(sphere_run.path), str(segment_data)]) == 0
-    names = list(table_rows(capsys.readouterr().out))
+    names = list(table_rows(capsys.readouterr().out.split("Objects: ")[0]))
     assert names[4:] == [f"{name}, by area" for name in names[:4]] == [
         "class 0, by area", "class 1, by area", "mean, by area", "accuracy, by area"
     ]  # fmt: skip
