@@ -342,12 +342,12 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [
-        ("up: linear", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
+        ("up: transposed", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
         ("width: 2", "width: 0", "width=0: must be a whole number from 1 to 1024; use width: 32"),
         (
             "augment: [flip]",
             "augment: [flp]",
-            "augment='flp': must be among flip, turn, rotate, colour, blur, noise, crop",
+            "augment='flp': must be among flip, quarter, turn, rotate, colour, blur, noise, crop",
         ),
         ("size: [16, 32]", "size: [16, 64]", "size=(16, 64): is not that of the samples of the run, (16, 32)"),
     ],

@@ -116,7 +116,7 @@ def test_help_shows_the_defaults_of_the_task_and_the_method(capsys):
     assert capsys.readouterr().out.endswith("Defaults of glow squared that differ:\n  --width  6\n  --depth  1\n")
     assert main(["train", "glow", "--help"]) == 0
     assert "Defaults of glow absolute that differ:\n  --width          4\n" in capsys.readouterr().out
-    assert main(["train", "segment", "--help"]) == 0
+    assert main(["train", "classify", "--help"]) == 0
     assert "that differ" not in capsys.readouterr().out
 
 

@@ -22,7 +22,7 @@ from omniconv.training.module import TrainingModule
 from omniconv.training.settings import RunConfig, read_config
 
 AUGMENTATIONS = ("flip", "turn", "colour", "scale", "tilt", "blur", "kornia:RandomHue", "mixup")
-VARIED = {"epochs": 4, "repeat": 2, "batch_size": 2, "augment": AUGMENTATIONS}
+VARIED = {"epochs": 4, "repeat": 2, "batch_size": 2, "augment": AUGMENTATIONS, "loss": "ce"}
 
 
 def quiet(text):

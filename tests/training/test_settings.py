@@ -14,7 +14,14 @@ from omniconv.models.encoders.registry import ENCODERS
 from omniconv.models.registry import get_model
 from omniconv.training.setting_errors import explain
 from omniconv.training.setting_values import MAX_IMAGE_SIDE, MAX_TRAINING_SIDE, parse_size
-from omniconv.training.settings import OWN_SETTINGS, RunConfig, Settings, read_config
+from omniconv.training.settings import (
+    ADDED_SETTINGS,
+    OWN_SETTINGS,
+    RunConfig,
+    Settings,
+    read_config,
+    with_earlier_defaults,
+)
 
 OTHER = {
     "task": "classify",
@@ -30,6 +37,7 @@ OTHER = {
     "up": "transposed",
     "stem_stride": 2,
     "residual": True,
+    "normalization": "group",
     "output_stride": 8,
     "weights": "/weights/a.pth",
     "encoder_weights": "torchvision",
@@ -268,13 +276,25 @@ def test_network_arguments():
 
 def network_settings(**settings):
     chosen = RunConfig.with_task_defaults(**settings).network_settings()
-    return {name: value for name, value in chosen.items() if name not in ("surface", "up", "stem_stride", "residual")}
+    return {name: value for name, value in chosen.items() if name not in ("surface", "up")}
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, {"encoder": "plain", "width": 16, "depth": 3, "down": "stride"}),
+        (
+            {},
+            {
+                "encoder": "plain",
+                "width": 16,
+                "depth": 4,
+                "down": "stride",
+                "stem_stride": 2,
+                "residual": True,
+                "normalization": "group",
+            },
+        ),
+        ({"task": "classify"}, {"width": 16, "depth": 3, "down": "stride"}),
         ({"encoder": "resnet18"}, {"encoder": "resnet18", "width": 64, "output_stride": 32}),
         ({"encoder": "resnet18", "width": 8}, {"encoder": "resnet18", "width": 8, "output_stride": 32}),
         ({"model": "deeplab"}, {"encoder": "resnet50", "width": 64, "output_stride": 16}),
@@ -295,6 +315,33 @@ def test_a_network_has_the_defaults_of_its_encoder(settings, expected):
 def test_an_output_stride_is_one_that_the_surface_has(surface, stride):
     assert network_settings(encoder="resnet18", surface=surface)["output_stride"] == stride
     assert network_settings(encoder="resnet18", surface=surface, output_stride=4)["output_stride"] == 4
+
+
+def test_a_network_keeps_its_own_normalization_unless_one_is_chosen():
+    assert "normalization" not in network_settings(task="classify")
+    assert network_settings(task="classify", normalization="group")["normalization"] == "group"
+    assert "normalization" not in network_settings(task="generate")
+    with pytest.raises(InputError, match="normalization='grup': must be one of batch, group, weight, none; did you"):
+        RunConfig(normalization="grup")
+
+
+def test_default_depth_is_one_that_the_surface_has():
+    assert network_settings(surface="icosphere:2")["depth"] == 2
+    assert network_settings(surface="icosphere:2", depth=3)["depth"] == 3  # refused by check_settings
+    assert network_settings(surface="icosphere:9")["depth"] == 4
+
+
+def test_config_of_an_earlier_version_repeats_its_training(tmp_path):
+    config = RunConfig(task="segment", data="DATA", stem_stride=2, loss="dice", normalization="group")
+    config.write(tmp_path / "config.yaml")
+    settings = read_config(tmp_path / "config.yaml")
+    assert with_earlier_defaults(settings) == settings
+    earlier = {name: value for name, value in settings.items() if name not in ADDED_SETTINGS}
+    again = RunConfig.with_task_defaults(**with_earlier_defaults(earlier))
+    assert (again.stem_stride, again.residual, again.loss, again.depth) == (1, False, "ce", 3)
+    assert again.normalization == "batch"
+    partial = {"task": "segment", "data": "DATA"}  # written by hand
+    assert with_earlier_defaults(partial) == partial
 
 
 def test_the_defaults_of_encoders_are_those_of_the_networks():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from omniconv.checks import check_flag, to_builtin
+from omniconv.checks import check_choice, check_flag, to_builtin
 from omniconv.models.base import Model
 from omniconv.models.decoders.blocks import Enlarge
 from omniconv.models.encoders.plain import Down
@@ -49,7 +49,8 @@ class UNet(Model):
         stem_stride: 2: the first convolution has stride 2 and counts as the first of the ``depth`` steps. At full size
             there is one convolution only, of the decoder's signal together with the image. That takes about a third of
             the time of 1, at the same width. Not used by a ResNet.
-        residual: a shortcut beside the convolutions of each size of the encoder; not used by a ResNet.
+        residual: a shortcut beside the convolutions of each size of the encoder, and one convolution instead of two at
+            each size of the decoder, as in MONAI's UNet; not used by a ResNet.
 
     Shape:
         ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid)``.
@@ -90,6 +91,7 @@ class UNet(Model):
         residual: bool = False,
     ) -> None:
         super().__init__(surface)
+        check_choice("up", up, get_args(Up))  # with one level there is no step of the decoder that checks it
         style: dict[str, Any] = {"normalization": normalization, "activation": activation}
         given = {"width": width, "depth": depth, "down": down, **(style if encoder == PLAIN else {})}
         stem = {"stem_stride": to_builtin(stem_stride), "residual": check_flag("residual", residual)}
@@ -107,9 +109,10 @@ class UNet(Model):
             targets = [*channels[-2::-1], max(channels[0] // 2, MIN_LAST_CHANNELS)]
         else:
             targets = [max(4 * channels[0] >> step, 1) for step in range(len(channels))]
+        convs = ConvBlock if stem["residual"] else DoubleConv
         self.decoder, current = nn.ModuleList(), channels[-1]
         for (fine, coarse), target in zip(reversed([*pairwise(range(len(channels)))]), targets, strict=False):
-            merge = DoubleConv(channels[fine] + up_channels(current, up), target, surface=surfaces[fine], **style)
+            merge = convs(channels[fine] + up_channels(current, up), target, surface=surfaces[fine], **style)
             self.decoder.append(UpBlock(current, merge, up, surfaces[coarse]))
             current = target
         self.last: nn.Module | None = None

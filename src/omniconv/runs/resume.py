@@ -21,7 +21,7 @@ from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.module import build_module
 from omniconv.training.preflight import build_network, check_patience, check_precision, is_measurable
-from omniconv.training.settings import ADDED_SETTINGS, RunConfig, errors_in_file, read_config
+from omniconv.training.settings import RunConfig, errors_in_file, missing_settings, read_config
 from omniconv.training.starting_weights import (
     check_weights_settings,
     load_starting_weights,
@@ -66,9 +66,7 @@ def _resume(
         rule = "was converted, not trained"
         raise FileError(run.path, rule, f"train its network in a new run: omniconv train TASK DATA --from {run.path}")
     settings = read_config(run.config)
-    unused = RunConfig(**settings).unused
-    optional = {*unused, *ADDED_SETTINGS}
-    missing = [name for name in RunConfig.model_fields if name not in settings and name not in optional]
+    missing = missing_settings(RunConfig(**settings), settings)
     if missing:
         raise FileError(run.config, f"is incomplete: it lacks {missing[0]}", "restore it, or start a new run")
     code = own_code(run.config, settings.get("network"), own_network, trust)

@@ -45,7 +45,13 @@ from omniconv.training.preflight import (
     check_settings,
     resolve_settings,
 )
-from omniconv.training.settings import NETWORK_SETTINGS, RunConfig, errors_in_file, read_config
+from omniconv.training.settings import (
+    NETWORK_SETTINGS,
+    RunConfig,
+    errors_in_file,
+    read_config,
+    with_earlier_defaults,
+)
 from omniconv.training.starting_weights import (
     describe_weights,
     load_starting_weights,
@@ -88,7 +94,7 @@ def start_run(
     given = given | ({"network": str(code)} if code else {})
     if source is not None:
         given = _settings_of(find_run(source), given) | given
-    settings = (read_config(config_file) if config_file else {}) | given
+    settings = (with_earlier_defaults(read_config(config_file)) if config_file else {}) | given
     if code is None:
         code = own_code(config_file or source, settings.get("network"), None, trust)
     for argument in ("task", "data"):
@@ -138,7 +144,7 @@ def _settings_of(source: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
     if not source.model.is_file():
         raise FileError(source.path, "has no trained network yet", "give another run, or finish it first")
     kept = ("task", "method", "model", *NETWORK_SETTINGS, "size")
-    found = {name: value for name, value in read_config(source.config).items() if name in kept}
+    found = {name: value for name, value in with_earlier_defaults(read_config(source.config)).items() if name in kept}
     return found | {"weights": str(source.path)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -54,20 +54,21 @@ ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
     "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key", "logger",
-    "cache", "compile",
+    "cache", "compile", "normalization",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
 """Settings that are arguments of networks of the user's own."""
 NETWORK_SETTINGS = (
-    "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "output_stride", *OWN_SETTINGS,
+    "encoder", "layers", "width", "depth", "down", "up", "stem_stride", "residual", "normalization", "output_stride",
+    *OWN_SETTINGS,
     "surface",
 )  # fmt: skip
 """Settings that are arguments of models; a model may lack some of them."""
 BACKBONE_SETTINGS = ("encoder_weights", "freeze")
 """Settings of models with an encoder, or another part whose weights come from other tasks."""
-ENCODER_SETTINGS = ("width", "depth", "down", "stem_stride", "residual")
-"""Settings that models with an argument ``encoder`` pass to it; an encoder may lack some of them."""
+ENCODER_SETTINGS = ("width", "depth", "down", "stem_stride", "residual", "normalization")
+"""Settings that models with an argument ``encoder`` use with encoders that have them."""
 TASK_SETTINGS = ("sample_every", *LOSS_SETTINGS, "balance", "oversample", "binary", "holes", "min_object")
 """Settings that only some tasks use, see ``Task.settings``."""
 
@@ -82,6 +83,12 @@ def _encoder_names() -> Iterable[str]:
     from omniconv.models.encoders.registry import ENCODERS, TIMM_PREFIX  # late: torch
 
     return (*ENCODERS, f"{TIMM_PREFIX}NAME")
+
+
+def _normalizations() -> Iterable[str]:
+    from omniconv.nn.norm.normalization import NORMALIZATIONS  # late: torch
+
+    return NORMALIZATIONS
 
 
 class Settings(BaseModel):
@@ -143,7 +150,16 @@ class RunConfig(Settings):
         description="1, or 2: the first convolution of the plain encoder of a unet is the first step that halves the "
         "size, which makes training several times as fast at the same width",
     )
-    residual: bool = Field(False, description="shortcuts beside the convolutions of the plain encoder of a unet")
+    residual: bool = Field(
+        False,
+        description="shortcuts beside the convolutions of the plain encoder of a unet, and one convolution instead of "
+        "two at each size of its decoder",
+    )
+    normalization: Annotated[str, one_of(_normalizations)] | None = Field(
+        None,
+        description="batch, group (by the statistics of each image), weight (of the weights) or none; by default that "
+        "of the network; a ResNet has its own",
+    )
     output_stride: int | None = Field(
         None,
         ge=2,
@@ -311,10 +327,20 @@ class RunConfig(Settings):
     def with_task_defaults(cls, **settings: Any) -> Self:
         """Return the settings, with the defaults of the task (and method), the model and its encoder.
 
+        The default depth is at most the number of coarser levels of the surface.
+
         Raises:
             InputError: an unknown setting, a value of another type or out of range.
+
+        Example:
+            >>> RunConfig.with_task_defaults(task="segment", surface="icosphere:2").depth
+            2
         """
-        defaults = cls(**settings).defaults
+        config = cls(**settings)
+        defaults = config.defaults
+        levels = _coarser_levels(config.surface)
+        if "depth" in defaults and levels:
+            defaults["depth"] = min(defaults["depth"], levels)
         return cls(**({name: value for name, value in defaults.items() if settings.get(name) is None} | settings))
 
     @property
@@ -406,7 +432,8 @@ class RunConfig(Settings):
         # The usual defaults are those of a small plain encoder; other encoders have the published sizes.
         options = {} if encoder in (None, PLAIN) else encoder_options(str(encoder))
         of_encoder = {name: options[name] for name in ENCODER_SETTINGS if name in options}
-        return {**self.task_object.defaults, **get_model(self.model_name).defaults, **of_encoder}
+        chosen = {**self.task_object.defaults, **get_model(self.model_name).defaults, **of_encoder}
+        return {name: value for name, value in chosen.items() if name not in self.unused}
 
     def default(self, name: str) -> Any:
         """Return the default of a setting for the task and method, the model and its encoder."""
@@ -415,6 +442,8 @@ class RunConfig(Settings):
     def network_settings(self) -> dict[str, Any]:
         """Return the settings that are arguments of the model, with values instead of ``None``."""
         chosen = {name: getattr(self, name) for name in NETWORK_SETTINGS if name not in self.unused}
+        if self.normalization is None:
+            chosen.pop("normalization", None)
         if "encoder" in chosen:
             chosen["encoder"] = self.network_encoder
         if "output_stride" in chosen and self.output_stride is None:
@@ -466,6 +495,36 @@ def _check_method(task: str, method: str, spell: Spelling) -> None:
     if method not in methods:
         rule = f"must be one of {', '.join(methods)} for the task {task}"
         raise InputError("method", method, rule, f"use {spell('method', next(iter(methods)))}")
+
+
+def _coarser_levels(name: str) -> int | None:
+    """Return the number of coarser levels of a surface; ``None`` if any, or if there is no such surface."""
+    from omniconv.surfaces import surface  # late: NumPy and SciPy, which `omniconv --help` does not need
+
+    with suppress(InputError):  # of `check_settings`
+        return surface(name).max_depth
+    return None
+
+
+def with_earlier_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a file, with those that the ``config.yaml`` of an earlier version lacks.
+
+    A file with all others is one that a run has written, and repeats its training: settings that have been added since
+    get the values by which that version trained, not today's defaults of the task.
+    """
+    config = RunConfig(**settings)
+    if missing_settings(config, settings):
+        return dict(settings)
+    added = {name: RunConfig.model_fields[name].default for name in ADDED_SETTINGS if name not in config.unused}
+    if "normalization" in added:  # of the network, not today's one of the task
+        added["normalization"] = config._model_parameters["normalization"].default
+    return added | dict(settings)
+
+
+def missing_settings(config: RunConfig, given: Collection[str]) -> list[str]:
+    """Return the names of the settings that a run of any version has written, and that are not among those given."""
+    optional = {*config.unused, *ADDED_SETTINGS}
+    return [name for name in RunConfig.model_fields if name not in given and name not in optional]
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
