@@ -9,6 +9,7 @@ import click
 
 from omniconv.commands.command import Command, own_network_options
 from omniconv.commands.terminal import PATH, log
+from omniconv.errors import InputError
 from omniconv.training.setting_values import parse_size
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ def export(
     path = check_file(file_format, out, run.path if run else Path(), overwrite)
     model = load_model(source, "cpu", trust, network).model
     write = export_predictor if isinstance(model, Predictor) else _export
-    with own_input(source):
-        exported = write(model, path, overwrite, fixed)
+    try:
+        with own_input(source):
+            exported = write(model, path, overwrite, fixed)
+    except InputError as error:
+        if error.argument != "any_size":
+            raise
+        raise InputError("size", size, error.rule, "fix the input size: size='256x512'") from error
     for one in exported.differences:
         labels = f", labels agree {one.agreement:.2%}" if one.output != "output" else ""
         error = f"{one.output}: largest relative difference {one.relative_error:.1e}{labels}"

@@ -59,6 +59,11 @@ TASKS: dict[str, TaskEntry] = {
         "(objects and share of the area of each class)",
         "omniconv.tasks.segment:Segment",
     ),
+    "restore": TaskEntry(
+        "images/ and targets/, the true outputs of the same names; for networks of your own",
+        "restored/ (PNG, the network's image)",
+        "omniconv.tasks.restore:Restore",
+    ),
     "inpaint": TaskEntry(
         "images in any subfolders; holes are drawn, or given by images/ and masks/, white in the hole",
         "with --masks, inpainted/ (PNG, pixels outside of the holes unchanged) and overview.png",

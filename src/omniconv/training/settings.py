@@ -374,6 +374,9 @@ class RunConfig(Settings):
         if self.network is not None and self.model is not None:
             rule = "cannot be given with a network of your own"
             raise InputError("model", self.model, rule, "leave one of model and network out")
+        if self.network is None and not models_for(task.output):
+            rule = f"is required for the task {self.task}, which no model of omniconv serves"
+            raise InputError("network", None, rule, "give network='package.module:callable'")
         if self.network is None and self.model_name not in models_for(task.output):
             method = f" with method={task.method}" if task.method else ""
             rule = f"must be one of {', '.join(models_for(task.output))} for the task {self.task}{method}"
