@@ -1,6 +1,7 @@
 """Kill training runs, or let their writes fail, and compare what resumes with a run that nobody disturbed.
 
     python tests/runs/kills.py random 1000     kills at random times, of starts and of resumptions
+    python tests/runs/kills.py stops 60        as random, half of them by SIGTERM, of the scenarios with more settings
     python tests/runs/kills.py steps           a kill at every writing step
     python tests/runs/kills.py full            a full disk from every writing step on
 
@@ -22,7 +23,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ import omniconv.inference.evaluation  # noqa: E402
 import omniconv.runs.page  # noqa: E402
 import omniconv.runs.resume  # noqa: E402
 import omniconv.runs.start  # noqa: E402
-from omniconv.cli import main  # noqa: E402
+from omniconv.cli import INTERRUPTED, main  # noqa: E402
 from omniconv.locks import LOCK, TEMPORARY  # noqa: E402
 from omniconv.training.checkpoints import AtomicCheckpointIO  # noqa: E402
 
@@ -53,6 +54,20 @@ SCENARIOS = {
     "generate gan": {"epochs": 2, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1},
     "inpaint gated": {"epochs": 2, "width": 2, "depth": 1, "ema": 0.01, "sample_every": 1},
 }
+STOPPED = {
+    "segment, ema, 2 workers": {"epochs": 5, "batch_size": 2, "augment": "flip,colour", "ema": 0.02, "workers": 2},
+    "segment, accumulate, clip": {
+        "epochs": 5, "batch_size": 1, "width": 4, "accumulate": 3, "clip": 0.5, "schedule": "onecycle", "size": "16x32",
+        "repeat": 2,
+    },
+    "classify, patience, 2 workers": {
+        "epochs": 12, "patience": 3, "learning_rate": 0.03, "repeat": 2, "workers": 2, "schedule": "constant",
+    },
+    "classify, sgd, ema": {"epochs": 6, "ema": 0.05, "optimizer": "sgd", "accumulate": 2, "repeat": 4},
+    "generate edm": {"epochs": 3, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1, "accumulate": 2},
+    "inpaint gated": {"epochs": 3, "width": 2, "depth": 1, "ema": 0.01, "sample_every": 1, "clip": 1},
+}  # fmt: skip
+"""Scenarios of ``stops``."""
 
 
 class Steps:
@@ -160,14 +175,15 @@ class Campaign:
 
     def __init__(self, root: Path, name: str) -> None:
         task, _, method = name.partition(" ")
-        settings, folder = SCENARIOS[name], segment_folder
+        task = task.rstrip(",")
+        settings, folder = (SCENARIOS | STOPPED)[name], segment_folder
         if task in ("generate", "inpaint"):
             settings = settings | {"method": method}
         elif task == "classify":
             folder = classify_folder
         else:
             task = "segment"
-        self.root = root / name.replace(" ", "-")
+        self.root = root / name.replace(", ", "-").replace(" ", "-")
         self.root.mkdir()
         self.data = folder(self.root / "data")
         self.start = [
@@ -211,19 +227,20 @@ class Campaign:
             details = resumed["files"] if "files" in differing else ""
             self.problems.append(f"{what}: differs in {', '.join(differing)} {details}")
 
-    def kill_at_random(self, generator: random.Random) -> int:
-        """Kill a run up to three times, then finish it; return the number of kills."""
+    def stop_at_random(self, generator: random.Random, signals: Sequence[signal.Signals]) -> int:
+        """Stop a run by one of the signals up to three times, then finish it; return the number of stops."""
         folder, kills = self.folder(), 0
+        stopped = {-int(number) for number in signals} | ({INTERRUPTED} if signal.SIGTERM in signals else set())
         while True:
             known = (folder / "config.yaml").is_file()
             command = ["train", "--resume", str(folder)] if known else [*self.start, "--out", str(folder)]
             child = fork(command, self.output)
             time.sleep(generator.uniform(0, 1.2 * self.seconds))
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, generator.choice(signals))
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            kills += code == -signal.SIGKILL
-            if code not in (0, -signal.SIGKILL):
-                self.problems.append(f"killed resumption: exit code {code}: {self.output.read_text()[-1500:]}")
+            kills += code in stopped
+            if code not in {0, *stopped}:
+                self.problems.append(f"stopped run: exit code {code}: {self.output.read_text()[-1500:]}")
             if kills >= 3 or generator.random() < 0.4:
                 break
         self.finish(folder, f"kill {kills}")
@@ -265,9 +282,9 @@ class Campaign:
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("random", "steps", "full"))
+    parser.add_argument("kind", choices=("random", "stops", "steps", "full"))
     parser.add_argument("count", type=int, nargs="?", default=0, help="number of kills or steps; 0: every step")
-    parser.add_argument("--scenario", choices=SCENARIOS, action="append")
+    parser.add_argument("--scenario", choices=SCENARIOS | STOPPED, action="append")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="longest time for each scenario")
     return parser.parse_args()
@@ -277,14 +294,16 @@ def campaign(options: argparse.Namespace, root: Path) -> dict[str, object]:
     """Run a campaign in every scenario; return its summary."""
     # Drawing the curves takes half of the time of a small run, and writes nothing.
     omniconv.runs.page.curves = lambda *arguments: "<svg></svg>"
-    campaigns = [Campaign(root, name) for name in options.scenario or SCENARIOS]
+    names = options.scenario or (STOPPED if options.kind == "stops" else SCENARIOS)
+    campaigns = [Campaign(root, name) for name in names]
     generator = random.Random(options.seed)
-    done = dict.fromkeys(options.scenario or SCENARIOS, 0)
+    done = dict.fromkeys(names, 0)
     for name, one in zip(done, campaigns, strict=True):
         end = time.monotonic() + 60 * options.minutes
-        if options.kind == "random":
+        if options.kind in ("random", "stops"):
+            signals = (signal.SIGKILL,) if options.kind == "random" else (signal.SIGKILL, signal.SIGTERM)
             while done[name] < options.count / len(campaigns) and time.monotonic() < end:
-                done[name] += one.kill_at_random(generator)
+                done[name] += one.stop_at_random(generator, signals)
             continue
         steps = one.count_steps()
         chosen = (

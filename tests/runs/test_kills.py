@@ -29,6 +29,6 @@ def test_some_moments(kind):
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
-@pytest.mark.parametrize("arguments", [("steps",), ("full",), ("random", "1000")])
+@pytest.mark.parametrize("arguments", [("steps",), ("full",), ("random", "1000"), ("stops", "300")])
 def test_every_moment(arguments):
     campaign(*arguments, timeout=7000)
