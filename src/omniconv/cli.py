@@ -144,7 +144,8 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
 @click.option("--config", type=PATH, help="YAML file of settings; options on the command line override it")
 @click.option(
     "--resume", type=PATH, metavar="RUN",
-    help="continue an interrupted run (only --epochs, --device, --workers, --cache and --patience may change)",
+    help="continue an interrupted run (only --epochs, --device, --devices, --nodes, --strategy, --workers, --cache and "
+    "--patience may change)",
 )  # fmt: skip
 @click.option(
     "--data",
@@ -170,6 +171,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a network on a folder of images."""
+    from omniconv.processes import is_first_process
     from omniconv.runs.resume import resume_run
     from omniconv.runs.start import start_run
 
@@ -188,7 +190,8 @@ def train(
     else:
         network = given.pop("network", None)
         run = resume_run(resume, given, log, is_terminal(), network=network, trust=trust)
-    log(run.path)
+    if is_first_process():
+        log(run.path)
 
 
 @commands.command()

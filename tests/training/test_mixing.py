@@ -61,7 +61,7 @@ def test_mixup_is_the_mean_of_images_and_of_their_losses():
     assert torch.allclose(mixed, loss.weight * x + (1 - loss.weight) * x[loss.other], atol=1e-6)
 
 
-def test_draws_depend_on_seed_epoch_batch_and_process_only():
+def test_draws_depend_on_seed_epoch_and_batch_only():
     x, labels = torch.rand(6, 3, 8, 8), torch.arange(6)
     both = BatchMixing(("cutmix", "mixup"), 3, surface("plane"), False)
 
@@ -70,7 +70,7 @@ def test_draws_depend_on_seed_epoch_batch_and_process_only():
         return both.mix(LOSS, x, labels, *keys)[1]
 
     assert torch.equal(mixed(1, 2), mixed(1, 2))
-    assert not any(torch.equal(mixed(1, 2), mixed(*other)) for other in ((2, 2), (1, 3), (1, 2, 1)))
+    assert not any(torch.equal(mixed(1, 2), mixed(*other)) for other in ((2, 2), (1, 3)))
 
 
 @pytest.mark.parametrize("task", ["inpaint", "generate"])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from omniconv.checks import check_choice, check_number
 from omniconv.errors import InputError
+from omniconv.nn.distributed import batch_mean
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -28,21 +29,21 @@ class AdversarialLoss(NamedTuple):
 
 
 def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
-    return F.softplus(worse - better).mean()
+    return batch_mean(F.softplus(worse - better))
 
 
 def _hinge(real: Tensor, fake: Tensor) -> Tensor:
-    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    return batch_mean(F.relu(1 - real)) + batch_mean(F.relu(1 + fake))
 
 
 def _non_saturating(real: Tensor, fake: Tensor) -> Tensor:
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return batch_mean(F.softplus(-real)) + batch_mean(F.softplus(fake))
 
 
 ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
     "relativistic": AdversarialLoss(_relativistic, lambda real, fake: _relativistic(fake, real)),
-    "hinge": AdversarialLoss(_hinge, lambda real, fake: -fake.mean()),
-    "non_saturating": AdversarialLoss(_non_saturating, lambda real, fake: F.softplus(-fake).mean()),
+    "hinge": AdversarialLoss(_hinge, lambda real, fake: -batch_mean(fake)),
+    "non_saturating": AdversarialLoss(_non_saturating, lambda real, fake: batch_mean(F.softplus(-fake))),
 }
 """Losses by name.
 
@@ -122,7 +123,7 @@ def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
         images: the images, ``(batch, channels, *grid)``, which require gradients.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return gradient.square().flatten(1).sum(1).mean()
+    return batch_mean(gradient.square().flatten(1).sum(1))
 
 
 class Diversity(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from omniconv.checks import check_choice, check_number, to_builtin
+from omniconv.nn.distributed import own_rows
 from omniconv.nn.surface_tables.area_weights import make_mean_weights
 from omniconv.surfaces import Plane, Surface
 from omniconv.surfaces.neighbours.border import Border
@@ -82,8 +83,8 @@ class DiffAugment:
 def _uniform(x: Tensor, generator: Generator | None, *shape: int) -> Tensor:
     """Return one number in 0 … 1 an image, or ``shape`` numbers, in the dtype of the images."""
     device = x.device if generator is None else generator.device
-    size = (len(x), *(shape or (1,) * (x.ndim - 1)))
-    return torch.rand(size, generator=generator, device=device).to(x)
+    size = shape or (1,) * (x.ndim - 1)
+    return own_rows(lambda rows: torch.rand((rows, *size), generator=generator, device=device), len(x)).to(x)
 
 
 def _translation(surface: Surface) -> Callable[[Tensor, Generator | None], Tensor]:

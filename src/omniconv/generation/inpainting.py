@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from omniconv.generation.adversarial import ADVERSARIAL_LOSSES
 from omniconv.nn.conv.partial_conv import MIN_SHARE, make_share
+from omniconv.nn.distributed import batch_mean, batch_sum
 from omniconv.nn.grid.padding import pad
 from omniconv.nn.stencil.modules import SparseOperator, to_channels_last
 from omniconv.surfaces import Border, RowStencil, Surface
@@ -58,7 +59,8 @@ def l1_loss(
     if valid is None:
         return _mean(error, areas)
     area = valid.to(error.dtype) if areas is None else valid * areas
-    return (error.mean(1, keepdim=True) * area).sum() / area.sum().clamp_min(1e-6)
+    errors, total = (error.mean(1, keepdim=True) * area).sum(), batch_sum(area.sum())
+    return batch_sum(errors) / total.clamp_min(1e-6)
 
 
 def perceptual_loss(features: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
@@ -202,7 +204,7 @@ def patch_generator_loss(discriminator: Scores, image: Tensor, completed: Tensor
 
 
 def _mean(values: Tensor, areas: Tensor | None) -> Tensor:
-    return (values if areas is None else values * areas).mean()
+    return batch_mean(values if areas is None else values * areas)
 
 
 def _gram(features: Tensor) -> Tensor:

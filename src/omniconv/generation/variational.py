@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from omniconv.checks import check_number
+from omniconv.nn.distributed import batch_mean, batch_sum, normal_like, total_rows
 
 ACTIVE = 0.01
 """Variance of a mean over images above which a latent unit is active (Burda et al., ICLR 2016, section 5.3)."""
@@ -28,8 +28,7 @@ def draw_latent(mean: Tensor, log_variance: Tensor, generator: Generator | None 
         log_variance: logarithm of its variance.
         generator: source of the random numbers; by default torch's global generator.
     """
-    noise = torch.empty_like(mean).normal_(generator=generator)
-    return mean + (log_variance / 2).exp() * noise
+    return mean + (log_variance / 2).exp() * normal_like(mean, generator)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -57,7 +56,8 @@ def kl_loss(mean: Tensor, log_variance: Tensor, beta: float = 1.0, free_bits: fl
     """
     for name, value in (("beta", beta), ("free_bits", free_bits)):
         check_number(name, value, lambda number: 0 <= number < math.inf, "must be 0 or above", f"use {name}=0")
-    return beta * kl_divergence(mean, log_variance).mean(0).clamp_min(free_bits).sum()
+    by_unit = batch_sum(kl_divergence(mean, log_variance).sum(0)) / total_rows(len(mean))
+    return beta * by_unit.clamp_min(free_bits).sum()
 
 
 def gaussian_log_likelihood(
@@ -79,7 +79,7 @@ def gaussian_log_likelihood(
         InputError: a ``sigma`` that is not above 0.
     """
     errors = (image - reconstruction).square()
-    mean_square = (errors if weights is None else errors * weights).mean()
+    mean_square = batch_mean(errors if weights is None else errors * weights)
     if sigma is None:
         # The gradient of the logarithm is that of the squared error over the variance with the variance held constant.
         variance_term = mean_square.clamp_min(1e-12).log() + 1

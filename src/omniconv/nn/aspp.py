@@ -12,6 +12,7 @@ from omniconv.errors import InputError
 from omniconv.nn.blocks import activation_layer
 from omniconv.nn.conv.conv import Conv
 from omniconv.nn.conv.separable_conv import SeparableConv
+from omniconv.nn.distributed import total_rows
 from omniconv.nn.jit_tracing import Traceable
 from omniconv.nn.norm.normalization import norm_layer
 from omniconv.nn.resampling.pool import GlobalAvgPool
@@ -88,7 +89,7 @@ class _ImagePooling(nn.Module):
         self.layers = nn.Sequential(conv, nn.BatchNorm1d(out_channels), activation_layer("relu"))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] == 1:
+        if self.training and total_rows(x.shape[0]) == 1:
             rule = "must have a batch from 2 in training: the mean of one image cannot be normalized"
             raise InputError("input", tuple(x.shape), rule, "use a larger batch, or image_pooling=False")
         mean = self.layers(self.pool(x)[..., None])  # (B, out, 1)

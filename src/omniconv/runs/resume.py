@@ -11,6 +11,7 @@ from omniconv.errors import FileError, InputError, printable
 from omniconv.inference.predictor import choose_device
 from omniconv.models import Model, load
 from omniconv.models.own_code import own_code
+from omniconv.processes import ProcessGroup, join
 from omniconv.run_folder import RunFolder, own_run
 from omniconv.runs.start import finish_run, write_start
 from omniconv.training.callbacks import Log
@@ -20,7 +21,13 @@ from omniconv.training.dataset_summary import summarize_dataset, write_samples
 from omniconv.training.datasets import SampleReader
 from omniconv.training.fit import PreparedRun
 from omniconv.training.module import build_module
-from omniconv.training.preflight import build_network, check_patience, check_precision, is_measurable
+from omniconv.training.preflight import (
+    build_network,
+    check_patience,
+    check_precision,
+    check_processes,
+    is_measurable,
+)
 from omniconv.training.settings import RunConfig, errors_in_file, missing_settings, read_config
 from omniconv.training.starting_weights import (
     check_weights_settings,
@@ -29,7 +36,7 @@ from omniconv.training.starting_weights import (
     with_normalization,
 )
 
-CHANGEABLE = ("epochs", "device", "workers", "cache", "patience")
+CHANGEABLE = ("epochs", "device", "devices", "nodes", "strategy", "workers", "cache", "patience")
 
 
 def resume_run(
@@ -50,12 +57,21 @@ def resume_run(
         InputError: the folder is not a run, or a setting cannot change.
         KeyboardInterrupt, WriteError: as ``finish_run``.
     """
-    with own_run(path) as run:
-        return _resume(run, given, log, progress_bar, network, trust)
+    with join(str(given.get("device", "auto"))) as group:
+        if group is not None and group.place.rank > 0:
+            return group.serve()
+        with own_run(path) as run:
+            return _resume(run, given, log, progress_bar, network, trust, group)
 
 
 def _resume(
-    run: RunFolder, given: dict[str, Any], log: Log, progress_bar: bool, own_network: Any, trust: bool
+    run: RunFolder,
+    given: dict[str, Any],
+    log: Log,
+    progress_bar: bool,
+    own_network: Any,
+    trust: bool,
+    group: ProcessGroup | None,
 ) -> RunFolder:
     moved_to = given.get("data")
     given = {name: value for name, value in given.items() if name != "data"}
@@ -74,6 +90,8 @@ def _resume(
     in_file = set(RunConfig.model_fields) - set(given)
     check_precision(config, choose_device(config.device))
     check_weights_settings(config)
+    with errors_in_file(run.config, in_file):
+        config = check_processes(config, choose_device(config.device), given)
     trained = run.checkpoint.is_file()
     summary = None
     if trained or run.data.is_file():
@@ -111,7 +129,7 @@ def _resume(
         config.write(run.config)
         if not run.samples.is_file():
             write_samples(splits, reader, run.samples)
-    return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar)
+    return finish_run(PreparedRun(run, config, splits, reader, network), log, progress_bar, group)
 
 
 def _read_done(run: RunFolder, config: RunConfig, splits: DatasetSplits, network: Model) -> int:

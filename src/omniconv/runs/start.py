@@ -20,6 +20,7 @@ from omniconv.files import WriteError, write_cure
 from omniconv.inference.evaluation import evaluate, prediction_settings
 from omniconv.inference.predictor import Predictor, choose_device
 from omniconv.models.own_code import network_code, own_code
+from omniconv.processes import ProcessGroup, join, launch
 from omniconv.progress import Count, sign_of_life
 from omniconv.run_folder import (
     RunFolder,
@@ -37,11 +38,12 @@ from omniconv.tasks import TASKS
 from omniconv.training.callbacks import Log
 from omniconv.training.dataset_splits import write_splits
 from omniconv.training.dataset_summary import DatasetSummary, summarize_dataset, write_samples
-from omniconv.training.fit import PreparedRun, fit
+from omniconv.training.fit import PreparedRun, fit, fit_in_group
 from omniconv.training.preflight import (
     build_network,
     check_patience,
     check_precision,
+    check_processes,
     check_settings,
     resolve_settings,
 )
@@ -75,6 +77,9 @@ def start_run(
 ) -> RunFolder:
     """Train in a new folder, then evaluate and report the result.
 
+    With the setting ``devices``, or started by ``torchrun`` or ``srun``, in several processes, of which the first one
+    prints, writes, evaluates and reports.
+
     Args:
         given: settings that the user gave; ``network`` may also be a module or a function.
         log: called with lines of text for the user.
@@ -89,6 +94,22 @@ def start_run(
     Raises:
         InputError: the settings or the data cannot be used; nothing has been written then.
     """
+    with join(str(given.get("device", "auto"))) as group:
+        if group is not None and group.place.rank > 0:
+            return group.serve()
+        return _start(given, log, progress_bar, config_file, name, out, trust, group)
+
+
+def _start(
+    given: dict[str, Any],
+    log: Log,
+    progress_bar: bool,
+    config_file: Path | None,
+    name: str | None,
+    out: str | None,
+    trust: bool,
+    group: ProcessGroup | None,
+) -> RunFolder:
     check_run_name(name, out)
     code = None if given.get("network") is None else network_code(given["network"])
     given = given | ({"network": str(code)} if code else {})
@@ -105,6 +126,7 @@ def start_run(
     in_file = set(settings) - set(given)
     with errors_in_file(config_file, in_file):
         check_precision(config, choose_device(config.device))
+        config = check_processes(config, choose_device(config.device), settings)
         check_settings(config, given, code)
     check_new_folder(name or default_run_name(config.data), out)
     check_outside(out or "runs", config.data, config.task_object.searched_folders)
@@ -127,7 +149,8 @@ def start_run(
             raise
         if weights is not None:
             log(f"  weights: {describe_weights(weights)}")
-        return finish_run(PreparedRun(run, config, summary.splits, summary.reader, network), log, progress_bar)
+        prepared = PreparedRun(run, config, summary.splits, summary.reader, network)
+        return finish_run(prepared, log, progress_bar, group)
 
 
 def _settings_of(source: RunFolder, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,8 +181,14 @@ def write_start(run: RunFolder, config: RunConfig, summary: DatasetSummary, log:
     write_samples(summary.splits, summary.reader, run.samples)
 
 
-def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
+def finish_run(run: PreparedRun, log: Log, progress_bar: bool, group: ProcessGroup | None = None) -> RunFolder:
     """Train by ``fit``, evaluate the best network on the held-out samples, and write the report.
+
+    Args:
+        run: the run.
+        log: called with lines of text for the user.
+        progress_bar: show a progress bar.
+        group: the processes that a launcher started, which share the training.
 
     Raises:
         KeyboardInterrupt: the user or the system ended the run; its message is how to resume.
@@ -168,7 +197,7 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
     folder, splits = run.folder, run.splits
     command = f"omniconv train --resume {shlex.quote(printable(folder.path))}"
     try:
-        fit(run, log, progress_bar)
+        _fit(run, log, progress_bar, group)
         predictor = Predictor.open(folder.path, run.config.device, network=run.network.code)
         if splits.validation:
             count = Count("evaluation", len(splits.validation.samples))
@@ -190,6 +219,17 @@ def finish_run(run: PreparedRun, log: Log, progress_bar: bool) -> RunFolder:
         cure = f"{write_cure(error.error, same_path=True)}, then resume with: {command}"
         raise WriteError(error.path, error.error, cure) from error
     return folder
+
+
+def _fit(run: PreparedRun, log: Log, progress_bar: bool, group: ProcessGroup | None) -> None:
+    if group is not None:
+        fit_in_group(group, run, log, progress_bar)
+        group.close()
+    elif run.config.devices > 1:
+        with launch(run.config.devices, run.config.device) as group:
+            fit_in_group(group, run, log, progress_bar)
+    else:
+        fit(run, log, progress_bar)
 
 
 def describe_environment() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Every loss is a function of logits ``(batch, classes, ...)`` and labels ``(batch, ...)``, and leaves ignored samples
 out. ``LabelLoss`` is a sum of some of them, by their names in ``LOSSES``. Logits are converted to float32, also under
-mixed precision.
+mixed precision. In a training in several processes every loss is that of the whole batch, see ``nn.distributed``: sums
+over samples pass through ``batch_sum`` before they are divided by each other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from omniconv.checks import check_number, did_you_mean
 from omniconv.errors import InputError
+from omniconv.nn.distributed import all_rows, batch_sum
 
 NO_INDEX = -100
 """Ignored label of ``torch.nn.functional.cross_entropy`` by default; no class has it."""
@@ -55,7 +57,7 @@ def cross_entropy(
         if class_weights is not None:
             all_classes = all_classes * class_weights.view(-1, *[1] * (logits.ndim - 2))
         losses = (1 - label_smoothing) * losses + label_smoothing * all_classes.mean(1) * weights
-    return losses.sum() / _positive(by_label.sum())
+    return batch_sum(losses.sum()) / _positive(batch_sum(by_label.sum()))
 
 
 def focal_loss(
@@ -84,7 +86,7 @@ def focal_loss(
         weights = weights * class_weights[known]
     # 1 - exp(log p), exact where p is near 1
     losses = -torch.expm1(log_probability).neg().pow(exponent) * log_probability
-    return (losses * weights).sum() / _positive(weights.sum())
+    return batch_sum((losses * weights).sum()) / _positive(batch_sum(weights.sum()))
 
 
 def binary_cross_entropy(
@@ -105,7 +107,8 @@ def binary_cross_entropy(
     """
     weights, target = _weights(logits, labels, areas, ignore_index), _one_hot(logits, labels, ignore_index)
     losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none").flatten(2).transpose(1, 2)
-    by_class = (losses * weights.reshape(len(losses), -1, 1)).sum((0, 1)) / _positive(weights.sum())
+    by_class = batch_sum((losses * weights.reshape(len(losses), -1, 1)).sum((0, 1)))
+    by_class = by_class / _positive(batch_sum(weights.sum()))
     return _mean_over_classes(by_class, torch.ones_like(by_class), class_weights)
 
 
@@ -135,11 +138,11 @@ def tversky_loss(
     weights = _weights(logits, labels, areas, ignore_index).flatten()
     probability = _by_class(logits.float().softmax(1))
     true = _by_class(_one_hot(logits, labels, ignore_index)) * weights
-    common = (probability * true).sum(1)
-    extra, missed = (probability * weights).sum(1) - common, true.sum(1) - common
-    wrong = false_positives * extra + false_negatives * missed
+    sums = torch.stack([(probability * true).sum(1), (probability * weights).sum(1), true.sum(1)])
+    common, predicted, occurring = batch_sum(sums)
+    wrong = false_positives * (predicted - common) + false_negatives * (occurring - common)
     losses = 1 - common / _positive(common + wrong)
-    return _mean_over_classes(losses, (true.sum(1) > 0).to(losses.dtype), class_weights)
+    return _mean_over_classes(losses, (occurring > 0).to(losses.dtype), class_weights)
 
 
 def dice_loss(
@@ -166,7 +169,8 @@ def lovasz_loss(
 ) -> Tensor:
     """Return the Lovász-Softmax loss over the classes that occur in the batch: a convex extension of 1 − IoU.
 
-    Berman et al., CVPR 2018, algorithm 1; with areas the IoU is that of areas.
+    Berman et al., CVPR 2018, algorithm 1; with areas the IoU is that of areas. In several processes each sorts the
+    errors of all samples, so that they exchange the logits.
 
     Args:
         logits: ``(batch, classes, ...)``.
@@ -175,8 +179,9 @@ def lovasz_loss(
         class_weights: weight of each class in the mean over classes, ``(classes,)``.
         ignore_index: label of samples that are ignored.
     """
+    logits, labels = all_rows(logits.float()), all_rows(labels)
     weights = _weights(logits, labels, areas, ignore_index).flatten()
-    probability, true = _by_class(logits.float().softmax(1)), _by_class(_one_hot(logits, labels, ignore_index))
+    probability, true = _by_class(logits.softmax(1)), _by_class(_one_hot(logits, labels, ignore_index))
     errors, order = (true - probability).abs().sort(1, descending=True)
     of_class, others = (true * weights).gather(1, order), ((1 - true) * weights).gather(1, order)
     total = of_class.sum(1, keepdim=True)

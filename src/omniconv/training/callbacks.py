@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -158,11 +160,24 @@ class LastCheckpoint(L.Callback):
         self.path, self.start, self.metrics_file, self.best = run.checkpoint, run.start, metrics_file, best
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path)  # in every process, which all wait for the first one to write it
+        if not trainer.is_global_zero:
+            return
         self.start.unlink(missing_ok=True)
         self.metrics_file.write()
         if self.best.epoch == trainer.current_epoch:
             self.best.write()
+
+
+class InterruptOnSigterm(L.Callback):
+    """End of one of several processes by SIGTERM as by SIGINT, at once.
+
+    Lightning (2.6) would wait for the other processes, in a collective operation that they do not take part in.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class RemainingTime(L.Callback):

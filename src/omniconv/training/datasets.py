@@ -7,9 +7,9 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from omniconv.data.augmentation import augment
 from omniconv.data.layouts.dataset_folder import Sample
 from omniconv.data.preprocessing import Preprocessing
+from omniconv.nn.distributed import Share, share_of_batch
 from omniconv.tasks.base import Task
 from omniconv.training.disk_cache import DiskCache, cache_path, has_space
 
@@ -50,6 +51,9 @@ def repeat_factors(classes: Sequence[Collection[int]], threshold: float) -> tupl
 class EpochSampler(Sampler[Draw]):
     """Sampler of ``(epoch, position)`` in an order that depends on seed and epoch only, so that a run can resume.
 
+    Of several processes each samples its part of the batches of a single one: with ``share="rows"`` its rows of every
+    batch, as ``share_of_batch`` gives them, with ``share="batches"`` batch ``rank``, ``rank + processes``, ….
+
     Args:
         samples: number of samples.
         repeat: number of times that each sample is drawn in an epoch.
@@ -58,6 +62,16 @@ class EpochSampler(Sampler[Draw]):
         factors: factor of ``repeat`` for each sample, see ``repeat_factors``; by default 1. Where the product is no
             integer, the next smaller or the next larger number of draws is chosen at random in each epoch; their total
             is the same in all epochs.
+        batch_size: samples of a batch of all processes.
+        smallest: a last batch of fewer samples is left out.
+        rank: number of this process.
+        processes: number of processes; with ``share="rows"`` it divides ``batch_size``, and is at most ``smallest``.
+        share: ``rows`` or ``batches``.
+
+    Example:
+        >>> [[position for _, position in EpochSampler(6, shuffle=False, batch_size=4, smallest=2, rank=rank,
+        ...   processes=2)] for rank in range(2)]
+        [[0, 1, 4], [2, 3, 5]]
     """
 
     def __init__(
@@ -67,10 +81,20 @@ class EpochSampler(Sampler[Draw]):
         seed: int = 0,
         shuffle: bool = True,
         factors: Sequence[float] = (),
+        *,
+        batch_size: int = 1,
+        smallest: int = 1,
+        rank: int = 0,
+        processes: int = 1,
+        share: Literal["rows", "batches"] = "rows",
     ) -> None:
         self.samples, self.seed, self.shuffle, self.epoch = samples, seed, shuffle, 0
         self.draws = np.asarray(factors, np.float64) * repeat if factors else np.full(samples, float(repeat))
         self.length = math.ceil(round(self.draws.sum(), 3))
+        self.batch_size, self.rank, self.processes = batch_size, rank, processes
+        leftover = self.length % batch_size
+        self.used = self.length - (leftover if 0 < leftover < smallest else 0)
+        self.parts = self._slices(share)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; called by Lightning."""
@@ -81,7 +105,7 @@ class EpochSampler(Sampler[Draw]):
         positions = self._positions(np.random.default_rng([self.seed, self.epoch, 1]))
         if self.shuffle:
             positions = positions[random.permutation(self.length)]
-        return ((self.epoch, int(position)) for position in positions)
+        return ((self.epoch, int(position)) for part in self.parts for position in positions[part])
 
     def _positions(self, random: np.random.Generator) -> np.ndarray:
         """Return the positions of an epoch: of the k-th draw of a sample its index plus k times their number."""
@@ -96,7 +120,26 @@ class EpochSampler(Sampler[Draw]):
         return np.concatenate([np.flatnonzero(counts > k) + k * self.samples for k in range(counts.max())])
 
     def __len__(self) -> int:
-        return self.length
+        return sum(part.stop - part.start for part in self.parts)
+
+    def share(self, batch: int) -> Share:
+        """Return the rows of the batch of this number that this process has, with ``share="rows"``."""
+        total = min(self.batch_size, self.used - batch * self.batch_size)
+        return share_of_batch(total, self.rank, self.processes)
+
+    def start(self, batch: int) -> int:
+        """Return the number of samples before the batch of this number of this process, with whole batches."""
+        return self.parts[batch].start if self.processes > 1 else batch * self.batch_size
+
+    def _slices(self, share: str) -> list[slice]:
+        """Return the samples of this process as slices of the order."""
+        if self.processes == 1:
+            return [slice(0, self.used)]
+        starts = range(0, self.used, self.batch_size)
+        if share == "batches":
+            return [slice(at, min(at + self.batch_size, self.used)) for at in starts[self.rank :: self.processes]]
+        own = [(at, self.share(number)) for number, at in enumerate(starts)]
+        return [slice(at + share.first, at + share.first + share.rows) for at, share in own]
 
 
 @dataclass(eq=False)
@@ -119,6 +162,10 @@ class SampleReader:
     cache: str = "auto"
     disk: DiskCache | None = None
     _read: dict[Sample, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def without_samples(self) -> SampleReader:
+        """Return a reader that has read nothing yet, for another process."""
+        return replace(self, _read={})
 
     def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 ``(3, *size)``, and the resized target."""

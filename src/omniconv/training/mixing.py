@@ -56,11 +56,12 @@ class BatchMixing:
     dense: bool
 
     def mix(
-        self, criterion: nn.Module, x: Tensor, target: Tensor, epoch: int, batch: int, process: int = 0
+        self, criterion: nn.Module, x: Tensor, target: Tensor, epoch: int, batch: int
     ) -> tuple[nn.Module, Tensor, Tensor]:
         """Return the loss, the images and the first target of a mixed batch.
 
-        What is drawn depends on the seed, the epoch and the numbers of the batch and the process only.
+        What is drawn depends on the seed, the epoch and the number of the batch only, so that processes that share a
+        batch draw the same; each mixes its own images with each other.
 
         Args:
             criterion: loss of an output and a target.
@@ -68,10 +69,10 @@ class BatchMixing:
             target: labels ``(batch, *grid)`` or ``(batch,)``.
             epoch: the epoch.
             batch: number of the batch in the epoch.
-            process: number of the process, of several that train together.
         """
-        random = np.random.default_rng([self.seed, epoch, batch, process])
-        distance = int(random.integers(1, max(2, len(x))))  # to the image of the batch that each is mixed with
+        random = np.random.default_rng([self.seed, epoch, batch])
+        # To the image of the batch that each is mixed with; not from `random`, since processes may differ in images.
+        distance = int(np.random.default_rng([self.seed, epoch, batch, 1]).integers(1, max(2, len(x))))
         others = (torch.arange(len(x), device=x.device) + distance) % len(x)
         if self.names[int(random.integers(len(self.names)))] == "mixup":
             weight = float(random.beta(MIXUP_ALPHA, MIXUP_ALPHA))

@@ -11,11 +11,14 @@ import lightning.pytorch as L
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from omniconv.errors import InputError
 from omniconv.models import Model
 from omniconv.models.registry import IMAGE_OUTPUTS
+from omniconv.nn.distributed import Share, shared_batch, sum_over_processes
 from omniconv.nn.inspection import copy_network
+from omniconv.nn.norm.sync_batch_norm import synchronized_layers
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.mixing import BatchMixing, make_mixing
 from omniconv.training.settings import RunConfig
@@ -76,6 +79,7 @@ class TrainingModule(L.LightningModule):
         # In a tuple it is no submodule, so that the names in a checkpoint are those of the network.
         self.compiled: tuple[Any, ...] = ()
         self._unchecked: list[tuple[str, Tensor, int]] = []
+        self._validation_loss = torch.zeros(2, dtype=torch.float64)  # its sum over the images, and their number
 
     @property
     def evaluated(self) -> Model:
@@ -99,26 +103,43 @@ class TrainingModule(L.LightningModule):
         self.check_losses()
         criterion = self.criterion
         if self.mixing is not None:
-            keys = self.current_epoch, index, self.global_rank
-            criterion, *batch = self.mixing.mix(criterion, *batch, *keys)  # type: ignore[assignment]
+            criterion, *batch = self.mixing.mix(criterion, *batch, self.current_epoch, index)  # type: ignore[assignment]
         network = self.compiled[0] if self.compiled else self.network
-        loss = self.task.training_loss(network, criterion, batch)
+        with shared_batch(self._share(batch, index)), synchronized_layers(self.network):
+            loss = self.task.training_loss(network, criterion, batch)
         self._log_loss("train_loss", loss, batch, index)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Update the averaged weights."""
         if self.average is not None:
-            decay = ema_decay(len(batch[0]), self.images_seen, 1000 * self.config.ema)
+            images = self._share(batch, batch_idx).total
+            decay = ema_decay(images, self.images_seen, 1000 * self.config.ema)
             update_average(self.average, self.network, decay)
-            self.images_seen += len(batch[0])
+            self.images_seen += images
+
+    def share_validation(self, is_shared: bool) -> None:
+        """Set whether the measures of held-out samples are those of all processes together."""
+        for metric in self.metric.modules():
+            if isinstance(metric, Metric):
+                metric.sync_on_compute = is_shared
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.metric.first_image = self.trainer.val_dataloaders.sampler.start(index)
         loss = self.task.validation_loss(self.evaluated, self.criterion, batch, self.metric, self.areas)
         if loss is not None:
-            self.log("val_loss", loss, on_epoch=True, batch_size=len(batch[0]))
+            images = len(batch[0])
+            self._validation_loss += torch.stack([loss.double() * images, torch.full_like(loss, images).double()])
 
     def on_validation_epoch_end(self) -> None:
+        # Summed here, not by `self.log`, which would wait for processes that have no loss to log.
+        sums = self._validation_loss
+        total, images = (sum_over_processes(sums) if self.metric.sync_on_compute else sums).tolist()
+        if images:
+            self.log("val_loss", torch.tensor(total / images))
         computed = self.metric.compute()
         for name in self.task.validation_metrics:
             value = math.nan if computed[name] is None else float(computed[name])
@@ -165,8 +186,16 @@ class TrainingModule(L.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _share(self, batch: tuple[Tensor, Tensor], index: int) -> Share:
+        """Return the rows of a training batch that this process has; all in a single one."""
+        if self.trainer.world_size == 1:
+            return Share(0, len(batch[0]), len(batch[0]))
+        return self.trainer.train_dataloader.sampler.share(index)
+
     def _log_loss(self, name: str, loss: Tensor, batch: tuple[Tensor, Tensor], index: int) -> None:
-        self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        # In several processes each has the loss of the whole batch.
+        images = self._share(batch, index).total
+        self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=images)
         self._unchecked.append((name, loss.detach(), index))
         if loss.device.type == "cpu":  # other devices would have to finish this step first: checked in the next one
             self.check_losses()
@@ -205,11 +234,14 @@ class AdversarialModule(TrainingModule):
         self.check_losses()
         of_network, of_adversary = self.optimizers()  # type: ignore[attr-defined]  # a list, since there are two
         self.toggle_optimizer(of_adversary)  # the other network's parameters need no gradients
-        loss = self.task.adversary_loss(self.network, self.adversary, self.criterion, batch)
+        share = self._share(batch, index)
+        with shared_batch(share), synchronized_layers(self.network, self.adversary):
+            loss = self.task.adversary_loss(self.network, self.adversary, self.criterion, batch)
         self._step(of_adversary, loss)
         self._log_loss("adversary_loss", loss, batch, index)
         self.toggle_optimizer(of_network)
-        loss = self.task.training_loss(self.network, self.criterion, batch, self.adversary)
+        with shared_batch(share), synchronized_layers(self.network, self.adversary):
+            loss = self.task.training_loss(self.network, self.criterion, batch, self.adversary)
         self._step(of_network, loss)
         self._log_loss("train_loss", loss, batch, index)
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]  # a list, since there are two

@@ -13,11 +13,12 @@ from omniconv.convert.own_network import OwnNetwork
 from omniconv.data.augmentation import BATCH_AUGMENTATIONS, check_augmentations, parse_augmentations
 from omniconv.data.classes import numbered_class_names
 from omniconv.data.preprocessing import IMAGE_CHANNELS
-from omniconv.errors import InputError
+from omniconv.errors import InputError, pluralize
 from omniconv.files import real_path
 from omniconv.models import Model, build
 from omniconv.models.own_code import NetworkCode
 from omniconv.nn.inspection import preserved_random_state
+from omniconv.processes import check_devices
 from omniconv.summaries import summary
 from omniconv.surfaces import Surface
 from omniconv.surfaces import surface as parse_surface
@@ -73,6 +74,40 @@ def _check_augmentations(config: RunConfig, surface: Surface, size: tuple[int, i
     mixed = [name for name in names if name in BATCH_AUGMENTATIONS]
     if mixed:
         config.task_object.check_mixing(mixed, **config.loss_settings)
+
+
+def check_processes(config: RunConfig, device: torch.device, given: Collection[str] = ()) -> RunConfig:
+    """Return the settings with the number of processes that share the training, after checking it.
+
+    Args:
+        config: the settings.
+        device: device of the training.
+        given: names of the settings that the user gave.
+
+    Raises:
+        InputError: there are not as many devices, no launcher started as many processes, they cannot share a batch, or
+            cannot train in this way.
+    """
+    place = check_devices(config.devices, config.nodes, device, given)
+    if config.strategy == "fsdp":
+        _check_fsdp(config, device)
+    if config.compile and place.size > 1:
+        rule = "is not possible in several processes, whose batch norms exchange their statistics"
+        raise InputError("compile", True, rule, "leave it out, or use devices=1")
+    if config.batch_size % place.size:
+        rule = f"must be a multiple of the {place.size} processes that share it"
+        larger = config.batch_size + place.size - config.batch_size % place.size
+        raise InputError("batch_size", config.batch_size, rule, f"use batch_size={larger}")
+    return config.replace(devices=place.local_size, nodes=place.nodes)
+
+
+def _check_fsdp(config: RunConfig, device: torch.device) -> None:
+    if device.type != "cuda":
+        rule = "needs CUDA devices, and this training is on the CPU"
+        raise InputError("strategy", "fsdp", rule, "use strategy=ddp")
+    if config.ema:
+        rule = "is not possible with averaged weights (setting ema)"
+        raise InputError("strategy", "fsdp", rule, "use strategy=ddp, or ema=0")
 
 
 def _build_model(config: RunConfig, classes: tuple[str, ...], code: NetworkCode | None) -> Model:
@@ -156,6 +191,7 @@ def build_network(config: RunConfig, splits: DatasetSplits, code: NetworkCode | 
     torch.manual_seed(config.seed)
     network = _build_model(config, splits.classes, code)
     check_coarsest_size(config, network, splits)
+    _check_shared(config, network, splits)
     _check_single_optimizer(config, network)
     network.preprocessing = {
         "task": config.task,
@@ -172,6 +208,17 @@ def _check_compiler() -> None:
     if not any(name and shutil.which(name) for name in names):
         rule = "needs a C++ compiler, and there is none (the one of CXX, g++, clang++)"
         raise InputError("compile", True, rule, "install one, such as the package g++, or leave it out")
+
+
+def _check_shared(config: RunConfig, network: Model, splits: DatasetSplits) -> None:
+    """Check that each of several processes has an image of each epoch, and that a strategy can train the network."""
+    processes, images = config.devices * config.nodes, len(splits.training.samples) * config.repeat
+    if processes > images:
+        rule = f"are {processes} processes for {pluralize(images, 'training image')}"
+        raise InputError("devices", config.devices, rule, "use fewer")
+    if config.strategy == "fsdp" and config.task_object.adversary(network) is not None:
+        rule = "cannot train two networks against each other"
+        raise InputError("strategy", "fsdp", rule, "use strategy=ddp")
 
 
 def _check_single_optimizer(config: RunConfig, network: Model) -> None:

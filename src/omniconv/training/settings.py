@@ -46,6 +46,7 @@ OWN_POLES = ("flat", "over", "zeros", "replicate", "reflect")
 CHANNEL_ORDERS = ("rgb", "bgr", "grey")
 OPTION_NAMES = {"channel_order": "channels", "output_key": "output"}
 """Options whose name is another one than that of their setting."""
+STRATEGIES = ("auto", "ddp", "fsdp")
 FORMER_NAMES = {"rate": "learning_rate", "decay": "weight_decay", "batch": "batch_size"}
 """Settings that had other names in config.yaml; still read there, and still options of the command line."""
 LOSS_SETTINGS = ("loss", "label_smoothing")
@@ -54,7 +55,7 @@ ADDED_SETTINGS = (
     "method", "encoder", "layers", "output_stride", "optimizer", "schedule", "accumulate", "clip", "ema",
     "sample_every", *LOSS_SETTINGS, "holes", "oversample", "min_object", "stem_stride", "residual",
     "weights", "encoder_weights", "freeze", "mean", "std", "network", "poles", "channel_order", "output_key", "logger",
-    "cache", "compile", "normalization",
+    "cache", "compile", "normalization", "devices", "nodes", "strategy",
 )  # fmt: skip
 """Settings that the config.yaml of earlier versions lacks; their defaults train as those versions did."""
 OWN_SETTINGS = ("network", "poles", "channel_order", "output_key")
@@ -292,6 +293,24 @@ class RunConfig(Settings):
         "32", description="32, bf16 or 16 (mixed precision)"
     )
     device: Annotated[str, one_of(lambda: DEVICES)] = Field("auto", description="auto, cpu or cuda")
+    devices: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="devices on each machine, each with a process of its own, which share the work; also several "
+        "processes on a cpu. The batch size is that of all processes together",
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="machines; the processes are started by torchrun or srun (docs/many-machines.md)",
+    )
+    strategy: Annotated[str, one_of(lambda: STRATEGIES)] = Field(
+        "auto",
+        description="how several processes train: ddp (each has all weights; auto is the same) or fsdp (each has a "
+        "part of them, for networks beyond the memory of one GPU)",
+    )
     cache: Annotated[str, one_of(lambda: CACHES)] = Field(
         "auto",
         description="where decoded images are kept during the training: memory, disk (RUN/cache, deleted at the end) "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from torchmetrics import Metric
 
 from omniconv.data.layouts.class_folders import scan_class_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
@@ -29,6 +30,16 @@ from omniconv.tasks.pixels import to_pixels
 
 FEW_IMAGES = 100
 """Number of training images below which samples are often copies of them."""
+
+
+def first_image(metric: Metric) -> int:
+    """Return the number of the first image of a held-out batch, on which its random numbers depend.
+
+    Args:
+        metric: has seen the batches before it as ``images``; of several processes each has seen its own only, and the
+            training sets ``first_image``.
+    """
+    return getattr(metric, "first_image", int(metric.images))
 
 
 class Generate(Task):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from omniconv.generation.noise import SampleNoise, log_normal
 from omniconv.generation.samplers import heun
 from omniconv.models import Model
 from omniconv.models.levels import fixed_grid
-from omniconv.tasks.generate.base import Generate, labels_for, size_argument
+from omniconv.nn.distributed import batch_mean, normal_like, own_rows
+from omniconv.tasks.generate.base import Generate, first_image, labels_for, size_argument
 
 DEFAULTS = {
     "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 32, "epochs": 50, "ema": 500.0, "width": 32, "depth": 2,
@@ -84,11 +85,11 @@ class Denoising(Generate):
     ) -> Tensor:
         """Return the weighted error of denoised images, at noise levels drawn for each image."""
         x, label = batch
-        sigma = log_normal(len(x), self.log_mean, self.log_std).to(x)
-        noisy = x + _per_image(sigma, x) * torch.randn_like(x)
-        dropped = torch.rand(len(x)).to(x.device) < NO_LABEL
+        sigma = own_rows(lambda rows: log_normal(rows, self.log_mean, self.log_std), len(x)).to(x)
+        noisy = x + _per_image(sigma, x) * normal_like(x)
+        dropped = own_rows(torch.rand, len(x)).to(x.device) < NO_LABEL
         label = label.masked_fill(dropped, network.arguments["classes"])
-        return criterion(network(noisy, sigma, labels_for(network, label)), x, sigma).mean()
+        return batch_mean(criterion(network(noisy, sigma, labels_for(network, label)), x, sigma))
 
     def validation_loss(
         self, network: Model, criterion: nn.Module, batch: Sequence[Tensor], metric: Metric, areas: Tensor | None
@@ -98,7 +99,7 @@ class Denoising(Generate):
         The first images are denoised at each level of ``levels``, the others at one each, in turn.
         """
         x, label = batch
-        first = int(cast(LossByLevel, metric).images)
+        first = first_image(metric)
         numbers = range(first, first + len(x))
         draws = [(i, level) for i in range(len(x)) for level in range(LEVELS) if _is_drawn(numbers[i], level)]
         rows = torch.tensor([i for i, _ in draws], device=x.device)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import InputError
@@ -18,8 +19,9 @@ from omniconv.generation.diff_augment import DiffAugment
 from omniconv.generation.noise import SampleNoise
 from omniconv.models import Discriminator, Model
 from omniconv.models.roles import SupportsLatents, as_role
+from omniconv.nn.distributed import own_rows
 from omniconv.tasks.base import not_an_image_alone
-from omniconv.tasks.generate.base import Generate, labels_for, size_argument
+from omniconv.tasks.generate.base import Generate, first_image, labels_for, size_argument
 
 PENALTY = 1.0
 """Weight γ of the gradient penalties for images of standard deviation 1. R3GAN starts with 0.05 (CIFAR-10) and 2 (FFHQ,
@@ -85,7 +87,7 @@ class GAN(Generate):
     ) -> Tensor | None:
         """Update the metric with samples of noise that depends on the image's number only; there is no loss."""
         x, label = batch
-        first = int(cast(SlicedDistance, metric).images)
+        first = first_image(metric)
         size = size_argument(network, x.shape[2:])
         shape = as_role(network, SupportsLatents).latent_shape(size)
         latent = SampleNoise(range(first, first + len(x)), shape, x.device, x.dtype).draw()
@@ -156,7 +158,7 @@ class SlicedDistance(Metric):
         """Return the distance and the ratio of the variances, ``None`` over less than two images."""
         if self.images < 2:
             return dict.fromkeys(GAN.validation_metrics)
-        real, fake = torch.cat(self.real), torch.cat(self.fake)
+        real, fake = dim_zero_cat(self.real), dim_zero_cat(self.fake)
         distance = (real.sort(0).values - fake.sort(0).values).abs().mean()
         variety = fake.var(0).sum() / real.var(0).sum().clamp_min(1e-12)
         return {"distance": float(distance), "variety": float(variety)}
@@ -166,4 +168,5 @@ def _generate(network: Model, x: Tensor, label: Tensor) -> Tensor:
     """Return a sample for each image of a batch."""
     size = size_argument(network, x.shape[2:])
     shape = as_role(network, SupportsLatents).latent_shape(size)
-    return network(torch.randn(len(x), *shape, device=x.device, dtype=x.dtype), labels_for(network, label), size)
+    latent = own_rows(lambda rows: torch.randn(rows, *shape, device=x.device, dtype=x.dtype), len(x))
+    return network(latent, labels_for(network, label), size)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from omniconv.data.preprocessing import Preprocessing
 from omniconv.generation.noise import SampleNoise
 from omniconv.generation.variational import draw_latent, gaussian_log_likelihood, kl_divergence, kl_loss, latent_units
 from omniconv.models import Model
 from omniconv.models.roles import SupportsEncode, SupportsLatents, as_role
-from omniconv.tasks.generate.base import Generate, size_argument
+from omniconv.tasks.generate.base import Generate, first_image, size_argument
 
 LATENT_CHANNELS = 16
 """Channels of the latent signal."""
@@ -63,7 +64,7 @@ class VAE(Generate):
         x, _ = batch
         autoencoder = as_role(network, SupportsEncode)
         mean, log_variance = autoencoder.encode(x)
-        first = int(cast(Reconstruction, metric).images)
+        first = first_image(metric)
         noise = SampleNoise(range(first, first + len(x)), mean.shape[1:], x.device, mean.dtype).draw()
         decoded = autoencoder.decode(mean + (log_variance / 2).exp() * noise, x.shape[2:])
         errors = (x.float() - decoded.float()).square()
@@ -134,7 +135,7 @@ class Reconstruction(Metric):
         count = int(self.images)
         if not count:
             return dict.fromkeys(VAE.validation_metrics)
-        active = float(latent_units(torch.cat(self.means)).active) if count > 1 else None
+        active = float(latent_units(dim_zero_cat(self.means)).active) if count > 1 else None
         return {
             "reconstruction": float(self.errors) / count,
             "divergence": float(self.divergence) / count,

@@ -32,6 +32,7 @@ from omniconv.metrics.holes import HoleMeasures, measure_batch, measure_pictures
 from omniconv.models import Model
 from omniconv.models.inpainting.deepfill import PatchDiscriminator
 from omniconv.models.roles import SupportsPredictions, as_role
+from omniconv.nn.distributed import batch_mean
 from omniconv.report.page import Page
 from omniconv.report.pictures import png_bytes
 from omniconv.surfaces import Equirectangular, Plane, Surface
@@ -403,7 +404,7 @@ class DeepFill(Inpaint):
             return loss
         completed = torch.where(unknown, predictions[-1], x)
         # As `patch_generator_loss`, without the scores of true images, which have no part in it.
-        return loss - adversary(completed, unknown).mean()
+        return loss - batch_mean(adversary(completed, unknown))
 
 
 @lru_cache(maxsize=4)
