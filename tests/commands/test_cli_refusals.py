@@ -178,7 +178,7 @@ def test_resume_on_an_unavailable_device(refused, here, monkeypatch, segment_run
 def test_resume_with_other_settings(refused, here, segment_run):
     shutil.copytree(segment_run.path, here / "run")
     line = refused("train", "--resume", "run", "--width", "8")
-    assert "width=8: cannot change in a resumed run; only epochs, device, workers, cache, patience can" in line
+    assert "width=8: cannot change in a resumed run; only epochs, device, devices, nodes, strategy, " in line
     assert "TASK='segment': cannot change" in refused("train", "segment", "--resume", "run")
     assert "epochs=1: must be at least 2, which are done" in refused("train", "--resume", "run", "--epochs", "1")
 
