@@ -7,6 +7,7 @@ import io
 import sys
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from omniconv.training.settings import FORMER_NAMES, NETWORK_SETTINGS, RunConfig
 
 if TYPE_CHECKING:
     from omniconv.inference.predictor import Predictor
+    from omniconv.processes import ProcessGroup
     from omniconv.tasks.base import Task
 
 INTERRUPTED = 130
@@ -110,6 +112,22 @@ def _setting_option(name: str, default: Any) -> Callable[[Callable], Callable]:
     text = f"{setting.description}" + (f"  [default: {default}]" if default not in (None, "", ()) else "")
     option_type = {int: int, int | None: int, float: float}.get(setting.annotation, str)  # type: ignore[arg-type]
     return click.option(*flags, name, type=option_type, default=None, help=text, **once)  # type: ignore[arg-type]
+
+
+def _with_launcher(command: Callable) -> Callable:
+    """Return a command that gets the processes that a launcher started, of which the first one runs it."""
+
+    @wraps(command)
+    def run(device: str | None, **options: Any) -> None:
+        from omniconv.processes import join  # late: torch
+
+        with join(device or "auto") as group:
+            if group is not None and group.place.rank > 0:
+                group.serve()
+            else:
+                command(device=device, group=group, **options)
+
+    return run
 
 
 def _only_one(context: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
@@ -201,7 +219,8 @@ def train(
 @click.option("--json", "json_file", type=PATH, help="also write the measures to this JSON file")
 @click.option("--tta", is_flag=True, help=TTA)
 @own_network_options
-@_setting_options("min_object", "device", min_object="that of the run")
+@_setting_options("min_object", "device", "devices", min_object="that of the run")
+@_with_launcher
 def evaluate(
     run: str,
     data: Path | None,
@@ -211,6 +230,8 @@ def evaluate(
     network: str | None,
     trust: bool,
     device: str | None,
+    devices: int | None,
+    group: ProcessGroup | None,
     **settings: Any,
 ) -> None:
     """Measure the quality of the network of RUN on the images of DATA, at their own size.
@@ -230,6 +251,7 @@ def evaluate(
         was_balanced,
     )
     from omniconv.inference.evaluation import evaluate as run_evaluation
+    from omniconv.inference.sharing import evaluation_works, share_options, share_predictions
     from omniconv.run_folder import check_json, write_json
 
     if json_file:
@@ -240,6 +262,7 @@ def evaluate(
     if split and data is None:
         raise InputError("split", split, "is a part of DATA, which is missing", f"write: omniconv evaluate {run} DATA")
     predictor, balanced = _predictor(run, device, tta, network, trust), was_balanced(Path(run))
+    share = share_options(predictor, group, devices, (Path(run), device or "auto", tta, network, trust))
     used = prediction_settings(predictor, _given(**settings))
     folder = find_samples(predictor, Path(run), data, split)
     images = [sample.image for sample in folder.samples]
@@ -248,8 +271,9 @@ def evaluate(
         log_facts(describe_differences(images, predictor.preprocessing))
     trained_on = trained_images(Path(run), images)
     selected_on = trained_images(Path(run), images, held_out=True) if data else None
-    with progress_bar(len(folder.samples), "evaluate") as step:
-        measures = run_evaluation(predictor, folder, step, trained_on, used)
+    works = evaluation_works(predictor, folder, share)
+    with progress_bar(len(folder.samples), "evaluate") as step, share_predictions(predictor, works, share) as shared:
+        measures = run_evaluation(shared, folder, step, trained_on, used)
     if tta:
         measures["tta"] = True
     if selected_on is not None:
@@ -293,7 +317,8 @@ def _print_measures(task: Task, measures: dict[str, Any]) -> None:
 @click.option("--overwrite", is_flag=True, help="replace existing files")
 @click.option("--tta", is_flag=True, help=TTA)
 @own_network_options
-@_setting_options("min_object", "device", min_object="that of the run")
+@_setting_options("min_object", "device", "devices", min_object="that of the run")
+@_with_launcher
 def predict(
     run: str,
     images: tuple[Path, ...],
@@ -304,6 +329,8 @@ def predict(
     network: str | None,
     trust: bool,
     device: str | None,
+    devices: int | None,
+    group: ProcessGroup | None,
     **settings: Any,
 ) -> None:
     """Predict images with the network of a run."""
@@ -313,6 +340,7 @@ def predict(
     from omniconv.files import as_path, check_writable
     from omniconv.inference.evaluation import prediction_settings
     from omniconv.inference.inpainting import check_masks, inpainted_files, write_inpainted
+    from omniconv.inference.sharing import prediction_works, share_options, share_predictions
     from omniconv.inference.write_predictions import check_out, write_predictions
 
     if as_path(out).exists() and not out.is_dir():
@@ -320,6 +348,7 @@ def predict(
     if not out.exists():
         check_writable(out)
     predictor = _predictor(run, device, tta, network, trust)
+    share = share_options(predictor, group, devices, (Path(run), device or "auto", tta, network, trust))
     check_masks(predictor.task, masks and str(masks))
     used = prediction_settings(predictor, _given(**settings))
     found, skipped = scan_inputs(images)
@@ -335,13 +364,15 @@ def predict(
         log_facts(describe_skipped([*skipped, *unused]) | check_images(files, spherical))
         for image in check_holes(holes):
             log(f"{printable(image)}: its mask is black, so that it is written unchanged")
-        with progress_bar(len(listed), "inpaint") as step:
-            write_inpainted(predictor, listed, holes, out, step, overwrite)
+        works = prediction_works(files, holes)
+        with progress_bar(len(listed), "inpaint") as step, share_predictions(predictor, works, share) as shared:
+            write_inpainted(shared, listed, holes, out, step, overwrite)
         log(f"{pluralize(len(listed), 'image')} with filled holes written into {out}")
         return
     log_facts(describe_skipped(skipped) | check_images(files, spherical))
-    with progress_bar(len(listed), "predict") as step:
-        write_predictions(predictor, listed, out, step, overwrite, used)
+    works = prediction_works(files)
+    with progress_bar(len(listed), "predict") as step, share_predictions(predictor, works, share) as shared:
+        write_predictions(shared, listed, out, step, overwrite, used)
     log(f"{pluralize(len(listed), 'image')} predicted into {out}")
 
 

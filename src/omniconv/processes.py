@@ -137,7 +137,10 @@ class ProcessGroup:
 
     def __init__(self, place: Place, store: dist.Store, device: str, workers: Sequence[subprocess.Popen] = ()) -> None:
         self.place, self.store, self.workers = place, store, workers
-        backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        backend = "gloo"
+        if device == "cuda":
+            backend = "cpu:gloo,cuda:nccl"
+            torch.cuda.set_device(place.local_rank)
         self._ended = threading.Event()
         if place.rank == 0:
             threading.Thread(target=self._watch, daemon=True).start()
@@ -156,12 +159,22 @@ class ProcessGroup:
         Raises:
             InputError: one that was raised in another process, or another process ended.
         """
+        with self.calling(function, arguments):
+            return own()
+
+    @contextmanager
+    def calling(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[None]:
+        """Call a function in the other processes, as ``call``, while the body of the ``with`` statement runs here."""
         try:
             _broadcast((function, arguments))
         except (AttributeError, TypeError, pickle.PicklingError) as error:
             raise self._not_importable(error) from error
-        with self._errors_of_others():
-            return own()
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            if not is_lost_connection(error):
+                raise
+            raise self._error_of_others(_SECONDS / 2) from error
 
     def serve(self) -> Any:
         """Run the calls of process 0 until it ends; return the last result.
@@ -208,15 +221,6 @@ class ProcessGroup:
         if dist.is_initialized():
             with suppress(RuntimeError):
                 dist.destroy_process_group()
-
-    @contextmanager
-    def _errors_of_others(self) -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, OSError) as error:
-            if not is_lost_connection(error):
-                raise
-            raise self._error_of_others(_SECONDS / 2) from error
 
     def _error_of_others(self, seconds: float) -> Exception:
         """Return the error that another process reported, or that it ended."""

@@ -122,6 +122,8 @@ class Task(ABC):
         measures_in_rows: True if each row of ``quality_table`` is a measure, whose cells have one number of digits;
             else each column is one.
         predictions_heading: heading of the part of the report that ``draw_predictions`` adds.
+        evaluated_by: method of a predictor that ``evaluate`` calls once for each sample, in their order, so that
+            several processes can share the calls; empty if it calls others.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Task(ABC):
     chart_label: str = "quality"
     measures_in_rows: bool = False
     predictions_heading: str = "Predictions"
+    evaluated_by: Literal["predict", "fill", ""] = "predict"
 
     # Data
 
@@ -540,6 +543,10 @@ class Task(ABC):
             **settings: values of the ``prediction_settings``.
         """
         return None
+
+    def hole_of(self, sample: Sample, preprocessing: Preprocessing) -> np.ndarray:
+        """Return the hole of a held-out sample at its own size, boolean, for a task that is ``evaluated_by`` fill."""
+        raise NotImplementedError(f"{type(self).__name__} has no holes")
 
     def evaluation(self, metric: Metric) -> dict[str, Any]:
         """Return the measures of an evaluation in types that JSON can express."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torchmetrics import Metric
 
 from omniconv.data.classes import match_classes
 from omniconv.data.images import Header, read_header
@@ -16,6 +17,14 @@ from omniconv.data.preprocessing import Preprocessing
 from omniconv.errors import FileError
 from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.tasks.base import Task, TrainedNetwork
+
+
+def of_this_process(metric: Metric) -> Metric:
+    """Return a metric after setting that its result is that of this process alone, also if there are others."""
+    for part in metric.modules():
+        if isinstance(part, Metric):
+            part.sync_on_compute = False
+    return metric
 
 
 class Measurement:
@@ -30,8 +39,8 @@ class Measurement:
 
     def __init__(self, task: Task, classes: int, by_area: bool, settings: Mapping[str, Any]) -> None:
         self.task, self.images = task, 0
-        self._metric = task.metric(classes)
-        self._by_area = task.metric(classes) if by_area else None
+        self._metric = of_this_process(task.metric(classes))
+        self._by_area = of_this_process(task.metric(classes)) if by_area else None
         self._further = task.image_measures(classes, **settings)
 
     def add(self, predicted: np.ndarray, true: np.ndarray, header: Header, preprocessing: Preprocessing) -> None:

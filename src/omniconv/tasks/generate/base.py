@@ -56,6 +56,7 @@ class Generate(Task):
     draws_images = True
     measures_in_rows = True
     predictions_heading = "Samples"
+    evaluated_by = ""
     best_metric = "loss"
     maximize = False
     settings = ("sample_every",)

@@ -37,6 +37,7 @@ from omniconv.report.page import Page
 from omniconv.report.pictures import png_bytes
 from omniconv.surfaces import Equirectangular, Plane, Surface
 from omniconv.tasks.base import Facts, Prediction, Table, Task, Tile, TrainedNetwork, not_an_image_alone
+from omniconv.tasks.evaluation import of_this_process
 from omniconv.tasks.inpaint.losses import HoleLoss
 from omniconv.tasks.inpaint.pictures import PROGRESS_IMAGES, draw_rows, hole_tile, progress_tiles
 from omniconv.tasks.labels import measure_text
@@ -85,6 +86,7 @@ class Inpaint(Task):
     any_folder = True
     has_classes = False
     masks = "required"
+    evaluated_by = "fill"
     settings = ("holes", "sample_every")
     defaults: Mapping[str, Any] = MappingProxyType({"width": 24, "depth": 2, "sample_every": 5})
     target_is_file = True
@@ -265,7 +267,8 @@ class Inpaint(Task):
         **settings: Any,
     ) -> dict[str, Any]:
         """Return l1, PSNR and SSIM of the completed images, at their own size, see ``metrics.holes``."""
-        of_all, of_unseen, images, unseen = HoleMeasures(), HoleMeasures(), 0, 0
+        of_all, of_unseen = (of_this_process(HoleMeasures()) for _ in range(2))
+        images, unseen = 0, 0
         for sample in folder.samples:
             measured = self._measure(predictor, sample)
             of_all.update(*measured)
