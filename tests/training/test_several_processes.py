@@ -98,7 +98,7 @@ def _settings(name):
 
 def _train(settings, data, out, group=None):
     settings = settings | {"data": str(data[settings["task"]])} | ({"devices": 2} if group else {})
-    return start._start(settings, lambda text: None, False, None, None, str(out), False, group)
+    return start._start(settings, lambda text: None, False, out=str(out), group=group)
 
 
 def _differences(one, two):

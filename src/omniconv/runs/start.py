@@ -97,18 +97,19 @@ def start_run(
     with join(str(given.get("device", "auto"))) as group:
         if group is not None and group.place.rank > 0:
             return group.serve()
-        return _start(given, log, progress_bar, config_file, name, out, trust, group)
+        return _start(given, log, progress_bar, config_file, name, out, source, trust, group)
 
 
 def _start(
     given: dict[str, Any],
     log: Log,
     progress_bar: bool,
-    config_file: Path | None,
-    name: str | None,
-    out: str | None,
-    trust: bool,
-    group: ProcessGroup | None,
+    config_file: Path | None = None,
+    name: str | None = None,
+    out: str | None = None,
+    source: str | Path | None = None,
+    trust: bool = False,
+    group: ProcessGroup | None = None,
 ) -> RunFolder:
     check_run_name(name, out)
     code = None if given.get("network") is None else network_code(given["network"])
