@@ -181,6 +181,12 @@ def test_file_that_differs_keeps_the_existing_one(tmp_path):
     assert (tmp_path / "a.pt2").read_text() == "mine"
 
 
+def test_widths_that_a_stride_does_not_divide_are_compared_without_a_warning():
+    network = oc.convert.to_equirectangular(nn.Conv2d(3, 1, 3, stride=2, padding=1))
+    (difference,) = compare(network, lambda x: [x[:, :1, ::2, ::2]], [(1, 3, 8, 9)], ["logits"])
+    assert difference.relative_error > 0
+
+
 def test_nan_and_other_shapes_differ():
     found = compare(nn.Identity(), lambda x: [x * float("nan")], [(1, 2, 3)], ["y"])
     assert found[0].relative_error == float("inf")

@@ -35,7 +35,7 @@ torch.set_num_threads(1)
 import lightning.pytorch.loops  # noqa: E402, F401
 import torch.utils.tensorboard  # noqa: E402
 from safetensors import safe_open  # noqa: E402
-from tiny import classify_folder, rows_without_seconds, segment_folder, words  # noqa: E402
+from tiny import SMALL, classify_folder, rows_without_seconds, segment_folder, words  # noqa: E402
 
 import omniconv.inference.evaluation  # noqa: E402
 import omniconv.runs.page  # noqa: E402
@@ -43,6 +43,8 @@ import omniconv.runs.resume  # noqa: E402
 import omniconv.runs.start  # noqa: E402
 from omniconv.cli import INTERRUPTED, main  # noqa: E402
 from omniconv.locks import LOCK, TEMPORARY  # noqa: E402
+from omniconv.models import UNet  # noqa: E402
+from omniconv.models import save as save_network  # noqa: E402
 from omniconv.training.checkpoints import AtomicCheckpointIO  # noqa: E402
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -50,6 +52,7 @@ SCENARIOS = {
     "segment": {"epochs": 3, "batch_size": 2, "augment": "flip,colour"},
     "classify": {"epochs": 6, "patience": 2, "learning_rate": 0.03, "repeat": 2},
     "nothing held out": {"epochs": 2, "validation": 0.0},
+    "segment from weights": {"epochs": 2, "freeze": 1},
     "generate edm": {"epochs": 2, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1},
     "generate gan": {"epochs": 2, "width": 4, "depth": 1, "ema": 0.01, "sample_every": 1},
     "inpaint gated": {"epochs": 2, "width": 2, "depth": 1, "ema": 0.01, "sample_every": 1},
@@ -186,6 +189,10 @@ class Campaign:
         self.root = root / name.replace(", ", "-").replace(" ", "-")
         self.root.mkdir()
         self.data = folder(self.root / "data")
+        if "freeze" in settings:
+            weights = self.root / "weights.safetensors"
+            save_network(UNet(3, 2, width=SMALL["width"], depth=SMALL["depth"]), weights)
+            settings = settings | {"weights": weights}
         self.start = [
             "train",
             task,
