@@ -48,7 +48,7 @@ def test_the_network_gives_the_same_measures(run, tmp_path):
     assert main(["evaluate", str(run.path), "--json", str(tmp_path / "again.json")]) == 0
     before, again = (json.loads(path.read_text()) for path in (run.evaluation, tmp_path / "again.json"))
     measures = {name + suffix for name in CLASS_MEASURES[1:] for suffix in ("", "_by_class")}  # all but IoU
-    assert again.keys() - before.keys() == {"trained_on"} | measures
+    assert again.keys() - before.keys() == {"trained_on", "objects"} | measures
     assert again["by_area"].keys() - before["by_area"].keys() == measures
     assert again["trained_on"] == 0
     for name in ("accuracy", "iou", "iou_by_class"):
