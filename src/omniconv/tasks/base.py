@@ -386,6 +386,10 @@ class Task(ABC):
     ) -> Tensor:
         """Return the loss of a batch of inputs and targets.
 
+        In a training in several processes it must be that of the batch of all of them, for which ``nn.distributed`` has
+        sums, means and random numbers. A mean over the rows of this process is right where all have as many rows, as
+        in every batch but the last one.
+
         Args:
             network: the network to train.
             criterion: result of ``criterion``.

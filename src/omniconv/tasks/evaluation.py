@@ -23,8 +23,12 @@ def of_this_process(metric: Metric) -> Metric:
     """Return a metric after setting that its result is that of this process alone, also if there are others."""
     for part in metric.modules():
         if isinstance(part, Metric):
-            part.sync_on_compute = False
+            part.distributed_available_fn = _never
     return metric
+
+
+def _never() -> bool:
+    return False
 
 
 class Measurement:
@@ -42,6 +46,8 @@ class Measurement:
         self._metric = of_this_process(task.metric(classes))
         self._by_area = of_this_process(task.metric(classes)) if by_area else None
         self._further = task.image_measures(classes, **settings)
+        if isinstance(self._further, Metric):
+            of_this_process(self._further)
 
     def add(self, predicted: np.ndarray, true: np.ndarray, header: Header, preprocessing: Preprocessing) -> None:
         """Add the prediction and the target of one image, and the header of its file."""

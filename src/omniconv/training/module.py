@@ -11,7 +11,6 @@ import lightning.pytorch as L
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from omniconv.errors import InputError
 from omniconv.models import Model
@@ -19,6 +18,7 @@ from omniconv.models.registry import IMAGE_OUTPUTS
 from omniconv.nn.distributed import Share, shared_batch, sum_over_processes
 from omniconv.nn.inspection import copy_network
 from omniconv.nn.norm.sync_batch_norm import synchronized_layers
+from omniconv.tasks.evaluation import of_this_process
 from omniconv.training.dataset_splits import DatasetSplits
 from omniconv.training.mixing import BatchMixing, make_mixing
 from omniconv.training.settings import RunConfig
@@ -80,6 +80,7 @@ class TrainingModule(L.LightningModule):
         self.compiled: tuple[Any, ...] = ()
         self._unchecked: list[tuple[str, Tensor, int]] = []
         self._validation_loss = torch.zeros(2, dtype=torch.float64)  # its sum over the images, and their number
+        self._shares_validation = False
 
     @property
     def evaluated(self) -> Model:
@@ -120,9 +121,9 @@ class TrainingModule(L.LightningModule):
 
     def share_validation(self, is_shared: bool) -> None:
         """Set whether the measures of held-out samples are those of all processes together."""
-        for metric in self.metric.modules():
-            if isinstance(metric, Metric):
-                metric.sync_on_compute = is_shared
+        self._shares_validation = is_shared
+        if not is_shared:
+            of_this_process(self.metric)
 
     def on_validation_epoch_start(self) -> None:
         self._validation_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
@@ -137,7 +138,7 @@ class TrainingModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         # Summed here, not by `self.log`, which would wait for processes that have no loss to log.
         sums = self._validation_loss
-        total, images = (sum_over_processes(sums) if self.metric.sync_on_compute else sums).tolist()
+        total, images = (sum_over_processes(sums) if self._shares_validation else sums).tolist()
         if images:
             self.log("val_loss", torch.tensor(total / images))
         computed = self.metric.compute()
