@@ -16,7 +16,7 @@ import click
 from omniconv import __version__
 from omniconv.checks import check_choice, did_you_mean
 from omniconv.commands.audit import audit
-from omniconv.commands.command import NearestGroup, TaskCommand, own_network_options, usage_message
+from omniconv.commands.command import TRUST, NearestGroup, TaskCommand, own_network_options, usage_message
 from omniconv.commands.convert import convert
 from omniconv.commands.explain import explain
 from omniconv.commands.export import export
@@ -175,7 +175,7 @@ TRAINING = tuple(name for name in RunConfig.model_fields if name not in ("task",
     "--from", "source", type=PATH, metavar="RUN",
     help="train the network of RUN further in a new run, with its settings of the network and its size as defaults",
 )  # fmt: skip
-@click.option("--trust", is_flag=True, help="import the network of your own that --config, --from or --resume names")
+@click.option("--trust", is_flag=True, help=TRUST)
 @click.option("--name", help="name of the run's folder in runs/; by default that of DATA")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def train(
@@ -401,7 +401,7 @@ def report(run: str, network: str | None, trust: bool, device: str | None) -> No
 @click.argument("what")
 @click.option("--classes", type=click.IntRange(1), help="output channels of the network of a task  [default: 2]")
 @click.option("--size", help="N or HxW: input size; by default 256 (256x512 on a sphere)")
-@click.option("--trust", is_flag=True, help="import the network of your own that a run names")
+@click.option("--trust", is_flag=True, help=TRUST)
 @_setting_options(*NETWORK, **NETWORK_DEFAULTS)
 def summary(what: str, classes: int | None, trust: bool, **settings: Any) -> None:
     """Show the layers of a network."""

@@ -182,12 +182,19 @@ def test_the_same_flag_means_the_same_everywhere():
     seen = {}
     for command in commands.commands.values():
         for option in command.params:
-            if option.opts[0].startswith("--") and option.name not in (
+            each_has_its_use = {
                 "out",
                 "help",
                 "size",
                 "batch_size",
-            ):  # each describes its use
+                "weights",
+                "surface",
+                "classes",
+                "mean",
+                "std",
+                "name",
+            }
+            if option.opts[0].startswith("--") and option.name not in each_has_its_use:
                 meaning = str(option.type), option.help.partition("  [default:")[0]
                 assert seen.setdefault(option.opts[0], meaning) == meaning
-    assert {"--surface", "--device", "--epochs", "--seed"} <= set(seen)
+    assert {"--network", "--device", "--epochs", "--seed"} <= set(seen)

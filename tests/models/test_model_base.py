@@ -46,7 +46,7 @@ def test_all_arguments_are_recorded_with_their_defaults():
     assert model.arguments == {
         "in_channels": 3, "out_channels": 2, "width": None, "depth": 2, "down": None, "up": "linear",
         "head_kernel": 1, "sigmoid": False, "normalization": "batch", "activation": "relu", "encoder": "plain",
-        "output_stride": None, "surface": "icosphere:3,laplacian=mass",
+        "output_stride": None, "stem_stride": 1, "residual": False, "surface": "icosphere:3,laplacian=mass",
     }  # fmt: skip
     assert type(model.arguments["out_channels"]) is int
     assert list(model.arguments)[-1] == "surface"  # as in files of omniconv 0.1

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omniconv.checks import check_integer
-from omniconv.commands.command import Command
+from omniconv.commands.command import Command, own_network_options
 from omniconv.commands.terminal import PATH, log, print_table, progress_bar
 from omniconv.errors import FileError, InputError, pluralize
 from omniconv.training.setting_values import parse_size
+from omniconv.training.settings import RunConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,14 +44,10 @@ QUALITY_NAMES = {"iou": "mean IoU", "accuracy": "accuracy", "rmse": "RMSE"}
 @click.option("--stride", type=int, help="total stride of the network in columns; measured if not given")
 @click.option("--values", is_flag=True, help="MODEL returns values (depths, colours), not class scores")
 @click.option("--conversions", is_flag=True, help="also measure the conversions of MODEL, a flat network, to panoramas")
-@click.option("--output", help="output of MODEL to use, by key or index; the first by default")
+@click.option("--output", help=RunConfig.model_fields["output_key"].description)
 @click.option("--mean", help="R,G,B mean to subtract for MODEL, for values from 0 to 1; by default the one it knows")
 @click.option("--std", "--spread", "std", help="R,G,B standard deviation to divide by")
-@click.option("--network", help="network of your own that RUN names, again, as package.module:callable")
-@click.option(
-    "--trust", is_flag=True,
-    help="open a .pt2 file, which can execute code that it contains; import the network of your own that RUN names",
-)  # fmt: skip
+@own_network_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
 def audit(source: str, images: tuple[Path, ...], **options: Any) -> None:
     """Measure errors at the seam of a panorama, at its poles and under rotations of the sphere.

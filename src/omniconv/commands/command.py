@@ -18,6 +18,8 @@ WORDS = "omniconv.words"
 """Key of the words of the command line in click's context."""
 ALIASES = {"path": "out", "model": "source", "run": "source"}
 """Arguments of functions whose value comes from an option or argument of another name."""
+TRUST = "run code that a file names or contains: the network of your own of a run or of --config, a .pt2 program"
+"""Help of ``--trust``."""
 
 
 class Command(click.Command):
@@ -73,8 +75,8 @@ class NearestGroup(click.Group):
 def own_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--network`` and ``--trust``, which allow the code of a run of a network of the user's own to run."""
     for flag, settings in (
-        ("--trust", {"is_flag": True, "help": "import the network of your own that RUN names"}),
-        ("--network", {"help": "network of your own that RUN names, again, as package.module:callable"}),
+        ("--trust", {"is_flag": True, "help": TRUST}),
+        ("--network", {"help": RunConfig.model_fields["network"].description}),
     ):
         command = click.option(flag, **settings)(command)
     return command

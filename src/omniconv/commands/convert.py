@@ -10,6 +10,7 @@ from omniconv.commands.command import Command
 from omniconv.commands.terminal import PATH, log
 from omniconv.errors import InputError
 from omniconv.training.setting_values import parse_size
+from omniconv.training.settings import RunConfig
 
 
 @click.command(cls=Command)
@@ -20,11 +21,7 @@ from omniconv.training.setting_values import parse_size
     "--surface", help="plane (it stays flat), equirectangular, or tangent:ROWS (kernels on tangent planes); by default "
     "equirectangular, or with --panoramas the best of all",
 )  # fmt: skip
-@click.option(
-    "--poles", default="flat", show_default=True,
-    help="what it reads above and below a panorama: flat (what it reads beyond a flat image), over (the pole), zeros, "
-    "replicate or reflect",
-)  # fmt: skip
+@click.option("--poles", default="flat", show_default=True, help=RunConfig.model_fields["poles"].description)
 @click.option(
     "--panoramas", type=PATH, multiple=True,
     help="files or folders of panoramas, on which all conversions are measured to choose one; may be repeated",
@@ -34,8 +31,11 @@ from omniconv.training.setting_values import parse_size
 @click.option("--range", "value_range", type=int, default=1, show_default=True, help="value of white: 1 or 255")
 @click.option("--mean", default="0", show_default=True, help="mean that is subtracted from these values, A or A,B,C")
 @click.option("--std", default="1", show_default=True, help="standard deviation that they are divided by, A or A,B,C")
-@click.option("--channels", "channel_order", default="rgb", show_default=True, help="rgb, bgr or grey (one channel)")
-@click.option("--output", "output_key", help="output to use, by key or index; the first by default")
+@click.option(
+    "--channels", "channel_order", default="rgb", show_default=True,
+    help=RunConfig.model_fields["channel_order"].description,
+)  # fmt: skip
+@click.option("--output", "output_key", help=RunConfig.model_fields["output_key"].description)
 @click.option("--name", help="name of the run's folder in runs/; by default that of the network")
 @click.option("--out", help="folder of the run, instead of runs/NAME")
 def convert(

@@ -58,10 +58,10 @@ def export(
     try:
         with own_input(source):
             exported = write(model, path, overwrite, fixed)
-    except InputError as error:
-        if error.argument != "any_size":
+    except InputError as refused:
+        if refused.argument != "any_size":
             raise
-        raise InputError("size", size, error.rule, "fix the input size: size='256x512'") from error
+        raise InputError("size", size, refused.rule, "fix the input size: size='256x512'") from refused
     for one in exported.differences:
         labels = f", labels agree {one.agreement:.2%}" if one.output != "output" else ""
         error = f"{one.output}: largest relative difference {one.relative_error:.1e}{labels}"

@@ -189,8 +189,8 @@ class RunConfig(Settings):
     std: PositiveChannels = Field((), description="R,G,B standard deviation that images are divided by, as mean")
     network: str | None = Field(
         None,
-        description="network of your own instead of a model, as package.module:callable: a torch.nn.Module for images "
-        "(batch, 3, height, width), or a function without arguments that returns one; on a sphere it is converted",
+        description="network of your own, as package.module:callable: a torch.nn.Module for images (batch, 3, height, "
+        "width), or a function without arguments that returns one; name it again to use a run of it",
     )
     poles: Annotated[str, one_of(lambda: OWN_POLES)] = Field(
         "flat",
