@@ -59,6 +59,7 @@ def test_a_failed_compilation(monkeypatch, tmp_path, segment_data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", ["plane", "icosphere:2"])
 def test_a_compiled_training_is_that_of_the_network(tmp_path, segment_data, name):

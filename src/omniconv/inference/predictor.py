@@ -153,8 +153,9 @@ class Predictor:
         """
         if not self.tta:
             return self._run_once(image)
-        own, is_dense, total = self.preprocessing, self.task.output in IMAGE_OUTPUTS, 0.0
-        copies = list(transforms(own.surface, own.size, self.model.total_stride))
+        own, is_dense, total = self.preprocessing, self.task.output in IMAGE_OUTPUTS, torch.zeros(())
+        stride = 1 if own.surface.latitude_axis is None else self.model.total_stride  # not known of every own network
+        copies = list(transforms(own.surface, own.size, stride))
         for copy in copies:
             probabilities = self.task.to_probabilities(self._run_once(copy.forward(image)))
             total = total + (copy.backward(probabilities) if is_dense else probabilities)

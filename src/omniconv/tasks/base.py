@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from omniconv.data.augmentation import Interpolation
+from omniconv.data.affine import Interpolation
 from omniconv.data.images import Header, read_header, read_image
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
 from omniconv.data.preprocessing import Preprocessing

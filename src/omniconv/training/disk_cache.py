@@ -58,7 +58,7 @@ class DiskCache:
         if position is None or states[position]["stored"] != _STORED:
             return None
         content = contents[position].copy()
-        if zlib.crc32(content) != states[position]["checksum"]:
+        if zlib.crc32(content.data) != states[position]["checksum"]:
             return None
         size = int(np.prod(self.image_shape))
         target = np.frombuffer(content[size:].tobytes(), self.target_dtype).copy()  # aligned and writable
@@ -73,7 +73,7 @@ class DiskCache:
         states, contents = self._open()
         content = np.concatenate([np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in (image, target)])
         contents[position] = content
-        states[position] = (_STORED, zlib.crc32(content))
+        states[position] = (_STORED, zlib.crc32(content.data))
 
     def _open(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the states ``(samples,)`` and the contents ``(samples, bytes)`` in the file."""

@@ -317,12 +317,13 @@ def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, place: Place, 
         rank=place.rank, processes=place.size, share="rows" if train else "batches",
     )  # fmt: skip
     sampler.set_epoch(epoch)  # workers fetch their first images before Lightning sets the epoch
+    workers = int(config.workers)  # "auto" is resolved by `fit`
     return DataLoader(
         samples,
         config.batch_size // (place.size if train else 1),
         sampler=sampler,
-        num_workers=config.workers,
+        num_workers=workers,
         # Each iteration draws a seed, in a resumed run before the epoch is seeded and else after it.
         generator=torch.Generator().manual_seed(config.seed),
-        persistent_workers=config.workers > 0,
+        persistent_workers=workers > 0,
     )

@@ -322,7 +322,9 @@ class RunConfig(Settings):
         "memory need next to no work",
     )
     compile: bool = Field(
-        False, description="compile the network for the training steps (torch.compile; needs a C++ compiler)"
+        False,
+        description="compile the network for the training steps (torch.compile; needs a C++ compiler); takes minutes, "
+        "and gains nothing on a CPU",
     )
     logger: Annotated[NamesGiven, some_of(LOGGERS)] = Field(
         ("tensorboard",),
