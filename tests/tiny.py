@@ -20,6 +20,10 @@ from omniconv.tasks import get_task
 
 SMALL = {"width": 2, "depth": 1, "epochs": 1, "batch_size": 4, "device": "cpu"}
 """Settings of a small network and one epoch."""
+PLAIN_UNET = {
+    "stem_stride": 1, "residual": False, "up": "linear", "normalization": "batch", "loss": "ce", "learning_rate": 2e-3,
+}  # fmt: skip
+"""Settings of the plain U-Net, ``UNet`` without further arguments."""
 
 
 def words(**settings: object) -> list[str]:

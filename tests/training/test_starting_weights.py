@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from tiny import SMALL, poison, trained
+from tiny import PLAIN_UNET, SMALL, poison, trained
 
 from omniconv import cli
 from omniconv.errors import InputError
@@ -45,7 +45,7 @@ def config(**settings):
 
 def test_a_run_has_the_normalization_of_its_weights_everywhere(files, tmp_path, segment_data):
     lines = []
-    given = SMALL | {"task": "segment", "data": str(segment_data), "weights": files / "unet.safetensors"}
+    given = SMALL | PLAIN_UNET | {"task": "segment", "data": str(segment_data), "weights": files / "unet.safetensors"}
     run = start_run(given, lines.append, out=str(tmp_path / "run"))
     assert any(line.startswith("  weights: ") and line.endswith(" tensors from unet.safetensors") for line in lines)
     assert read_optional_json(run.weights, "")["normalization"] == NORMALIZATION
@@ -56,7 +56,7 @@ def test_a_run_has_the_normalization_of_its_weights_everywhere(files, tmp_path, 
 
 
 def test_mean_and_std_of_the_settings_come_first(files, tmp_path, segment_data):
-    given = {"mean": "0.1,0.2,0.3", "std": (1, 1, 0.5)}
+    given = PLAIN_UNET | {"mean": "0.1,0.2,0.3", "std": (1, 1, 0.5)}
     run = trained(tmp_path / "run", "segment", segment_data, weights=str(files / "unet.safetensors"), **given)
     preprocessing = Predictor(run.path).preprocessing
     assert (preprocessing.mean, preprocessing.std) == ((0.1, 0.2, 0.3), (1, 1, 0.5))
@@ -124,12 +124,12 @@ def test_backbones_are_all_but_the_decoder_or_the_last_layer(build):
         ({"mean": (0.5, 0.5, 0.5), "std": (1, 1, 0)}, "std=.*: must be above 0; use std='0.229,0.224,0.225'"),
         ({"mean": (0.5, 0.5, 0.5)}, "mean='0.5,0.5,0.5': needs std, too; give both or none"),
         (
-            {"weights": "resnet.safetensors"},
+            PLAIN_UNET | {"weights": "resnet.safetensors"},
             r"weights=.*: has no tensor with a name and shape of the network: it has bn1.bias \(4,\), .* and 120 more; "
             r"the network encoder.stages.0.0.0.weight .*; give weights of the same architecture, or those of its",
         ),
         (
-            {"weights": "unet.pth", "width": 4},
+            PLAIN_UNET | {"weights": "unet.pth", "width": 4},
             r"tensors that do not fit the network: encoder.stages.0.0.0.weight \(2, 3, 3, 3\), not \(4, 3, 3, 3\), .*",
         ),
         ({"encoder_weights": "resnet.safetensors"}, "encoder_weights=.*: has no tensor with a name and shape"),

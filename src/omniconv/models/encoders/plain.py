@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -65,8 +66,10 @@ class PlainEncoder(nn.Module):
         self.strides = [stem_stride * 2**step for step in range(depth + 2 - stem_stride)]
         self.channels = [check_width(width) * 2**step for step in range(len(self.strides))]
         self.total_stride = self.strides[-1]
-        style = {"normalization": normalization, "activation": activation}
-        stage = partial(ResidualBlock if check_flag("residual", residual) else _double_conv, **style)
+        style: dict[str, Any] = {"normalization": normalization, "activation": activation}
+        stage: Callable[..., nn.Module] = partial(
+            ResidualBlock if check_flag("residual", residual) else _double_conv, **style
+        )
         self.stages = nn.ModuleList([stage(in_channels, width, stem_stride, surface=surface)])
         self.surfaces = [surface if stem_stride == 1 else surface.coarser()]
         for before, after in pairwise(self.channels):
