@@ -23,6 +23,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented, from a C++ module
+from torch.distributed.rendezvous import rendezvous
 
 from omniconv.errors import InputError, one_line
 
@@ -135,7 +137,7 @@ class ProcessGroup:
         place: place of this process.
     """
 
-    def __init__(self, place: Place, store: dist.Store, device: str, workers: Sequence[subprocess.Popen] = ()) -> None:
+    def __init__(self, place: Place, store: Any, device: str, workers: Sequence[subprocess.Popen] = ()) -> None:
         self.place, self.store, self.workers = place, store, workers
         backend = "gloo"
         if device == "cuda":
@@ -145,7 +147,7 @@ class ProcessGroup:
         if place.rank == 0:
             threading.Thread(target=self._watch, daemon=True).start()
         dist.init_process_group(
-            backend, store=dist.PrefixStore("omniconv", store), rank=place.rank, world_size=place.size, timeout=TIMEOUT
+            backend, store=PrefixStore("omniconv", store), rank=place.rank, world_size=place.size, timeout=TIMEOUT
         )
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...], own: Callable[[], Any]) -> Any:
@@ -275,12 +277,12 @@ def join(device: str) -> Iterator[ProcessGroup | None]:
         yield None
         return
     if "RANK" in os.environ:
-        store = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))[0]
+        store = next(iter(rendezvous("env://", timeout=TIMEOUT)))[0]
     else:
-        from lightning.fabric.plugins.environments import SLURMEnvironment  # late: needed by SLURM only
+        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # late: needed by SLURM only
 
         slurm = SLURMEnvironment(auto_requeue=False)
-        store = dist.TCPStore(slurm.main_address, slurm.main_port, place.size, place.rank == 0, TIMEOUT)
+        store = TCPStore(slurm.main_address, slurm.main_port, place.size, place.rank == 0, TIMEOUT)
     with _closing(ProcessGroup(place, store, _kind(device))) as group:
         yield group
 
@@ -295,7 +297,7 @@ def launch(size: int, device: str) -> Iterator[ProcessGroup]:
         size: number of processes, with this one.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
-    store = dist.TCPStore("127.0.0.1", 0, size, is_master=True, timeout=TIMEOUT, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, size, is_master=True, timeout=TIMEOUT, wait_for_workers=False)
     threads = torch.get_num_threads()
     own, workers = max(1, threads // size), []
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
@@ -314,7 +316,8 @@ def launch(size: int, device: str) -> Iterator[ProcessGroup]:
         for worker in workers:
             worker.kill()
             worker.wait()
-            worker.stdin.close()
+            if worker.stdin is not None:
+                worker.stdin.close()
         torch.set_num_threads(threads)
 
 
@@ -323,7 +326,7 @@ def _work() -> None:
     rank, port, size, device, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    store = dist.TCPStore("127.0.0.1", int(port), int(size), is_master=False, timeout=TIMEOUT)
+    store = TCPStore("127.0.0.1", int(port), int(size), is_master=False, timeout=TIMEOUT)
     place = Place(int(rank), int(size), int(rank), int(size))
     group = ProcessGroup(place, store, device)
     group.serve()

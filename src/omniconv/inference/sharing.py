@@ -85,7 +85,7 @@ class ShareOptions(NamedTuple):
     """How processes share the calls of a predictor, see ``share_options``."""
 
     group: ProcessGroup | None
-    count: int
+    processes: int
     opening: tuple[Any, ...]
 
 
@@ -123,9 +123,9 @@ def evaluation_works(predictor: Predictor, folder: DatasetFolder, share: ShareOp
     method = predictor.task.evaluated_by
     if method:
         return [Work(method, sample) for sample in folder.samples]
-    if share.count > 1 and share.group is None:
+    if share.processes > 1 and share.group is None:
         rule = f"is not used by the task {predictor.task.name}, whose samples one process draws"
-        raise InputError("devices", share.count, rule, "leave it out")
+        raise InputError("devices", share.processes, rule, "leave it out")
     return []
 
 
@@ -144,12 +144,12 @@ def share_predictions(predictor: Predictor, works: Sequence[Work], share: ShareO
     Raises:
         InputError: as the predictor's methods, in any process.
     """
-    count = min(share.count, len(works)) if share.group is None else share.count
+    count = min(share.processes, len(works)) if share.group is None else share.processes
     if count <= 1 or not works:
         yield predictor
         return
-    processes = nullcontext(share.group) if share.group is not None else launch(count, predictor.device.type)
-    with processes as group, group.calling(_send_results, (share.opening, list(works))):
+    context = nullcontext(share.group) if share.group is not None else launch(count, predictor.device.type)
+    with context as group, group.calling(_send_results, (share.opening, list(works))):
         yield SharedPredictor(predictor, group, works)
 
 

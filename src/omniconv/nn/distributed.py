@@ -151,5 +151,5 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]  # torch declares *grad_outputs
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return _SumOverProcesses.apply(grad)

@@ -10,7 +10,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,8 @@ def fit(
         try:
             # Lightning's global_step counts the steps of every optimizer, TensorBoard's axis those of the network.
             first_step = checkpoint["global_step"] // len(checkpoint["optimizer_states"]) if checkpoint else None
-            with open_loggers(config, folder, first_step) if writes else nullcontext([]) as loggers:
+            nothing: AbstractContextManager[list[Logger]] = nullcontext([])
+            with open_loggers(config, folder, first_step) if writes else nothing as loggers:
                 trainer = _trainer(run, [*callbacks, *own], progress_bar, len(training), loggers, place, module)
                 path = folder.checkpoint if checkpoint else None
                 trainer.fit(module, training, validation, ckpt_path=path, weights_only=True)

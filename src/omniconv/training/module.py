@@ -129,7 +129,8 @@ class TrainingModule(L.LightningModule):
         self._validation_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        self.metric.first_image = self.trainer.val_dataloaders.sampler.start(index)
+        loader: Any = self.trainer.val_dataloaders
+        self.metric.first_image = loader.sampler.start(index)
         loss = self.task.validation_loss(self.evaluated, self.criterion, batch, self.metric, self.areas)
         if loss is not None:
             images = len(batch[0])
@@ -191,7 +192,8 @@ class TrainingModule(L.LightningModule):
         """Return the rows of a training batch that this process has; all in a single one."""
         if self.trainer.world_size == 1:
             return Share(0, len(batch[0]), len(batch[0]))
-        return self.trainer.train_dataloader.sampler.share(index)
+        loader: Any = self.trainer.train_dataloader
+        return loader.sampler.share(index)
 
     def _log_loss(self, name: str, loss: Tensor, batch: tuple[Tensor, Tensor], index: int) -> None:
         # In several processes each has the loss of the whole batch.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any
 
-from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -80,4 +80,5 @@ def make_strategy(name: str, unused_parameters: bool) -> Strategy:
     # operation in the validation, where a process may have more batches than another one.
     known = signature(DistributedDataParallel.__init__).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # until torch 2.12
-    return DDPStrategy(find_unused_parameters=unused_parameters, **{buffers: False}, **options)
+    options |= {buffers: False, "find_unused_parameters": unused_parameters}
+    return DDPStrategy(**options)

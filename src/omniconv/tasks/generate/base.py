@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from torchmetrics import Metric
 
 from omniconv.data.layouts.class_folders import scan_class_folders
 from omniconv.data.layouts.dataset_folder import DatasetFolder, Sample
@@ -32,7 +31,7 @@ FEW_IMAGES = 100
 """Number of training images below which samples are often copies of them."""
 
 
-def first_image(metric: Metric) -> int:
+def first_image(metric: Any) -> int:
     """Return the number of the first image of a held-out batch, on which its random numbers depend.
 
     Args:
