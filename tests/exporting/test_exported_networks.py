@@ -74,3 +74,9 @@ def test_volumes(tmp_path):
     torch.manual_seed(0)
     for ending in ENDINGS:
         exported(UNet(1, 2, oc.Plane(3, border="circular"), width=2, depth=2), tmp_path / f"a.{ending}")
+
+
+@pytest.mark.slow
+def test_deeplab_on_panoramas_takes_any_size(tmp_path):
+    network = oc.models.DeepLab(3, 2, oc.Equirectangular(), encoder="resnet18", width=4, channels=8)
+    assert oc.export(network, tmp_path / "a.pt2").worst.relative_error < 1e-4

@@ -99,6 +99,11 @@ class DeepLab(Model):
     def total_stride(self) -> int:
         return self.encoder.total_stride
 
+    @property
+    def min_size(self) -> int:
+        """Smallest size of an axis that an exported file takes; torch.export treats two coarse samples as a case."""
+        return 3 * self.total_stride
+
     def forward(self, x: Tensor) -> Tensor:
         signals = self.encoder(x)
         y = self.decoder(self.pyramid(signals[-1]), signals)
