@@ -64,8 +64,8 @@ def export(
         raise InputError("size", size, refused.rule, "fix the input size: size='256x512'") from refused
     for one in exported.differences:
         labels = f", labels agree {one.agreement:.2%}" if one.output != "output" else ""
-        error = f"{one.output}: largest relative difference {one.relative_error:.1e}{labels}"
-        log(f"{' × '.join(map(str, one.shape))}, {error}")
+        difference = f"{one.output}: largest relative difference {one.relative_error:.1e}{labels}"
+        log(f"{' × '.join(map(str, one.shape))}, {difference}")
     log(exported.path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -81,7 +82,8 @@ class SharedPredictor(Predictor):
         return box[0]
 
 
-class ShareOptions(NamedTuple):
+@dataclass(frozen=True)
+class ShareOptions:
     """How processes share the calls of a predictor, see ``share_options``."""
 
     group: ProcessGroup | None

@@ -317,6 +317,7 @@ def _loader(run: PreparedRun, folder: DatasetFolder, train: bool, place: Place, 
         len(samples), repeat, config.seed, train, factors, batch_size=config.batch_size, smallest=smallest,
         rank=place.rank, processes=place.size, share="rows" if train else "batches",
     )  # fmt: skip
+    workers = 0 if config.workers == AUTO else int(config.workers)  # `fit` has replaced AUTO by a number
     sampler.set_epoch(epoch)  # workers fetch their first images before Lightning sets the epoch
     workers = int(config.workers)  # "auto" is resolved by `fit`
     return DataLoader(

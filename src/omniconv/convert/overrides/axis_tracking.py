@@ -124,7 +124,6 @@ _PERMUTATIONS: dict[Any, Callable[..., Sequence[int]]] = {
     **dict.fromkeys((torch.swapdims, Tensor.swapdims), _transpose),
     **dict.fromkeys((torch.movedim, Tensor.movedim, torch.moveaxis, Tensor.moveaxis), _movedim),
     **dict.fromkeys((torch.adjoint, Tensor.adjoint), lambda: (0, 1, 3, 2)),
-    Tensor.mT.__get__: lambda *_: (0, 1, 3, 2),
-    Tensor.mH.__get__: lambda *_: (0, 1, 3, 2),
+    **dict.fromkeys((vars(torch._C.TensorBase)[name].__get__ for name in ("mT", "mH")), lambda *_: (0, 1, 3, 2)),
 }
 """New order of the axes of a tensor with four axes, from the arguments after the tensor."""

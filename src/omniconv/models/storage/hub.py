@@ -124,10 +124,10 @@ def _hub_files() -> Any:
 
 
 def _card_values(model: Model) -> dict[str, Any]:
-    network = unwrap(model)
-    is_of_run = "preparation" in getattr(network, "preprocessing", {})
+    network: Any = unwrap(model)
+    is_of_run = "preparation" in network.preprocessing
     usage = 'answer = oc.Predictor(network)("photo.jpg")' if is_of_run else "outputs = network(signals)"
     return {
-        "model": model_name(network), "surface": str(getattr(network, "surface", "")), "usage": usage,
+        "model": model_name(network), "surface": str(network.surface), "usage": usage,
         "parameters": f"{sum(parameter.numel() for parameter in network.parameters()):,}",
     }  # fmt: skip

@@ -39,10 +39,10 @@ def synchronized_layers(*networks: nn.Module) -> Iterator[None]:
         ...     network(torch.randn(2, 3, 8, 8)).shape
         torch.Size([2, 4, 8, 8])
     """
-    changed: list[tuple[nn.Module, type[nn.Module]]] = []
+    changed: list[tuple[nn.Module, Any]] = []
     try:
         for layer in chain(*(network.modules() for network in networks)) if process_count() > 1 else ():
-            own = type(layer)
+            own: Any = type(layer)
             mixin = _mixin(own)
             if mixin is not None:
                 changed.append((layer, own))
@@ -53,14 +53,14 @@ def synchronized_layers(*networks: nn.Module) -> Iterator[None]:
             layer.__class__ = own
 
 
-def _mixin(layer: type[nn.Module]) -> type[nn.Module] | None:
+def _mixin(layer: type) -> type | None:
     if issubclass(layer, nn.modules.batchnorm._BatchNorm):
         return _SharedNorm
     return _SharedDropout if issubclass(layer, DROPOUTS) else None
 
 
 @cache
-def _subclass(layer: type[nn.Module], mixin: type[nn.Module]) -> type[nn.Module]:
+def _subclass(layer: Any, mixin: Any) -> Any:
     return type(f"Shared{layer.__name__}", (mixin, layer), {"__module__": __name__})
 
 

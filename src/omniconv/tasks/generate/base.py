@@ -38,7 +38,8 @@ def first_image(metric: Any) -> int:
         metric: has seen the batches before it as ``images``; of several processes each has seen its own only, and the
             training sets ``first_image``.
     """
-    return getattr(metric, "first_image", int(metric.images))
+    known: Any = metric
+    return int(getattr(known, "first_image", known.images))
 
 
 class Generate(Task):
