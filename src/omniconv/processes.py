@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented, from a C++ module
+from torch.distributed import PrefixStore, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
 from omniconv.errors import InputError, one_line

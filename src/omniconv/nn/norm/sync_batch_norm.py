@@ -46,7 +46,7 @@ def synchronized_layers(*networks: nn.Module) -> Iterator[None]:
             mixin = _mixin(own)
             if mixin is not None:
                 changed.append((layer, own))
-                layer.__class__ = _subclass(own, mixin)  # type: ignore[arg-type]  # classes are hashable
+                layer.__class__ = _subclass(own, mixin)
         yield
     finally:
         for layer, own in changed:
