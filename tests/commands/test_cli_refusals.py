@@ -73,7 +73,7 @@ def test_empty_paths(arguments, name, refused):
     [
         (["trian", "segment", "data"], "did you mean train?"),
         (["predct"], "did you mean predict?"),
-        (["xyz"], "the commands are audit, demo, evaluate, explain, export, predict, report, sample, summary, train"),
+        (["xyz"], "the commands are audit, convert, demo, evaluate, explain, export, predict, report, sample, summary, train"),
         (["train", "segment", "data", "--surfce", "plane"], "--surface"),
         (["train", "segment", "data", "--epoch", "3"], "--epochs"),
         (["summary", "segment", "--dept", "3"], "--depth"),
@@ -342,7 +342,7 @@ def test_damaged_settings(refused, here, segment_run, text, rule):
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [
-        ("up: transposed", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
+        ("up: linear", "up: near", "up='near': must be one of linear, transposed; did you mean linear?"),
         ("width: 2", "width: 0", "width=0: must be a whole number from 1 to 1024; use width: 32"),
         (
             "augment: [flip]",

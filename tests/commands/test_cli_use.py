@@ -135,7 +135,8 @@ def test_summary_of_a_task(task, surface, capsys):
 def test_summary_of_a_run(segment_run, capsys):
     assert main(["summary", str(segment_run.path)]) == 0
     of_run = capsys.readouterr().out
-    assert main(["summary", "segment", "--width", "2", "--depth", "1", "--size", "16x32"]) == 0
+    plain = ["--stem-stride", "1", "--no-residual", "--up", "linear", "--normalization", "batch"]
+    assert main(["summary", "segment", "--width", "2", "--depth", "1", "--size", "16x32", *plain]) == 0
     assert capsys.readouterr().out == of_run
     assert np.any(["16 × 32" in line for line in of_run.splitlines()])
 
