@@ -73,7 +73,10 @@ def test_empty_paths(arguments, name, refused):
     [
         (["trian", "segment", "data"], "did you mean train?"),
         (["predct"], "did you mean predict?"),
-        (["xyz"], "the commands are audit, convert, demo, evaluate, explain, export, predict, report, sample, summary, train"),
+        (
+            ["xyz"],
+            "the commands are audit, convert, demo, evaluate, explain, export, predict, report, sample, summary, train",
+        ),
         (["train", "segment", "data", "--surfce", "plane"], "--surface"),
         (["train", "segment", "data", "--epoch", "3"], "--epochs"),
         (["summary", "segment", "--dept", "3"], "--depth"),

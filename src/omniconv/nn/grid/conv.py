@@ -18,6 +18,9 @@ from omniconv.nn.symbolic import is_symbolic, statically_true, to_int_if_static
 from omniconv.surfaces.neighbours.border import Border
 
 SAME_NAMES = ("same", "same_upper", "same_lower")
+BLOCK_CHANNELS = 8
+"""Channels that oneDNN processes together; inputs of fewer have kernels of their own."""
+UNPADDED = (0, (0,), (0, 0), (0, 0, 0))
 CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
     1: F.conv_transpose1d,
@@ -43,6 +46,7 @@ class GridConv(nn.Module):
         self.pads = self.backend_padding != tuple(symmetric)
         self.lacks_axes = border.kernel_ndim < border.ndim
         self.convolve = CONVOLVE[border.ndim]
+        self.skips_samples = set(self.kernel_size) == {1} and max(self.stride) > 1
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve ``(batch, in, *grid)`` to ``(batch, out, *output grid)``."""
@@ -67,6 +71,11 @@ class GridConv(nn.Module):
         return scatter_add_strips(y, [edge.outputs for edge in edges], pieces)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
+        if self.skips_samples and weight.shape[1] < BLOCK_CHANNELS and zeros in UNPADDED:
+            # The samples that a kernel of one tap reads. oneDNN's backward pass writes beyond its memory for such an
+            # input in channels_last (torch 2.13: Conv2d(3, 16, 1, stride=2) crashes, with 8 channels it does not).
+            x = x[(..., *(slice(None, None, stride) for stride in self.stride))]
+            return self.convolve(x, weight, bias, 1, 0, 1, self.groups)
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
 
     def expand_weight(self, weight: Tensor) -> Tensor:
