@@ -27,7 +27,7 @@ SHAPES = {
 }
 GRIDS = [surface for surface in SHAPES if None in surface.shape]
 every_surface = pytest.mark.parametrize("surface", SHAPES, ids=str)
-QUICK = (Plane(1), Equirectangular(), Icosphere(2))
+QUICK = (Equirectangular(),)
 QUICK_SURFACES = (Plane(), Equirectangular(), Icosphere(2), Healpix(4))
 """Usual ``quick_surfaces`` of a battery: a border, a border over the poles, a mesh, and a grid of fixed size."""
 compiled_surfaces = pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_registry_offers_it_to_the_tasks_that_it_serves():
     assert "pyramid" not in oc.models.models_for("global")
 
 
-@pytest.mark.parametrize("surface", ["plane", "equirectangular", "icosphere:2"])
+@pytest.mark.parametrize("surface", [pytest.param("plane", marks=pytest.mark.slow), "equirectangular", "icosphere:2"])
 def test_it_runs_in_every_command(here, segment_data, capsys, surface):
     given = words(model="pyramid", surface=surface, width=8, epochs=3, learning_rate=0.05, repeat=4)
     at = given.index("--depth")

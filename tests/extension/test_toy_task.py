@@ -24,7 +24,7 @@ from omniconv.tasks import TASKS, register_task
 from omniconv.tasks.base import Task
 from omniconv.tasks.pixels import channels_at_size
 
-SURFACES = ("plane", "equirectangular", "icosphere:2")
+SURFACES = ("equirectangular", *(pytest.param(name, marks=pytest.mark.slow) for name in ("plane", "icosphere:2")))
 
 
 class WeightedL1(nn.Module):

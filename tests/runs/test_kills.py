@@ -21,7 +21,9 @@ def campaign(*arguments, timeout=280):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
-@pytest.mark.parametrize("kind", ["steps", "full", "random"])
+@pytest.mark.parametrize(
+    "kind", ["steps", *(pytest.param(name, marks=pytest.mark.slow) for name in ("full", "random"))]
+)
 def test_some_moments(kind):
     assert campaign(kind, "3", "--scenario", "segment")["done"]["segment"] >= 3
 
