@@ -74,7 +74,8 @@ class GridConv(nn.Module):
         if self.skips_samples and weight.shape[1] < BLOCK_CHANNELS and zeros in UNPADDED:
             # The samples that a kernel of one tap reads. oneDNN's backward pass writes beyond its memory for such an
             # input in channels_last (torch 2.13: Conv2d(3, 16, 1, stride=2) crashes, with 8 channels it does not).
-            x = x[(..., *(slice(None, None, stride) for stride in self.stride))]
+            steps = [slice(None, None, stride) for stride in self.stride]
+            x = x[:, :, *steps]
             return self.convolve(x, weight, bias, 1, 0, 1, self.groups)
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
 
