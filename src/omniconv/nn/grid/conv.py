@@ -71,12 +71,11 @@ class GridConv(nn.Module):
         return scatter_add_strips(y, [edge.outputs for edge in edges], pieces)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, zeros: Size = 0) -> Tensor:
-        if self.skips_samples and weight.shape[1] < BLOCK_CHANNELS and zeros in UNPADDED:
+        if self.skips_samples and weight.shape[1] < BLOCK_CHANNELS and zeros in UNPADDED and _is_channels_last(x):
             # The samples that a kernel of one tap reads. oneDNN's backward pass writes beyond its memory for such an
-            # input in channels_last (torch 2.13: Conv2d(3, 16, 1, stride=2) crashes, with 8 channels it does not).
+            # input (torch 2.13: Conv2d(3, 16, 1, stride=2) crashes, with 8 channels it does not).
             steps = [slice(None, None, stride) for stride in self.stride]
-            x = x[:, :, *steps]
-            return self.convolve(x, weight, bias, 1, 0, 1, self.groups)
+            return self.convolve(x[:, :, *steps], weight, bias, 1, 0, 1, self.groups)
         return self.convolve(x, weight, bias, self.stride, zeros, self.dilation, self.groups)
 
     def expand_weight(self, weight: Tensor) -> Tensor:
@@ -175,6 +174,12 @@ class GridConvTranspose(GridConv):
                 raise InputError("output_size", tuple(output_sizes), rule, cure)
             unread.append(rest)
         return tuple(unread)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Return True for an image or volume in ``channels_last`` memory; False for sizes that a compiler does not know."""
+    # By the stride: torch calls a tensor of one channel contiguous in both memory formats.
+    return x.ndim in (4, 5) and not is_symbolic(*x.shape) and x.stride(1) == 1
 
 
 def make_grid_conv(
