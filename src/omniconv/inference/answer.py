@@ -110,8 +110,7 @@ class Answer:
         return self.task.prediction_png(self.prediction, self.classes) is not None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        converted = self.prediction.astype(dtype or self.prediction.dtype, copy=bool(copy))
-        return converted
+        return self.prediction.astype(dtype or self.prediction.dtype, copy=bool(copy))
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows: the image with its labels, or the predicted image."""

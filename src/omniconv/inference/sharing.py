@@ -84,7 +84,7 @@ class SharedPredictor(Predictor):
 
 @dataclass(frozen=True)
 class ShareOptions:
-    """How processes share the calls of a predictor, see ``share_options``."""
+    """Result of ``share_options``: the processes that share the calls of a predictor."""
 
     group: ProcessGroup | None
     processes: int
